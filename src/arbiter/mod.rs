@@ -1,0 +1,144 @@
+//! Which prefix is current, and what becomes of the former ones (design: "Which prefix is current", "Transition").
+//!
+//! One [`Arbiter`] per DynamicPrefix. Pure: reports and time go in, snapshots and transitions come out.
+
+use ipnet::Ipv6Net;
+
+use crate::config::DynamicPrefix;
+use crate::source::{SourceId, SourceReport};
+use crate::time::{Deadline, Instant};
+
+/// Numbers the prefixes that were current, in the order in which they were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u64);
+
+/// The prefix in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Current {
+    /// Its number.
+    pub generation: Generation,
+    /// The prefix, as the DynamicPrefix uses it (cut to `delegatedPrefixLength`).
+    pub prefix: Ipv6Net,
+    /// The source that gave it.
+    pub source: SourceId,
+    /// The routers that announced it, for Router Advertisements: kept so that a restart can tell who may unlist it.
+    pub routers: Vec<std::net::Ipv6Addr>,
+    /// When it became current.
+    pub acquired_at: Instant,
+    /// The end of its preferred lifetime.
+    pub preferred_until: Deadline,
+    /// The end of its valid lifetime.
+    pub valid_until: Deadline,
+    /// Parts that no range may touch.
+    pub excluded: Vec<Ipv6Net>,
+    /// Why it can no longer be used for anything new, although there is no successor.
+    pub lost: Option<Loss>,
+}
+
+/// Why the current prefix is not usable any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Loss {
+    /// Its preferred lifetime is over or was set to 0.
+    Deprecated,
+    /// Its router no longer lists it.
+    Unlisted,
+    /// Its valid lifetime is over, or its router withdrew it.
+    Dead,
+    /// The filter refuses it now.
+    Refused,
+}
+
+/// A prefix that was current.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Previous {
+    /// Its number.
+    pub generation: Generation,
+    /// The prefix.
+    pub prefix: Ipv6Net,
+    /// The source that gave it.
+    pub source: SourceId,
+    /// When it became current.
+    pub acquired_at: Instant,
+    /// When it ceased to be.
+    pub deprecated_at: Instant,
+    /// The end of its valid lifetime, as last heard.
+    pub valid_until: Deadline,
+    /// When it stops draining by time; `Never` without a limit by time.
+    pub drain_ends_at: Deadline,
+    /// Parts that no range may touch.
+    pub excluded: Vec<Ipv6Net>,
+    /// Whether its ranges are still in the targets.
+    pub state: PreviousState,
+    /// Why it was replaced, or why its drain ended.
+    pub reason: Reason,
+}
+
+/// Whether a previous prefix is still in the targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PreviousState {
+    /// Its ranges stay beside those of the current one.
+    Draining,
+    /// They are gone; it is remembered so that its leftovers are recognised.
+    Expired,
+}
+
+/// Why a prefix is in the history as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Another prefix took its place; it drains.
+    Replaced,
+    /// Its drain period is over.
+    DrainPeriodOver,
+    /// More than `maxPrefixHistory` newer ones exist.
+    TooMany,
+    /// Its valid lifetime is over or was set to 0.
+    Dead,
+}
+
+/// What is true now for one DynamicPrefix. There is none before the first opinion.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The prefix in use; `None` after a loss with `onLoss = "withdraw"`: publish nothing.
+    pub current: Option<Current>,
+    /// The former ones, newest first; the expired ones are only for knowing them again.
+    pub history: Vec<Previous>,
+}
+
+/// Something happened that the user should hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transition {
+    /// A prefix became current. `previous` is the one it replaced.
+    Acquired { current: Current, previous: Option<Ipv6Net> },
+    /// The current prefix ceased to be usable, and there is none to replace it.
+    Lost { prefix: Ipv6Net, loss: Loss, withdrawn: bool },
+    /// The current prefix, which had been lost, is usable again.
+    Regained { prefix: Ipv6Net },
+    /// A former prefix left the targets.
+    DrainEnded { prefix: Ipv6Net, reason: Reason },
+    /// A source offers a prefix that the filter refuses (once per prefix).
+    Refused { source: SourceId, prefix: Ipv6Net, rejection: crate::prefix::Rejection },
+}
+
+/// What a former run knew, for [`Arbiter::new`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Its last snapshot.
+    pub snapshot: Snapshot,
+    /// The highest generation that was ever given.
+    pub last_generation: Generation,
+}
+
+// Filled in by the arbiter's implementer:
+//
+// pub struct Arbiter { .. }
+// impl Arbiter {
+//     pub fn new(config: DynamicPrefix, restored: Option<Restored>, now: Instant) -> Self;
+//     pub fn reconfigure(&mut self, config: DynamicPrefix, now: Instant);   // sources gone from the config are forgotten
+//     pub fn handle_report(&mut self, report: &SourceReport, now: Instant);
+//     pub fn handle_timeout(&mut self, now: Instant);                      // harmless when called early
+//     pub fn poll_timeout(&self) -> Option<Instant>;
+//     pub fn poll_transition(&mut self) -> Option<Transition>;
+//     pub fn snapshot(&self) -> Option<&Snapshot>;                          // None: no opinion yet
+//     pub fn last_generation(&self) -> Generation;
+// }
+const _: Option<(DynamicPrefix, SourceReport)> = None;

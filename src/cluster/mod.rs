@@ -1,0 +1,111 @@
+//! One Kubernetes cluster: an island with its own task, client, back-off and status.
+//!
+//! The decider ([`island`]) holds what is known of the cluster's objects and what they should hold, and says which
+//! patch to send next. The driver ([`driver`]) owns the client and the watches, and does what it is told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::{Binding, ObjectRef};
+use crate::plan::Catalogue;
+use crate::time::Instant;
+
+/// The whole wanted state of one cluster. Published as a latest value: who was away needs only the newest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    /// Who we are in `dynamic-prefix.io/managed-by`.
+    pub daemon_id: String,
+    /// Every DynamicPrefix, computed.
+    pub catalogue: Arc<Catalogue>,
+    /// The bindings for this cluster, in file order.
+    pub bindings: Arc<Vec<Binding>>,
+    /// Objects (by uid) that must not be written here, with a full sentence why (another `[[cluster]]` is the same one).
+    pub denied: Arc<BTreeMap<String, String>>,
+}
+
+/// What we keep about an object that we manage, beside the record on the object itself. Goes to the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Managed {
+    /// The object.
+    pub object: ObjectRef,
+    /// Its uid: an object deleted and made anew under the same name is another one.
+    pub uid: String,
+    /// What each binding contributed last, as canonical entries (`cidr=P/LEN`, `range=A-B`).
+    pub contributions: BTreeMap<String, Vec<String>>,
+    /// Entries found without a record inside the then current generation: the user's until they go stale.
+    pub unclaimed: Vec<String>,
+    /// Recorded entries that lie in no known generation, with the instant at which they were first seen: they drain.
+    pub strays: BTreeMap<String, Instant>,
+}
+
+/// How the connection to the cluster is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// What the connection does.
+    pub state: ConnectionState,
+    /// Why it is not connected, or what is odd about it: a CamelCase reason and a full sentence that says what to do.
+    pub reason: Option<(String, String)>,
+    /// The version of the API server, once known ("v1.36.3").
+    pub server_version: Option<String>,
+    /// When the next attempt is made, while not connected.
+    pub retry_at: Option<Instant>,
+    /// Things the user should know that are no failure (discovery not permitted, a kind that is not installed).
+    pub notes: Vec<String>,
+}
+
+/// What the connection to a cluster does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConnectionState {
+    /// No answer yet.
+    Connecting,
+    /// Watches run.
+    Connected,
+    /// The API server cannot be reached or does not answer.
+    Unreachable,
+    /// It answers and refuses us (401), or the kubeconfig cannot be used.
+    Unauthorized,
+    /// The kubeconfig cannot be read or used.
+    Misconfigured,
+}
+
+/// The status of one target object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetReport {
+    /// The object.
+    pub object: ObjectRef,
+    /// Its uid, once seen.
+    pub uid: Option<String>,
+    /// The bindings for it; [`crate::plan::ANNOTATION`] for its own annotations.
+    pub bindings: Vec<String>,
+    /// The exact CIDRs of the current generation that belong on it.
+    pub bound_prefixes: Vec<String>,
+    /// Our entries, as they are written on the object.
+    pub desired: Vec<String>,
+    /// The user's entries.
+    pub foreign: Vec<String>,
+    /// Whether the API server has accepted what is wanted.
+    pub synced: bool,
+    /// Whether the object's controller has seen it; `None` where that cannot be known.
+    pub observed: Option<bool>,
+    /// When it was last written.
+    pub last_sync: Option<Instant>,
+    /// When the next attempt is made, after a failure.
+    pub retry_at: Option<Instant>,
+    /// A CamelCase word: "Synced", or why not.
+    pub reason: String,
+    /// A full sentence, when there is more to say.
+    pub message: Option<String>,
+    /// What the store should keep about it; `None`: nothing (not managed).
+    pub managed: Option<Managed>,
+}
+
+/// What a cluster tells the coordinator; only what changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Update {
+    /// The connection, if it changed.
+    pub health: Option<Health>,
+    /// Targets that are new or changed.
+    pub targets: Vec<TargetReport>,
+    /// Objects that are targets no longer.
+    pub removed: Vec<ObjectRef>,
+}

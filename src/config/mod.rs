@@ -1,0 +1,274 @@
+//! The configuration file: the checked types that the rest of the program uses.
+
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::Ipv6Net;
+
+use crate::prefix::PrefixFilter;
+use crate::source::{SourceId, SourceKind};
+
+/// A whole configuration file, checked: every name it mentions exists, every value is in its range.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// `[daemon]`
+    pub daemon: Daemon,
+    /// `[[cluster]]`, in file order; names are unique.
+    pub clusters: Vec<Cluster>,
+    /// `[[dynamicPrefix]]`, in file order; names are unique.
+    pub dynamic_prefixes: Vec<DynamicPrefix>,
+    /// `[[binding]]` and `[[dynamicPrefixBinding]]`, in file order, one per cluster: a binding for two clusters
+    /// stands here twice.
+    pub bindings: Vec<Binding>,
+}
+
+/// `[daemon]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Daemon {
+    /// `id`: who we are in `managed-by`; `None`: derived from the machine-id.
+    pub id: Option<String>,
+    /// `stateDirectory`; `None`: $STATE_DIRECTORY, else /var/lib/dyn-prefix.
+    pub state_directory: Option<PathBuf>,
+    /// `controlSocket`; `None`: /run/dyn-prefix/control.sock.
+    pub control_socket: Option<PathBuf>,
+}
+
+/// `[[cluster]]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// `name`; "default" when it is the only one and has none.
+    pub name: String,
+    /// `kubeconfig`, with variables expanded.
+    pub kubeconfig: Kubeconfig,
+    /// `context`; `None`: the file's current-context.
+    pub context: Option<String>,
+    /// `discovery`: whether objects with our annotations are managed.
+    pub discovery: Discovery,
+    /// `dryRun`: log the patches instead of sending them.
+    pub dry_run: bool,
+}
+
+/// Where the credentials of a cluster come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kubeconfig {
+    /// A kubeconfig file.
+    File(PathBuf),
+    /// "in-cluster": the ServiceAccount of the pod we run in.
+    InCluster,
+}
+
+/// `discovery` of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discovery {
+    /// Not written: on, and a missing permission is a note.
+    Default,
+    /// `true`: a missing permission is an error.
+    Required,
+    /// `false`: only bindings.
+    Off,
+}
+
+/// `[[dynamicPrefix]]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct DynamicPrefix {
+    /// `name`
+    pub name: String,
+    /// `acquisition.*`
+    pub acquisition: Acquisition,
+    /// `addressRanges`, in file order.
+    pub address_ranges: Vec<AddressRange>,
+    /// `subnets`, in file order; names are unique over both lists.
+    pub subnets: Vec<Subnet>,
+    /// `transition`
+    pub transition: Transition,
+}
+
+impl DynamicPrefix {
+    /// The sources this prefix may come from, best rank first.
+    pub fn sources(&self) -> Vec<SourceId> {
+        let ra = self
+            .acquisition
+            .router_advertisement
+            .as_ref()
+            .map(|ra| SourceId { kind: SourceKind::RouterAdvertisement, interface: Some(ra.interface.clone()) });
+        let fixed = self.acquisition.fixed.map(|_| SourceId { kind: SourceKind::Static, interface: None });
+        ra.into_iter().chain(fixed).collect()
+    }
+}
+
+/// `acquisition`: at least one source is present.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acquisition {
+    /// `routerAdvertisement`; `None` also when `enabled = false`.
+    pub router_advertisement: Option<RouterAdvertisement>,
+    /// `static.prefix`
+    pub fixed: Option<Ipv6Net>,
+    /// `prefixFilter`
+    pub filter: PrefixFilter,
+}
+
+/// `acquisition.routerAdvertisement`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterAdvertisement {
+    /// `interface`
+    pub interface: String,
+    /// `delegatedPrefixLength`: the prefix seen is part of a delegation of this length.
+    pub delegated_prefix_length: Option<u8>,
+    /// `routers`: link-local addresses to listen to; empty: all.
+    pub routers: Vec<Ipv6Addr>,
+}
+
+/// An entry of `addressRanges`: both ends included, given by their host part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressRange {
+    /// `name`
+    pub name: String,
+    /// `start`, not after `end`.
+    pub start: Ipv6Addr,
+    /// `end`
+    pub end: Ipv6Addr,
+}
+
+/// An entry of `subnets`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    /// `name`
+    pub name: String,
+    /// `offset` or `index`
+    pub place: Place,
+    /// `prefixLength`, 1 to 128.
+    pub prefix_length: u8,
+}
+
+/// Where in the prefix a subnet lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `offset`: in addresses from the start of the prefix, a multiple of the subnet's size.
+    Offset(u128),
+    /// `index`: the Nth subnets of that length, each N once, ascending as written.
+    Index(Vec<u128>),
+}
+
+/// `transition`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// How long a replaced prefix drains; `None`: no limit by time.
+    pub drain_period: Option<Duration>,
+    /// `drainPeriodMinutes` is written in the file: it keeps even a dead prefix.
+    pub keep_dead: bool,
+    /// `maxPrefixHistory`, 0 to 10: how many previous prefixes are kept.
+    pub max_prefix_history: usize,
+    /// `onLoss`
+    pub on_loss: OnLoss,
+}
+
+impl Default for Transition {
+    fn default() -> Self {
+        Self {
+            drain_period: Some(Duration::from_secs(60 * 60)),
+            keep_dead: false,
+            max_prefix_history: 2,
+            on_loss: OnLoss::Keep,
+        }
+    }
+}
+
+/// `transition.onLoss`: what happens to the targets when the prefix is lost without a successor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnLoss {
+    /// They keep it.
+    Keep,
+    /// It is taken out.
+    Withdraw,
+}
+
+/// `[[binding]]`: ranges of a DynamicPrefix that belong on one object of one cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// `name`, unique; made from cluster and target when absent.
+    pub name: String,
+    /// The cluster it is for.
+    pub cluster: String,
+    /// `prefixRef.name`
+    pub dynamic_prefix: String,
+    /// Which part of the prefix.
+    pub part: Part,
+    /// `target`
+    pub target: ObjectRef,
+    /// `updateStrategy.type`
+    pub strategy: Strategy,
+}
+
+/// Which part of a DynamicPrefix belongs on an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The named ranges and subnets, in this order.
+    Named(Vec<String>),
+    /// The whole prefix.
+    Whole,
+}
+
+/// `updateStrategy.type`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Other entries of the list are kept.
+    Append,
+    /// The list is ours.
+    Replace,
+}
+
+/// The kinds of object we write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// cilium.io CiliumLoadBalancerIPPool, `spec.blocks`
+    CiliumLoadBalancerIPPool,
+    /// cilium.io CiliumCIDRGroup, `spec.externalCIDRs`
+    CiliumCIDRGroup,
+    /// metallb.io IPAddressPool, `spec.addresses`
+    IPAddressPool,
+}
+
+impl Kind {
+    /// All kinds, in order.
+    pub const ALL: [Self; 3] = [Self::CiliumLoadBalancerIPPool, Self::CiliumCIDRGroup, Self::IPAddressPool];
+
+    /// The Kubernetes kind.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CiliumLoadBalancerIPPool => "CiliumLoadBalancerIPPool",
+            Self::CiliumCIDRGroup => "CiliumCIDRGroup",
+            Self::IPAddressPool => "IPAddressPool",
+        }
+    }
+
+    /// Whether its objects live in a namespace.
+    pub const fn is_namespaced(self) -> bool {
+        matches!(self, Self::IPAddressPool)
+    }
+
+    /// Whether addresses are handed out from it, so that no two may hold the same one.
+    pub const fn is_pool(self) -> bool {
+        matches!(self, Self::CiliumLoadBalancerIPPool | Self::IPAddressPool)
+    }
+}
+
+/// Names an object of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectRef {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace, exactly when the kind is namespaced.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+impl std::fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{}/{namespace}/{}", self.kind.as_str(), self.name),
+            None => write!(f, "{}/{}", self.kind.as_str(), self.name),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! dyn-prefix
+pub mod arbiter;
+pub mod cluster;
+pub mod config;
+pub mod plan;
+pub mod prefix;
+pub mod source;
+pub mod time;

@@ -1,0 +1,1 @@
+//! Link events of the interfaces we listen on (netlink).

@@ -1,0 +1,163 @@
+//! Where prefixes come from: what every source says, in one vocabulary.
+//!
+//! A source never says "changed": it says what it knows *now*, whole, in a [`SourceReport`]. What follows from two
+//! reports in a row is the arbiter's to decide. There is one source per kind and interface; DynamicPrefixes on one
+//! interface share it.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+
+use crate::time::{Deadline, Instant};
+
+pub mod link;
+pub mod ra;
+
+/// The kinds of source. The order is their rank: the first that has a usable prefix wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceKind {
+    /// A prefix delegated to our own DHCPv6 client (RFC 9915 §6.3).
+    Dhcpv6Pd,
+    /// A delegation that another client on this host holds.
+    Observed,
+    /// A Prefix Information option of a Router Advertisement (RFC 4861 §4.6.2).
+    RouterAdvertisement,
+    /// The prefix of an interface's own addresses.
+    Interface,
+    /// The answer of a "what is my address" service.
+    Http,
+    /// A prefix written in the configuration.
+    Static,
+}
+
+impl SourceKind {
+    /// The name of the kind in `status` (`prefixSource`).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dhcpv6Pd => "dhcpv6-pd",
+            Self::Observed => "observed",
+            Self::RouterAdvertisement => "router-advertisement",
+            Self::Interface => "interface",
+            Self::Http => "http",
+            Self::Static => "static",
+        }
+    }
+
+    /// The kind with this name in `status` and in the store.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Dhcpv6Pd, Self::Observed, Self::RouterAdvertisement, Self::Interface, Self::Http, Self::Static]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+    }
+}
+
+impl fmt::Display for SourceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One source: a kind on an interface. Sorts by rank.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId {
+    /// What kind of source it is.
+    pub kind: SourceKind,
+    /// The interface it listens on; `None` for sources that need none.
+    pub interface: Option<String>,
+}
+
+impl fmt::Display for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.interface {
+            Some(interface) => write!(f, "{} on {interface}", self.kind),
+            None => self.kind.fmt(f),
+        }
+    }
+}
+
+/// Why a prefix's lifetimes end before the time that was announced for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cut {
+    /// The router announced it with preferred lifetime 0 (or valid lifetime 0, not confirmed yet).
+    Deprecated,
+    /// The router listed another prefix, and no longer this one, twice.
+    Unlisted,
+    /// The router announced valid lifetime 0, and confirmed it.
+    Withdrawn,
+}
+
+/// A prefix that a source knows of.
+///
+/// A prefix that has ended (`valid_until` is over) stays in the reports for a while, so that whoever holds it learns
+/// of its end; absence from a report alone says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The prefix, host bits zero.
+    pub prefix: Ipv6Net,
+    /// The link-local address of the router that announces it, for Router Advertisements.
+    pub router: Option<Ipv6Addr>,
+    /// The end of the preferred lifetime: from then on nothing new may use the prefix.
+    pub preferred_until: Deadline,
+    /// The end of the valid lifetime: from then on the prefix is dead.
+    pub valid_until: Deadline,
+    /// Parts that no range may touch (RFC 6603 OPTION_PD_EXCLUDE).
+    pub excluded: Vec<Ipv6Net>,
+    /// When the source first heard of it; of two equals the newer wins.
+    pub first_seen: Instant,
+    /// Why the lifetimes were cut short, if they were.
+    pub cut: Option<Cut>,
+}
+
+/// What a source is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceState {
+    /// The interface does not exist (yet).
+    InterfaceAbsent,
+    /// The interface exists and has no carrier or is down.
+    LinkDown,
+    /// Asking, no answer yet.
+    Soliciting,
+    /// Asked in vain; still listening.
+    Silent,
+    /// Hearing answers.
+    Receiving,
+    /// Nothing to ask: the prefix is written in the configuration.
+    Configured,
+    /// It cannot run; the text says what was tried, why it failed and what to do.
+    Failed(String),
+}
+
+impl SourceState {
+    /// The name of the state in `status`.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::InterfaceAbsent => "interface-absent",
+            Self::LinkDown => "link-down",
+            Self::Soliciting => "soliciting",
+            Self::Silent => "silent",
+            Self::Receiving => "receiving",
+            Self::Configured => "configured",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// Whether the source has said all it can say for now. While a source of higher rank is still asking, one of
+    /// lower rank is not listened to.
+    pub const fn is_settled(&self) -> bool {
+        !matches!(self, Self::Soliciting)
+    }
+}
+
+/// Everything a source knows, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceReport {
+    /// Which source speaks.
+    pub id: SourceId,
+    /// What it is doing.
+    pub state: SourceState,
+    /// The prefixes it knows of, in no order that means anything.
+    pub offers: Vec<Offer>,
+    /// When it will act next on its own, and why; for `status`.
+    pub next_wake: Option<(Instant, &'static str)>,
+}
