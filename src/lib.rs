@@ -5,4 +5,6 @@ pub mod config;
 pub mod plan;
 pub mod prefix;
 pub mod source;
+pub mod status;
+pub mod store;
 pub mod time;

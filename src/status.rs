@@ -1,0 +1,344 @@
+//! The one status value: what `status`, `plan`, the journal's status block and the supervisor's status line render.
+//!
+//! Its JSON shape is a promise: fields are only ever added. All times are wall-clock times (RFC 3339, UTC).
+//!
+//! | field | values |
+//! |---|---|
+//! | `sources[].kind`, `prefixSource` | see [`crate::source::SourceKind::as_str`] |
+//! | `sources[].state` | see [`crate::source::SourceState::as_str`] |
+//! | `history[].state` | `draining`, `expired` |
+//! | `history[].reason` | `Replaced`, `DrainPeriodOver`, `TooMany`, `Dead` |
+//! | `conditions[].type` | `PrefixAcquired`, `TargetsSynced` |
+//! | `clusters[].state` | `connecting`, `connected`, `unreachable`, `unauthorized`, `misconfigured` |
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The version of the JSON shape; changes only when a field would have to change its meaning.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Everything there is to know about a running daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// [`SCHEMA_VERSION`]
+    pub schema_version: u32,
+    /// The program itself.
+    pub daemon: DaemonStatus,
+    /// Every source, by rank and interface.
+    pub sources: Vec<SourceStatus>,
+    /// Every DynamicPrefix, in file order.
+    pub dynamic_prefixes: Vec<DynamicPrefixStatus>,
+    /// Every cluster, in file order.
+    pub clusters: Vec<ClusterStatus>,
+    /// Every object that is a target, by cluster and object.
+    pub targets: Vec<TargetStatus>,
+}
+
+/// The program itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DaemonStatus {
+    /// Its version.
+    pub version: String,
+    /// Who it is in `dynamic-prefix.io/managed-by`.
+    pub id: String,
+    /// When it was started.
+    pub started_at: Option<Timestamp>,
+    /// When the configuration in use was read.
+    pub config_applied_at: Option<Timestamp>,
+    /// Why the last reload was refused, a finding each; empty when it was not.
+    pub reload_errors: Vec<String>,
+}
+
+/// One source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceStatus {
+    /// Its kind.
+    pub kind: String,
+    /// The interface it listens on.
+    pub interface: Option<String>,
+    /// What it is doing.
+    pub state: String,
+    /// Why, when it cannot do its work.
+    pub reason: Option<String>,
+    /// The lease of a DHCPv6 client.
+    pub lease: Option<Lease>,
+    /// When it acts next by itself.
+    pub next_wake: Option<NextWake>,
+}
+
+/// The lease of a DHCPv6 client.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lease {}
+
+/// When and why something acts next by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NextWake {
+    /// When.
+    pub at: Option<Timestamp>,
+    /// Why.
+    pub reason: String,
+}
+
+/// One DynamicPrefix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DynamicPrefixStatus {
+    /// Its name.
+    pub name: String,
+    /// The prefix in use.
+    pub current_prefix: Option<String>,
+    /// The kind of source that gave it.
+    pub prefix_source: Option<String>,
+    /// Counts the prefixes that were ever current.
+    pub generation: Option<u64>,
+    /// The end of the preferred lifetime; null when it does not end.
+    pub preferred_until: Option<Timestamp>,
+    /// The end of the valid lifetime; null when it does not end.
+    pub valid_until: Option<Timestamp>,
+    /// The same as `validUntil`, under the name it has in the DynamicPrefix status.
+    pub lease_expires_at: Option<Timestamp>,
+    /// Every address range of the prefix in use.
+    pub address_ranges: Vec<RangeStatus>,
+    /// Every subnet of the prefix in use.
+    pub subnets: Vec<SubnetStatus>,
+    /// The former prefixes, newest first.
+    pub history: Vec<HistoryStatus>,
+    /// What holds and what does not, in the manner of Kubernetes.
+    pub conditions: Vec<Condition>,
+    /// Ranges and subnets that cannot be computed for the prefix in use.
+    pub errors: Vec<EntryStatus>,
+}
+
+/// An address range of the prefix in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangeStatus {
+    /// Its name.
+    pub name: String,
+    /// Its first address.
+    pub start: String,
+    /// Its last address.
+    pub end: String,
+    /// The CIDRs that hold exactly its addresses, without excluded parts.
+    pub cidrs: Vec<String>,
+}
+
+/// A subnet of the prefix in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubnetStatus {
+    /// Its name.
+    pub name: String,
+    /// The subnet; the first of them where `index` is a list.
+    pub cidr: String,
+    /// All of them, without excluded parts.
+    pub cidrs: Vec<String>,
+}
+
+/// A former prefix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryStatus {
+    /// The prefix.
+    pub prefix: String,
+    /// When it became current.
+    pub acquired_at: Option<Timestamp>,
+    /// When it ceased to be.
+    pub deprecated_at: Option<Timestamp>,
+    /// The end of its valid lifetime; null when it does not end.
+    pub valid_until: Option<Timestamp>,
+    /// When it leaves the targets by time; null without such a limit.
+    pub drain_ends_at: Option<Timestamp>,
+    /// `draining` or `expired`.
+    pub state: String,
+    /// Why it was replaced, or why its drain ended.
+    pub reason: String,
+}
+
+/// A condition, in the manner of Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// What it is about.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// A CamelCase word.
+    pub reason: String,
+    /// A full sentence.
+    pub message: String,
+    /// Since when the status is what it is.
+    pub last_transition_time: Option<Timestamp>,
+}
+
+/// A range or subnet that cannot be computed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryStatus {
+    /// `addressRanges[NAME]` or `subnets[NAME]`.
+    pub entry: String,
+    /// Why.
+    pub message: String,
+}
+
+/// One cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterStatus {
+    /// Its name.
+    pub name: String,
+    /// How the connection is.
+    pub state: String,
+    /// Why it is not connected, or what is odd about it.
+    pub reason: Option<String>,
+    /// The version of its API server.
+    pub server_version: Option<String>,
+    /// When the next attempt is made, while it is not connected.
+    pub retry_at: Option<Timestamp>,
+    /// What the user should know although it is no failure.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// One object that is a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetStatus {
+    /// The cluster it is in.
+    pub cluster: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its namespace, if the kind has one.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its uid, once it was seen.
+    pub uid: Option<String>,
+    /// The bindings for it.
+    pub bindings: Vec<String>,
+    /// The CIDRs of the prefix in use that belong on it.
+    pub bound_prefixes: Vec<String>,
+    /// Our entries, as they are written on the object.
+    pub desired: Vec<String>,
+    /// The user's entries.
+    pub foreign: Vec<String>,
+    /// Whether the API server has accepted what is wanted.
+    pub synced: bool,
+    /// Whether the controller has seen it; null where that cannot be known.
+    pub observed: Option<bool>,
+    /// When it was last written.
+    pub last_sync_time: Option<Timestamp>,
+    /// When the next attempt is made, after a failure.
+    pub retry_at: Option<Timestamp>,
+    /// `Synced`, or why not.
+    pub reason: String,
+    /// A full sentence, when there is more to say.
+    pub message: Option<String>,
+}
+
+impl Status {
+    /// Whether all is well: every prefix in use and computed, every cluster connected, every target in sync.
+    pub fn is_healthy(&self) -> bool {
+        self.daemon.reload_errors.is_empty()
+            && self.dynamic_prefixes.iter().all(DynamicPrefixStatus::is_healthy)
+            && self.clusters.iter().all(|cluster| cluster.state == "connected" && cluster.reason.is_none())
+            && self.targets.iter().all(|target| target.synced && target.observed != Some(false))
+    }
+
+    /// The one line that `systemctl status` shows: the prefixes in use and how many targets are in sync.
+    pub fn summary(&self) -> String {
+        if self.dynamic_prefixes.is_empty() {
+            return "idle: no [[dynamicPrefix]] in the configuration".to_owned();
+        }
+        let prefixes: Vec<String> = self
+            .dynamic_prefixes
+            .iter()
+            .map(|prefix| match &prefix.current_prefix {
+                Some(current) => format!("{} {current}", prefix.name),
+                None => format!("{} waits for a prefix", prefix.name),
+            })
+            .collect();
+        let synced = self.targets.iter().filter(|target| target.synced).count();
+        let away: Vec<&str> = self
+            .clusters
+            .iter()
+            .filter(|cluster| cluster.state != "connected")
+            .map(|cluster| cluster.name.as_str())
+            .collect();
+        let mut line = format!("{}; {synced} of {} targets in sync", prefixes.join(", "), self.targets.len());
+        if !away.is_empty() {
+            line.push_str(&format!("; not connected: {}", away.join(", ")));
+        }
+        if !self.daemon.reload_errors.is_empty() {
+            line.push_str("; the last reload was refused");
+        }
+        line
+    }
+}
+
+impl DynamicPrefixStatus {
+    fn is_healthy(&self) -> bool {
+        self.errors.is_empty() && self.conditions.iter().all(|condition| condition.status == "True")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of the design, word for word.
+    const EXAMPLE: &str = r#"{"schemaVersion": 1,
+ "daemon": {"version": "0.1.0", "id": "x", "startedAt": "2026-01-04T08:00:00Z", "configAppliedAt": "2026-01-04T08:00:00Z", "reloadErrors": []},
+ "sources": [{"kind": "dhcpv6-pd", "interface": "enp1s0.222", "state": "bound", "reason": null, "lease": {}, "nextWake": {"at": "2026-01-04T09:00:00Z", "reason": "renew"}}],
+ "dynamicPrefixes": [{"name": "home-ipv6", "currentPrefix": "2001:db8:1234::/60", "prefixSource": "dhcpv6-pd", "generation": 7,
+  "preferredUntil": "2026-01-04T09:30:00Z", "validUntil": "2026-01-04T10:00:00Z", "leaseExpiresAt": "2026-01-04T10:00:00Z",
+  "addressRanges": [{"name": "loadbalancers", "start": "2001:db8:1234:0:f000::", "end": "2001:db8:1234:0:f000::ffff", "cidrs": ["2001:db8:1234:0:f000::/112"]}],
+  "subnets": [{"name": "services", "cidr": "2001:db8:1234::1:0/112", "cidrs": ["2001:db8:1234::1:0/112"]}],
+  "history": [{"prefix": "2001:db8:5678::/60", "acquiredAt": "2026-01-03T10:00:00Z", "deprecatedAt": "2026-01-04T07:00:00Z", "validUntil": "2026-01-04T10:00:00Z", "drainEndsAt": "2026-01-04T08:00:00Z", "state": "draining", "reason": "Replaced"}],
+  "conditions": [{"type": "PrefixAcquired", "status": "True", "reason": "x", "message": "x", "lastTransitionTime": "2026-01-04T07:00:00Z"}],
+  "errors": [{"entry": "subnets[services]", "message": "x"}]}],
+ "clusters": [{"name": "home", "state": "connected", "reason": null, "serverVersion": "v1.36.3", "retryAt": null}],
+ "targets": [{"cluster": "home", "kind": "CiliumLoadBalancerIPPool", "namespace": null, "name": "ipv6-pool", "uid": "x",
+  "bindings": ["cilium-lb-pool"], "boundPrefixes": ["2001:db8:1234:0:f000::/112"], "desired": ["x"], "foreign": ["x"],
+  "synced": true, "observed": true, "lastSyncTime": "2026-01-04T08:00:00Z", "retryAt": null, "reason": "Synced", "message": null}]}"#;
+
+    /// Fields that were added to the shape since; they may be absent from the example, and nothing else may differ.
+    const ADDED: [(&str, &str); 1] = [("clusters", "notes")];
+
+    #[test]
+    fn the_shape_is_the_designs() {
+        let example: serde_json::Value = serde_json::from_str(EXAMPLE).unwrap();
+        let status: Status = serde_json::from_value(example.clone()).unwrap();
+        let mut written = serde_json::to_value(&status).unwrap();
+        for (list, field) in ADDED {
+            for item in written[list].as_array_mut().unwrap() {
+                item.as_object_mut().unwrap().remove(field);
+            }
+        }
+        assert_eq!(written, example);
+    }
+
+    #[test]
+    fn the_summary_names_what_is_missing() {
+        let mut status: Status = serde_json::from_str(EXAMPLE).unwrap();
+        assert_eq!(status.summary(), "home-ipv6 2001:db8:1234::/60; 1 of 1 targets in sync");
+        status.clusters[0].state = "unreachable".to_owned();
+        status.dynamic_prefixes[0].current_prefix = None;
+        assert_eq!(status.summary(), "home-ipv6 waits for a prefix; 1 of 1 targets in sync; not connected: home");
+        status.dynamic_prefixes.clear();
+        assert_eq!(status.summary(), "idle: no [[dynamicPrefix]] in the configuration");
+    }
+
+    #[test]
+    fn an_error_anywhere_is_degraded() {
+        let mut status: Status = serde_json::from_str(EXAMPLE).unwrap();
+        assert!(!status.is_healthy(), "the example has an entry in error");
+        status.dynamic_prefixes[0].errors.clear();
+        assert!(status.is_healthy());
+        status.targets[0].observed = Some(false);
+        assert!(!status.is_healthy());
+    }
+}

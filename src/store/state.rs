@@ -1,0 +1,312 @@
+//! The shape of `state.json`, and its translation from and to what the deciders know.
+//!
+//! On disk every time is wall-clock time. A machine without a real-time clock may wake up in the past: a stored
+//! lifetime is therefore never longer than it was when it was saved.
+
+use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::arbiter::{Current, Generation, Loss, Previous, PreviousState, Reason, Restored, Snapshot};
+use crate::cluster::Managed;
+use crate::config::{Kind, ObjectRef};
+use crate::source::{SourceId, SourceKind};
+use crate::time::{Deadline, Epoch, Instant};
+
+/// Everything that outlives the process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// [`State::VERSION`]
+    pub version: u32,
+    /// When it was saved.
+    pub saved_at: Timestamp,
+    /// Every DynamicPrefix by name.
+    pub dynamic_prefixes: BTreeMap<String, StoredPrefix>,
+    /// Every object that is managed, by cluster: only these are ever released.
+    pub managed: BTreeMap<String, Vec<StoredObject>>,
+}
+
+/// One DynamicPrefix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredPrefix {
+    last_generation: u64,
+    current: Option<StoredCurrent>,
+    history: Vec<StoredPrevious>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredCurrent {
+    generation: u64,
+    prefix: Ipv6Net,
+    source: StoredSource,
+    routers: Vec<Ipv6Addr>,
+    acquired_at: Timestamp,
+    preferred_until: Option<Timestamp>,
+    valid_until: Option<Timestamp>,
+    excluded: Vec<Ipv6Net>,
+    lost: Option<StoredLoss>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredPrevious {
+    generation: u64,
+    prefix: Ipv6Net,
+    source: StoredSource,
+    acquired_at: Timestamp,
+    deprecated_at: Timestamp,
+    valid_until: Option<Timestamp>,
+    drain_ends_at: Option<Timestamp>,
+    excluded: Vec<Ipv6Net>,
+    draining: bool,
+    reason: StoredReason,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct StoredSource {
+    kind: String,
+    interface: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum StoredLoss {
+    Deprecated,
+    Unlisted,
+    Dead,
+    Refused,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum StoredReason {
+    Replaced,
+    DrainPeriodOver,
+    TooMany,
+    Dead,
+}
+
+/// One object that is managed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredObject {
+    kind: String,
+    namespace: Option<String>,
+    name: String,
+    uid: String,
+    contributions: BTreeMap<String, Vec<String>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unclaimed: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    strays: BTreeMap<String, Timestamp>,
+}
+
+impl State {
+    /// The version of the shape that this program reads and writes.
+    pub const VERSION: u32 = 1;
+
+    /// An empty state, saved at `epoch`.
+    pub fn new(epoch: &Epoch) -> Self {
+        Self {
+            version: Self::VERSION,
+            saved_at: epoch.wall_now(),
+            dynamic_prefixes: BTreeMap::new(),
+            managed: BTreeMap::new(),
+        }
+    }
+
+    /// The clocks to read this state's times with: the wall clock is taken to be no earlier than the moment of saving.
+    fn reading_epoch(&self, epoch: &Epoch) -> Epoch {
+        Epoch::new(epoch.now(), epoch.wall_now().max(self.saved_at))
+    }
+
+    /// What the arbiter of `name` starts from; `None` when it is not in the state, or names a source unknown here.
+    pub fn restore(&self, name: &str, epoch: &Epoch) -> Option<Restored> {
+        self.dynamic_prefixes.get(name)?.restore(&self.reading_epoch(epoch))
+    }
+
+    /// The managed objects of a cluster. Objects of a kind unknown here are left out.
+    pub fn managed(&self, cluster: &str, epoch: &Epoch) -> Vec<Managed> {
+        let epoch = self.reading_epoch(epoch);
+        self.managed.get(cluster).into_iter().flatten().filter_map(|object| object.restore(&epoch)).collect()
+    }
+
+    /// Puts a DynamicPrefix into the state.
+    pub fn insert_prefix(&mut self, name: &str, snapshot: &Snapshot, last_generation: Generation, epoch: &Epoch) {
+        let stored = StoredPrefix {
+            last_generation: last_generation.0,
+            current: snapshot.current.as_ref().map(|current| StoredCurrent::new(current, epoch)),
+            history: snapshot.history.iter().map(|previous| StoredPrevious::new(previous, epoch)).collect(),
+        };
+        self.dynamic_prefixes.insert(name.to_owned(), stored);
+    }
+
+    /// Puts a managed object into the state.
+    pub fn insert_managed(&mut self, cluster: &str, managed: &Managed, epoch: &Epoch) {
+        self.managed.entry(cluster.to_owned()).or_default().push(StoredObject::new(managed, epoch));
+    }
+}
+
+impl StoredPrefix {
+    fn restore(&self, epoch: &Epoch) -> Option<Restored> {
+        let current = match &self.current {
+            Some(current) => Some(current.restore(epoch)?),
+            None => None,
+        };
+        let history = self.history.iter().filter_map(|previous| previous.restore(epoch)).collect();
+        Some(Restored { snapshot: Snapshot { current, history }, last_generation: Generation(self.last_generation) })
+    }
+}
+
+impl StoredCurrent {
+    fn new(current: &Current, epoch: &Epoch) -> Self {
+        Self {
+            generation: current.generation.0,
+            prefix: current.prefix,
+            source: StoredSource::new(&current.source),
+            routers: current.routers.clone(),
+            acquired_at: epoch.wall(current.acquired_at),
+            preferred_until: stored_deadline(current.preferred_until, epoch),
+            valid_until: stored_deadline(current.valid_until, epoch),
+            excluded: current.excluded.clone(),
+            lost: current.lost.map(StoredLoss::from),
+        }
+    }
+
+    fn restore(&self, epoch: &Epoch) -> Option<Current> {
+        Some(Current {
+            generation: Generation(self.generation),
+            prefix: self.prefix,
+            source: self.source.restore()?,
+            routers: self.routers.clone(),
+            acquired_at: epoch.instant(self.acquired_at),
+            preferred_until: deadline(self.preferred_until, epoch),
+            valid_until: deadline(self.valid_until, epoch),
+            excluded: self.excluded.clone(),
+            lost: self.lost.map(Loss::from),
+        })
+    }
+}
+
+impl StoredPrevious {
+    fn new(previous: &Previous, epoch: &Epoch) -> Self {
+        Self {
+            generation: previous.generation.0,
+            prefix: previous.prefix,
+            source: StoredSource::new(&previous.source),
+            acquired_at: epoch.wall(previous.acquired_at),
+            deprecated_at: epoch.wall(previous.deprecated_at),
+            valid_until: stored_deadline(previous.valid_until, epoch),
+            drain_ends_at: stored_deadline(previous.drain_ends_at, epoch),
+            excluded: previous.excluded.clone(),
+            draining: previous.state == PreviousState::Draining,
+            reason: previous.reason.into(),
+        }
+    }
+
+    fn restore(&self, epoch: &Epoch) -> Option<Previous> {
+        Some(Previous {
+            generation: Generation(self.generation),
+            prefix: self.prefix,
+            source: self.source.restore()?,
+            acquired_at: epoch.instant(self.acquired_at),
+            deprecated_at: epoch.instant(self.deprecated_at),
+            valid_until: deadline(self.valid_until, epoch),
+            drain_ends_at: deadline(self.drain_ends_at, epoch),
+            excluded: self.excluded.clone(),
+            state: if self.draining { PreviousState::Draining } else { PreviousState::Expired },
+            reason: self.reason.into(),
+        })
+    }
+}
+
+impl StoredSource {
+    fn new(source: &SourceId) -> Self {
+        Self { kind: source.kind.as_str().to_owned(), interface: source.interface.clone() }
+    }
+
+    fn restore(&self) -> Option<SourceId> {
+        Some(SourceId { kind: SourceKind::from_name(&self.kind)?, interface: self.interface.clone() })
+    }
+}
+
+impl StoredObject {
+    fn new(managed: &Managed, epoch: &Epoch) -> Self {
+        Self {
+            kind: managed.object.kind.as_str().to_owned(),
+            namespace: managed.object.namespace.clone(),
+            name: managed.object.name.clone(),
+            uid: managed.uid.clone(),
+            contributions: managed.contributions.clone(),
+            unclaimed: managed.unclaimed.clone(),
+            strays: managed.strays.iter().map(|(entry, seen)| (entry.clone(), epoch.wall(*seen))).collect(),
+        }
+    }
+
+    fn restore(&self, epoch: &Epoch) -> Option<Managed> {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == self.kind)?;
+        Some(Managed {
+            object: ObjectRef { kind, namespace: self.namespace.clone(), name: self.name.clone() },
+            uid: self.uid.clone(),
+            contributions: self.contributions.clone(),
+            unclaimed: self.unclaimed.clone(),
+            strays: self.strays.iter().map(|(entry, seen)| (entry.clone(), epoch.instant(*seen))).collect(),
+        })
+    }
+}
+
+impl From<Loss> for StoredLoss {
+    fn from(loss: Loss) -> Self {
+        match loss {
+            Loss::Deprecated => Self::Deprecated,
+            Loss::Unlisted => Self::Unlisted,
+            Loss::Dead => Self::Dead,
+            Loss::Refused => Self::Refused,
+        }
+    }
+}
+
+impl From<StoredLoss> for Loss {
+    fn from(loss: StoredLoss) -> Self {
+        match loss {
+            StoredLoss::Deprecated => Self::Deprecated,
+            StoredLoss::Unlisted => Self::Unlisted,
+            StoredLoss::Dead => Self::Dead,
+            StoredLoss::Refused => Self::Refused,
+        }
+    }
+}
+
+impl From<Reason> for StoredReason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Replaced => Self::Replaced,
+            Reason::DrainPeriodOver => Self::DrainPeriodOver,
+            Reason::TooMany => Self::TooMany,
+            Reason::Dead => Self::Dead,
+        }
+    }
+}
+
+impl From<StoredReason> for Reason {
+    fn from(reason: StoredReason) -> Self {
+        match reason {
+            StoredReason::Replaced => Self::Replaced,
+            StoredReason::DrainPeriodOver => Self::DrainPeriodOver,
+            StoredReason::TooMany => Self::TooMany,
+            StoredReason::Dead => Self::Dead,
+        }
+    }
+}
+
+fn stored_deadline(deadline: Deadline, epoch: &Epoch) -> Option<Timestamp> {
+    deadline.instant().map(|end: Instant| epoch.wall(end))
+}
+
+fn deadline(stored: Option<Timestamp>, epoch: &Epoch) -> Deadline {
+    stored.map_or(Deadline::Never, |end| Deadline::At(epoch.instant(end)))
+}
