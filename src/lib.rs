@@ -2,6 +2,7 @@
 pub mod arbiter;
 pub mod cluster;
 pub mod config;
+pub mod log;
 pub mod plan;
 pub mod prefix;
 pub mod source;

@@ -1,0 +1,269 @@
+//! Every kind of line that the journal gets, each with its MESSAGE_ID.
+
+use std::time::Duration;
+
+use crate::arbiter::{Current, Loss, Reason, Transition};
+use crate::source::{SourceReport, SourceState};
+use crate::time::{Deadline, Epoch};
+
+use super::{Entry, Priority};
+
+const STARTED: &str = "dfd6f26fad1f499b9b29760499cb020d";
+const STATUS: &str = "93158ff203a54225b7b5c1805b777892";
+const STOPPING: &str = "cb40382287bf4a8facb3a417cc3d1539";
+const RELOADED: &str = "4f0a132022234338a65ce1e2e6f0aa01";
+const RELOAD_REFUSED: &str = "a7df05859ed744108170730bb54111aa";
+const STORE: &str = "c0c8359c5365444d900fd7dba5a2edbd";
+const SOURCE: &str = "a0227453bc58466f958c371a24916279";
+const ACQUIRED: &str = "7408a194788d4ed693f2ed06877498ae";
+const LOST: &str = "41be8c61792b4cb0843b3ed665215072";
+const REGAINED: &str = "182c2db1be6c47a7808caaf38436f0cc";
+const DRAIN_ENDED: &str = "4ca9e72882d24fd6b37e1a95d301a480";
+const REFUSED: &str = "d634b61f534a4a498792601f9160cca4";
+const TASK_ENDED: &str = "314ad439709b425a942aeeb8bcc893a7";
+const RESUMED: &str = "8a77f1ad67fa439ca0d8698f2329411a";
+
+/// The daemon runs.
+pub fn started(version: &str, daemon_id: &str, config: &str) -> Entry {
+    let message = format!("dyn-prefix {version} started with {config}; it writes as {daemon_id}.");
+    Entry::new(STARTED, Priority::Info, message)
+}
+
+/// The status block of a start or reload.
+pub fn status(text: &str) -> Entry {
+    Entry::new(STATUS, Priority::Info, text.trim_end().to_owned())
+}
+
+/// The daemon was told to stop.
+pub fn stopping(signal: &str) -> Entry {
+    let message = format!("Stopping on {signal}. What is published stays: nothing is withdrawn from any cluster.");
+    Entry::new(STOPPING, Priority::Info, message)
+}
+
+/// A new configuration is in use.
+pub fn reloaded(config: &str) -> Entry {
+    Entry::new(RELOADED, Priority::Info, format!("Read {config} again; the new configuration is in use."))
+}
+
+/// A new configuration was refused.
+pub fn reload_refused(config: &str, findings: &[String]) -> Entry {
+    let message = format!(
+        "{config} was read again and refused; the former configuration stays in use. Run `dyn-prefix check {config}` \
+         after mending:\n{}",
+        findings.join("\n")
+    );
+    Entry::new(RELOAD_REFUSED, Priority::Error, message)
+}
+
+/// Something about the state directory.
+pub fn store(priority: Priority, message: String) -> Entry {
+    Entry::new(STORE, priority, message)
+}
+
+/// A task of the daemon ended by itself, which it never should.
+pub fn task_ended(name: &str, outcome: &str) -> Entry {
+    let message = format!("The task \"{name}\" ended ({outcome}); the daemon stops so that it is started anew.");
+    Entry::new(TASK_ENDED, Priority::Error, message)
+}
+
+/// The machine was suspended.
+pub fn resumed(slept: Duration) -> Entry {
+    let message = format!(
+        "The machine slept for {}; lifetimes that ended meanwhile are over, routers are asked and clusters are \
+         connected anew.",
+        duration(slept)
+    );
+    Entry::new(RESUMED, Priority::Info, message)
+}
+
+/// A source does something else than before.
+pub fn source(report: &SourceReport) -> Entry {
+    let interface = report.id.interface.as_deref().unwrap_or("-");
+    let (priority, message) = match &report.state {
+        SourceState::InterfaceAbsent => {
+            (Priority::Warning, format!("The interface {interface} does not exist; waiting for it to appear."))
+        }
+        SourceState::LinkDown => (Priority::Warning, format!("The link of {interface} is down; waiting for it.")),
+        SourceState::Soliciting => (Priority::Info, format!("Asking for Router Advertisements on {interface}.")),
+        SourceState::Silent => (
+            Priority::Warning,
+            format!(
+                "No router on {interface} has answered; still listening. Is there an IPv6 router on that link, and \
+                 does a firewall of this host drop ICMPv6 type 134?"
+            ),
+        ),
+        SourceState::Receiving => (Priority::Info, format!("Router Advertisements are heard on {interface}.")),
+        SourceState::Configured => (Priority::Info, "The prefix is written in the configuration.".to_owned()),
+        SourceState::Failed(reason) => (Priority::Error, reason.clone()),
+    };
+    Entry { source: Some(report.id.to_string()), ..Entry::new(SOURCE, priority, message) }
+}
+
+/// What became of the prefixes of the DynamicPrefix `name`.
+pub fn transition(name: &str, transition: &Transition, epoch: &Epoch) -> Entry {
+    let entry = match transition {
+        Transition::Acquired { current, previous } => acquired(name, current, previous.as_ref(), epoch),
+        Transition::Lost { prefix, loss, withdrawn } => Entry {
+            previous: Some(prefix.to_string()),
+            ..Entry::new(LOST, Priority::Warning, lost(name, &prefix.to_string(), *loss, *withdrawn))
+        },
+        Transition::Regained { prefix } => Entry {
+            current: Some(prefix.to_string()),
+            ..Entry::new(REGAINED, Priority::Info, format!("{name}: {prefix} can be used again."))
+        },
+        Transition::DrainEnded { prefix, reason } => Entry {
+            previous: Some(prefix.to_string()),
+            ..Entry::new(
+                DRAIN_ENDED,
+                Priority::Info,
+                format!("{name}: the former prefix {prefix} leaves the targets: {}.", drain_end(*reason)),
+            )
+        },
+        Transition::Refused { source, prefix, rejection } => Entry {
+            source: Some(source.to_string()),
+            ..Entry::new(
+                REFUSED,
+                Priority::Warning,
+                format!("{name}: {source} offers {prefix}, which is not used: {rejection}."),
+            )
+        },
+    };
+    Entry { name: Some(name.to_owned()), ..entry }
+}
+
+fn acquired(name: &str, current: &Current, previous: Option<&ipnet::Ipv6Net>, epoch: &Epoch) -> Entry {
+    let prefix = current.prefix;
+    let lifetime = match current.preferred_until {
+        Deadline::Never => "it is preferred without end".to_owned(),
+        Deadline::At(end) => format!("it is preferred until {}", epoch.wall(end)),
+    };
+    let head = match previous {
+        Some(previous) => format!("{name}: {prefix} takes the place of {previous}"),
+        None => format!("{name}: {prefix} is the prefix"),
+    };
+    let message = format!("{head} ({}, generation {}); {lifetime}.", current.source, current.generation.0);
+    Entry {
+        current: Some(prefix.to_string()),
+        previous: previous.map(ToString::to_string),
+        source: Some(current.source.to_string()),
+        ..Entry::new(ACQUIRED, Priority::Info, message)
+    }
+}
+
+fn lost(name: &str, prefix: &str, loss: Loss, withdrawn: bool) -> String {
+    let why = match loss {
+        Loss::Deprecated => "its preferred lifetime is over",
+        Loss::Unlisted => "its router lists it no longer",
+        Loss::Dead => "its valid lifetime is over",
+        Loss::Refused => "the prefixFilter refuses it",
+    };
+    let what = if withdrawn {
+        "it is taken out of the targets (transition.onLoss = \"withdraw\")"
+    } else {
+        "there is no other, so the targets keep it (transition.onLoss = \"keep\")"
+    };
+    format!("{name}: {prefix} is lost: {why}; {what}.")
+}
+
+const fn drain_end(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Replaced => "it was replaced",
+        Reason::DrainPeriodOver => "its drain period is over",
+        Reason::TooMany => "more than maxPrefixHistory newer ones exist",
+        Reason::Dead => "its valid lifetime is over",
+    }
+}
+
+/// A duration as a person says it: "12 ms", "3 s", "5 min", "2 h 5 min".
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => format!("{} ms", duration.as_millis()),
+        1..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arbiter::Generation;
+    use crate::source::{SourceId, SourceKind};
+    use crate::time::Instant;
+
+    fn epoch() -> Epoch {
+        Epoch::new(Instant::from_secs(0), "2026-01-04T10:00:00Z".parse().unwrap())
+    }
+
+    fn current() -> Current {
+        Current {
+            generation: Generation(7),
+            prefix: "2001:db8:2::/64".parse().unwrap(),
+            source: SourceId { kind: SourceKind::RouterAdvertisement, interface: Some("eth0".to_owned()) },
+            routers: Vec::new(),
+            acquired_at: Instant::from_secs(0),
+            preferred_until: Deadline::At(Instant::from_secs(1800)),
+            valid_until: Deadline::Never,
+            excluded: Vec::new(),
+            lost: None,
+        }
+    }
+
+    #[test]
+    fn one_line_tells_old_and_new_prefix_and_where_it_came_from() {
+        let previous = Some("2001:db8:1::/64".parse().unwrap());
+        let entry = transition("home", &Transition::Acquired { current: current(), previous }, &epoch());
+        assert_eq!(
+            entry.message,
+            "home: 2001:db8:2::/64 takes the place of 2001:db8:1::/64 (router-advertisement on eth0, generation 7); \
+             it is preferred until 2026-01-04T10:30:00Z."
+        );
+        assert_eq!(entry.name.as_deref(), Some("home"));
+        assert_eq!(entry.current.as_deref(), Some("2001:db8:2::/64"));
+        assert_eq!(entry.previous.as_deref(), Some("2001:db8:1::/64"));
+        assert_eq!(entry.source.as_deref(), Some("router-advertisement on eth0"));
+    }
+
+    #[test]
+    fn a_loss_says_what_happens_to_the_targets() {
+        let prefix = "2001:db8:2::/64".parse().unwrap();
+        let lost = Transition::Lost { prefix, loss: Loss::Unlisted, withdrawn: false };
+        assert_eq!(
+            transition("home", &lost, &epoch()).message,
+            "home: 2001:db8:2::/64 is lost: its router lists it no longer; there is no other, so the targets keep it \
+             (transition.onLoss = \"keep\")."
+        );
+    }
+
+    #[test]
+    fn every_kind_of_message_has_an_id_of_its_own() {
+        let ids = [
+            STARTED,
+            STATUS,
+            STOPPING,
+            RELOADED,
+            RELOAD_REFUSED,
+            STORE,
+            SOURCE,
+            ACQUIRED,
+            LOST,
+            REGAINED,
+            DRAIN_ENDED,
+            REFUSED,
+            TASK_ENDED,
+            RESUMED,
+        ];
+        let distinct: std::collections::BTreeSet<_> = ids.into_iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+        assert!(ids.iter().all(|id| id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit())));
+    }
+
+    #[test]
+    fn durations_read_well() {
+        let cases = [(12, "12 ms"), (3_000, "3 s"), (300_000, "5 min"), (7_500_000, "2 h 5 min")];
+        for (milliseconds, text) in cases {
+            assert_eq!(duration(Duration::from_millis(milliseconds)), text);
+        }
+    }
+}
