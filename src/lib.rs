@@ -2,6 +2,7 @@
 pub mod arbiter;
 pub mod cluster;
 pub mod config;
+pub mod control;
 pub mod log;
 pub mod plan;
 pub mod prefix;

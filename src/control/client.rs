@@ -1,0 +1,78 @@
+//! The client's side of the control socket.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::{MAX_LINE, Request, Response, describe};
+
+/// How long a `reload` or `status` may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why the daemon did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Nobody listens there.
+    #[error("dyn-prefix is not running: nobody listens on {0}")]
+    NotRunning(String),
+    /// Somebody listens, and it did not work.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+/// A connection to the running daemon, with a request sent.
+#[derive(Debug)]
+pub struct Connection {
+    lines: BufReader<UnixStream>,
+}
+
+impl Connection {
+    /// Connects and sends `request`.
+    ///
+    /// # Errors
+    /// [`Failure::NotRunning`] when nobody listens.
+    pub fn open(path: &Path, request: Request) -> Result<Self, Failure> {
+        let stream = UnixStream::connect(path).map_err(|error| connect_failure(path, error))?;
+        let prepared = || -> anyhow::Result<UnixStream> {
+            let patience = if request == Request::Watch { None } else { Some(PATIENCE) };
+            stream.set_read_timeout(patience)?;
+            let mut line = serde_json::to_vec(&request)?;
+            line.push(b'\n');
+            (&stream).write_all(&line)?;
+            Ok(stream)
+        };
+        let stream = prepared().with_context(|| format!("cannot ask {}", describe(path)))?;
+        Ok(Self { lines: BufReader::new(stream) })
+    }
+
+    /// The next answer; `None` when the daemon has closed the connection.
+    ///
+    /// # Errors
+    /// When the daemon does not answer in time, or answers something else.
+    pub fn next_response(&mut self) -> anyhow::Result<Option<Response>> {
+        let mut line = Vec::new();
+        self.lines
+            .by_ref()
+            .take(MAX_LINE)
+            .read_until(b'\n', &mut line)
+            .context("the daemon does not answer on its control socket")?;
+        if line.is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_slice(&line).map(Some).context("the daemon's answer is not understood (another version?)")
+    }
+}
+
+fn connect_failure(path: &Path, error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Failure::NotRunning(describe(path)),
+        io::ErrorKind::PermissionDenied => Failure::Other(anyhow::anyhow!(
+            "no permission for {}; run this as root or as a member of the group dyn-prefix",
+            describe(path)
+        )),
+        _ => Failure::Other(anyhow::Error::new(error).context(format!("cannot connect to {}", describe(path)))),
+    }
+}

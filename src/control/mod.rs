@@ -1,0 +1,64 @@
+//! The control socket: how `status`, `history` and `reload` reach the running daemon.
+//!
+//! A Unix stream socket, mode 0660. A client sends one line of JSON, `{"command": "status"}`, and gets one line back;
+//! `{"command": "watch"}` gets a status line now and after every change, until either side goes away.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::status::Status;
+
+pub mod client;
+pub mod server;
+
+/// What a client asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Request {
+    /// The status, once.
+    Status,
+    /// The status, now and after every change.
+    Watch,
+    /// Read the configuration again; answered when it is in use or refused.
+    Reload,
+}
+
+/// What the daemon answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Response {
+    /// To `status` and `watch`.
+    Status {
+        /// Everything there is to know.
+        status: Box<Status>,
+    },
+    /// The new configuration is in use.
+    Reloaded {
+        /// Warnings about it, one line each.
+        findings: Vec<String>,
+    },
+    /// The new configuration was refused; the former one stays in use.
+    Refused {
+        /// Why, one finding each.
+        findings: Vec<String>,
+    },
+    /// The request was not understood, or could not be answered.
+    Error {
+        /// Why.
+        message: String,
+    },
+}
+
+/// Where the control socket is when the configuration does not say.
+pub const DEFAULT_SOCKET: &str = "/run/dyn-prefix/control.sock";
+
+/// The longest line that is read from either side, in bytes: a status of 1000 targets takes about 1 MB.
+const MAX_LINE: u64 = 64 << 20;
+
+/// The longest request, in bytes.
+const MAX_REQUEST: u64 = 4096;
+
+fn describe(path: &Path) -> String {
+    format!("the control socket {} (daemon.controlSocket)", path.display())
+}
