@@ -1,0 +1,184 @@
+//! The command line: `run | check | plan | status | history | reload`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Config, Severity};
+use crate::daemon;
+use crate::{control, log};
+
+mod ask;
+mod check;
+mod plan;
+pub mod render;
+mod terminal;
+
+/// Follows a changing IPv6 prefix and keeps Kubernetes load-balancer pools and CIDR groups on it
+#[derive(Debug, Parser)]
+#[command(name = "dyn-prefix", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon
+    ///
+    /// Exit status 78 on a configuration error. Everything it tells goes to the journal, or to standard error when it
+    /// does not run under systemd; DYN_PREFIX_LOG=debug tells more.
+    Run(ConfigArgs),
+    /// Check a configuration file
+    ///
+    /// Prints every finding as FILE:LINE:COL with the source line. Exit status 0 when the file can be used, else 78.
+    Check {
+        /// The configuration file
+        #[arg(default_value = crate::config::DEFAULT_PATH)]
+        file: PathBuf,
+    },
+    /// Show what every range, subnet and target would be, without network or cluster
+    ///
+    /// Without --prefix it starts from the stored state of the daemon.
+    Plan(plan::PlanArgs),
+    /// Show what the running daemon knows
+    ///
+    /// Exit status 0 when all is well, 3 when something is not, 4 when the daemon is not running.
+    Status {
+        #[command(flatten)]
+        config: ConfigArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+        /// Show it again after every change, until interrupted
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Show the former prefixes and why each was replaced
+    History {
+        #[command(flatten)]
+        config: ConfigArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Make the running daemon read its configuration again
+    ///
+    /// Exit status 0 when the new one is in use, 78 when it was refused (the former stays), 4 when the daemon is not
+    /// running.
+    Reload(ConfigArgs),
+}
+
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct OutputArgs {
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+/// How to print something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// For programs; fields are only ever added.
+    Json,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    /// Done, all well.
+    Done,
+    /// It failed.
+    Failed,
+    /// The daemon runs, and something is not well.
+    Degraded,
+    /// The daemon is not running.
+    NotRunning,
+    /// The configuration cannot be used (EX_CONFIG of sysexits.h).
+    Configuration,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Degraded => 3,
+            Exit::NotRunning => 4,
+            Exit::Configuration => 78,
+        })
+    }
+}
+
+/// Runs the command that `arguments` name; the first of them is the program itself.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help, version and usage errors; to a closed pipe there is nothing to say.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let outcome = match cli.command {
+        Command::Run(args) => run(&args),
+        Command::Check { file } => check::check(&file),
+        Command::Plan(args) => plan::plan(&args),
+        Command::Status { config, output, watch: false } => ask::status(&socket(&config), output.output),
+        Command::Status { config, output, watch: true } => ask::watch(&socket(&config), output.output),
+        Command::History { config, output } => ask::history(&socket(&config), output.output),
+        Command::Reload(args) => ask::reload(&socket(&args)),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            terminal::complain(&format!("dyn-prefix: {error:#}"));
+            Exit::Failed.into()
+        }
+    }
+}
+
+fn run(args: &ConfigArgs) -> anyhow::Result<Exit> {
+    log::init();
+    let loaded = Config::load(&args.config);
+    for finding in loaded.findings.iter().filter(|finding| finding.severity != Severity::Note) {
+        log::emit(&log::record::finding(finding));
+    }
+    let Some(config) = loaded.config else { return Ok(Exit::Configuration) };
+    match daemon::run(config, &args.config) {
+        Ok(()) => Ok(Exit::Done),
+        Err(error) => {
+            log::emit(&log::record::fatal(&error));
+            Ok(Exit::Failed)
+        }
+    }
+}
+
+/// Where the daemon of this configuration listens. A file that cannot be used must not keep anybody from asking the
+/// daemon, which still runs with the former one.
+fn socket(args: &ConfigArgs) -> PathBuf {
+    Config::load(&args.config)
+        .config
+        .map_or_else(|| control::DEFAULT_SOCKET.into(), |config| daemon::control_socket(&config))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,84 @@
+//! Conditions, in the manner of Kubernetes: what holds and what does not, and since when.
+
+use std::collections::BTreeMap;
+
+use crate::status::Condition;
+use crate::time::{Epoch, Instant};
+
+/// What a condition says now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    holds: bool,
+    reason: &'static str,
+    message: String,
+}
+
+impl Verdict {
+    /// It holds.
+    pub const fn yes(reason: &'static str, message: String) -> Self {
+        Self { holds: true, reason, message }
+    }
+
+    /// It does not hold.
+    pub const fn no(reason: &'static str, message: String) -> Self {
+        Self { holds: false, reason, message }
+    }
+}
+
+/// The conditions of every DynamicPrefix.
+#[derive(Debug, Default)]
+pub struct Conditions {
+    by_name: BTreeMap<String, BTreeMap<&'static str, (Verdict, Instant)>>,
+}
+
+impl Conditions {
+    /// Sets a condition; its transition time moves only when it begins or ceases to hold.
+    pub fn set(&mut self, name: &str, kind: &'static str, verdict: Verdict, now: Instant) {
+        if !self.by_name.contains_key(name) {
+            self.by_name.insert(name.to_owned(), BTreeMap::new());
+        }
+        let Some(conditions) = self.by_name.get_mut(name) else { return };
+        let since = match conditions.get(kind) {
+            Some((former, since)) if former.holds == verdict.holds => *since,
+            _ => now,
+        };
+        conditions.insert(kind, (verdict, since));
+    }
+
+    /// Forgets the DynamicPrefixes that `keep` does not want.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.by_name.retain(|name, _| keep(name));
+    }
+
+    /// The conditions of one DynamicPrefix, by type.
+    pub fn of(&self, name: &str, epoch: &Epoch) -> Vec<Condition> {
+        let condition = |(kind, (verdict, since)): (&&str, &(Verdict, Instant))| Condition {
+            kind: (*kind).to_owned(),
+            status: if verdict.holds { "True" } else { "False" }.to_owned(),
+            reason: verdict.reason.to_owned(),
+            message: verdict.message.clone(),
+            last_transition_time: Some(epoch.wall(*since)),
+        };
+        self.by_name.get(name).into_iter().flatten().map(condition).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_change_of_the_status_is_a_transition() {
+        let epoch = Epoch::new(Instant::from_secs(0), "2026-01-04T10:00:00Z".parse().unwrap());
+        let mut conditions = Conditions::default();
+        let since = |conditions: &Conditions| conditions.of("home", &epoch)[0].last_transition_time.unwrap().to_string();
+        conditions.set("home", "PrefixAcquired", Verdict::no("WaitingForPrefix", String::new()), Instant::from_secs(1));
+        conditions.set("home", "PrefixAcquired", Verdict::no("Withdrawn", String::new()), Instant::from_secs(2));
+        assert_eq!(since(&conditions), "2026-01-04T10:00:01Z");
+        assert_eq!(conditions.of("home", &epoch)[0].reason, "Withdrawn");
+        conditions.set("home", "PrefixAcquired", Verdict::yes("Acquired", String::new()), Instant::from_secs(3));
+        assert_eq!(since(&conditions), "2026-01-04T10:00:03Z");
+        conditions.retain(|_| false);
+        assert!(conditions.of("home", &epoch).is_empty());
+    }
+}

@@ -1,0 +1,375 @@
+//! The one owner of what the daemon knows: arbiters, reports, targets, conditions.
+//!
+//! Pure: reports, updates and time go in; what every cluster should hold, what the store should keep, the status and
+//! the lines for the journal come out. The loop in [`super`] does the rest.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::arbiter::{Arbiter, Restored, Snapshot};
+use crate::cluster::{Health, Managed, TargetReport, Update, Wanted};
+use crate::config::{Binding, Config, DynamicPrefix, ObjectRef};
+use crate::log::Entry;
+use crate::log::record;
+use crate::plan::Catalogue;
+use crate::prefix::PrefixFilter;
+use crate::source::{self, Offer, SourceId, SourceKind, SourceReport};
+use crate::store::State;
+use crate::time::{Deadline, Epoch, Instant};
+
+use super::condition::{Conditions, Verdict};
+
+/// What a former run knew.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Per DynamicPrefix.
+    pub prefixes: BTreeMap<String, Restored>,
+    /// Per cluster.
+    pub managed: BTreeMap<String, Vec<Managed>>,
+}
+
+/// One cluster, as its task reports it.
+#[derive(Debug, Default)]
+pub(crate) struct ClusterView {
+    pub(crate) health: Option<Health>,
+    pub(crate) targets: BTreeMap<ObjectRef, TargetReport>,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Coordinator {
+    pub(crate) config: Arc<Config>,
+    pub(crate) daemon_id: String,
+    pub(crate) started_at: Instant,
+    pub(crate) applied_at: Instant,
+    pub(crate) reload_errors: Vec<String>,
+    pub(crate) arbiters: BTreeMap<String, Arbiter>,
+    pub(crate) reports: BTreeMap<SourceId, SourceReport>,
+    pub(crate) clusters: BTreeMap<String, ClusterView>,
+    pub(crate) conditions: Conditions,
+    pub(crate) catalogue: Arc<Catalogue>,
+    /// What the store keeps of each cluster's objects, also of clusters that are not in the configuration now.
+    managed: BTreeMap<String, BTreeMap<ObjectRef, Managed>>,
+    denied: BTreeMap<String, Arc<BTreeMap<String, String>>>,
+    bindings: BTreeMap<String, Arc<Vec<Binding>>>,
+    entries: VecDeque<(Instant, Pending)>,
+    dirty: bool,
+}
+
+/// A line for the journal whose times are still instants.
+#[derive(Debug)]
+enum Pending {
+    Entry(Box<Entry>),
+    Transition(String, Box<crate::arbiter::Transition>),
+}
+
+impl Coordinator {
+    /// Starts from a configuration and what a former run knew.
+    pub fn new(config: Arc<Config>, daemon_id: String, memory: Memory, now: Instant) -> Self {
+        let managed = memory
+            .managed
+            .into_iter()
+            .map(|(cluster, objects)| {
+                (cluster, objects.into_iter().map(|managed| (managed.object.clone(), managed)).collect())
+            })
+            .collect();
+        let mut coordinator = Self {
+            config: Arc::default(),
+            daemon_id,
+            started_at: now,
+            applied_at: now,
+            reload_errors: Vec::new(),
+            arbiters: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            clusters: BTreeMap::new(),
+            conditions: Conditions::default(),
+            catalogue: Arc::default(),
+            managed,
+            denied: BTreeMap::new(),
+            bindings: BTreeMap::new(),
+            entries: VecDeque::new(),
+            dirty: false,
+        };
+        coordinator.apply(config, memory.prefixes, now);
+        coordinator
+    }
+
+    /// Takes a new configuration into use.
+    pub fn reconfigure(&mut self, config: Arc<Config>, now: Instant) {
+        self.applied_at = now;
+        self.reload_errors.clear();
+        self.apply(config, BTreeMap::new(), now);
+    }
+
+    /// Notes that a new configuration was refused.
+    pub fn refuse_reload(&mut self, findings: Vec<String>) {
+        self.reload_errors = findings;
+    }
+
+    fn apply(&mut self, config: Arc<Config>, mut restored: BTreeMap<String, Restored>, now: Instant) {
+        self.arbiters.retain(|name, _| config.dynamic_prefixes.iter().any(|prefix| prefix.name == *name));
+        self.clusters.retain(|name, _| config.clusters.iter().any(|cluster| cluster.name == *name));
+        for prefix in &config.dynamic_prefixes {
+            match self.arbiters.get_mut(&prefix.name) {
+                Some(arbiter) => arbiter.reconfigure(prefix.clone(), now),
+                None => {
+                    let arbiter = Arbiter::new(prefix.clone(), restored.remove(&prefix.name), now);
+                    self.arbiters.insert(prefix.name.clone(), arbiter);
+                }
+            }
+        }
+        self.bindings = config
+            .clusters
+            .iter()
+            .map(|cluster| {
+                let of_cluster = config.bindings.iter().filter(|binding| binding.cluster == cluster.name);
+                (cluster.name.clone(), Arc::new(of_cluster.cloned().collect()))
+            })
+            .collect();
+        for cluster in &config.clusters {
+            self.clusters.entry(cluster.name.clone()).or_default();
+        }
+        self.config = config;
+        let sources: Vec<SourceId> = self.sources();
+        self.reports.retain(|id, _| sources.contains(id));
+        self.feed_again(now);
+        self.dirty = true;
+        self.settle(now);
+    }
+
+    /// Gives every arbiter what is known of its sources: a new one has heard nothing yet.
+    fn feed_again(&mut self, now: Instant) {
+        for prefix in &self.config.dynamic_prefixes {
+            let Some(arbiter) = self.arbiters.get_mut(&prefix.name) else { continue };
+            for id in prefix.sources() {
+                if let Some(report) = self.reports.get(&id) {
+                    arbiter.handle_report(report, now);
+                }
+            }
+            if let Some(fixed) = prefix.acquisition.fixed {
+                let report = source::fixed(fixed, now);
+                arbiter.handle_report(&report, now);
+                self.reports.insert(report.id.clone(), report);
+            }
+        }
+    }
+
+    /// Every source that the configuration names, by rank.
+    pub fn sources(&self) -> Vec<SourceId> {
+        let mut sources: Vec<SourceId> = self.config.dynamic_prefixes.iter().flat_map(DynamicPrefix::sources).collect();
+        sources.sort();
+        sources.dedup();
+        sources
+    }
+
+    /// The interfaces to hear Router Advertisements on.
+    pub fn ra_interfaces(&self) -> Vec<String> {
+        let listens = |id: SourceId| (id.kind == SourceKind::RouterAdvertisement).then_some(id.interface).flatten();
+        self.sources().into_iter().filter_map(listens).collect()
+    }
+
+    /// The DynamicPrefixes that hear Router Advertisements on `interface`: their filters and routers.
+    pub fn ra_listeners(&self, interface: &str) -> Vec<(PrefixFilter, Vec<std::net::Ipv6Addr>)> {
+        let listening = |prefix: &DynamicPrefix| {
+            let ra = prefix.acquisition.router_advertisement.as_ref().filter(|ra| ra.interface == interface)?;
+            Some((prefix.acquisition.filter.clone(), ra.routers.clone()))
+        };
+        self.config.dynamic_prefixes.iter().filter_map(listening).collect()
+    }
+
+    /// What the RA table of `interface` should know from before: the prefixes in use that came from there, so that
+    /// their routers can unlist them.
+    pub fn seeds(&self, interface: &str) -> Vec<Offer> {
+        let snapshots = self.arbiters.values().filter_map(Arbiter::snapshot);
+        let current = snapshots.filter_map(|snapshot| snapshot.current.as_ref()).filter(|current| {
+            current.source.kind == SourceKind::RouterAdvertisement
+                && current.source.interface.as_deref() == Some(interface)
+        });
+        let offers = current.flat_map(|current| {
+            current.routers.iter().map(|router| Offer {
+                prefix: current.prefix,
+                router: Some(*router),
+                preferred_until: current.preferred_until,
+                valid_until: current.valid_until,
+                excluded: Vec::new(),
+                first_seen: current.acquired_at,
+                cut: None,
+            })
+        });
+        offers.collect()
+    }
+
+    /// A source has spoken.
+    pub fn handle_report(&mut self, report: SourceReport, now: Instant) {
+        let mut known = false;
+        for prefix in &self.config.dynamic_prefixes {
+            if prefix.sources().contains(&report.id)
+                && let Some(arbiter) = self.arbiters.get_mut(&prefix.name)
+            {
+                arbiter.handle_report(&report, now);
+                known = true;
+            }
+        }
+        if !known {
+            return;
+        }
+        let former = self.reports.get(&report.id).map(|former| &former.state);
+        if former != Some(&report.state) {
+            self.entries.push_back((now, Pending::Entry(Box::new(record::source(&report)))));
+        }
+        self.reports.insert(report.id.clone(), report);
+        self.settle(now);
+    }
+
+    /// A cluster has something new to tell.
+    pub fn handle_update(&mut self, cluster: &str, update: Update, now: Instant) {
+        let Some(view) = self.clusters.get_mut(cluster) else { return };
+        if let Some(health) = update.health {
+            view.health = Some(health);
+        }
+        let managed = self.managed.entry(cluster.to_owned()).or_default();
+        for object in update.removed {
+            view.targets.remove(&object);
+            self.dirty |= managed.remove(&object).is_some();
+        }
+        for target in update.targets {
+            let former = match &target.managed {
+                Some(new) => managed.insert(target.object.clone(), new.clone()),
+                None => managed.remove(&target.object),
+            };
+            self.dirty |= former != target.managed;
+            view.targets.insert(target.object.clone(), target);
+        }
+        self.find_twins();
+        self.settle(now);
+    }
+
+    /// Two clusters that see the same object are one cluster under two names: only the first may write.
+    fn find_twins(&mut self) {
+        if self.clusters.len() < 2 {
+            return;
+        }
+        let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut denied: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for cluster in &self.config.clusters {
+            let Some(view) = self.clusters.get(&cluster.name) else { continue };
+            for target in view.targets.values() {
+                let Some(uid) = target.uid.as_deref() else { continue };
+                let owner = *owners.entry(uid).or_insert(&cluster.name);
+                if owner != cluster.name {
+                    let message = format!(
+                        "The clusters \"{owner}\" and \"{}\" both see the {} with uid {uid}: they are the same \
+                         cluster under two names. It is written as part of \"{owner}\" only; remove one [[cluster]].",
+                        cluster.name, target.object
+                    );
+                    denied.entry(cluster.name.clone()).or_default().insert(uid.to_owned(), message);
+                }
+            }
+        }
+        let changed = self.denied.len() != denied.len()
+            || denied.iter().any(|(name, uids)| self.denied.get(name).is_none_or(|known| **known != *uids));
+        if changed {
+            self.denied = denied.into_iter().map(|(name, uids)| (name, Arc::new(uids))).collect();
+        }
+    }
+
+    /// Does what is due. Harmless when called early.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for arbiter in self.arbiters.values_mut() {
+            arbiter.handle_timeout(now);
+        }
+        self.settle(now);
+    }
+
+    /// When [`Coordinator::handle_timeout`] is wanted next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.arbiters.values().filter_map(Arbiter::poll_timeout).min()
+    }
+
+    /// Collects what the arbiters decided and computes everything that follows from it.
+    fn settle(&mut self, now: Instant) {
+        for (name, arbiter) in &mut self.arbiters {
+            while let Some(transition) = arbiter.poll_transition() {
+                self.entries.push_back((now, Pending::Transition(name.clone(), Box::new(transition))));
+                self.dirty = true;
+            }
+            self.conditions.set(name, "PrefixAcquired", acquired(arbiter.snapshot(), now), now);
+        }
+        self.conditions.retain(|name| self.arbiters.contains_key(name));
+        let snapshots = self.snapshots();
+        let catalogue = Catalogue::compute(&self.config.dynamic_prefixes, &snapshots);
+        if catalogue != *self.catalogue {
+            self.catalogue = Arc::new(catalogue);
+        }
+    }
+
+    fn snapshots(&self) -> BTreeMap<String, Snapshot> {
+        let known = |(name, arbiter): (&String, &Arbiter)| Some((name.clone(), arbiter.snapshot()?.clone()));
+        self.arbiters.iter().filter_map(known).collect()
+    }
+
+    /// The next line for the journal.
+    pub fn poll_entry(&mut self, epoch: &Epoch) -> Option<Entry> {
+        self.entries.pop_front().map(|(_, pending)| match pending {
+            Pending::Entry(entry) => *entry,
+            Pending::Transition(name, transition) => record::transition(&name, &transition, epoch),
+        })
+    }
+
+    /// The whole wanted state of one cluster. Cheap: its parts are shared.
+    pub fn wanted(&self, cluster: &str) -> Wanted {
+        Wanted {
+            daemon_id: self.daemon_id.clone(),
+            catalogue: Arc::clone(&self.catalogue),
+            bindings: self.bindings.get(cluster).map(Arc::clone).unwrap_or_default(),
+            denied: self.denied.get(cluster).map(Arc::clone).unwrap_or_default(),
+        }
+    }
+
+    /// What is managed in one cluster, for its task to start from.
+    pub fn managed(&self, cluster: &str) -> Vec<Managed> {
+        self.managed.get(cluster).into_iter().flat_map(BTreeMap::values).cloned().collect()
+    }
+
+    /// Whether something changed since the last call that the store should keep. Renewed lifetimes do not count.
+    pub fn take_dirty(&mut self) -> bool {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// What the store should keep.
+    pub fn state(&self, epoch: &Epoch) -> State {
+        let mut state = State::new(epoch);
+        for (name, arbiter) in &self.arbiters {
+            if let Some(snapshot) = arbiter.snapshot() {
+                state.insert_prefix(name, snapshot, arbiter.last_generation(), epoch);
+            }
+        }
+        for (cluster, objects) in &self.managed {
+            for managed in objects.values() {
+                state.insert_managed(cluster, managed, epoch);
+            }
+        }
+        state
+    }
+}
+
+/// The condition PrefixAcquired.
+fn acquired(snapshot: Option<&Snapshot>, now: Instant) -> Verdict {
+    let Some(snapshot) = snapshot else {
+        return Verdict::no("WaitingForPrefix", "No source has offered a prefix that can be used.".to_owned());
+    };
+    let Some(current) = &snapshot.current else {
+        return Verdict::no("Withdrawn", "The prefix was lost and is taken out of the targets.".to_owned());
+    };
+    match current.lost {
+        None => Verdict::yes("Acquired", format!("{} from {}.", current.prefix, current.source)),
+        Some(_) if current.valid_until.is_over(now) && current.valid_until != Deadline::Never => Verdict::no(
+            "Dead",
+            format!("The valid lifetime of {} is over and there is no other; the targets keep it.", current.prefix),
+        ),
+        Some(loss) => Verdict::no(
+            loss.as_str(),
+            format!("{} can no longer be used and there is no other; the targets keep it.", current.prefix),
+        ),
+    }
+}

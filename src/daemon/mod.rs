@@ -1,0 +1,340 @@
+//! The running daemon.
+//!
+//! ```text
+//!  links ──► router advertisements on IF ──┐ reports                        ┌─► cluster "home"
+//!            router advertisements on IF ──┤            ┌───────────────┐   │
+//!                                          ├──────────► │ the loop here │ ──┤ wanted (latest value)
+//!  cluster "home", "lab" … ────────────────┤ news       │  Coordinator  │   │
+//!  control socket ─────────────────────────┘ requests   └──────┬────────┘   └─► cluster "lab"
+//!                                                              ├─► store, journal, supervisor (sd_notify)
+//! ```
+//!
+//! One task owns everything that changes. It feeds one input to the [`coordinator::Coordinator`], publishes what
+//! follows, and waits for the next input or deadline. No other task shares memory with it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{self, Alarm};
+use crate::config::{Config, Severity};
+use crate::control::server::{Asked, Server};
+use crate::control::{DEFAULT_SOCKET, Request, Response};
+use crate::log::{self, Priority, record};
+use crate::store::{Opened, Store};
+use crate::time::Instant;
+
+use coordinator::{Coordinator, Memory};
+use saver::Saver;
+use tasks::{Inbox, Tasks};
+use write_log::WriteLog;
+
+pub mod condition;
+pub mod coordinator;
+pub mod identity;
+mod saver;
+pub mod supervisor;
+mod systemd;
+mod tasks;
+pub mod view;
+mod write_log;
+
+/// How long tasks may take to end after a signal.
+const STOP_PATIENCE: Duration = Duration::from_secs(4);
+
+/// How often the status line and the watchers of the status hear of changes, at most.
+const NOTICE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long READY waits for every source to have said what it is doing.
+const READY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A clock that went on for longer than this while the machine did not is a suspend.
+const SUSPEND_THRESHOLD: Duration = Duration::from_secs(2);
+
+/// Runs the daemon until a signal stops it.
+///
+/// # Errors
+/// When the state directory or the control socket cannot be had, or a task ends that should not.
+pub fn run(config: Config, path: &Path) -> anyhow::Result<()> {
+    let epoch = clock::epoch();
+    let directory = state_directory(&config);
+    let opened = Store::open(&directory, epoch.wall_now())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_keep_alive(Duration::from_secs(1))
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let server = Server::bind(&control_socket(&config))?;
+        let daemon = Daemon::new(Arc::new(config), path, opened, server)?;
+        daemon.run().await
+    })
+}
+
+/// The state directory of a configuration: its own, else systemd's ($STATE_DIRECTORY), else /var/lib/dyn-prefix.
+pub fn state_directory(config: &Config) -> PathBuf {
+    let from_systemd = || {
+        let listed = std::env::var_os("STATE_DIRECTORY")?;
+        // A unit with several directories lists them with colons; ours is the first.
+        let first = listed.to_string_lossy().split(':').next().map(PathBuf::from);
+        first.filter(|path| path.is_absolute())
+    };
+    config.daemon.state_directory.clone().or_else(from_systemd).unwrap_or_else(|| "/var/lib/dyn-prefix".into())
+}
+
+/// The control socket of a configuration.
+pub fn control_socket(config: &Config) -> PathBuf {
+    config.daemon.control_socket.clone().unwrap_or_else(|| DEFAULT_SOCKET.into())
+}
+
+struct Daemon {
+    path: PathBuf,
+    coordinator: Coordinator,
+    tasks: Tasks,
+    inbox: Inbox,
+    requests: mpsc::Receiver<Asked>,
+    changed: watch::Sender<u64>,
+    stop: CancellationToken,
+    alarm: Alarm,
+    saver: Saver,
+    write_log: WriteLog,
+    notice_at: Option<Instant>,
+    ready_by: Option<Instant>,
+    suspended: Duration,
+}
+
+impl Daemon {
+    fn new(config: Arc<Config>, path: &Path, opened: Opened, server: Server) -> anyhow::Result<Self> {
+        let epoch = clock::epoch();
+        if let Some(warning) = opened.warning {
+            log::emit(&record::store(Priority::Warning, warning));
+        }
+        let daemon_id = config.daemon.id.clone().unwrap_or_else(identity::daemon_id);
+        log::emit(&record::started(crate::VERSION, &daemon_id, &path.display().to_string()));
+        let memory = Memory::from_state(opened.state.as_ref(), &config, &epoch);
+        let stop = CancellationToken::new();
+        let (mut tasks, inbox) = Tasks::new(stop.clone());
+        let (asked, requests) = mpsc::channel(16);
+        let (changed, changes) = watch::channel(0);
+        tasks.supervisor.spawn("control socket".to_owned(), stop.clone(), server.run(asked, changes, stop.clone()));
+        let now = clock::now();
+        Ok(Self {
+            path: path.to_owned(),
+            coordinator: Coordinator::new(config, daemon_id, memory, now),
+            tasks,
+            inbox,
+            requests,
+            changed,
+            stop,
+            alarm: Alarm::new().context("cannot make a timer")?,
+            saver: Saver::new(opened.store),
+            write_log: WriteLog::default(),
+            notice_at: None,
+            ready_by: Some(now + READY_PATIENCE),
+            suspended: clock::suspended(),
+        })
+    }
+
+    async fn run(mut self) -> anyhow::Result<()> {
+        let mut signals = systemd::Signals::new()?;
+        let mut watchdog = systemd::Watchdog::new();
+        self.tasks.follow(&self.coordinator);
+        self.after_input();
+        let stopped_by = loop {
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                signal = signals.next() => match signal {
+                    systemd::Signal::Reload => { self.reload().await; }
+                    systemd::Signal::Stop(name) => break name,
+                },
+                ended = self.tasks.supervisor.ended() => {
+                    log::emit(&record::task_ended(&ended.name, &ended.outcome));
+                    self.finish().await;
+                    anyhow::bail!("the task \"{}\" ended", ended.name);
+                }
+                Some(report) = self.inbox.reports.recv() => self.coordinator.handle_report(report, clock::now()),
+                Some(news) = self.inbox.news.recv() => self.handle_news(news),
+                Some((request, answer)) = self.requests.recv() => self.answer(request, answer).await,
+                () = self.saver.finished() => {}
+                () = watchdog.due() => {}
+                () = self.alarm.wait(deadline) => {}
+            }
+            self.after_input();
+        };
+        log::emit(&record::stopping(stopped_by));
+        systemd::stopping();
+        self.finish().await;
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let deadlines =
+            [self.coordinator.poll_timeout(), self.saver.poll_timeout(), self.write_log.poll_timeout(), self.notice_at, self.ready_by];
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn handle_news(&mut self, news: crate::cluster::News) {
+        let now = clock::now();
+        for event in news.events {
+            self.write_log.handle_event(&news.cluster, event, now);
+        }
+        if let Some(health) = &news.update.health {
+            self.write_log.handle_health(&news.cluster, health, now);
+        }
+        self.coordinator.handle_update(&news.cluster, news.update, now);
+        self.notice_at.get_or_insert(now + NOTICE_INTERVAL);
+    }
+
+    /// Everything that follows from an input: due deadlines, wanted states, journal, store, notices.
+    fn after_input(&mut self) {
+        let now = clock::now();
+        self.notice_suspend();
+        self.coordinator.handle_timeout(now);
+        self.tasks.publish(&self.coordinator);
+        let epoch = clock::epoch();
+        while let Some(entry) = self.coordinator.poll_entry(&epoch) {
+            log::emit(&entry);
+            self.notice_at.get_or_insert(now);
+        }
+        self.write_log.handle_timeout(now);
+        while let Some(entry) = self.write_log.poll_entry() {
+            log::emit(&entry);
+        }
+        if self.coordinator.take_dirty() {
+            self.saver.want(now);
+        }
+        self.saver.handle_timeout(now, || self.coordinator.state(&clock::epoch()));
+        while let Some(entry) = self.saver.poll_entry() {
+            log::emit(&entry);
+        }
+        self.notice_ready(now);
+        if self.notice_at.is_some_and(|at| at <= now) {
+            self.notice_at = None;
+            systemd::status(&self.coordinator.summary());
+            self.changed.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn notice_ready(&mut self, now: Instant) {
+        if self.ready_by.is_some_and(|at| at <= now || self.coordinator.every_source_has_reported()) {
+            self.ready_by = None;
+            systemd::ready(&self.coordinator.summary());
+            self.log_status();
+        }
+    }
+
+    fn log_status(&self) {
+        let status = self.coordinator.status(&clock::epoch());
+        log::emit(&record::status(&crate::cli::render::status(&status)));
+    }
+
+    fn notice_suspend(&mut self) {
+        let suspended = clock::suspended();
+        let slept = suspended.saturating_sub(self.suspended);
+        self.suspended = suspended;
+        if slept > SUSPEND_THRESHOLD {
+            log::emit(&record::resumed(slept));
+            self.tasks.restart(&self.coordinator);
+        }
+    }
+
+    async fn answer(&mut self, request: Request, answer: oneshot::Sender<Response>) {
+        let response = match request {
+            Request::Status | Request::Watch => {
+                Response::Status { status: Box::new(self.coordinator.status(&clock::epoch())) }
+            }
+            Request::Reload => self.reload().await,
+        };
+        // A client that went away meanwhile has no use for it.
+        let _ = answer.send(response);
+    }
+
+    async fn reload(&mut self) -> Response {
+        let path = self.path.clone();
+        let loaded = tokio::task::spawn_blocking(move || Config::load(&path)).await;
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => return Response::Error { message: format!("the configuration could not be read: {error}") },
+        };
+        let findings: Vec<String> = loaded
+            .findings
+            .iter()
+            .filter(|finding| finding.severity != Severity::Note)
+            .map(ToString::to_string)
+            .collect();
+        let shown = self.path.display().to_string();
+        let config = loaded.config.ok_or(findings.clone()).and_then(|config| self.reloadable(config));
+        let now = clock::now();
+        self.notice_at = Some(now);
+        match config {
+            Ok(config) => {
+                self.coordinator.reconfigure(Arc::new(config), now);
+                self.tasks.follow(&self.coordinator);
+                log::emit(&record::reloaded(&shown));
+                self.log_status();
+                Response::Reloaded { findings }
+            }
+            Err(findings) => {
+                log::emit(&record::reload_refused(&shown, &findings));
+                self.coordinator.refuse_reload(findings.clone());
+                Response::Refused { findings }
+            }
+        }
+    }
+
+    /// Refuses what only a restart can change.
+    fn reloadable(&self, config: Config) -> Result<Config, Vec<String>> {
+        let running = self.coordinator.config();
+        let fixed = [
+            ("stateDirectory", state_directory(running) != state_directory(&config)),
+            ("controlSocket", control_socket(running) != control_socket(&config)),
+            ("id", running.daemon.id != config.daemon.id),
+        ];
+        let refused: Vec<String> = fixed
+            .into_iter()
+            .filter(|(_, changed)| *changed)
+            .map(|(key, _)| {
+                format!(
+                    "{}: error: daemon.{key} cannot change while the daemon runs; restart it (systemctl restart \
+                     dyn-prefix)",
+                    self.path.display()
+                )
+            })
+            .collect();
+        if refused.is_empty() { Ok(config) } else { Err(refused) }
+    }
+
+    /// Ends every task and saves; what is published stays.
+    async fn finish(mut self) {
+        self.stop.cancel();
+        // Who does not end in time is dropped with the runtime.
+        let _ = tokio::time::timeout(STOP_PATIENCE, self.drain()).await;
+        if let Err(error) = self.saver.save_now(&self.coordinator.state(&clock::epoch())).await {
+            log::emit(&record::store(Priority::Error, format!("{error:#}")));
+        }
+    }
+
+    /// Takes the last news of ending tasks: a write that was accepted must be known to the store.
+    async fn drain(&mut self) {
+        let drained = self.tasks.supervisor.drain();
+        tokio::pin!(drained);
+        loop {
+            tokio::select! {
+                biased;
+                Some(news) = self.inbox.news.recv() => {
+                    self.coordinator.handle_update(&news.cluster, news.update, clock::now());
+                }
+                Some(_) = self.inbox.reports.recv() => {}
+                () = &mut drained => break,
+            }
+        }
+        while let Ok(news) = self.inbox.news.try_recv() {
+            self.coordinator.handle_update(&news.cluster, news.update, clock::now());
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Saves the state, off the loop, some time after it changed; a disk that refuses is told of once and tried again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::log::{Entry, Priority, record};
+use crate::store::{State, Store};
+use crate::time::Instant;
+
+/// How long a change waits to be saved, so that one rotation is one save. What is not saved yet when the process
+/// dies is repaired from the records on the objects.
+const DELAY: Duration = Duration::from_millis(200);
+
+/// After how long a failed save is tried again.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// How often a save that keeps failing is told of.
+const REMINDER: Duration = Duration::from_secs(3600);
+
+type Saving = tokio::task::JoinHandle<anyhow::Result<()>>;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Saver {
+    store: Arc<Store>,
+    due: Option<Instant>,
+    saving: Option<Saving>,
+    outcome: Option<anyhow::Result<()>>,
+    failing_since: Option<Instant>,
+    told_at: Option<Instant>,
+    entries: VecDeque<Entry>,
+}
+
+impl Saver {
+    pub(super) fn new(store: Store) -> Self {
+        Self {
+            store: Arc::new(store),
+            due: None,
+            saving: None,
+            outcome: None,
+            failing_since: None,
+            told_at: None,
+            entries: VecDeque::new(),
+        }
+    }
+
+    /// There is something new to save.
+    pub(super) fn want(&mut self, now: Instant) {
+        self.due.get_or_insert(now + DELAY);
+    }
+
+    /// When the next save is due; none while one is under way.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        if self.saving.is_some() { None } else { self.due }
+    }
+
+    /// Waits for the save under way; pending for ever when there is none.
+    pub(super) async fn finished(&mut self) {
+        let Some(saving) = &mut self.saving else { return std::future::pending().await };
+        let outcome = saving.await;
+        self.saving = None;
+        self.outcome = Some(outcome.unwrap_or_else(|error| Err(anyhow::anyhow!("the save was cut off: {error}"))));
+    }
+
+    /// Starts a save that is due, and judges the last one.
+    pub(super) fn handle_timeout(&mut self, now: Instant, state: impl FnOnce() -> State) {
+        if let Some(outcome) = self.outcome.take() {
+            self.judge(outcome, now);
+        }
+        if self.saving.is_none() && self.due.is_some_and(|due| due <= now) {
+            self.due = None;
+            let (store, state) = (Arc::clone(&self.store), state());
+            self.saving = Some(tokio::task::spawn_blocking(move || store.save(&state)));
+        }
+    }
+
+    fn judge(&mut self, outcome: anyhow::Result<()>, now: Instant) {
+        match outcome {
+            Ok(()) => {
+                if self.failing_since.take().is_some() {
+                    self.told_at = None;
+                    self.entries.push_back(record::store(Priority::Info, "The state can be saved again.".to_owned()));
+                }
+            }
+            Err(error) => {
+                self.failing_since.get_or_insert(now);
+                self.due.get_or_insert(now + RETRY);
+                if self.told_at.is_none_or(|told| now.saturating_since(told) >= REMINDER) {
+                    self.told_at = Some(now);
+                    let message = format!(
+                        "{error:#}. The daemon goes on; a restart before this is mended starts from the state that \
+                         was saved last. Is the disk full or read-only?"
+                    );
+                    self.entries.push_back(record::store(Priority::Error, message));
+                }
+            }
+        }
+    }
+
+    /// The next line for the journal.
+    pub(super) fn poll_entry(&mut self) -> Option<Entry> {
+        self.entries.pop_front()
+    }
+
+    /// Saves at once, after the save under way.
+    pub(super) async fn save_now(&mut self, state: &State) -> anyhow::Result<()> {
+        if self.saving.is_some() {
+            self.finished().await;
+        }
+        let (store, state) = (Arc::clone(&self.store), state.clone());
+        tokio::task::spawn_blocking(move || store.save(&state)).await?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Epoch;
+
+    fn state() -> State {
+        State::new(&Epoch::new(Instant::BOOT, "2026-01-04T10:00:00Z".parse().unwrap()))
+    }
+
+    async fn save(saver: &mut Saver, now: Instant) -> Vec<Entry> {
+        saver.handle_timeout(now, state);
+        if saver.saving.is_some() {
+            saver.finished().await;
+        }
+        saver.handle_timeout(now, state);
+        std::iter::from_fn(|| saver.poll_entry()).collect()
+    }
+
+    #[tokio::test]
+    async fn changes_are_saved_together_and_a_full_disk_is_told_once_and_retried() {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = Store::open(directory.path(), state().saved_at).unwrap();
+        let mut saver = Saver::new(opened.store);
+        let now = Instant::from_secs(100);
+        saver.want(now);
+        saver.want(now + Duration::from_millis(100));
+        assert_eq!(saver.poll_timeout(), Some(now + DELAY));
+        assert_eq!(save(&mut saver, now).await, []);
+        assert!(!directory.path().join("state.json").exists(), "not due yet");
+        assert_eq!(save(&mut saver, now + DELAY).await, []);
+        assert!(directory.path().join("state.json").exists());
+        assert_eq!(saver.poll_timeout(), None);
+
+        let obstacle = directory.path().join("state.json.new");
+        std::fs::create_dir(&obstacle).unwrap();
+        let later = now + Duration::from_secs(10);
+        saver.want(later - DELAY);
+        assert_eq!(save(&mut saver, later).await.len(), 1, "told once");
+        assert_eq!(saver.poll_timeout(), Some(later + RETRY));
+        assert_eq!(save(&mut saver, later + RETRY).await, [], "not told again");
+        std::fs::remove_dir(&obstacle).unwrap();
+        let again = save(&mut saver, later + RETRY + RETRY).await;
+        assert_eq!(again[0].message, "The state can be saved again.");
+    }
+}

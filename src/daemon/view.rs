@@ -1,0 +1,209 @@
+//! What the coordinator and `dyn-prefix plan` show: the [`Status`] value, from the same computed ranges that the
+//! clusters get.
+
+use crate::arbiter::{Current, Previous, PreviousState, Reason, Snapshot};
+use crate::cluster::{ConnectionState, Health, TargetReport};
+use crate::config::DynamicPrefix;
+use crate::plan::{Block, Catalogue, ComputedGeneration, Role};
+use crate::prefix::Interval;
+use crate::source::{SourceReport, SourceState};
+use crate::status::{
+    ClusterStatus, DaemonStatus, DynamicPrefixStatus, EntryStatus, HistoryStatus, NextWake, RangeStatus, SCHEMA_VERSION,
+    SourceStatus, Status, SubnetStatus, TargetStatus,
+};
+use crate::time::{Deadline, Epoch};
+
+use super::coordinator::Coordinator;
+
+impl Coordinator {
+    /// Everything there is to know.
+    pub fn status(&self, epoch: &Epoch) -> Status {
+        let prefixes = self.config.dynamic_prefixes.iter().map(|prefix| {
+            let snapshot = self.arbiters.get(&prefix.name).and_then(crate::arbiter::Arbiter::snapshot);
+            let mut shown = dynamic_prefix(prefix, snapshot, &self.catalogue, epoch);
+            shown.conditions = self.conditions.of(&prefix.name, epoch);
+            shown
+        });
+        let clusters = self.config.clusters.iter().map(|cluster| {
+            let health = self.clusters.get(&cluster.name).and_then(|view| view.health.as_ref());
+            cluster_status(&cluster.name, health, epoch)
+        });
+        let targets = self.config.clusters.iter().flat_map(|cluster| {
+            let view = self.clusters.get(&cluster.name);
+            view.into_iter()
+                .flat_map(|view| view.targets.values())
+                .map(move |target| target_status(&cluster.name, target, epoch))
+        });
+        Status {
+            schema_version: SCHEMA_VERSION,
+            daemon: DaemonStatus {
+                version: crate::VERSION.to_owned(),
+                id: self.daemon_id.clone(),
+                started_at: Some(epoch.wall(self.started_at)),
+                config_applied_at: Some(epoch.wall(self.applied_at)),
+                reload_errors: self.reload_errors.clone(),
+            },
+            sources: self.reports.values().map(|report| source_status(report, epoch)).collect(),
+            dynamic_prefixes: prefixes.collect(),
+            clusters: clusters.collect(),
+            targets: targets.collect(),
+        }
+    }
+}
+
+/// One DynamicPrefix, without its conditions.
+pub fn dynamic_prefix(
+    config: &DynamicPrefix,
+    snapshot: Option<&Snapshot>,
+    catalogue: &Catalogue,
+    epoch: &Epoch,
+) -> DynamicPrefixStatus {
+    let current = snapshot.and_then(|snapshot| snapshot.current.as_ref());
+    let computed = catalogue
+        .dynamic_prefixes
+        .get(&config.name)
+        .and_then(|computed| computed.generations.iter().find(|generation| generation.role == Role::Current));
+    let valid_until = current.and_then(|current| wall(current.valid_until, epoch));
+    let ranges = computed.into_iter().flat_map(|generation| {
+        config.address_ranges.iter().filter_map(move |range| range_status(generation, &range.name))
+    });
+    let subnets = computed.into_iter().flat_map(|generation| {
+        config.subnets.iter().filter_map(move |subnet| subnet_status(generation, &subnet.name))
+    });
+    DynamicPrefixStatus {
+        name: config.name.clone(),
+        current_prefix: current.map(|current| current.prefix.to_string()),
+        prefix_source: current.map(|current| current.source.kind.to_string()),
+        generation: current.map(|current: &Current| current.generation.0),
+        preferred_until: current.and_then(|current| wall(current.preferred_until, epoch)),
+        valid_until,
+        lease_expires_at: valid_until,
+        address_ranges: ranges.collect(),
+        subnets: subnets.collect(),
+        history: snapshot.map(|snapshot| history(&snapshot.history, epoch)).unwrap_or_default(),
+        conditions: Vec::new(),
+        errors: computed.map(errors).unwrap_or_default(),
+    }
+}
+
+fn wall(deadline: Deadline, epoch: &Epoch) -> Option<jiff::Timestamp> {
+    deadline.instant().map(|end| epoch.wall(end))
+}
+
+fn history(history: &[Previous], epoch: &Epoch) -> Vec<HistoryStatus> {
+    let shown = history.iter().map(|previous| HistoryStatus {
+        prefix: previous.prefix.to_string(),
+        acquired_at: Some(epoch.wall(previous.acquired_at)),
+        deprecated_at: Some(epoch.wall(previous.deprecated_at)),
+        valid_until: wall(previous.valid_until, epoch),
+        drain_ends_at: wall(previous.drain_ends_at, epoch),
+        state: match previous.state {
+            PreviousState::Draining => "draining",
+            PreviousState::Expired => "expired",
+        }
+        .to_owned(),
+        reason: match previous.reason {
+            Reason::Replaced => "Replaced",
+            Reason::DrainPeriodOver => "DrainPeriodOver",
+            Reason::TooMany => "TooMany",
+            Reason::Dead => "Dead",
+        }
+        .to_owned(),
+    });
+    shown.collect()
+}
+
+fn blocks<'a>(generation: &'a ComputedGeneration, name: &str) -> Option<&'a [Block]> {
+    generation.parts.get(name)?.as_ref().ok().map(Vec::as_slice)
+}
+
+/// The CIDRs that hold exactly the addresses of `blocks`, in their order.
+pub fn cidrs(blocks: &[Block]) -> Vec<String> {
+    let nets = blocks.iter().flat_map(|block| match block {
+        Block::Cidr(net) => vec![*net],
+        Block::Range(interval) => interval.to_nets(),
+    });
+    nets.map(|net| net.to_string()).collect()
+}
+
+fn range_status(generation: &ComputedGeneration, name: &str) -> Option<RangeStatus> {
+    let blocks = blocks(generation, name)?;
+    let span = span(blocks)?;
+    Some(RangeStatus {
+        name: name.to_owned(),
+        start: span.first().to_string(),
+        end: span.last().to_string(),
+        cidrs: cidrs(blocks),
+    })
+}
+
+fn subnet_status(generation: &ComputedGeneration, name: &str) -> Option<SubnetStatus> {
+    let cidrs = cidrs(blocks(generation, name)?);
+    Some(SubnetStatus { name: name.to_owned(), cidr: cidrs.first()?.clone(), cidrs })
+}
+
+fn errors(generation: &ComputedGeneration) -> Vec<EntryStatus> {
+    let errors = generation.parts.values().filter_map(|part| part.as_ref().err());
+    errors.map(|error| EntryStatus { entry: error.entry.clone(), message: error.message.clone() }).collect()
+}
+
+fn source_status(report: &SourceReport, epoch: &Epoch) -> SourceStatus {
+    let reason = match &report.state {
+        SourceState::Failed(reason) => Some(reason.clone()),
+        SourceState::InterfaceAbsent
+        | SourceState::LinkDown
+        | SourceState::Soliciting
+        | SourceState::Silent
+        | SourceState::Receiving
+        | SourceState::Configured => None,
+    };
+    SourceStatus {
+        kind: report.id.kind.to_string(),
+        interface: report.id.interface.clone(),
+        state: report.state.as_str().to_owned(),
+        reason,
+        lease: None,
+        next_wake: report
+            .next_wake
+            .map(|(at, reason)| NextWake { at: Some(epoch.wall(at)), reason: reason.to_owned() }),
+    }
+}
+
+fn cluster_status(name: &str, health: Option<&Health>, epoch: &Epoch) -> ClusterStatus {
+    let state = health.map_or(ConnectionState::Connecting, |health| health.state);
+    ClusterStatus {
+        name: name.to_owned(),
+        state: state.as_str().to_owned(),
+        reason: health.and_then(|health| health.reason.as_ref()).map(|(reason, message)| format!("{reason}: {message}")),
+        server_version: health.and_then(|health| health.server_version.clone()),
+        retry_at: health.and_then(|health| health.retry_at).map(|at| epoch.wall(at)),
+        notes: health.map(|health| health.notes.clone()).unwrap_or_default(),
+    }
+}
+
+fn target_status(cluster: &str, target: &TargetReport, epoch: &Epoch) -> TargetStatus {
+    TargetStatus {
+        cluster: cluster.to_owned(),
+        kind: target.object.kind.as_str().to_owned(),
+        namespace: target.object.namespace.clone(),
+        name: target.object.name.clone(),
+        uid: target.uid.clone(),
+        bindings: target.bindings.clone(),
+        bound_prefixes: target.bound_prefixes.clone(),
+        desired: target.desired.clone(),
+        foreign: target.foreign.clone(),
+        synced: target.synced,
+        observed: target.observed,
+        last_sync_time: target.last_sync.map(|at| epoch.wall(at)),
+        retry_at: target.retry_at.map(|at| epoch.wall(at)),
+        reason: target.reason.clone(),
+        message: target.message.clone(),
+    }
+}
+
+/// The addresses from the first of `blocks` to the last of them.
+pub fn span(blocks: &[Block]) -> Option<Interval> {
+    let first = blocks.iter().map(|block| block.interval().first()).min()?;
+    let last = blocks.iter().map(|block| block.interval().last()).max()?;
+    Interval::new(first, last)
+}

@@ -1,0 +1,178 @@
+//! Turns what happens to a cluster's objects into few lines of the journal: what belongs together is told together,
+//! what keeps failing is told again at most once an hour.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::cluster::island::Event;
+use crate::cluster::{ConnectionState, Health};
+use crate::config::ObjectRef;
+use crate::log::record::{self, Written};
+use crate::log::Entry;
+use crate::time::Instant;
+
+/// How long a line waits for others that belong to it, counted from the last of them.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// How long a line waits at most.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// How often what keeps failing is told of.
+const REMINDER: Duration = Duration::from_secs(3600);
+
+#[derive(Debug)]
+enum Batch {
+    Written(Vec<Written>),
+    Released(Vec<Written>),
+    Failing(Vec<(ObjectRef, String)>),
+    Recovered(Vec<ObjectRef>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Topic {
+    Failing,
+    Recovered,
+    Written,
+    Released,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    batch: Batch,
+    since: Instant,
+    last: Instant,
+}
+
+impl Waiting {
+    fn due(&self) -> Instant {
+        (self.last + QUIET).min(self.since + LONGEST)
+    }
+}
+
+/// What is wrong with a cluster or its objects, until it is right again.
+#[derive(Debug)]
+struct Trouble {
+    entry: Entry,
+    told_at: Instant,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(super) struct WriteLog {
+    waiting: BTreeMap<(String, Topic, String), Waiting>,
+    failing: BTreeMap<(String, ObjectRef), String>,
+    connections: BTreeMap<String, (ConnectionState, Option<String>)>,
+    troubles: BTreeMap<(String, String), Trouble>,
+    entries: VecDeque<Entry>,
+}
+
+impl WriteLog {
+    /// Something happened to an object of `cluster`.
+    pub(super) fn handle_event(&mut self, cluster: &str, event: Event, now: Instant) {
+        match event {
+            Event::Written { object, added, removed, elapsed } => {
+                let written = Written { object, added, removed, elapsed };
+                self.collect((cluster, Topic::Written, ""), Batch::Written(vec![written]), now);
+            }
+            Event::Released { object, removed, elapsed } => {
+                let released = Written { object, added: Vec::new(), removed, elapsed };
+                self.collect((cluster, Topic::Released, ""), Batch::Released(vec![released]), now);
+            }
+            Event::Failing { object, reason, message } => {
+                self.failing.insert((cluster.to_owned(), object.clone()), reason.clone());
+                self.collect((cluster, Topic::Failing, &reason), Batch::Failing(vec![(object, message)]), now);
+            }
+            Event::Recovered { object } => {
+                self.recovered(cluster, &object);
+                self.collect((cluster, Topic::Recovered, ""), Batch::Recovered(vec![object]), now);
+            }
+            Event::Contested { object, manager, hint } => {
+                self.entries.push_back(record::contested(cluster, &object, manager.as_deref(), &hint));
+            }
+            Event::DryRun { object, patch, .. } => self.entries.push_back(record::dry_run(cluster, &object, &patch)),
+            Event::Note { object, reason, message } => {
+                self.entries.push_back(record::note(cluster, &object, &reason, &message));
+            }
+        }
+    }
+
+    fn recovered(&mut self, cluster: &str, object: &ObjectRef) {
+        let Some(reason) = self.failing.remove(&(cluster.to_owned(), object.clone())) else { return };
+        let still = self.failing.iter().any(|((name, _), other)| name == cluster && *other == reason);
+        if !still {
+            self.troubles.remove(&(cluster.to_owned(), reason));
+        }
+    }
+
+    fn collect(&mut self, (cluster, topic, reason): (&str, Topic, &str), new: Batch, now: Instant) {
+        let key = (cluster.to_owned(), topic, reason.to_owned());
+        let Some(waiting) = self.waiting.get_mut(&key) else {
+            self.waiting.insert(key, Waiting { batch: new, since: now, last: now });
+            return;
+        };
+        waiting.last = now;
+        match (&mut waiting.batch, new) {
+            (Batch::Written(all), Batch::Written(new)) | (Batch::Released(all), Batch::Released(new)) => all.extend(new),
+            (Batch::Failing(all), Batch::Failing(new)) => all.extend(new),
+            (Batch::Recovered(all), Batch::Recovered(new)) => all.extend(new),
+            // The topic of the key decides the kind of batch.
+            (Batch::Written(_) | Batch::Released(_) | Batch::Failing(_) | Batch::Recovered(_), _) => {}
+        }
+    }
+
+    /// The connection to `cluster` is as `health` says.
+    pub(super) fn handle_health(&mut self, cluster: &str, health: &Health, now: Instant) {
+        let state = (health.state, health.reason.as_ref().map(|(reason, _)| reason.clone()));
+        let former = self.connections.insert(cluster.to_owned(), state.clone());
+        let first_steps = former.is_none() && health.state == ConnectionState::Connecting;
+        if former.as_ref() == Some(&state) || first_steps {
+            return;
+        }
+        let entry = record::health(cluster, health);
+        let key = (cluster.to_owned(), String::new());
+        if health.state == ConnectionState::Connected && health.reason.is_none() {
+            self.troubles.remove(&key);
+        } else {
+            self.troubles.insert(key, Trouble { entry: entry.clone(), told_at: now });
+        }
+        self.entries.push_back(entry);
+    }
+
+    /// Tells what has waited long enough, and reminds of what keeps failing.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        let due: Vec<_> = self.waiting.extract_if(.., |_, waiting| waiting.due() <= now).collect();
+        for ((cluster, _, reason), waiting) in due {
+            let entry = match waiting.batch {
+                Batch::Written(written) => record::written(&cluster, &written),
+                Batch::Released(released) => record::released(&cluster, &released),
+                Batch::Recovered(objects) => record::recovered(&cluster, &objects),
+                Batch::Failing(failing) => {
+                    let entry = record::failing(&cluster, &reason, &failing);
+                    self.troubles.insert((cluster, reason), Trouble { entry: entry.clone(), told_at: now });
+                    entry
+                }
+            };
+            self.entries.push_back(entry);
+        }
+        for trouble in self.troubles.values_mut() {
+            if now.saturating_since(trouble.told_at) >= REMINDER {
+                trouble.told_at = now;
+                self.entries.push_back(record::still(&trouble.entry));
+            }
+        }
+    }
+
+    /// When [`WriteLog::handle_timeout`] is wanted next.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let waiting = self.waiting.values().map(Waiting::due);
+        waiting.chain(self.troubles.values().map(|trouble| trouble.told_at + REMINDER)).min()
+    }
+
+    /// The next line for the journal.
+    pub(super) fn poll_entry(&mut self) -> Option<Entry> {
+        self.entries.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests;
