@@ -8,8 +8,8 @@ use super::damping::Damping;
 use super::selection::{Candidate, Choice, Standing, View};
 use super::{Current, Generation, Loss, Restored, Snapshot, Transition, history};
 use crate::config::{DynamicPrefix, OnLoss};
-use crate::source::{SourceId, SourceReport};
-use crate::time::Instant;
+use crate::source::{Cut, Offer, SourceId, SourceReport};
+use crate::time::{Deadline, Instant};
 
 /// How many refused prefixes are told of. Whoever forges advertisements must fill neither the log nor the memory.
 const MAX_REFUSED: usize = 64;
@@ -75,7 +75,9 @@ impl Arbiter {
     /// Takes in what a source knows now. Reports of sources that this DynamicPrefix does not use are ignored.
     pub fn handle_report(&mut self, report: &SourceReport, now: Instant) {
         if self.config.sources().contains(&report.id) {
-            self.reports.insert(report.id.clone(), report.clone());
+            let mut report = report.clone();
+            report.offers.iter_mut().for_each(|offer| end_cut_lifetimes(offer, now));
+            self.reports.insert(report.id.clone(), report);
             self.evaluate(now);
         }
     }
@@ -117,7 +119,7 @@ impl Arbiter {
         self.done_until = self.done_until.max(now);
         let view = View::new(&self.config, &self.reports);
         self.tell_refused(&view);
-        history::follow(&mut self.snapshot.history, &view, now);
+        history::follow(&mut self.snapshot.history, &view);
         self.decide(&view, now);
         for (prefix, reason) in history::end_drains(&mut self.snapshot.history, &self.config.transition, now) {
             self.transitions.push_back(Transition::DrainEnded { prefix, reason });
@@ -220,6 +222,16 @@ impl Arbiter {
                 self.transitions.push_back(Transition::Refused { source: source.clone(), prefix, rejection });
             }
         }
+    }
+}
+
+/// A cut means that the lifetimes have ended, whatever the source goes on to say of them.
+fn end_cut_lifetimes(offer: &mut Offer, now: Instant) {
+    if offer.cut.is_some() {
+        offer.preferred_until = offer.preferred_until.min(Deadline::At(now));
+    }
+    if offer.cut == Some(Cut::Withdrawn) {
+        offer.valid_until = offer.valid_until.min(Deadline::At(now));
     }
 }
 

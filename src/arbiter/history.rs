@@ -6,7 +6,6 @@ use super::damping::MEMORY;
 use super::selection::View;
 use super::{Current, Previous, PreviousState, Reason};
 use crate::config::Transition as Settings;
-use crate::source::Cut;
 use crate::time::{Deadline, Instant};
 
 /// How many prefixes are remembered after they have left the targets.
@@ -43,12 +42,11 @@ pub(super) fn was_current_recently(history: &[Previous], prefix: Ipv6Net, now: I
     history.iter().any(|p| p.prefix == prefix && now.saturating_since(p.deprecated_at) < MEMORY)
 }
 
-/// Takes over what the sources say now about the valid lifetimes of draining prefixes.
-pub(super) fn follow(history: &mut [Previous], view: &View, now: Instant) {
+/// Takes over what its source says now about the valid lifetime of each draining prefix.
+pub(super) fn follow(history: &mut [Previous], view: &View) {
     for previous in history.iter_mut().filter(|p| p.state == PreviousState::Draining) {
-        if let Some(said) = view.said_about(previous.prefix, &previous.source) {
-            let withdrawn = said.cut == Some(Cut::Withdrawn) && !said.valid_until.is_over(now);
-            previous.valid_until = if withdrawn { Deadline::At(now) } else { said.valid_until };
+        if let Some(said) = view.said_by(&previous.source, previous.prefix) {
+            previous.valid_until = said.valid_until;
         }
     }
 }

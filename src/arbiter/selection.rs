@@ -34,12 +34,13 @@ impl Candidate {
 
     /// Why it cannot be used for anything new.
     fn loss(&self, now: Instant) -> Option<Loss> {
-        if self.valid_until.is_over(now) || self.cut == Some(Cut::Withdrawn) {
+        if self.valid_until.is_over(now) {
             return Some(Loss::Dead);
         }
         match self.cut {
+            Some(Cut::Withdrawn) => Some(Loss::Dead),
             Some(Cut::Unlisted) => Some(Loss::Unlisted),
-            Some(Cut::Deprecated | Cut::Withdrawn) => Some(Loss::Deprecated),
+            Some(Cut::Deprecated) => Some(Loss::Deprecated),
             None => self.preferred_until.is_over(now).then_some(Loss::Deprecated),
         }
     }
@@ -190,12 +191,6 @@ impl View {
     /// What is said about `prefix` by `source`.
     pub(super) fn said_by(&self, source: &SourceId, prefix: Ipv6Net) -> Option<&Candidate> {
         self.source(source).and_then(|view| view.candidates.get(&prefix))
-    }
-
-    /// What is said about `prefix`, by `source` if it says anything, else by the best of the others.
-    pub(super) fn said_about(&self, prefix: Ipv6Net, source: &SourceId) -> Option<&Candidate> {
-        let anyone = || self.sources.iter().find_map(|view| view.candidates.get(&prefix));
-        self.said_by(source, prefix).or_else(anyone)
     }
 
     /// Whether no more is to be expected from `source` for now.
