@@ -173,3 +173,6 @@ pub fn covering(prefix: Ipv6Net, length: u8) -> Ipv6Net {
     }
     Ipv6Net::new(prefix.addr(), length).map_or(prefix, |net| net.trunc())
 }
+
+#[cfg(test)]
+mod tests;

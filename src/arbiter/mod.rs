@@ -4,9 +4,17 @@
 
 use ipnet::Ipv6Net;
 
-use crate::config::DynamicPrefix;
-use crate::source::{SourceId, SourceReport};
+use crate::source::SourceId;
 use crate::time::{Deadline, Instant};
+
+mod damping;
+mod decide;
+mod history;
+mod selection;
+#[cfg(test)]
+mod tests;
+
+pub use decide::Arbiter;
 
 /// Numbers the prefixes that were current, in the order in which they were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,16 +115,44 @@ pub struct Snapshot {
 /// Something happened that the user should hear of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transition {
-    /// A prefix became current. `previous` is the one it replaced.
-    Acquired { current: Current, previous: Option<Ipv6Net> },
-    /// The current prefix ceased to be usable, and there is none to replace it.
-    Lost { prefix: Ipv6Net, loss: Loss, withdrawn: bool },
+    /// A prefix became current.
+    Acquired {
+        /// The new current prefix.
+        current: Current,
+        /// The one it replaced, if there was one.
+        previous: Option<Ipv6Net>,
+    },
+    /// The current prefix ceased to be usable, and there is none to replace it. Said once per loss, and once more if
+    /// it is withdrawn later.
+    Lost {
+        /// The prefix.
+        prefix: Ipv6Net,
+        /// Why it is not usable.
+        loss: Loss,
+        /// Whether it leaves the targets (`onLoss = "withdraw"`).
+        withdrawn: bool,
+    },
     /// The current prefix, which had been lost, is usable again.
-    Regained { prefix: Ipv6Net },
+    Regained {
+        /// The prefix.
+        prefix: Ipv6Net,
+    },
     /// A former prefix left the targets.
-    DrainEnded { prefix: Ipv6Net, reason: Reason },
+    DrainEnded {
+        /// The prefix.
+        prefix: Ipv6Net,
+        /// Why its drain ended.
+        reason: Reason,
+    },
     /// A source offers a prefix that the filter refuses (once per prefix).
-    Refused { source: SourceId, prefix: Ipv6Net, rejection: crate::prefix::Rejection },
+    Refused {
+        /// The source that offers it.
+        source: SourceId,
+        /// The prefix, as the DynamicPrefix would use it.
+        prefix: Ipv6Net,
+        /// Which rule refuses it.
+        rejection: crate::prefix::Rejection,
+    },
 }
 
 /// What a former run knew, for [`Arbiter::new`].
@@ -127,18 +163,3 @@ pub struct Restored {
     /// The highest generation that was ever given.
     pub last_generation: Generation,
 }
-
-// Filled in by the arbiter's implementer:
-//
-// pub struct Arbiter { .. }
-// impl Arbiter {
-//     pub fn new(config: DynamicPrefix, restored: Option<Restored>, now: Instant) -> Self;
-//     pub fn reconfigure(&mut self, config: DynamicPrefix, now: Instant);   // sources gone from the config are forgotten
-//     pub fn handle_report(&mut self, report: &SourceReport, now: Instant);
-//     pub fn handle_timeout(&mut self, now: Instant);                      // harmless when called early
-//     pub fn poll_timeout(&self) -> Option<Instant>;
-//     pub fn poll_transition(&mut self) -> Option<Transition>;
-//     pub fn snapshot(&self) -> Option<&Snapshot>;                          // None: no opinion yet
-//     pub fn last_generation(&self) -> Generation;
-// }
-const _: Option<(DynamicPrefix, SourceReport)> = None;

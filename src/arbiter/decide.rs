@@ -1,0 +1,245 @@
+//! The state machine: what was reported and what time it is go in, the snapshot and its transitions come out.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use ipnet::Ipv6Net;
+
+use super::damping::Damping;
+use super::selection::{Candidate, Choice, Standing, View};
+use super::{Current, Generation, Loss, Restored, Snapshot, Transition, history};
+use crate::config::{DynamicPrefix, OnLoss};
+use crate::source::{Cut, Offer, SourceId, SourceReport};
+use crate::time::{Deadline, Instant};
+
+/// How many refused prefixes are told of. Whoever forges advertisements must fill neither the log nor the memory.
+const MAX_REFUSED: usize = 64;
+
+/// Decides for one DynamicPrefix which prefix is current, and what becomes of the former ones.
+///
+/// Feed it every report of its sources, and call [`Self::handle_timeout`] at [`Self::poll_timeout`]; after each input
+/// drain [`Self::poll_transition`] and look at [`Self::snapshot`]. Inputs may come late (the machine was suspended) or
+/// more often than needed.
+#[derive(Debug)]
+pub struct Arbiter {
+    config: DynamicPrefix,
+    /// The last report of every configured source that has spoken.
+    reports: BTreeMap<SourceId, SourceReport>,
+    snapshot: Snapshot,
+    has_opinion: bool,
+    last_generation: Generation,
+    damping: Damping,
+    /// What the user has been told of.
+    refused: BTreeSet<(SourceId, Ipv6Net)>,
+    transitions: VecDeque<Transition>,
+    /// Everything that was due at this instant has been done.
+    done_until: Instant,
+}
+
+impl Arbiter {
+    /// An arbiter that knows what a former run knew. Its timers go on from there.
+    pub fn new(config: DynamicPrefix, restored: Option<Restored>, now: Instant) -> Self {
+        let Restored { mut snapshot, last_generation } = restored.unwrap_or_default();
+        if let Some(current) = &snapshot.current {
+            let prefix = current.prefix;
+            snapshot.history.retain(|previous| previous.prefix != prefix);
+        }
+        let known = snapshot.current.iter().map(|current| current.generation);
+        let known = known.chain(snapshot.history.iter().map(|previous| previous.generation));
+        let mut arbiter = Self {
+            last_generation: known.fold(last_generation, Generation::max),
+            has_opinion: snapshot.current.is_some() || !snapshot.history.is_empty(),
+            config,
+            reports: BTreeMap::new(),
+            snapshot,
+            damping: Damping::default(),
+            refused: BTreeSet::new(),
+            transitions: VecDeque::new(),
+            done_until: now,
+        };
+        history::reschedule(&mut arbiter.snapshot.history, &arbiter.config.transition);
+        arbiter.evaluate(now);
+        arbiter
+    }
+
+    /// Goes on with another configuration of the same DynamicPrefix. What sources said that are no longer configured
+    /// is forgotten; a current prefix of such a source stays until there is another.
+    pub fn reconfigure(&mut self, config: DynamicPrefix, now: Instant) {
+        let sources = config.sources();
+        self.reports.retain(|id, _| sources.contains(id));
+        self.refused.clear();
+        self.config = config;
+        history::reschedule(&mut self.snapshot.history, &self.config.transition);
+        self.evaluate(now);
+    }
+
+    /// Takes in what a source knows now. Reports of sources that this DynamicPrefix does not use are ignored.
+    pub fn handle_report(&mut self, report: &SourceReport, now: Instant) {
+        if self.config.sources().contains(&report.id) {
+            let mut report = report.clone();
+            report.offers.iter_mut().for_each(|offer| end_cut_lifetimes(offer, now));
+            self.reports.insert(report.id.clone(), report);
+            self.evaluate(now);
+        }
+    }
+
+    /// Does what is due at `now`; harmless when called early.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.evaluate(now);
+    }
+
+    /// The next instant at which time alone changes something.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let lifetimes = self.snapshot.current.iter().flat_map(|current| [current.preferred_until, current.valid_until]);
+        let drains = history::deadlines(&self.snapshot.history, &self.config.transition);
+        lifetimes
+            .filter_map(|deadline| deadline.instant())
+            .chain(drains)
+            .chain(self.damping.due_at())
+            .filter(|&at| at > self.done_until)
+            .min()
+    }
+
+    /// The next thing that happened, oldest first.
+    #[must_use]
+    pub fn poll_transition(&mut self) -> Option<Transition> {
+        self.transitions.pop_front()
+    }
+
+    /// What is true now; `None`: no opinion yet.
+    pub fn snapshot(&self) -> Option<&Snapshot> {
+        self.has_opinion.then_some(&self.snapshot)
+    }
+
+    /// The highest generation that was ever given.
+    pub fn last_generation(&self) -> Generation {
+        self.last_generation
+    }
+
+    fn evaluate(&mut self, now: Instant) {
+        self.done_until = self.done_until.max(now);
+        let view = View::new(&self.config, &self.reports);
+        self.tell_refused(&view);
+        history::follow(&mut self.snapshot.history, &view);
+        self.decide(&view, now);
+        for (prefix, reason) in history::end_drains(&mut self.snapshot.history, &self.config.transition, now) {
+            self.transitions.push_back(Transition::DrainEnded { prefix, reason });
+        }
+    }
+
+    fn decide(&mut self, view: &View, now: Instant) {
+        if let Some(current) = &mut self.snapshot.current
+            && let Some(said) = view.said_by(&current.source, current.prefix)
+        {
+            refresh(current, said);
+        }
+        let standing = self.snapshot.current.as_ref().map(|current| view.standing(current, now));
+        match view.choose(self.snapshot.current.as_ref().zip(standing), now) {
+            Choice::Take(candidate) => self.take(candidate, standing, now),
+            Choice::Hold => {
+                self.damping.cancel();
+                self.regain();
+            }
+            Choice::Nothing => {
+                if let Some(Standing::Lost(loss)) = standing {
+                    self.lose(loss, view, now);
+                }
+            }
+        }
+    }
+
+    /// Makes `candidate` current, unless it is so already or has to wait.
+    fn take(&mut self, candidate: &Candidate, standing: Option<Standing>, now: Instant) {
+        if let Some(current) = &mut self.snapshot.current
+            && current.prefix == candidate.prefix
+        {
+            refresh(current, candidate);
+            self.damping.cancel();
+            return self.regain();
+        }
+        let returns = history::was_current_recently(&self.snapshot.history, candidate.prefix, now);
+        if returns && standing == Some(Standing::Usable) && !self.damping.admits(candidate.prefix, now) {
+            return self.regain();
+        }
+        self.damping.cancel();
+        self.replace(candidate, now);
+    }
+
+    fn replace(&mut self, candidate: &Candidate, now: Instant) {
+        self.last_generation = Generation(self.last_generation.0.saturating_add(1));
+        let current = Current {
+            generation: self.last_generation,
+            prefix: candidate.prefix,
+            source: candidate.source.clone(),
+            routers: candidate.routers.clone(),
+            acquired_at: now,
+            preferred_until: candidate.preferred_until,
+            valid_until: candidate.valid_until,
+            excluded: candidate.excluded.clone(),
+            lost: None,
+        };
+        self.snapshot.history.retain(|previous| previous.prefix != current.prefix);
+        let replaced = self.snapshot.current.replace(current.clone());
+        let previous = replaced.as_ref().map(|replaced| replaced.prefix);
+        if let Some(replaced) = replaced {
+            history::retire(&mut self.snapshot.history, replaced, &self.config.transition, now);
+        }
+        self.has_opinion = true;
+        self.transitions.push_back(Transition::Acquired { current, previous });
+    }
+
+    /// The current prefix stays, and is usable.
+    fn regain(&mut self) {
+        if let Some(current) = &mut self.snapshot.current
+            && current.lost.take().is_some()
+        {
+            self.transitions.push_back(Transition::Regained { prefix: current.prefix });
+        }
+    }
+
+    /// The current prefix is not usable, and there is no other.
+    fn lose(&mut self, loss: Loss, view: &View, now: Instant) {
+        self.damping.cancel();
+        let Some(mut current) = self.snapshot.current.take() else { return };
+        let confirmed = matches!(loss, Loss::Unlisted | Loss::Dead);
+        // A lifetime that ran out while nobody could hear of its renewal (a restart, a link that was down) is waited
+        // with until its source has asked.
+        let withdrawn =
+            confirmed && self.config.transition.on_loss == OnLoss::Withdraw && view.is_settled(&current.source);
+        let prefix = current.prefix;
+        if current.lost.replace(loss).is_none() || withdrawn {
+            self.transitions.push_back(Transition::Lost { prefix, loss, withdrawn });
+        }
+        if withdrawn {
+            history::withdraw(&mut self.snapshot.history, current, &self.config.transition, now);
+        } else {
+            self.snapshot.current = Some(current);
+        }
+    }
+
+    fn tell_refused(&mut self, view: &View) {
+        for (source, prefix, rejection) in view.refused() {
+            if self.refused.len() < MAX_REFUSED && self.refused.insert((source.clone(), prefix)) {
+                self.transitions.push_back(Transition::Refused { source: source.clone(), prefix, rejection });
+            }
+        }
+    }
+}
+
+/// A cut means that the lifetimes have ended, whatever the source goes on to say of them.
+fn end_cut_lifetimes(offer: &mut Offer, now: Instant) {
+    if offer.cut.is_some() {
+        offer.preferred_until = offer.preferred_until.min(Deadline::At(now));
+    }
+    if offer.cut == Some(Cut::Withdrawn) {
+        offer.valid_until = offer.valid_until.min(Deadline::At(now));
+    }
+}
+
+/// Takes over what is said now about the current prefix.
+fn refresh(current: &mut Current, said: &Candidate) {
+    current.source.clone_from(&said.source);
+    current.routers.clone_from(&said.routers);
+    current.preferred_until = said.preferred_until;
+    current.valid_until = said.valid_until;
+    current.excluded.clone_from(&said.excluded);
+}

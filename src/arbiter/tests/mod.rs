@@ -1,0 +1,8 @@
+//! Scenarios in virtual time.
+
+mod current;
+mod drains;
+mod properties;
+mod restart;
+mod sources;
+mod world;
