@@ -1,0 +1,119 @@
+use super::*;
+use crate::config::Kind;
+use crate::log::Priority;
+
+const NOW: Instant = Instant::from_secs(100);
+
+fn pool(name: &str) -> ObjectRef {
+    ObjectRef { kind: Kind::CiliumLoadBalancerIPPool, namespace: None, name: name.to_owned() }
+}
+
+fn written(name: &str, milliseconds: u64) -> Event {
+    Event::Written {
+        object: pool(name),
+        added: vec!["cidr=2001:db8:2::/64".to_owned()],
+        removed: vec!["cidr=2001:db8:1::/64".to_owned()],
+        elapsed: Duration::from_millis(milliseconds),
+    }
+}
+
+fn failing(name: &str) -> Event {
+    Event::Failing { object: pool(name), reason: "Forbidden".to_owned(), message: "no patch verb.".to_owned() }
+}
+
+fn lines(log: &mut WriteLog, now: Instant) -> Vec<Entry> {
+    log.handle_timeout(now);
+    std::iter::from_fn(|| log.poll_entry()).collect()
+}
+
+fn health(state: ConnectionState, reason: Option<&str>) -> Health {
+    Health {
+        state,
+        reason: reason.map(|reason| (reason.to_owned(), "The API server does not answer.".to_owned())),
+        server_version: Some("v1.36.3".to_owned()),
+        retry_at: None,
+        notes: Vec::new(),
+    }
+}
+
+#[test]
+fn one_object_is_told_with_all_that_changed() {
+    let mut log = WriteLog::default();
+    log.handle_event("home", written("a", 5), NOW);
+    assert_eq!(lines(&mut log, NOW), []);
+    assert_eq!(log.poll_timeout(), Some(NOW + QUIET));
+    let told = lines(&mut log, NOW + QUIET);
+    assert_eq!(
+        told[0].message,
+        "home: CiliumLoadBalancerIPPool/a now holds cidr=2001:db8:2::/64, and no longer cidr=2001:db8:1::/64, in 5 ms."
+    );
+    assert_eq!(told[0].target.as_deref(), Some("CiliumLoadBalancerIPPool/a"));
+    assert_eq!(told[0].cluster.as_deref(), Some("home"));
+    assert_eq!(log.poll_timeout(), None);
+}
+
+#[test]
+fn a_rotation_of_many_objects_is_one_line() {
+    let mut log = WriteLog::default();
+    for (number, name) in ["a", "b", "c", "d", "e", "f"].into_iter().enumerate() {
+        let number = number as u64;
+        log.handle_event("home", written(name, 10 * (number + 1)), NOW + Duration::from_millis(10 * number));
+    }
+    log.handle_event("lab", written("x", 7), NOW);
+    let told = lines(&mut log, NOW + LONGEST);
+    assert_eq!(told.len(), 2, "one line per cluster");
+    assert!(told[0].message.starts_with("home: 6 objects ("), "{}", told[0].message);
+    assert!(told[0].message.contains("the last after 60 ms"), "{}", told[0].message);
+    assert_eq!(told[0].target, None);
+}
+
+#[test]
+fn a_line_waits_a_second_at_most() {
+    let mut log = WriteLog::default();
+    for step in 0..30 {
+        log.handle_event("home", written("a", 5), NOW + Duration::from_millis(50 * step));
+    }
+    assert_eq!(log.poll_timeout(), Some(NOW + LONGEST));
+}
+
+#[test]
+fn what_keeps_failing_is_told_hourly_and_once_when_it_is_well() {
+    let mut log = WriteLog::default();
+    log.handle_event("home", failing("a"), NOW);
+    log.handle_event("home", failing("b"), NOW);
+    let told_at = NOW + QUIET;
+    let told = lines(&mut log, told_at);
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].priority, Priority::Warning);
+    assert!(told[0].message.contains("no patch verb."), "{}", told[0].message);
+    assert!(told[0].message.contains("CiliumLoadBalancerIPPool/b"), "{}", told[0].message);
+    assert_eq!(log.poll_timeout(), Some(told_at + REMINDER));
+    let reminded = lines(&mut log, told_at + REMINDER);
+    assert!(reminded[0].message.starts_with("Still so: home:"), "{}", reminded[0].message);
+
+    let later = told_at + REMINDER + REMINDER / 2;
+    log.handle_event("home", Event::Recovered { object: pool("a") }, later);
+    log.handle_event("home", Event::Recovered { object: pool("b") }, later);
+    let well = lines(&mut log, later + QUIET);
+    assert_eq!(well.len(), 1);
+    assert_eq!(well[0].priority, Priority::Info);
+    assert_eq!(log.poll_timeout(), None, "nothing to remind of");
+}
+
+#[test]
+fn a_cluster_is_told_of_when_its_connection_changes() {
+    let mut log = WriteLog::default();
+    log.handle_health("home", &health(ConnectionState::Connecting, None), NOW);
+    log.handle_health("home", &health(ConnectionState::Connected, None), NOW);
+    log.handle_health("home", &health(ConnectionState::Connected, None), NOW);
+    let told = lines(&mut log, NOW);
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].message, "home: connected to the API server v1.36.3.");
+    log.handle_health("home", &health(ConnectionState::Unreachable, Some("TimedOut")), NOW);
+    log.handle_health("home", &health(ConnectionState::Unreachable, Some("TimedOut")), NOW);
+    assert_eq!(lines(&mut log, NOW)[0].message, "home: The API server does not answer. (TimedOut)");
+    assert_eq!(lines(&mut log, NOW + REMINDER).len(), 1);
+    log.handle_health("home", &health(ConnectionState::Connected, None), NOW + REMINDER);
+    assert_eq!(lines(&mut log, NOW + REMINDER).len(), 1);
+    assert_eq!(log.poll_timeout(), None);
+}
