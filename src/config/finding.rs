@@ -291,7 +291,6 @@ pub const RULES: &[(&str, &str)] = &[
     ("unknown-key", "only keys that exist are used"),
     ("later-key", "a key or value of a later version is not used yet"),
     ("missing-key", "required keys are there"),
-    ("duplicate-key", "a key is not written a second time under its other name"),
     ("wrong-type", "values have the type their key wants"),
     ("wrong-value", "values are in the range or the list their key wants"),
     ("invalid-name", "names can be used where they are needed"),
@@ -325,7 +324,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("unreadable", "the file can be read"),
     ("not-utf-8", "the file is UTF-8"),
     ("too-large", "the file is no larger than 1 MiB"),
-    ("more-findings", "not all findings are shown"),
+    ("more-findings", "only the first 200 findings are shown"),
 ];
 
 /// Whether a finding of this rule may only follow from something that could not be read.

@@ -135,7 +135,7 @@ use ValueKind::{
 
 /// The file.
 pub static ROOT: TableSpec = TableSpec {
-    title: "the top level of the file",
+    title: "the top level of this file",
     help: "What is followed, and where it is written to.",
     keys: &[
         key("daemon", Table(&DAEMON), "The daemon itself; may be absent."),

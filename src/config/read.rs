@@ -23,11 +23,24 @@ pub(super) fn parse<'t>(text: &'t str, report: &mut Report<'_>) -> DeTable<'t> {
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let span = error.span().map(Span::from).unwrap_or_default();
-        // The parser puts what it expected on a second line.
-        let message = error.message().trim_end().replace('\n', "; ");
-        report.error(SYNTAX, span, format!("not valid TOML: {message}"));
+        let (message, hint) = plainly(error.message());
+        report.error(SYNTAX, span, format!("not valid TOML: {message}")).hint(hint);
     }
     document.into_inner()
+}
+
+/// The parser's words, and what to do.
+fn plainly(message: &str) -> (String, &'static str) {
+    if message.starts_with("string values must be quoted") {
+        let hint = "write a string as \"…\", a number or true and false without quotes";
+        return ("there is no value here, or a string without quotes".to_owned(), hint);
+    }
+    if message.starts_with("duplicate key") {
+        let hint = "a table has a key once: remove one of the two, or begin another table with [[…]]";
+        return ("this key or table is written a second time".to_owned(), hint);
+    }
+    // What was expected stands on a second line.
+    (message.trim_end().replace('\n', "; "), "https://toml.io describes the format")
 }
 
 /// The top level of the file, after everything below it was compared with the key table.
@@ -159,8 +172,7 @@ fn refuse_key(spec: &TableSpec, name: At<&str>, report: &mut Report<'_>) {
             .hint("remove it, or install a version that has it");
         return;
     }
-    let found =
-        report.error("unknown-key", name.span, format!("there is no key {} in {}", quoted(name.value), spec.title));
+    let found = report.error("unknown-key", name.span, format!("{} has no key {}", spec.title, quoted(name.value)));
     match nearest(name.value, spec.keys.iter().flat_map(|key| std::iter::once(key.name).chain(key.alias))) {
         Some(meant) => found.hint(format!("did you mean `{meant}`? Valid here: {}", spec.names())),
         None => found.hint(format!("valid here: {}", spec.names())),
@@ -168,18 +180,10 @@ fn refuse_key(spec: &TableSpec, name: At<&str>, report: &mut Report<'_>) {
 }
 
 fn compare_presence(table: Table<'_>, key: &KeySpec, report: &mut Report<'_>) {
-    let written = table.entries.contains_key(key.name);
-    let alias = key.alias.and_then(|alias| table.entries.get_key_value(alias));
-    if key.required && !written && alias.is_none() {
+    if key.required && !table.has(key.name) {
         report
             .error("missing-key", table.span, format!("{} needs the key `{}`", table.spec.title, key.name))
-            .hint(format!("{}: {} Wanted: {}", key.name, key.help, key.kind.wanted()));
-    }
-    // Lists of tables may use both names: the entries add up.
-    if let (true, Some((alias, _)), false) = (written, alias, matches!(key.kind, ValueKind::Tables(_))) {
-        report
-            .error("duplicate-key", alias.span().into(), format!("`{}` is `{}` again", alias.get_ref(), key.name))
-            .hint("the two names mean the same: keep one");
+            .hint(format!("add `{}`: {}. {}", key.name, key.kind.wanted(), key.help));
     }
 }
 
@@ -286,8 +290,8 @@ fn compare_table(key: &KeySpec, spec: &'static TableSpec, value: At<&DeValue<'_>
     if let Some(entries) = value.value.as_table() {
         return compare(Table { spec, entries, span: value.span }, report);
     }
-    let is_list_of_tables =
-        value.value.as_array().is_some_and(|list| list.iter().any(|item| item.get_ref().is_table()));
+    let is_list_of_tables = matches!(key.kind, ValueKind::Table(_))
+        && value.value.as_array().is_some_and(|list| list.iter().any(|item| item.get_ref().is_table()));
     if is_list_of_tables {
         report
             .error("wrong-type", value.span, format!("there is one `{}`, not a list of them", key.name))

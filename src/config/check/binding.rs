@@ -55,6 +55,7 @@ pub(super) fn bindings(
     report: &mut Report<'_>,
 ) -> Option<Vec<Binding>> {
     let tables = root.tables("binding");
+    let clusters = Clusters::of(root, clusters);
     let mut names = Unique::new("binding");
     let drafts: Vec<Option<Draft<'_>>> = tables
         .iter()
@@ -62,7 +63,7 @@ pub(super) fn bindings(
             if let Some(name) = table.text("name") {
                 names.claim(name, report);
             }
-            draft(table, clusters, prefixes, report)
+            draft(table, &clusters, prefixes, report)
         })
         .collect();
     let known: Vec<&Draft<'_>> = drafts.iter().flatten().collect();
@@ -94,7 +95,7 @@ fn without_repetitions(bindings: Vec<Binding>) -> Vec<Binding> {
 
 fn draft<'d>(
     table: &Table<'d>,
-    clusters: &'d [cluster::Declared],
+    clusters: &'d Clusters,
     prefixes: &'d [prefix::Declared<'d>],
     report: &mut Report<'_>,
 ) -> Option<Draft<'d>> {
@@ -118,18 +119,38 @@ fn draft<'d>(
     })
 }
 
-fn in_clusters<'d>(
-    table: &Table<'_>,
-    clusters: &'d [cluster::Declared],
-    report: &mut Report<'_>,
-) -> Option<Vec<&'d str>> {
-    if clusters.is_empty() {
+/// The clusters that a binding can be for.
+struct Clusters {
+    /// Each once, also those in error.
+    names: Vec<String>,
+    /// Whether something was said about `cluster` itself, so that its absence is no news.
+    are_in_error: bool,
+}
+
+impl Clusters {
+    fn of(root: &Table<'_>, declared: &[cluster::Declared]) -> Self {
+        let mut names: Vec<String> = Vec::new();
+        for cluster in declared.iter().filter(|cluster| !cluster.name.is_empty()) {
+            if !names.contains(&cluster.name) {
+                names.push(cluster.name.clone());
+            }
+        }
+        let is_no_list = root.value("cluster").is_some_and(|value| !value.value.is_array());
+        Self { names, are_in_error: is_no_list || !declared.is_empty() }
+    }
+}
+
+fn in_clusters<'d>(table: &Table<'_>, clusters: &'d Clusters, report: &mut Report<'_>) -> Option<Vec<&'d str>> {
+    if clusters.names.is_empty() {
+        if clusters.are_in_error {
+            return None;
+        }
         report
             .error("no-cluster", table.span, "there is no cluster for this binding: the file has no [[cluster]]")
             .hint("add [[cluster]] with kubeconfig = \"/etc/dyn-prefix/NAME.kubeconfig\"");
         return None;
     }
-    let known = || clusters.iter().map(|cluster| cluster.name.as_str()).filter(|name| !name.is_empty());
+    let known = || clusters.names.iter().map(String::as_str);
     if !table.has("cluster") {
         return Some(known().collect());
     }
@@ -144,34 +165,37 @@ fn in_clusters<'d>(
             .hint(format!("leave it out for every cluster, or name some of {}", enumerated(known())));
         return None;
     }
-    let mut names = Unique::new("cluster");
-    let found: Vec<Option<&str>> = wanted
-        .into_iter()
-        .map(|name| {
-            names.claim(name, report);
-            existing(name, "cluster", known(), report)
-        })
-        .collect();
-    found.into_iter().collect()
+    let mut found = Vec::new();
+    for name in &wanted {
+        if let Some(cluster) = existing(*name, "there is no cluster", known(), report) {
+            if found.contains(&cluster) {
+                report
+                    .error("duplicate-name", name.span, format!("the cluster {} is named twice here", quoted(cluster)))
+                    .hint("name it once");
+            }
+            found.push(cluster);
+        }
+    }
+    (found.len() == wanted.len()).then_some(found)
 }
 
 /// The one of `candidates` that is referred to, or a finding.
 fn existing<'d>(
     name: At<&str>,
-    what: &str,
+    lacking: &str,
     candidates: impl Iterator<Item = &'d str> + Clone,
     report: &mut Report<'_>,
 ) -> Option<&'d str> {
     if let Some(found) = candidates.clone().find(|candidate| *candidate == name.value) {
         return Some(found);
     }
-    let found = report.error("unknown-name", name.span, format!("there is no {what} {}", quoted(name.value)));
+    let found = report.error("unknown-name", name.span, format!("{lacking} {}", quoted(name.value)));
     match (nearest(name.value, candidates.clone()), candidates.clone().next()) {
         (Some(meant), _) => {
             found.hint(format!("did you mean {}? There are: {}", quoted(meant), enumerated(candidates)))
         }
         (None, Some(_)) => found.hint(format!("there are: {}", enumerated(candidates))),
-        (None, None) => found.hint("there is none at all in this file"),
+        (None, None) => found.hint("there is none at all"),
     }
     None
 }
@@ -248,7 +272,7 @@ fn resolve<'d>(
     report: &mut Report<'_>,
 ) -> Option<Resolved<'d>> {
     let known = prefixes.iter().filter_map(|prefix| prefix.name);
-    let prefix = existing(reference.prefix, "dynamicPrefix", known, report)?;
+    let prefix = existing(reference.prefix, "there is no dynamicPrefix", known, report)?;
     let declared = prefixes.iter().find(|declared| declared.name == Some(prefix))?;
     let mut ranges: Vec<&range::Part<'_>> = Vec::new();
     let mut is_complete = true;
@@ -274,25 +298,27 @@ fn named<'d>(
     parts: &'d [range::Part<'d>],
     report: &mut Report<'_>,
 ) -> Option<&'d range::Part<'d>> {
-    let candidates = parts.iter().map(|part| part.name);
+    let prefix = quoted(prefix);
     let what = match list {
-        Some("subnets") => format!("subnet of {}", quoted(prefix)),
-        Some(_) => format!("addressRange of {}", quoted(prefix)),
-        None => format!("range or subnet of {}", quoted(prefix)),
+        Some("subnets") => "subnet",
+        Some(_) => "addressRange",
+        None => "range or subnet",
     };
     let Some(part) = parts.iter().find(|part| part.name == name.value) else {
-        existing(name, &what, candidates, report);
+        let candidates = parts.iter().filter(|part| list.is_none_or(|list| list == part.list)).map(|part| part.name);
+        existing(name, &format!("the dynamicPrefix {prefix} has no {what}"), candidates, report);
         return None;
     };
     if list.is_some_and(|list| list != part.list) {
         let right = if part.list == "subnets" { "subnet" } else { "addressRange" };
+        let written = quoted(name.value);
         report
             .error(
                 "unknown-name",
                 name.span,
-                format!("{} is no {what}: it stands in `{}`", quoted(name.value), part.list),
+                format!("{written} of {prefix} is no {what}: it stands in `{}`", part.list),
             )
-            .hint(format!("write {right} = {}", quoted(name.value)));
+            .hint(format!("write {right} = {written}"));
         return None;
     }
     Some(part)
@@ -337,20 +363,26 @@ fn target(table: &Table<'_>, report: &mut Report<'_>) -> Option<ObjectRef> {
 }
 
 fn short_target(text: At<&str>, report: &mut Report<'_>) -> Option<ObjectRef> {
+    if !text.value.contains('/') {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == text.value);
+        return no_target(text, kind.unwrap_or(Kind::CiliumLoadBalancerIPPool), report);
+    }
     let mut words = text.value.split('/');
     let kind = kind(text.with(words.next().unwrap_or_default()), report)?;
     let words: Vec<&str> = words.collect();
     match words.as_slice() {
         [name] => object(kind, None, text.with(name), report),
         [namespace, name] => object(kind, Some(text.with(namespace)), text.with(name), report),
-        _ => {
-            let form = if kind.is_namespaced() { "NAMESPACE/NAME" } else { "NAME" };
-            report
-                .error("invalid-target", text.span, format!("`target` cannot be {}", quoted(text.value)))
-                .hint(format!("write \"{}/{form}\"", kind.as_str()));
-            None
-        }
+        _ => no_target(text, kind, report),
     }
+}
+
+fn no_target(text: At<&str>, kind: Kind, report: &mut Report<'_>) -> Option<ObjectRef> {
+    let form = if kind.is_namespaced() { "NAMESPACE/NAME" } else { "NAME" };
+    report
+        .error("invalid-target", text.span, format!("`target` cannot be {}", quoted(text.value)))
+        .hint(format!("write kind and name, as in \"{}/{form}\"", kind.as_str()));
+    None
 }
 
 fn kind(text: At<&str>, report: &mut Report<'_>) -> Option<Kind> {

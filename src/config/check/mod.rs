@@ -34,6 +34,9 @@ pub(super) fn config(root: &Table<'_>, host: &Host<'_>, report: &mut Report<'_>)
 
 /// Says when the file leaves the daemon without work.
 fn purpose(root: &Table<'_>, report: &mut Report<'_>) {
+    if report.has_errors() {
+        return;
+    }
     let Some(first) = root.tables("dynamicPrefix").first().copied() else {
         report
             .note("nothing-to-do", Span::default(), "no prefix is followed: the file has no [[dynamicPrefix]]")

@@ -31,11 +31,12 @@ fn strategies(drafts: &[&Draft<'_>], report: &mut Report<'_>) {
         if first.strategy != draft.strategy {
             let word = |strategy| if strategy == Strategy::Replace { "Replace" } else { "Append" };
             let message = format!(
-                "{} has updateStrategy {} here and {} in {}",
-                draft.target,
+                "{} has updateStrategy {} for {}, {} has {}",
+                draft.title(report),
                 word(draft.strategy),
+                draft.target,
+                first.title(report),
                 word(first.strategy),
-                first.title(report)
             );
             report.error("replace-beside-append", draft.span, message).hint(
                 "Replace removes the entries of others from the list, Append keeps them: choose one for this object",
@@ -95,32 +96,42 @@ fn pools(pieces: &[Piece<'_>], report: &mut Report<'_>) {
     let mut pieces: Vec<&Piece<'_>> = pieces.iter().filter(|piece| piece.draft.target.kind.is_pool()).collect();
     let key = |piece: &Piece<'_>| -> (Ipv6Addr, Ipv6Addr) { (piece.interval.first(), piece.interval.last()) };
     pieces.sort_by(|a, b| (a.draft.prefix, key(a), a.draft.span).cmp(&(b.draft.prefix, key(b), b.draft.span)));
-    // Among those that begin before a piece, the one that reaches furthest overlaps it if any does.
-    let mut furthest: Option<&Piece<'_>> = None;
+    // Those that reach up to the piece looked at: it overlaps them all.
+    let mut open: Vec<&Piece<'_>> = Vec::new();
+    let mut conflicts = 0;
     for piece in pieces {
-        let Some(other) = furthest.filter(|other| other.draft.prefix == piece.draft.prefix) else {
-            furthest = Some(piece);
-            continue;
-        };
-        if other.interval.overlaps(&piece.interval) {
-            let (first, second) = if other.draft.span <= piece.draft.span { (other, piece) } else { (piece, other) };
+        open.retain(|other| {
+            other.draft.prefix == piece.draft.prefix && piece.interval.first() <= other.interval.last()
+        });
+        for other in &open {
+            let (first, second) = if other.draft.span <= piece.draft.span { (*other, piece) } else { (piece, *other) };
             conflict(first, second, report);
+            conflicts += 1;
         }
-        if other.interval.last() < piece.interval.last() {
-            furthest = Some(piece);
+        if conflicts > MAX_CONFLICTS {
+            return;
         }
+        open.push(piece);
     }
 }
 
+/// More are not worth the time that comparing everything with everything takes.
+const MAX_CONFLICTS: usize = 200;
+
 fn conflict(first: &Piece<'_>, second: &Piece<'_>, report: &mut Report<'_>) {
-    let same = if first.name == second.name { "are the same addresses as" } else { "overlap" };
+    let is_same = first.name == second.name;
     let message = format!(
-        "the addresses of {} for {} {same} {} for {} in {}",
+        "{} puts {} on {}, which {} {}{}",
+        second.draft.title(report),
         second.title(),
         second.draft.target,
-        first.title(),
-        first.draft.target,
-        if first.draft.span == second.draft.span { "this same binding".to_owned() } else { first.draft.title(report) },
+        if is_same { "is also on" } else { "overlaps" },
+        if is_same { first.draft.target.to_string() } else { format!("{} on {}", first.title(), first.draft.target) },
+        if first.draft.span == second.draft.span {
+            String::new()
+        } else {
+            format!(", put there by {}", first.draft.title(report))
+        },
     );
     report.error("overlap", second.draft.span, message).hint(consequence(first, second));
 }

@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use ipnet::Ipv6Net;
 use toml::de::DeValue;
 
-use super::super::finding::{At, Report, Severity, Span, quoted};
+use super::super::finding::{At, Report, Severity, quoted};
 use super::super::read::{Table, unsigned};
 use super::super::{AddressRange, Place, Subnet};
 use super::{Unique, values};
@@ -56,7 +56,9 @@ impl Room {
         match self.severity {
             Severity::Error => hint,
             Severity::Warning | Severity::Note => {
-                format!("{hint}; if it is part of a shorter one, say so with routerAdvertisement.delegatedPrefixLength")
+                format!(
+                    "{hint}; if that /64 is part of a larger prefix, say so with routerAdvertisement.delegatedPrefixLength"
+                )
             }
         }
     }
@@ -131,7 +133,7 @@ pub(super) fn subnet<'t>(
 ) -> (Option<Subnet>, Option<Part<'t>>) {
     let (name, written) = name(table, names, report);
     let length = table.integer::<u8>("prefixLength");
-    let place = place(table, length, report);
+    let place = place(table, length, layout, report);
     let fits = length.zip(place.as_ref()).is_some_and(|(length, place)| fit(length, place, layout, report));
     let intervals = match (length, &place) {
         (Some(length), Some(place)) if fits => {
@@ -169,7 +171,7 @@ fn intervals(place: &Place, length: u8) -> Vec<Interval> {
         .collect()
 }
 
-fn place(table: &Table<'_>, length: Option<At<u8>>, report: &mut Report<'_>) -> Option<At<Place>> {
+fn place(table: &Table<'_>, length: Option<At<u8>>, layout: &Layout, report: &mut Report<'_>) -> Option<At<Place>> {
     match (table.value("offset"), table.has("index")) {
         (Some(offset), true) => {
             report
@@ -182,7 +184,7 @@ fn place(table: &Table<'_>, length: Option<At<u8>>, report: &mut Report<'_>) -> 
             let Some(length) = length else {
                 return Some(offset.with(Place::Offset(offset.value)));
             };
-            is_aligned(offset, length.value, report).then(|| offset.with(Place::Offset(offset.value)))
+            is_aligned(offset, length.value, layout, report).then(|| offset.with(Place::Offset(offset.value)))
         }
         (None, true) => index(table, report),
         // As in the operators: the first one.
@@ -242,7 +244,7 @@ fn offset_text(text: &str) -> Option<u128> {
     if digits.starts_with('+') { None } else { u128::from_str_radix(digits, radix).ok() }
 }
 
-fn is_aligned(offset: At<u128>, length: u8, report: &mut Report<'_>) -> bool {
+fn is_aligned(offset: At<u128>, length: u8, layout: &Layout, report: &mut Report<'_>) -> bool {
     let size = size(length);
     let index = offset.value / size;
     if offset.value.is_multiple_of(size) {
@@ -255,18 +257,22 @@ fn is_aligned(offset: At<u128>, length: u8, report: &mut Report<'_>) -> bool {
     };
     let message =
         format!("offset = {:#x} is no multiple of {size:#x}, the number of addresses in a /{length}", offset.value);
-    report
-        .error("misaligned-offset", offset.span, message)
-        .hint(format!("{nearest}{}", or_counted(offset.value, size)));
+    let hint = match counted(offset.value, length, layout) {
+        Some(counted) => format!("{nearest}; {counted}"),
+        None => nearest,
+    };
+    report.error("misaligned-offset", offset.span, message).hint(hint);
     false
 }
 
 /// The in-cluster operators count subnets under the key `offset`: whoever comes from there means an index.
-fn or_counted(offset: u128, size: u128) -> String {
-    if size == 1 || offset == 0 {
-        return String::new();
-    }
-    format!("; the in-cluster operators count subnets here: if that was meant, write index = {offset}")
+fn counted(offset: u128, length: u8, layout: &Layout) -> Option<String> {
+    let last = offset.checked_mul(size(length))?.checked_add(size(length) - 1)?;
+    // Nothing is to be suggested that would be refused.
+    let is_possible = offset > 0 && size(length) > 1 && layout.rooms.iter().all(|room| room.holds(last));
+    is_possible.then(|| {
+        format!("the in-cluster operators count subnets under this key: if that was meant, write index = {offset}")
+    })
 }
 
 fn explain_offset(offset: At<u128>, length: u8, layout: &Layout, report: &mut Report<'_>) {
@@ -274,12 +280,13 @@ fn explain_offset(offset: At<u128>, length: u8, layout: &Layout, report: &mut Re
     let of = if layout.fixed.is_some() { "" } else { " of the prefix" };
     let subnet = Ipv6Addr::from_bits(base | offset.value);
     let index = offset.value / size(length);
-    let message =
-        format!("offset = {:#x} counts addresses: the subnet is {subnet}/{length}{of}, index = {index}", offset.value);
-    let hint = or_counted(offset.value, size(length));
+    let message = format!(
+        "offset = {:#x} counts addresses: the subnet is {subnet}/{length}{of}, the same as index = {index}",
+        offset.value
+    );
     let found = report.note("offset-unit", offset.span, message);
-    if !hint.is_empty() {
-        found.hint(hint.trim_start_matches("; "));
+    if let Some(counted) = counted(offset.value, length, layout) {
+        found.hint(counted);
     }
 }
 
@@ -298,7 +305,7 @@ fn fit(length: At<u8>, place: &At<Place>, layout: &Layout, report: &mut Report<'
     if length.value < room.length {
         too_large(length, room, report);
     } else {
-        outside(place.span, length.value, room, report);
+        outside(place, length.value, room, report);
     }
     room.severity != Severity::Error
 }
@@ -309,13 +316,16 @@ fn too_large(length: At<u8>, room: &Room, report: &mut Report<'_>) {
     report.add(room.severity, room.code(), length.span, message).hint(room.hint(hint));
 }
 
-fn outside(span: Span, length: u8, room: &Room, report: &mut Report<'_>) {
+fn outside(place: &At<Place>, length: u8, room: &Room, report: &mut Report<'_>) {
     // The subnet is not larger than the room, so it fits in at least once.
     let most = 1_u128.checked_shl(u32::from(length - room.length)).map_or(u128::MAX, |count| count - 1);
     let message = format!("the subnet lies outside the prefix, a /{} ({})", room.length, room.why);
-    let hint = format!(
-        "for a /{length} in it, `index` can be 0 to {most}, `offset` at most {:#x}",
-        most.saturating_mul(size(length))
-    );
-    report.add(room.severity, room.code(), span, message).hint(room.hint(hint));
+    let hint = match place.value {
+        Place::Offset(_) => {
+            format!("`offset` of a /{length} in it is at most {:#x}", most.saturating_mul(size(length)))
+        }
+        Place::Index(_) if most == 0 => format!("there is one /{length} in it, index = 0"),
+        Place::Index(_) => format!("`index` of a /{length} in it is 0 to {most}"),
+    };
+    report.add(room.severity, room.code(), place.span, message).hint(room.hint(hint));
 }

@@ -99,6 +99,7 @@ pub(super) fn absolute_path(text: At<&str>, key: &str, report: &mut Report<'_>) 
         format!("`{key}` must be an absolute path, found {}", quoted(text.value)),
     );
     match text.value.chars().next() {
+        Some('$') => found.hint("write a variable of the environment as ${NAME}; only `kubeconfig` may have them"),
         Some('~') => found.hint("~ is a matter of the shell and means nothing to a daemon: write the path in full"),
         _ => found.hint("a daemon has no working directory to count on: begin the path with /"),
     }
@@ -160,7 +161,7 @@ pub(super) fn address(
         format!("that is IPv4; write an IPv6 address, as in {example}")
     } else if text.value.contains('/') {
         format!("a single address is wanted here, without /LENGTH, as in {example}")
-    } else if text.value.contains('-') {
+    } else if text.value.contains('-') && text.value.contains(':') {
         format!("a single address is wanted here, not both ends, as in {example}")
     } else {
         format!("write it as in {example}")
