@@ -1,13 +1,61 @@
 //! The configuration file: the checked types that the rest of the program uses.
+//!
+//! [`Config::parse`] makes them from a text, without touching the host: `read` compares the text with the key table in
+//! [`keys`], `check` holds the rules, and both say what they find with the place in the file. [`Config::load`] (in
+//! [`file`]) is the same for a file of this host.
 
 use std::net::Ipv6Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
 use crate::prefix::PrefixFilter;
 use crate::source::{SourceId, SourceKind};
+
+mod check;
+pub mod file;
+mod finding;
+pub mod keys;
+mod read;
+mod suggest;
+
+#[cfg(test)]
+mod tests;
+
+pub use finding::{Excerpt, Finding, RULES, Severity};
+
+/// What a file says: the configuration, if it can be used, and everything there is to say about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// Present exactly when no finding is an error.
+    pub config: Option<Config>,
+    /// In the order of their places in the file.
+    pub findings: Vec<Finding>,
+}
+
+/// What the rules ask the host for.
+pub struct Host<'a> {
+    /// The value of an environment variable.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// Whether a file exists.
+    pub exists: &'a dyn Fn(&Path) -> bool,
+}
+
+impl Config {
+    /// Reads and checks the text of a file. `path` is only for the findings.
+    pub fn parse(text: &str, path: &Path, host: &Host<'_>) -> Loaded {
+        // Windows editors begin a file with a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut report = finding::Report::new(path, text);
+        let entries = read::parse(text, &mut report);
+        let root = read::document(&entries, &mut report);
+        let config = check::config(&root, host, &mut report);
+        report.drop_consequences();
+        let config = config.filter(|_| !report.has_errors());
+        Loaded { config, findings: report.finish() }
+    }
+}
 
 /// A whole configuration file, checked: every name it mentions exists, every value is in its range.
 #[derive(Clone, Debug, Default, PartialEq)]

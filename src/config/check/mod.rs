@@ -1,0 +1,93 @@
+//! The rules: from tables of the right shape to the checked types.
+//!
+//! A function that cannot make its value reports why and returns `None`; everything else is still checked.
+
+use std::path::PathBuf;
+
+use super::finding::{At, Report, Span};
+use super::read::Table;
+use super::{Config, Daemon, Host};
+
+mod binding;
+mod cluster;
+mod overlap;
+mod prefix;
+mod range;
+mod values;
+
+use values::Unique;
+
+/// Checks a whole file. `None` comes with at least one error in the report.
+pub(super) fn config(root: &Table<'_>, host: &Host<'_>, report: &mut Report<'_>) -> Option<Config> {
+    let daemon = daemon(root, report);
+    let clusters = cluster::clusters(root, host, report);
+    let prefixes = prefix::dynamic_prefixes(root, report);
+    let bindings = binding::bindings(root, &clusters, &prefixes, report);
+    purpose(root, report);
+    Some(Config {
+        daemon: daemon?,
+        clusters: clusters.into_iter().map(|cluster| cluster.checked).collect::<Option<_>>()?,
+        dynamic_prefixes: prefixes.into_iter().map(|prefix| prefix.checked).collect::<Option<_>>()?,
+        bindings: bindings?,
+    })
+}
+
+/// Says when the file leaves the daemon without work.
+fn purpose(root: &Table<'_>, report: &mut Report<'_>) {
+    if report.has_errors() {
+        return;
+    }
+    let Some(first) = root.tables("dynamicPrefix").first().copied() else {
+        report
+            .note("nothing-to-do", Span::default(), "no prefix is followed: the file has no [[dynamicPrefix]]")
+            .hint("add a [[cluster]] and a [[dynamicPrefix]] to this file, then `systemctl reload dyn-prefix`");
+        return;
+    };
+    if root.tables("cluster").is_empty() && root.tables("binding").is_empty() {
+        report
+            .warning(
+                "no-cluster",
+                first.span,
+                "the prefix is followed, but written nowhere: the file has no [[cluster]]",
+            )
+            .hint("add [[cluster]] with kubeconfig = \"/etc/dyn-prefix/NAME.kubeconfig\"");
+    }
+}
+
+fn daemon(root: &Table<'_>, report: &mut Report<'_>) -> Option<Daemon> {
+    let Some(table) = root.table("daemon") else {
+        return (!root.has("daemon")).then(Daemon::default);
+    };
+    let id = optional(&table, "id", report, |id, report| values::label(id, "id", report));
+    let state_directory = optional(&table, "stateDirectory", report, |path, report| {
+        values::absolute_path(path, "stateDirectory", report)
+    });
+    let control_socket = optional(&table, "controlSocket", report, socket_path);
+    Some(Daemon { id: id?, state_directory: state_directory?, control_socket: control_socket? })
+}
+
+fn socket_path(text: At<&str>, report: &mut Report<'_>) -> Option<PathBuf> {
+    // sun_path of unix(7) has room for 108 bytes, one of them the end.
+    const MAX_BYTES: usize = 107;
+    let path = values::absolute_path(text, "controlSocket", report)?;
+    if text.value.len() > MAX_BYTES {
+        report
+            .error("invalid-path", text.span, format!("`controlSocket` is longer than {MAX_BYTES} bytes"))
+            .hint("the kernel takes no longer path for a socket: choose one below /run");
+        return None;
+    }
+    Some(path)
+}
+
+/// The checked text of a key that may be absent; `None` when it is there and wrong.
+fn optional<T>(
+    table: &Table<'_>,
+    key: &str,
+    report: &mut Report<'_>,
+    check: impl FnOnce(At<&str>, &mut Report<'_>) -> Option<T>,
+) -> Option<Option<T>> {
+    match table.text(key) {
+        Some(text) => check(text, report).map(Some),
+        None => (!table.has(key)).then_some(None),
+    }
+}

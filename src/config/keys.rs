@@ -1,0 +1,333 @@
+//! The key table: every table and key of the configuration file, with type, default and help.
+//!
+//! The reader takes unknown keys, wrong types and missing keys from here, and the hints and the manual page their text.
+
+/// A table of the file.
+#[derive(Debug)]
+pub struct TableSpec {
+    /// How it is written: `[[cluster]]`.
+    pub title: &'static str,
+    /// What it is for, one line.
+    pub help: &'static str,
+    /// Its keys, in the order in which they are documented.
+    pub keys: &'static [KeySpec],
+    /// Keys that a later version knows, with what they will be for.
+    pub later: &'static [(&'static str, &'static str)],
+}
+
+/// A key of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    /// Its name.
+    pub name: &'static str,
+    /// Another name that is accepted.
+    pub alias: Option<&'static str>,
+    /// What it holds.
+    pub kind: ValueKind,
+    /// Whether it has to be there.
+    pub required: bool,
+    /// What holds when it is absent.
+    pub default: Option<&'static str>,
+    /// What it is for, one line.
+    pub help: &'static str,
+}
+
+/// What a key holds.
+#[derive(Clone, Copy, Debug)]
+pub enum ValueKind {
+    /// A string.
+    Text,
+    /// One of these strings; the second list comes with a later version.
+    Choice(&'static [&'static str], &'static [&'static str]),
+    /// true or false.
+    Boolean,
+    /// An integer from the first to the second, both included.
+    Integer(i64, i64),
+    /// Such an integer, or "none".
+    IntegerOrNone(i64, i64),
+    /// A list of strings.
+    Texts,
+    /// A string or a list of strings.
+    Names,
+    /// A number of addresses up to 2^128 - 1: an integer, or a string with one, or an IPv6-style string.
+    Amount,
+    /// An integer from 0, or a list of them.
+    Indexes,
+    /// A table.
+    Table(&'static TableSpec),
+    /// A list of tables.
+    Tables(&'static TableSpec),
+    /// A string, or a table that says the same at length.
+    TextOrTable(&'static TableSpec),
+}
+
+impl ValueKind {
+    /// What is wanted, for "must be …".
+    pub fn wanted(self) -> String {
+        match self {
+            Self::Text => "a string".to_owned(),
+            Self::Choice(values, _) => {
+                values.iter().map(|value| format!("\"{value}\"")).collect::<Vec<_>>().join(" or ")
+            }
+            Self::Boolean => "true or false".to_owned(),
+            Self::Integer(min, max) => format!("an integer from {min} to {max}"),
+            Self::IntegerOrNone(min, max) => format!("an integer from {min} to {max}, or \"none\""),
+            Self::Texts => "a list of strings".to_owned(),
+            Self::Names => "a string or a list of strings".to_owned(),
+            Self::Amount => "a number of addresses: an integer, or a string like \"0:0:0:1::\"".to_owned(),
+            Self::Indexes => "an integer from 0, or a list of them".to_owned(),
+            Self::Table(table) => format!("a table, written as {}", table.title),
+            Self::Tables(table) => format!("a list of tables, each written as {}", table.title),
+            Self::TextOrTable(table) => format!("a string, or a table with {}", table.names()),
+        }
+    }
+
+    /// The table below this key.
+    pub const fn table(self) -> Option<&'static TableSpec> {
+        match self {
+            Self::Table(table) | Self::Tables(table) | Self::TextOrTable(table) => Some(table),
+            Self::Text
+            | Self::Choice(..)
+            | Self::Boolean
+            | Self::Integer(..)
+            | Self::IntegerOrNone(..)
+            | Self::Texts
+            | Self::Names
+            | Self::Amount
+            | Self::Indexes => None,
+        }
+    }
+}
+
+impl TableSpec {
+    /// The key of this name or alias.
+    pub fn key(&self, name: &str) -> Option<&'static KeySpec> {
+        self.keys.iter().find(|key| key.name == name || key.alias == Some(name))
+    }
+
+    /// The names of its keys, separated by commas.
+    pub fn names(&self) -> String {
+        self.keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+const fn key(name: &'static str, kind: ValueKind, help: &'static str) -> KeySpec {
+    KeySpec { name, alias: None, kind, required: false, default: None, help }
+}
+
+impl KeySpec {
+    const fn required(self) -> Self {
+        Self { required: true, ..self }
+    }
+
+    const fn or(self, default: &'static str) -> Self {
+        Self { default: Some(default), ..self }
+    }
+
+    const fn also(self, alias: &'static str) -> Self {
+        Self { alias: Some(alias), ..self }
+    }
+}
+
+use ValueKind::{
+    Amount, Boolean, Choice, Indexes, Integer, IntegerOrNone, Names, Table, Tables, Text, TextOrTable, Texts,
+};
+
+/// The file.
+pub static ROOT: TableSpec = TableSpec {
+    title: "the top level of this file",
+    help: "What is followed, and where it is written to.",
+    keys: &[
+        key("daemon", Table(&DAEMON), "The daemon itself; may be absent."),
+        key("cluster", Tables(&CLUSTER), "A Kubernetes cluster to write to."),
+        key("dynamicPrefix", Tables(&DYNAMIC_PREFIX), "A prefix to follow, and the ranges and subnets in it."),
+        key("binding", Tables(&BINDING), "Puts ranges of a prefix on an object.").also("dynamicPrefixBinding"),
+    ],
+    later: &[("service", "Services with a fixed host part")],
+};
+
+/// `[daemon]`
+pub static DAEMON: TableSpec = TableSpec {
+    title: "[daemon]",
+    help: "The daemon itself.",
+    keys: &[
+        key("id", Text, "Who we are in the annotation dynamic-prefix.io/managed-by.").or("made from the machine-id"),
+        key("stateDirectory", Text, "Where leases, history and managed objects are kept.")
+            .or("$STATE_DIRECTORY, else /var/lib/dyn-prefix"),
+        key("controlSocket", Text, "The socket that `dyn-prefix status` and `reload` talk to.")
+            .or("/run/dyn-prefix/control.sock"),
+    ],
+    later: &[("listen", "the address of /metrics, /status and /healthz")],
+};
+
+/// `[[cluster]]`
+pub static CLUSTER: TableSpec = TableSpec {
+    title: "[[cluster]]",
+    help: "A Kubernetes cluster to write to.",
+    keys: &[
+        key("name", Text, "What bindings and status call it; may be absent when it is the only one.").or("default"),
+        key("kubeconfig", Text, "A kubeconfig file, with ${VARIABLES} of the environment, or \"in-cluster\".")
+            .required(),
+        key("context", Text, "The context of the kubeconfig to use.").or("its current-context"),
+        key("discovery", Boolean, "Whether objects that carry dynamic-prefix.io/* annotations are managed.").or("true"),
+        key("dryRun", Boolean, "Logs the patches instead of sending them.").or("false"),
+    ],
+    later: &[],
+};
+
+/// `[[dynamicPrefix]]`
+pub static DYNAMIC_PREFIX: TableSpec = TableSpec {
+    title: "[[dynamicPrefix]]",
+    help: "A prefix to follow, and the ranges and subnets in it.",
+    keys: &[
+        key("name", Text, "What bindings and annotations call it.").required(),
+        key("acquisition", Table(&ACQUISITION), "Where the prefix comes from; one source at least.").required(),
+        key("addressRanges", Tables(&ADDRESS_RANGE), "Ranges of addresses, given by their host part."),
+        key("subnets", Tables(&SUBNET), "Subnets carved from the prefix."),
+        key("transition", Table(&TRANSITION), "What happens to the old prefix when a new one comes."),
+    ],
+    later: &[],
+};
+
+/// `[dynamicPrefix.acquisition]`
+pub static ACQUISITION: TableSpec = TableSpec {
+    title: "[dynamicPrefix.acquisition]",
+    help: "Where the prefix comes from; one source at least.",
+    keys: &[
+        key("routerAdvertisement", Table(&ROUTER_ADVERTISEMENT), "From Router Advertisements heard on an interface."),
+        key("static", Table(&STATIC), "A prefix that does not change."),
+        key("prefixFilter", Table(&PREFIX_FILTER), "Which prefixes are accepted."),
+    ],
+    later: &[("dhcpv6", "prefix delegation by DHCPv6"), ("dhcpv6pd", "prefix delegation by DHCPv6")],
+};
+
+/// `[dynamicPrefix.acquisition.routerAdvertisement]`
+pub static ROUTER_ADVERTISEMENT: TableSpec = TableSpec {
+    title: "[dynamicPrefix.acquisition.routerAdvertisement]",
+    help: "From Router Advertisements heard on an interface.",
+    keys: &[
+        key("interface", Text, "The interface to listen on.").required(),
+        key("enabled", Boolean, "Whether this source is used.").or("true"),
+        key("delegatedPrefixLength", Integer(1, 64), "The /64 that is seen is part of a prefix of this length.")
+            .or("the length that is seen"),
+        key("routers", Texts, "Listens only to these routers, by link-local address.").or("all"),
+    ],
+    later: &[],
+};
+
+/// `[dynamicPrefix.acquisition.static]`
+pub static STATIC: TableSpec = TableSpec {
+    title: "[dynamicPrefix.acquisition.static]",
+    help: "A prefix that does not change.",
+    keys: &[key("prefix", Text, "The prefix, as ADDRESS/LENGTH.").required()],
+    later: &[],
+};
+
+/// `[dynamicPrefix.acquisition.prefixFilter]`
+pub static PREFIX_FILTER: TableSpec = TableSpec {
+    title: "[dynamicPrefix.acquisition.prefixFilter]",
+    help: "Which prefixes are accepted.",
+    keys: &[
+        key("requireGlobalUnicast", Boolean, "Only prefixes inside 2000::/3.").or("true"),
+        key("allow", Texts, "Only prefixes inside one of these.").or("all"),
+    ],
+    later: &[],
+};
+
+/// `[[dynamicPrefix.addressRanges]]`
+pub static ADDRESS_RANGE: TableSpec = TableSpec {
+    title: "[[dynamicPrefix.addressRanges]]",
+    help: "A range of addresses, given by its host part.",
+    keys: &[
+        key("name", Text, "What bindings and annotations call it.").required(),
+        key("start", Text, "The host part of the first address, as in \"::f000:0:0:0\".").required(),
+        key("end", Text, "The host part of the last address.").required(),
+    ],
+    later: &[],
+};
+
+/// `[[dynamicPrefix.subnets]]`
+pub static SUBNET: TableSpec = TableSpec {
+    title: "[[dynamicPrefix.subnets]]",
+    help: "A subnet carved from the prefix.",
+    keys: &[
+        key("name", Text, "What bindings and annotations call it.").required(),
+        key("index", Indexes, "The Nth subnet of this length, from 0; or a list.").or("0"),
+        key("offset", Amount, "Instead of index: its distance from the start of the prefix, in addresses."),
+        key("prefixLength", Integer(1, 128), "The length of the subnet.").required(),
+    ],
+    later: &[],
+};
+
+/// `[dynamicPrefix.transition]`
+pub static TRANSITION: TableSpec = TableSpec {
+    title: "[dynamicPrefix.transition]",
+    help: "What happens to the old prefix when a new one comes.",
+    keys: &[
+        key("mode", Choice(&["simple"], &["ha"]), "simple: targets hold the current and the draining prefixes.")
+            .or("simple"),
+        // A year: more is a unit mixed up.
+        key(
+            "drainPeriodMinutes",
+            IntegerOrNone(0, 525_600),
+            "How long an old prefix stays; \"none\": no limit by time.",
+        )
+        .or("60, or less when the old prefix is known to be dead"),
+        key("maxPrefixHistory", Integer(0, 10), "How many old prefixes stay at most.").or("2"),
+        key("onLoss", Choice(&["keep", "withdraw"], &[]), "What happens to a prefix that is lost without a successor.")
+            .or("keep"),
+    ],
+    later: &[("services", "mode ha for every Service")],
+};
+
+/// `[[binding]]`
+pub static BINDING: TableSpec = TableSpec {
+    title: "[[binding]]",
+    help: "Puts ranges of a prefix on an object.",
+    keys: &[
+        key("name", Text, "What status calls it.").or("made from cluster, target and prefixRef"),
+        key("cluster", Names, "The cluster or clusters it is for.").or("every cluster"),
+        key("prefixRef", TextOrTable(&PREFIX_REF), "What is put there: \"PREFIX/RANGE\", or \"PREFIX\" for all of it.")
+            .required(),
+        key("target", TextOrTable(&TARGET), "Where it is put: \"KIND/NAME\", or \"KIND/NAMESPACE/NAME\".").required(),
+        key("updateStrategy", TextOrTable(&UPDATE_STRATEGY), "Whether the user's own entries of the list stay.")
+            .or("Append"),
+    ],
+    later: &[],
+};
+
+/// `prefixRef` at length
+pub static PREFIX_REF: TableSpec = TableSpec {
+    title: "prefixRef",
+    help: "Which part of which prefix.",
+    keys: &[
+        key("name", Text, "The DynamicPrefix.").required(),
+        key("addressRange", Names, "An entry of its addressRanges, or a list of them."),
+        key("subnet", Names, "An entry of its subnets, or a list of them."),
+        key("whole", Boolean, "All of the prefix.").or("false; a CiliumCIDRGroup without a range gets all of it"),
+    ],
+    later: &[],
+};
+
+/// `target` at length
+pub static TARGET: TableSpec = TableSpec {
+    title: "target",
+    help: "A Kubernetes object.",
+    keys: &[
+        key("kind", Text, "CiliumLoadBalancerIPPool, CiliumCIDRGroup or IPAddressPool.").required(),
+        key("name", Text, "The name of the object.").required(),
+        key("namespace", Text, "Its namespace, for an IPAddressPool.").or("metallb-system"),
+    ],
+    later: &[],
+};
+
+/// `updateStrategy` at length
+pub static UPDATE_STRATEGY: TableSpec = TableSpec {
+    title: "updateStrategy",
+    help: "Whether the user's own entries of the list stay.",
+    keys: &[key("type", Choice(STRATEGIES, &[]), "Append keeps them, Replace removes them.").or("Append")],
+    later: &[],
+};
+
+/// The values of `updateStrategy`, short and at length.
+pub const STRATEGIES: &[&str] = &["Append", "Replace"];
