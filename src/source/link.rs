@@ -287,4 +287,4 @@ async fn dump(handle: &Handle) -> Result<Vec<RouteNetlinkMessage>, rtnetlink::Er
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

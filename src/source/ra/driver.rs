@@ -199,15 +199,13 @@ async fn readable(socket: Option<&Socket>) -> io::Result<()> {
 }
 
 fn open_failure(interface: &str, error: &io::Error) -> String {
-    let advice = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "The capability CAP_NET_RAW is missing: run it by its systemd unit (AmbientCapabilities=CAP_NET_RAW), as \
-             root, or after `setcap cap_net_raw=ep` on the binary"
-        }
-        _ if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) => {
-            "IPv6 is disabled in the kernel (ipv6.disable=1), or the unit's RestrictAddressFamilies= lacks AF_INET6"
-        }
-        _ => "It is tried again when the interface changes",
+    let advice = if error.kind() == io::ErrorKind::PermissionDenied {
+        "The capability CAP_NET_RAW is missing: run it by its systemd unit (AmbientCapabilities=CAP_NET_RAW), as root, \
+         or after `setcap cap_net_raw=ep` on the binary"
+    } else if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) {
+        "IPv6 is disabled in the kernel (ipv6.disable=1), or the unit's RestrictAddressFamilies= lacks AF_INET6"
+    } else {
+        "It is also tried again when the interface changes"
     };
     format!(
         "Cannot open a raw ICMPv6 socket on {interface} for Router Advertisements: {error}. {advice}. Next attempt in \

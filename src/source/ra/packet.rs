@@ -169,7 +169,8 @@ pub fn parse(received: &Received<'_>) -> Result<Advertisement, DropReason> {
 
 fn prefixes(mut options: &[u8]) -> Result<(Vec<PrefixInformation>, Vec<Ignored>), DropReason> {
     let (mut prefixes, mut ignored) = (Vec::new(), Vec::new());
-    while let Some((option, rest)) = next_option(options)? {
+    while !options.is_empty() {
+        let (option, rest) = split_option(options).ok_or(DropReason::Option)?;
         options = rest;
         if option.first() != Some(&PREFIX_INFORMATION) {
             continue;
@@ -182,16 +183,10 @@ fn prefixes(mut options: &[u8]) -> Result<(Vec<PrefixInformation>, Vec<Ignored>)
     Ok((prefixes, ignored))
 }
 
-/// The first option, with its type and length octets, and what follows it; `None` at the end.
-fn next_option(options: &[u8]) -> Result<Option<(&[u8], &[u8])>, DropReason> {
-    if options.is_empty() {
-        return Ok(None);
-    }
-    let length = options.get(1).map_or(0, |units| usize::from(*units) * UNIT);
-    if length == 0 {
-        return Err(DropReason::Option);
-    }
-    options.split_at_checked(length).map(Some).ok_or(DropReason::Option)
+/// The first option, with its type and length octets, and what follows it; `None` when it is malformed.
+fn split_option(options: &[u8]) -> Option<(&[u8], &[u8])> {
+    let units = options.get(1).copied().filter(|units| *units > 0)?;
+    options.split_at_checked(usize::from(units) * UNIT)
 }
 
 fn prefix_information(option: &[u8]) -> Result<PrefixInformation, Ignored> {
@@ -272,4 +267,4 @@ pub fn router_solicitation(mac: Option<[u8; 6]>) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

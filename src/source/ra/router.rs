@@ -72,15 +72,6 @@ enum Suspicion {
     Withdrawn,
 }
 
-/// What an advertisement brought besides new lifetimes.
-#[derive(Debug, Default)]
-pub(super) struct Heard {
-    /// Something new has to be confirmed by a Router Solicitation.
-    pub(super) doubtful: bool,
-    /// How many prefixes found no room.
-    pub(super) refused: u64,
-}
-
 impl Router {
     pub(super) fn new(now: Instant) -> Self {
         let refuted = Refuted { times: 0, last: now };
@@ -104,55 +95,51 @@ impl Router {
         self.entries.insert(offer.prefix, entry);
     }
 
-    /// Takes what the router says now. `replaces(new, old)`: whether some DynamicPrefix could use both.
+    /// Takes what the router says now. `replaces(new, old)`: whether some DynamicPrefix could use both. Returns how
+    /// many prefixes found no room.
     pub(super) fn hear(
         &mut self,
         advertisement: &Advertisement,
         now: Instant,
         replaces: impl Fn(Ipv6Net, Ipv6Net) -> bool,
-    ) -> Heard {
+    ) -> u64 {
         self.heard_at = now;
         self.managed = advertisement.managed;
         self.other = advertisement.other;
         // A prefix listed twice counts as it is listed last, as it does for the kernel.
         let listed: BTreeMap<_, _> = advertisement.prefixes.iter().map(|info| (info.prefix, *info)).collect();
-        let mut heard = Heard::default();
+        let mut refused = 0;
         for info in listed.values() {
-            self.list(info, &listed, now, &mut heard);
+            refused += u64::from(!self.list(info, &listed, now));
         }
         for (prefix, entry) in self.entries.iter_mut().filter(|(prefix, _)| !listed.contains_key(prefix)) {
             let replaced = listed.values().any(|info| info.preferred > 0 && replaces(info.prefix, *prefix));
-            heard.doubtful |= entry.omit(replaced, now);
+            entry.omit(replaced, now);
         }
-        heard
+        refused
     }
 
-    fn list(
-        &mut self,
-        info: &PrefixInformation,
-        listed: &BTreeMap<Ipv6Net, PrefixInformation>,
-        now: Instant,
-        heard: &mut Heard,
-    ) {
+    /// Takes one prefix of an advertisement; false: there is no room for it.
+    fn list(&mut self, info: &PrefixInformation, listed: &BTreeMap<Ipv6Net, PrefixInformation>, now: Instant) -> bool {
         let stored = self.take_stored_cover(info.prefix);
         if let Some(entry) = self.entries.get_mut(&info.prefix) {
             let was_doubtful = entry.doubt.is_some();
-            heard.doubtful |= entry.list(info, now);
+            entry.list(info, now);
             if was_doubtful && entry.doubt.is_none() && !entry.is_over(now) {
                 self.refuted = self.refuted.once_more(now);
             }
-            return;
+            return true;
         }
         if info.valid == 0 {
-            return;
+            return true;
         }
         if !self.make_room(listed, now) {
-            heard.refused += 1;
-            return;
+            return false;
         }
         let mut entry = Entry::new(stored.map_or(now, |entry| entry.first_seen), now);
         entry.list(info, now);
         self.entries.insert(info.prefix, entry);
+        true
     }
 
     /// A stored entry that is wider than `prefix`, which is part of it: from now on the real one counts.
@@ -186,9 +173,9 @@ impl Router {
         }
     }
 
-    /// Whether something still has to be confirmed.
-    pub(super) fn is_doubtful(&self) -> bool {
-        self.entries.values().any(|entry| entry.doubt.is_some())
+    /// Whether some doubt waits for an answer (`asked`), or for the question to be sent (not `asked`).
+    pub(super) fn has_doubt(&self, asked: bool) -> bool {
+        self.entries.values().filter_map(|entry| entry.doubt).any(|doubt| doubt.asked == asked)
     }
 
     /// How long after the last Router Solicitation the next one may be sent for this router.
@@ -261,11 +248,11 @@ impl Entry {
         }
     }
 
-    /// The router lists it. Returns whether that has to be confirmed.
+    /// The router lists it.
     ///
     /// The two-hour rule (RFC 4862 §5.5.3 (e)) is not applied: it protects hosts from losing their addresses by one
     /// forged advertisement, which the confirmation does here without believing a lifetime for hours.
-    fn list(&mut self, info: &PrefixInformation, now: Instant) -> bool {
+    fn list(&mut self, info: &PrefixInformation, now: Instant) {
         if info.valid == 0 {
             return self.doubt_validity(now);
         }
@@ -282,34 +269,28 @@ impl Entry {
             self.preferred_until = Deadline::after(now, info.preferred);
             self.cut = None;
         }
-        false
     }
 
     /// The router announced valid lifetime 0.
-    fn doubt_validity(&mut self, now: Instant) -> bool {
+    fn doubt_validity(&mut self, now: Instant) {
         if self.is_over(now) {
-            return false;
+            return;
         }
         self.listed_at = now;
         match self.doubt {
-            Some(Doubt { suspicion: Suspicion::Withdrawn, asked }) => {
-                if asked {
-                    self.withdraw(now);
-                }
-                false
-            }
+            Some(Doubt { suspicion: Suspicion::Withdrawn, asked: true }) => self.withdraw(now),
+            Some(Doubt { suspicion: Suspicion::Withdrawn, asked: false }) => {}
             Some(Doubt { suspicion: Suspicion::Unlisted, .. }) | None => {
                 self.end_preference(Cut::Deprecated, now);
                 self.doubt = Some(Doubt { suspicion: Suspicion::Withdrawn, asked: false });
-                true
             }
         }
     }
 
-    /// The router does not list it. Returns whether that has to be confirmed.
-    fn omit(&mut self, replaced: bool, now: Instant) -> bool {
+    /// The router does not list it. `replaced`: it lists another one instead.
+    fn omit(&mut self, replaced: bool, now: Instant) {
         if self.is_over(now) {
-            return false;
+            return;
         }
         match self.doubt {
             Some(Doubt { suspicion: Suspicion::Withdrawn, asked: true }) => self.withdraw(now),
@@ -320,11 +301,9 @@ impl Entry {
             Some(_) => {}
             None if replaced && !self.preferred_until.is_over(now) => {
                 self.doubt = Some(Doubt { suspicion: Suspicion::Unlisted, asked: false });
-                return true;
             }
             None => {}
         }
-        false
     }
 
     fn withdraw(&mut self, now: Instant) {

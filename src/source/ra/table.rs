@@ -189,22 +189,25 @@ impl Table {
         let Some(mut router) = self.routers.remove(&address).or_else(|| self.admit_new(address, now)) else {
             return self.settle(now);
         };
-        let heard = router.hear(advertisement, now, |new, old| self.settings.replaces(address, new, old));
-        let hold_off = router.hold_off(now);
+        let refused = router.hear(advertisement, now, |new, old| self.settings.replaces(address, new, old));
         self.routers.insert(address, router);
-        if heard.refused > 0 {
-            self.count_ignored(address, Ignored::TooManyPrefixes, heard.refused);
-        }
-        if heard.doubtful {
-            self.solicitor.confirm(now, hold_off);
+        if refused > 0 {
+            self.count_ignored(address, Ignored::TooManyPrefixes, refused);
         }
         self.settle(now);
     }
 
-    /// Ends solicitations that have their answer, or sends those that are due.
+    /// Ends solicitations that have their answer, and plans those that have become necessary.
     fn settle(&mut self, now: Instant) {
-        if !self.routers.values().any(Router::is_doubtful) || !self.can_send() {
+        let waiting = self.routers.values().any(|router| router.has_doubt(true));
+        if !waiting || !self.can_send() {
             self.solicitor.stop();
+        }
+        let unasked = self.routers.values().filter(|router| router.has_doubt(false));
+        if let Some(hold_off) = unasked.map(|router| router.hold_off(now)).min()
+            && self.can_send()
+        {
+            self.solicitor.confirm(now, hold_off);
         }
         self.handle_timeout(now);
     }
@@ -362,4 +365,4 @@ impl Table {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;
