@@ -1,5 +1,6 @@
 //! dyn-prefix
 pub mod arbiter;
+pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod control;

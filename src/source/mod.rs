@@ -161,3 +161,22 @@ pub struct SourceReport {
     /// When it will act next on its own, and why; for `status`.
     pub next_wake: Option<(Instant, &'static str)>,
 }
+
+/// The report of the source `static`: a prefix written in the configuration, there for ever from `now` on.
+pub fn fixed(prefix: Ipv6Net, now: Instant) -> SourceReport {
+    let offer = Offer {
+        prefix: prefix.trunc(),
+        router: None,
+        preferred_until: Deadline::Never,
+        valid_until: Deadline::Never,
+        excluded: Vec::new(),
+        first_seen: now,
+        cut: None,
+    };
+    SourceReport {
+        id: SourceId { kind: SourceKind::Static, interface: None },
+        state: SourceState::Configured,
+        offers: vec![offer],
+        next_wake: None,
+    }
+}

@@ -1,0 +1,227 @@
+//! Drives the [`Table`]: owns the socket, reads the clock, moves bytes.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::socket::Socket;
+use super::table::{Notice, Settings, Table};
+use crate::clock::{self, Alarm};
+use crate::source::link::{LinkState, Links};
+use crate::source::{Offer, SourceReport};
+use crate::time::Instant;
+
+/// After how long a socket that could not be opened is tried again, unless the interface changes before.
+const REOPEN: Duration = Duration::from_secs(60);
+/// How many packets are read before reports and timers have their turn: a flood must not stop the rest.
+const BURST: usize = 64;
+
+/// Listens to the Router Advertisements on one interface until cancelled, and reports what they amount to.
+///
+/// `settings` may change, all but the interface. `seed` is what a former run has stored. While nobody takes reports,
+/// packets are handled all the same; then the newest report is sent.
+///
+/// # Errors
+/// When a timer cannot be created. A socket that cannot be opened is no error: it is reported, and tried again.
+pub async fn run(
+    settings: watch::Receiver<Settings>,
+    seed: Vec<Offer>,
+    links: watch::Receiver<Arc<Links>>,
+    reports: mpsc::Sender<SourceReport>,
+    cancel: CancellationToken,
+) -> io::Result<()> {
+    let alarm = Alarm::new()?;
+    let mut driver = Driver::new(settings, links, alarm, &seed);
+    tokio::select! {
+        () = cancel.cancelled() => {}
+        () = driver.listen(&reports) => {}
+    }
+    Ok(())
+}
+
+struct Driver {
+    settings: watch::Receiver<Settings>,
+    links: watch::Receiver<Arc<Links>>,
+    alarm: Alarm,
+    table: Table,
+    interface: String,
+    link: Option<LinkState>,
+    socket: Option<Socket>,
+    /// When to try to open the socket again.
+    reopen_at: Option<Instant>,
+}
+
+impl Driver {
+    fn new(
+        mut settings: watch::Receiver<Settings>,
+        links: watch::Receiver<Arc<Links>>,
+        alarm: Alarm,
+        seed: &[Offer],
+    ) -> Self {
+        let current = settings.borrow_and_update().clone();
+        let interface = current.interface.clone();
+        let mut table = Table::new(current);
+        table.seed(seed, clock::now());
+        Self { settings, links, alarm, table, interface, link: None, socket: None, reopen_at: None }
+    }
+
+    /// Ends when whoever gave the channels is gone.
+    async fn listen(&mut self, reports: &mpsc::Sender<SourceReport>) {
+        if self.links.wait_for(|links| links.is_loaded()).await.is_err() {
+            return;
+        }
+        self.take_links();
+        loop {
+            self.drain();
+            let wake = self.table.poll_timeout().map(|(at, _)| at).into_iter().chain(self.reopen_at).min();
+            tokio::select! {
+                biased;
+                permit = reports.reserve(), if self.table.has_news() => match (permit, self.table.poll_report()) {
+                    (Ok(permit), Some(report)) => permit.send(report),
+                    (Ok(_), None) => {}
+                    (Err(_closed), _) => return,
+                },
+                changed = self.links.changed() => match changed {
+                    Ok(()) => self.take_links(),
+                    Err(_closed) => return,
+                },
+                changed = self.settings.changed() => match changed {
+                    Ok(()) => self.table.reconfigure(self.settings.borrow_and_update().clone()),
+                    Err(_closed) => return,
+                },
+                ready = readable(self.socket.as_ref()) => self.receive(ready),
+                () = self.alarm.wait(wake) => self.handle_timeout(),
+            }
+        }
+    }
+
+    fn take_links(&mut self) {
+        let link = self.links.borrow_and_update().get(&self.interface);
+        if link == self.link && self.reopen_at.is_none() {
+            return;
+        }
+        self.link.clone_from(&link);
+        self.open_socket();
+        let now = clock::now();
+        tracing::debug!(interface = %self.interface, ?link, "The interface changed.");
+        self.table.handle_link(link, now);
+    }
+
+    /// Opens a socket if there is an interface and none on it yet.
+    fn open_socket(&mut self) {
+        self.reopen_at = None;
+        let Some(link) = &self.link else {
+            self.socket = None;
+            return self.table.handle_failure(None);
+        };
+        if let Some(socket) = self.socket.as_mut().filter(|socket| socket.ifindex() == link.ifindex) {
+            return socket.set_mac(link.mac);
+        }
+        match Socket::open(&self.interface, link) {
+            Ok(socket) => {
+                self.socket = Some(socket);
+                self.table.handle_failure(None);
+            }
+            Err(error) => self.fail(&open_failure(&self.interface, &error)),
+        }
+    }
+
+    fn fail(&mut self, text: &str) {
+        tracing::warn!("{text}");
+        self.socket = None;
+        self.reopen_at = Some(clock::now() + REOPEN);
+        self.table.handle_failure(Some(text.to_owned()));
+    }
+
+    fn receive(&mut self, ready: io::Result<()>) {
+        let result = ready.and_then(|()| self.receive_burst());
+        if let Err(error) = result {
+            self.fail(&format!(
+                "Cannot receive Router Advertisements on {}: {error}. A new socket is opened in {} s or when the \
+                 interface changes.",
+                self.interface,
+                REOPEN.as_secs()
+            ));
+        }
+    }
+
+    fn receive_burst(&mut self) -> io::Result<()> {
+        let Some(socket) = &mut self.socket else { return Ok(()) };
+        for _ in 0..BURST {
+            let Some(received) = socket.try_receive()? else { return Ok(()) };
+            self.table.handle_packet(&received, clock::now());
+        }
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self) {
+        let now = clock::now();
+        self.table.handle_timeout(now);
+        if self.reopen_at.is_some_and(|at| at <= now) {
+            self.open_socket();
+            if self.socket.is_some() {
+                // What was solicited without a socket was not sent: begin as if the link had just come up.
+                self.table.handle_link(None, now);
+                self.table.handle_link(self.link.clone(), now);
+            }
+        }
+    }
+
+    /// Does everything the table asks for, but the report.
+    fn drain(&mut self) {
+        while self.table.poll_solicit() {
+            self.solicit();
+        }
+        while let Some(notice) = self.table.poll_notice() {
+            log(notice, &self.interface);
+        }
+    }
+
+    fn solicit(&self) {
+        let Some(socket) = &self.socket else { return };
+        match socket.solicit() {
+            Ok(()) => tracing::debug!(interface = %self.interface, "Sent a Router Solicitation."),
+            // The next one follows in four seconds, or at the next link-up.
+            Err(error) => tracing::info!("Cannot send a Router Solicitation on {}: {error}.", self.interface),
+        }
+    }
+}
+
+/// Waits for a packet; for ever without a socket.
+async fn readable(socket: Option<&Socket>) -> io::Result<()> {
+    match socket {
+        Some(socket) => socket.readable().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn open_failure(interface: &str, error: &io::Error) -> String {
+    let advice = if error.kind() == io::ErrorKind::PermissionDenied {
+        "The capability CAP_NET_RAW is missing: run it by its systemd unit (AmbientCapabilities=CAP_NET_RAW), as root, \
+         or after `setcap cap_net_raw=ep` on the binary"
+    } else if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) {
+        "IPv6 is disabled in the kernel (ipv6.disable=1), or the unit's RestrictAddressFamilies= lacks AF_INET6"
+    } else {
+        "It is also tried again when the interface changes"
+    };
+    format!(
+        "Cannot open a raw ICMPv6 socket on {interface} for Router Advertisements: {error}. {advice}. Next attempt in \
+         {} s.",
+        REOPEN.as_secs()
+    )
+}
+
+fn log(notice: Notice, interface: &str) {
+    match notice {
+        Notice::Dropped(source, reason) => tracing::info!(
+            "Ignored a Router Advertisement from {source} on {interface}: {reason}. Further ones are only counted."
+        ),
+        Notice::Ignored(router, reason) => tracing::info!(
+            "Ignored a prefix in the Router Advertisement of {router} on {interface}: {reason}. Further ones are only \
+             counted."
+        ),
+    }
+}
