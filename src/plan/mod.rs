@@ -8,9 +8,19 @@ use std::collections::BTreeMap;
 
 use ipnet::Ipv6Net;
 
-use crate::arbiter::Snapshot;
-use crate::config::{Binding, DynamicPrefix, Kind, ObjectRef};
 use crate::prefix::Interval;
+
+pub mod annotation;
+mod blocks;
+mod catalogue;
+mod object;
+mod overlap;
+pub mod range;
+pub mod subnet;
+
+pub use blocks::blocks;
+pub use object::object;
+pub use overlap::overlaps;
 
 /// One piece of address space on its way into a list: a subnet keeps its CIDR form, a range its two ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,8 +110,8 @@ pub struct ObjectWant {
     pub contributions: Vec<(String, Contribution)>,
     /// Whether foreign entries go (`updateStrategy = Replace`).
     pub replace: bool,
-    /// What these bindings compute for every generation known, with its role: an unrecorded entry equal to or inside
-    /// one of them is ours.
+    /// What these bindings compute for every generation known, with its role, current first, then newest first: an
+    /// unrecorded entry equal to or inside one of them is ours.
     pub known: Vec<(Role, Interval)>,
     /// How long recorded entries of no known generation drain.
     pub drain_period: Option<std::time::Duration>,
@@ -123,15 +133,3 @@ pub struct Finding {
     /// Whether the object must not be written because of it.
     pub blocks_write: bool,
 }
-
-// To be implemented:
-//
-// impl Catalogue {
-//     /// `snapshots`: by DynamicPrefix name; a missing one has no opinion yet.
-//     pub fn compute(config: &[DynamicPrefix], snapshots: &BTreeMap<String, Snapshot>) -> Self;
-// }
-// /// `None`: neither a binding nor an annotation of ours refers to it: not our object.
-// pub fn object(reference: &ObjectRef, annotations: &BTreeMap<String, String>, bindings: &[Binding], discovery: bool, catalogue: &Catalogue) -> Option<ObjectWant>;
-// /// The list an object of `kind` should hold (before user entries are considered), current first; disjoint; CIDR groups get exact CIDRs.
-// pub fn blocks(kind: Kind, contributions: &[..]) -> Vec<Block>;
-const _: Option<(DynamicPrefix, Snapshot, Binding, Kind, ObjectRef)> = None;

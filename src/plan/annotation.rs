@@ -1,0 +1,55 @@
+//! The annotations by which a pool or group asks for a part of a DynamicPrefix, as the in-cluster operators spell them.
+
+use std::collections::BTreeMap;
+
+use super::Catalogue;
+use crate::config::{Kind, Part};
+
+/// Names the DynamicPrefix.
+pub const NAME: &str = "dynamic-prefix.io/name";
+/// Names one or several of its ranges, separated by commas.
+pub const ADDRESS_RANGE: &str = "dynamic-prefix.io/address-range";
+/// Names one or several of its subnets, separated by commas.
+pub const SUBNET: &str = "dynamic-prefix.io/subnet";
+/// "true" asks for the whole prefix.
+pub const WHOLE: &str = "dynamic-prefix.io/whole";
+
+/// What the annotations of an object ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Request<'a> {
+    pub(super) dynamic_prefix: &'a str,
+    /// `None`: only the name is given.
+    pub(super) part: Option<Part>,
+}
+
+impl Request<'_> {
+    /// The part it gets on an object of `kind`; `None`: a pool that names none.
+    pub(super) fn part_on(&self, kind: Kind) -> Option<Part> {
+        self.part.clone().or_else(|| (!kind.is_pool()).then_some(Part::Whole))
+    }
+}
+
+/// `None`: they do not ask for anything, or name a DynamicPrefix that is not ours.
+pub(super) fn read<'a>(annotations: &'a BTreeMap<String, String>, catalogue: &Catalogue) -> Option<Request<'a>> {
+    let dynamic_prefix = annotations.get(NAME)?.trim();
+    if !catalogue.dynamic_prefixes.contains_key(dynamic_prefix) {
+        return None;
+    }
+    let whole = annotations.get(WHOLE).is_some_and(|value| value.trim() == "true");
+    let part = list(annotations, ADDRESS_RANGE)
+        .or_else(|| list(annotations, SUBNET))
+        .map(Part::Named)
+        .or_else(|| whole.then_some(Part::Whole));
+    Some(Request { dynamic_prefix, part })
+}
+
+/// The names in a comma-separated value; `None` when there are none.
+fn list(annotations: &BTreeMap<String, String>, key: &str) -> Option<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for name in annotations.get(key)?.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        if !names.iter().any(|listed| listed == name) {
+            names.push(name.to_owned());
+        }
+    }
+    (!names.is_empty()).then_some(names)
+}
