@@ -10,6 +10,11 @@ use crate::config::{Binding, ObjectRef};
 use crate::plan::Catalogue;
 use crate::time::Instant;
 
+pub mod entry;
+pub mod island;
+pub mod object;
+pub mod ownership;
+
 /// The whole wanted state of one cluster. Published as a latest value: who was away needs only the newest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
@@ -24,7 +29,7 @@ pub struct Wanted {
 }
 
 /// What we keep about an object that we manage, beside the record on the object itself. Goes to the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Managed {
     /// The object.
     pub object: ObjectRef,
@@ -69,7 +74,7 @@ pub enum ConnectionState {
 }
 
 /// The status of one target object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TargetReport {
     /// The object.
     pub object: ObjectRef,

@@ -1,0 +1,321 @@
+//! Turns a verdict about an object into its next step: into the queue, into a wait, into status and log.
+
+use super::decide::{Surroundings, Verdict, decide};
+use super::slot::{Flight, Level, Patch, Slot, Status};
+use super::{Event, Failure, Island, Until, WriteError, decide};
+use crate::cluster::object::Object;
+use crate::config::ObjectRef;
+use crate::time::Instant;
+
+use serde_json::{Map, Value};
+
+impl Island {
+    /// Decides about one object anew. While an answer is awaited nothing is decided: it may change everything.
+    pub(super) fn evaluate(&mut self, reference: &ObjectRef, now: Instant) {
+        let jitter = self.draw();
+        let (Some(wanted), Some(slot)) = (&self.wanted, self.slots.get_mut(reference)) else { return };
+        if slot.flight.is_some() {
+            return;
+        }
+        let around = Surroundings {
+            wanted,
+            prefixes: &self.prefixes,
+            served: self.served.as_ref(),
+            watch: self.watches.get(&reference.kind),
+            listed: self.listed.contains(&reference.kind),
+            dry_run: self.dry_run,
+        };
+        let verdict = decide(&around, reference, slot, now);
+        let before = slot.wake.take();
+        let event = slot.follow(reference, verdict, around.dry_run, jitter, now);
+        self.events.extend(event);
+        if slot.pending.is_some() && !slot.queued {
+            slot.queued = true;
+            self.queue.push_back(reference.clone());
+        }
+        self.settle(reference, before);
+    }
+
+    /// Keeps the books after a decision: timers, log, status, and slots that have become empty.
+    fn settle(&mut self, reference: &ObjectRef, wake_before: Option<Instant>) {
+        let Some(slot) = self.slots.get_mut(reference) else { return };
+        if let Some(at) = wake_before.filter(|at| Some(*at) != slot.wake) {
+            self.wakes.remove(&(at, reference.clone()));
+        }
+        if let Some(at) = slot.wake {
+            self.wakes.insert((at, reference.clone()));
+        }
+        self.events.extend(slot.announce(reference));
+        if slot.is_target() {
+            self.touched.insert(reference.clone());
+            return;
+        }
+        if slot.reported.take().is_some() {
+            self.removed.push(reference.clone());
+        }
+        if slot.is_empty() {
+            self.slots.remove(reference);
+        }
+    }
+}
+
+impl Slot {
+    /// Whether it is an object of ours.
+    pub(super) fn is_target(&self) -> bool {
+        self.want.is_some() || self.memory.is_some()
+    }
+
+    /// Whether `object` is an older version than the one we know. Versions of one object can be compared as numbers
+    /// (Kubernetes 1.35 guarantees it, etcd always did it); if they are none, every event counts as newer.
+    pub(super) fn has_newer(&self, object: &Object) -> bool {
+        let number = |object: &Object| object.resource_version.parse::<u64>().ok();
+        let Some(known) = self.object.as_ref().filter(|known| known.uid == object.uid) else { return false };
+        number(known).zip(number(object)).is_some_and(|(known, new)| new < known)
+    }
+
+    /// Takes in what the cluster shows. Whether that begins a fight over the object.
+    pub(super) fn see(&mut self, object: Object, now: Instant) -> bool {
+        if self.memory.as_ref().is_some_and(|memory| memory.uid != object.uid) {
+            self.memory = None;
+            self.contest = None;
+        }
+        let is_other_version =
+            self.object.as_ref().is_none_or(|known| known.resource_version != object.resource_version);
+        if let Some(failure) = self.failure.as_mut().filter(|failure| {
+            failure.until == Until::AnyObject || (failure.until == Until::NewerObject && is_other_version)
+        }) {
+            failure.retry_at = now;
+        }
+        let removed = self.is_removal(&object);
+        let begins = removed && {
+            let contest = self.contest.get_or_insert_default();
+            contest.removed(object.last_other_writer(), now)
+        };
+        self.object = Some(object);
+        begins
+    }
+
+    /// Whether `object` lacks something of ours that its former version held.
+    fn is_removal(&self, object: &Object) -> bool {
+        let (Some(memory), Some(known), Some(_), None) = (&self.memory, &self.object, &self.want, &self.flight) else {
+            return false;
+        };
+        !self.has_newer(object) && memory.is_whole_on(known) && !memory.is_whole_on(object)
+    }
+
+    /// The object is gone, and with it all that we had to do with it.
+    pub(super) fn forget_object(&mut self) {
+        self.object = None;
+        self.memory = None;
+        self.contest = None;
+        self.failure = None;
+        self.written_generation = None;
+        self.last_sync = None;
+    }
+
+    /// Hands out the pending patch, complete with the version it was made from.
+    pub(super) fn take_off(&mut self, version: &str) -> Option<Value> {
+        let (patch, object) = (self.pending.take()?, self.object.as_ref()?);
+        let mut complete = patch.content.clone();
+        let metadata = complete.as_object_mut()?.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+        metadata.as_object_mut()?.insert("resourceVersion".to_owned(), Value::String(object.resource_version.clone()));
+        self.flight = Some(Box::new(Flight {
+            patch: *patch,
+            uid: object.uid.clone(),
+            base: object.resource_version.clone(),
+            version: version.to_owned(),
+        }));
+        Some(complete)
+    }
+
+    /// The API server took the patch.
+    pub(super) fn accepted(&mut self, reference: &ObjectRef, flight: Flight, answer: Object, now: Instant) -> Event {
+        let elapsed = now.saturating_since(self.changed_at.take().unwrap_or(now));
+        let Patch { content, added, removed, memory } = flight.patch;
+        let released = memory.is_none();
+        self.last_sync = Some(now);
+        self.written_generation = answer.generation;
+        if let Some(contest) = &mut self.contest {
+            contest.written(now);
+        }
+        // What the watch brought since the patch left is our own write or newer: anything between the version we
+        // patched and our write would have made it a conflict.
+        let is_latest = self.object.as_ref().is_some_and(|known| known.resource_version == flight.base);
+        if self.object.as_ref().is_some_and(|known| known.uid == flight.uid) {
+            self.memory = memory;
+        }
+        if is_latest {
+            self.sent = Some(Box::new((answer.resource_version.clone(), content)));
+            self.object = Some(answer);
+        }
+        let object = reference.clone();
+        if released {
+            Event::Released { object, removed, elapsed }
+        } else {
+            Event::Written { object, added, removed, elapsed }
+        }
+    }
+
+    /// The API server did not take the patch, or did not answer.
+    pub(super) fn refused(
+        &mut self,
+        reference: &ObjectRef,
+        flight: Flight,
+        error: WriteError,
+        jitter: u64,
+        now: Instant,
+    ) {
+        let previous = self.failure.as_deref();
+        let content = flight.patch.content;
+        let mut failure = Failure::new(reference, &flight.version, error, content, previous, jitter, now);
+        let has_newer = self.object.as_ref().is_some_and(|known| known.resource_version != flight.base);
+        if has_newer && matches!(failure.until, Until::NewerObject | Until::AnyObject) {
+            failure.retry_at = now;
+        }
+        self.failure = Some(Box::new(failure));
+    }
+
+    /// Does what the verdict says, as far as nothing has to be waited for.
+    pub(super) fn follow(
+        &mut self,
+        reference: &ObjectRef,
+        verdict: Verdict,
+        dry_run: bool,
+        jitter: u64,
+        now: Instant,
+    ) -> Option<Event> {
+        self.pending = None;
+        match verdict {
+            Verdict::NotOurs => self.at_rest(Status::default()),
+            Verdict::Released => {
+                self.memory = None;
+                self.at_rest(Status::default());
+            }
+            Verdict::Stay(status) => self.at_rest(status),
+            Verdict::InSync(status, memory, next_stray) => {
+                self.memory = Some(memory);
+                self.at_rest(status);
+                if let Some(contest) = &mut self.contest {
+                    contest.settle(now);
+                }
+                let peace = self.contest.as_ref().and_then(|contest| contest.peace_at());
+                self.wake = next_stray.into_iter().chain(peace).min();
+            }
+            Verdict::Write(patch, status) => return self.prepare(reference, patch, status, dry_run, jitter, now),
+        }
+        None
+    }
+
+    fn at_rest(&mut self, status: Status) {
+        self.status = status;
+        self.failure = None;
+        self.changed_at = None;
+        self.sent = None;
+        self.shown = None;
+    }
+
+    /// Something has to be written: now, later, or only shown.
+    fn prepare(
+        &mut self,
+        reference: &ObjectRef,
+        patch: Patch,
+        status: Status,
+        dry_run: bool,
+        jitter: u64,
+        now: Instant,
+    ) -> Option<Event> {
+        self.changed_at.get_or_insert(now);
+        self.status = status;
+        if let Some(until) = self.contest.as_ref().and_then(|contest| contest.until()).filter(|until| *until > now) {
+            let manager = self.contest.as_ref().and_then(|contest| contest.manager());
+            let text = format!(
+                "{} keeps removing what we write; it is written again after a pause, which grows each time.",
+                decide::who(manager)
+            );
+            self.wait(Level::Bad, "Contested", text, until);
+            return None;
+        }
+        if dry_run {
+            return self.show(reference, patch);
+        }
+        self.notice_if_not_kept(reference, &patch, jitter, now);
+        self.failure
+            .take_if(|failure| matches!(&failure.until, Until::OtherPatch(refused) if *refused != patch.content));
+        if let Some(failure) = &self.failure {
+            let level = if failure.is_notable() { Level::Bad } else { Level::Passing };
+            let (reason, text, at) = (failure.reason, failure.message.clone(), failure.retry_at);
+            self.wait(level, reason, text, at);
+            if at > now {
+                return None;
+            }
+            self.wake = None;
+        }
+        self.pending = Some(Box::new(patch));
+        None
+    }
+
+    fn wait(&mut self, level: Level, reason: &str, message: String, until: Instant) {
+        let lists = std::mem::take(&mut self.status);
+        self.status = Status { desired: lists.desired, foreign: lists.foreign, ..Status::new(level, reason, message) };
+        self.wake = Some(until);
+    }
+
+    /// The very patch that was accepted has to be sent again: writing it once more would be a loop.
+    fn notice_if_not_kept(&mut self, reference: &ObjectRef, patch: &Patch, jitter: u64, now: Instant) {
+        let Some(sent) = self.sent.take() else { return };
+        let (version, content) = *sent;
+        let is_answer = self.object.as_ref().is_some_and(|object| object.resource_version == version);
+        if is_answer && content == patch.content {
+            let failure = Failure::not_kept(reference, self.failure.as_deref(), jitter, now);
+            self.failure = Some(Box::new(failure));
+        }
+    }
+
+    /// `dryRun`: the log shows each patch once.
+    fn show(&mut self, reference: &ObjectRef, patch: Patch) -> Option<Event> {
+        let text = format!("dryRun: {} would get {}", reference, patch.content);
+        self.status = Status {
+            level: Level::Passing,
+            reason: "DryRun".to_owned(),
+            message: Some(text),
+            ..std::mem::take(&mut self.status)
+        };
+        let is_new = self.shown.as_ref() != Some(&patch.content);
+        let event = is_new.then(|| Event::DryRun {
+            object: reference.clone(),
+            added: patch.added,
+            removed: patch.removed,
+            patch: patch.content.to_string(),
+        });
+        self.shown = Some(patch.content);
+        event
+    }
+
+    /// What the log is to be told about a new status.
+    pub(super) fn announce(&mut self, reference: &ObjectRef) -> Vec<Event> {
+        let object = || reference.clone();
+        let reason = self.status.reason.clone();
+        let message = || self.status.message.clone().unwrap_or_default();
+        let was_bad = matches!(self.announced, Some((Level::Bad, _)));
+        let is_told = self.announced.as_ref().is_some_and(|told| *told == (self.status.level, reason.clone()));
+        let mut events = Vec::new();
+        match self.status.level {
+            Level::Passing => return events,
+            // The event Contested has told it already.
+            Level::Bad if is_told || reason == "Contested" => {}
+            Level::Bad => {
+                events.push(Event::Failing { object: object(), reason: reason.clone(), message: message() });
+            }
+            Level::Odd | Level::Good => {
+                if was_bad && self.is_target() {
+                    events.push(Event::Recovered { object: object() });
+                }
+                if self.status.level == Level::Odd && !is_told {
+                    events.push(Event::Note { object: object(), reason: reason.clone(), message: message() });
+                }
+            }
+        }
+        self.announced = (self.status.level != Level::Good).then_some((self.status.level, reason));
+        events
+    }
+}

@@ -1,0 +1,127 @@
+//! What an island tells the log, and how the driver answers it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::config::ObjectRef;
+
+/// How the watch of a kind is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatchState {
+    /// It runs.
+    Running,
+    /// The API server does not serve the kind.
+    NotServed,
+    /// The account may not list or watch the kind; what the server said. Objects are then watched by name.
+    Forbidden(String),
+    /// It ended and is tried again; why.
+    Failed(String),
+}
+
+/// A patch to send.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Write {
+    /// The object.
+    pub object: ObjectRef,
+    /// The API version to use.
+    pub version: String,
+    /// A JSON merge patch (RFC 7396) that carries `metadata.resourceVersion`.
+    pub patch: Value,
+    /// Never set: in a cluster with `dryRun` nothing is handed out, and the patch goes into [`Event::DryRun`].
+    pub dry_run: bool,
+}
+
+/// Why a patch was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteError {
+    /// 409: the object has changed since it was read.
+    Conflict,
+    /// 404
+    NotFound,
+    /// 403
+    Forbidden(String),
+    /// 422, 400, or an admission webhook that refused
+    Invalid(String),
+    /// The API server could not call an admission webhook.
+    Webhook(String),
+    /// 429 and 5xx
+    Busy {
+        /// What the server said.
+        message: String,
+        /// `Retry-After`
+        retry_after: Option<Duration>,
+    },
+    /// 401
+    Unauthorized(String),
+    /// No answer.
+    Unreachable(String),
+}
+
+/// What the log should tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An object was written.
+    Written {
+        /// The object.
+        object: ObjectRef,
+        /// Entries of ours that are new.
+        added: Vec<String>,
+        /// Entries of ours that left.
+        removed: Vec<String>,
+        /// Time from the change that made it necessary to the answer of the API server.
+        elapsed: Duration,
+    },
+    /// `dryRun`: this is what would have been sent. Once per object and patch.
+    DryRun {
+        /// The object.
+        object: ObjectRef,
+        /// Entries of ours that would be new.
+        added: Vec<String>,
+        /// Entries of ours that would leave.
+        removed: Vec<String>,
+        /// The JSON merge patch.
+        patch: String,
+    },
+    /// No binding and no annotation wants the object any more: our entries and our annotations left it.
+    Released {
+        /// The object.
+        object: ObjectRef,
+        /// Entries of ours that left.
+        removed: Vec<String>,
+        /// Time from the change that made it necessary to the answer of the API server.
+        elapsed: Duration,
+    },
+    /// An object is not, or not wholly, as it should be. Once, until the reason changes.
+    Failing {
+        /// The object.
+        object: ObjectRef,
+        /// A CamelCase word, as in status.
+        reason: String,
+        /// A full sentence that says what to do.
+        message: String,
+    },
+    /// An object that was failing is as it should be.
+    Recovered {
+        /// The object.
+        object: ObjectRef,
+    },
+    /// A field manager keeps removing what we write; we step back.
+    Contested {
+        /// The object.
+        object: ObjectRef,
+        /// Its name in `metadata.managedFields`; `None` when it owns nothing there.
+        manager: Option<String>,
+        /// What to put into Argo CD or Flux for this object.
+        hint: String,
+    },
+    /// Something odd about an object that is as it should be. Once, until the reason changes.
+    Note {
+        /// The object.
+        object: ObjectRef,
+        /// A CamelCase word, as in status.
+        reason: String,
+        /// A full sentence.
+        message: String,
+    },
+}

@@ -1,0 +1,61 @@
+//! The status of an object, for the coordinator.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::slot::Slot;
+use crate::cluster::TargetReport;
+use crate::config::{Kind, ObjectRef};
+use crate::plan::Role;
+
+/// What status says about an object.
+pub(super) fn report(reference: &ObjectRef, slot: &Slot) -> TargetReport {
+    let contest = slot.contest.as_ref().and_then(|contest| contest.until());
+    let failure = slot.failure.as_ref().map(|failure| failure.retry_at);
+    TargetReport {
+        object: reference.clone(),
+        uid: slot.object.as_ref().map(|object| object.uid.clone()),
+        bindings: slot.want.iter().flat_map(|want| &want.contributions).map(|(name, _)| name.clone()).collect(),
+        bound_prefixes: bound_prefixes(slot),
+        desired: slot.status.desired.clone(),
+        foreign: slot.status.foreign.clone(),
+        synced: slot.status.synced,
+        observed: observed(reference, slot),
+        last_sync: slot.last_sync,
+        retry_at: contest.into_iter().chain(failure).max(),
+        reason: slot.status.reason.clone(),
+        message: slot.status.message.clone(),
+        managed: slot.memory.as_ref().map(|memory| memory.to_managed(reference)),
+    }
+}
+
+/// Tells two reports apart without keeping the first.
+pub(super) fn fingerprint(report: &TargetReport) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    report.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The exact CIDRs of the current generation.
+fn bound_prefixes(slot: &Slot) -> Vec<String> {
+    let known = slot.want.iter().flat_map(|want| &want.known);
+    let current = known.filter(|(role, _)| *role == Role::Current).flat_map(|(_, range)| range.to_nets());
+    let mut prefixes = Vec::new();
+    for prefix in current.map(|net| net.to_string()) {
+        if !prefixes.contains(&prefix) {
+            prefixes.push(prefix);
+        }
+    }
+    prefixes
+}
+
+/// Whether the controller has seen what we wrote. Only LB-IPAM says so.
+fn observed(reference: &ObjectRef, slot: &Slot) -> Option<bool> {
+    if reference.kind != Kind::CiliumLoadBalancerIPPool {
+        return None;
+    }
+    let object = slot.object.as_ref()?;
+    let ours = slot.written_generation.or(object.generation)?;
+    let observed = object.observed.as_ref()?;
+    let has_seen = observed.generation.is_some_and(|seen| seen >= ours);
+    Some(slot.status.synced && has_seen && observed.conflict.is_none())
+}

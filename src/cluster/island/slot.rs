@@ -1,0 +1,194 @@
+//! What an island holds about one object.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::contest::Contest;
+use super::retry::Failure;
+use crate::cluster::Managed;
+use crate::cluster::entry::{self, Recorded};
+use crate::cluster::object::Object;
+use crate::config::ObjectRef;
+use crate::plan::{Block, Contribution, ObjectWant};
+use crate::prefix::Interval;
+use crate::time::Instant;
+
+/// One object: how it is, how it should be, and what we are doing about it.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    /// As the cluster last showed it; `None`: not seen, or gone.
+    pub(super) object: Option<Object>,
+    /// Whether the cluster was asked for this very object and has answered.
+    pub(super) listed: bool,
+    /// What it should hold; `None`: not ours to care for.
+    pub(super) want: Option<ObjectWant>,
+    /// Another target that it must not overlap: the reason and the sentence.
+    pub(super) overlap: Option<(&'static str, String)>,
+    /// What we know of our part in it.
+    pub(super) memory: Option<Memory>,
+    /// The patch that is to be sent.
+    pub(super) pending: Option<Box<Patch>>,
+    /// Whether it stands in the queue of patches to send.
+    pub(super) queued: bool,
+    /// The patch whose answer is awaited.
+    pub(super) flight: Option<Box<Flight>>,
+    pub(super) failure: Option<Box<Failure>>,
+    pub(super) contest: Option<Box<Contest>>,
+    /// Since when something has to be written.
+    pub(super) changed_at: Option<Instant>,
+    pub(super) last_sync: Option<Instant>,
+    /// `metadata.generation` as our last patch left it.
+    pub(super) written_generation: Option<i64>,
+    pub(super) status: Status,
+    /// When it has to be looked at again without an input.
+    pub(super) wake: Option<Instant>,
+    /// What the log has been told.
+    pub(super) announced: Option<(Level, String)>,
+    /// The last patch that was accepted, and the version it made, until the object is seen to hold it.
+    pub(super) sent: Option<Box<(String, Value)>>,
+    /// The content of the last patch that `dryRun` kept back.
+    pub(super) shown: Option<Value>,
+    /// Fingerprint of the last report; `None`: never reported, or reported as removed.
+    pub(super) reported: Option<u64>,
+}
+
+/// What we know of our part in an object: [`Managed`], read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    pub(super) uid: String,
+    pub(super) contributions: BTreeMap<String, Vec<Block>>,
+    /// Our entries on it, as last written or found in its record.
+    pub(super) recorded: Vec<Block>,
+    pub(super) unclaimed: BTreeSet<Interval>,
+    pub(super) strays: BTreeMap<Interval, Instant>,
+}
+
+/// A patch, and what is true once it is accepted.
+#[derive(Clone, Debug)]
+pub(super) struct Patch {
+    /// The JSON merge patch without its resourceVersion.
+    pub(super) content: Value,
+    pub(super) added: Vec<String>,
+    pub(super) removed: Vec<String>,
+    /// What to remember; `None`: it releases the object.
+    pub(super) memory: Option<Memory>,
+}
+
+/// A patch on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Flight {
+    pub(super) patch: Patch,
+    pub(super) uid: String,
+    /// The version it was made from.
+    pub(super) base: String,
+    /// The API version it was sent with.
+    pub(super) version: String,
+}
+
+/// What status says of an object.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Status {
+    pub(super) reason: String,
+    pub(super) message: Option<String>,
+    pub(super) level: Level,
+    pub(super) synced: bool,
+    pub(super) desired: Vec<String>,
+    pub(super) foreign: Vec<String>,
+}
+
+/// How much a status matters to the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Level {
+    /// All is well.
+    #[default]
+    Good,
+    /// On the way; says nothing about well or not.
+    Passing,
+    /// As it should be, and something to know about it.
+    Odd,
+    /// Somebody has to do something.
+    Bad,
+}
+
+impl Status {
+    pub(super) fn new(level: Level, reason: &str, message: impl Into<Option<String>>) -> Self {
+        Self { reason: reason.to_owned(), message: message.into(), level, ..Self::default() }
+    }
+}
+
+impl Memory {
+    /// Reads what the store kept. Without the record on the object, exactly what was contributed counts as ours.
+    pub(super) fn from_managed(managed: &Managed) -> Self {
+        let read = |texts: &[String]| texts.iter().filter_map(|text| entry::read_recorded(text)).collect::<Vec<_>>();
+        let contributions: BTreeMap<_, _> =
+            managed.contributions.iter().map(|(name, texts)| (name.clone(), read(texts))).collect();
+        let unclaimed: BTreeSet<_> = read(&managed.unclaimed).iter().map(Block::interval).collect();
+        let strays: BTreeMap<_, _> = managed
+            .strays
+            .iter()
+            .filter_map(|(text, seen)| Some((entry::read_recorded(text)?.interval(), *seen)))
+            .collect();
+        let left = strays.keys().map(|stray| Block::Range(*stray));
+        let recorded = contributions
+            .values()
+            .flatten()
+            .copied()
+            .flat_map(|block| entry::fit(managed.object.kind, block))
+            .chain(left)
+            .filter(|block| !unclaimed.contains(&block.interval()))
+            .collect();
+        Self { uid: managed.uid.clone(), contributions, recorded, unclaimed, strays }
+    }
+
+    pub(super) fn to_managed(&self, object: &ObjectRef) -> Managed {
+        let write = |block: &Block| Recorded(*block).to_string();
+        let range = |interval: &Interval| Recorded(Block::Range(*interval)).to_string();
+        Managed {
+            object: object.clone(),
+            uid: self.uid.clone(),
+            contributions: self
+                .contributions
+                .iter()
+                .map(|(name, blocks)| (name.clone(), blocks.iter().map(write).collect()))
+                .collect(),
+            unclaimed: self.unclaimed.iter().map(range).collect(),
+            strays: self.strays.iter().map(|(stray, seen)| (range(stray), *seen)).collect(),
+        }
+    }
+
+    /// Whether everything of ours, and the record of it, is on `object`.
+    pub(super) fn is_whole_on(&self, object: &Object) -> bool {
+        let kind = object.reference.kind;
+        let has_record = object.annotations.contains_key(crate::cluster::object::record_annotation(kind));
+        let there: BTreeSet<_> =
+            object.list.iter().filter_map(|value| entry::Entry::parse(kind, value)?.v6()).collect();
+        (has_record || self.recorded.is_empty()) && self.recorded.iter().all(|block| there.contains(&block.interval()))
+    }
+}
+
+impl Slot {
+    /// What each binding of the object contributes, with what it contributed last in place of no opinion. The second
+    /// is false when somebody has neither.
+    pub(super) fn contributions(&self, want: &ObjectWant) -> (BTreeMap<String, Vec<Block>>, bool) {
+        let mut all = BTreeMap::new();
+        let mut complete = true;
+        for (name, contribution) in &want.contributions {
+            let last = || self.memory.as_ref().and_then(|memory| memory.contributions.get(name).cloned());
+            let blocks = match contribution {
+                Contribution::Blocks(blocks) => Some(blocks.clone()),
+                Contribution::NoOpinion | Contribution::Error(_) => last(),
+            };
+            match blocks {
+                Some(blocks) => drop(all.insert(name.clone(), blocks)),
+                None => complete = false,
+            }
+        }
+        (all, complete)
+    }
+
+    /// Whether there is any reason left to keep this slot.
+    pub(super) fn is_empty(&self) -> bool {
+        self.object.is_none() && self.want.is_none() && self.memory.is_none() && self.flight.is_none()
+    }
+}
