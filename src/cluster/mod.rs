@@ -10,10 +10,21 @@ use crate::config::{Binding, ObjectRef};
 use crate::plan::Catalogue;
 use crate::time::Instant;
 
+pub mod backoff;
+pub mod client;
+pub mod discovery;
+pub mod driver;
 pub mod entry;
+pub mod failure;
+pub mod files;
+mod health;
 pub mod island;
+pub mod kubeconfig;
 pub mod object;
 pub mod ownership;
+mod session;
+pub mod timeouts;
+pub mod watch;
 
 /// The whole wanted state of one cluster. Published as a latest value: who was away needs only the newest.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,122 @@
+//! How the connection to a cluster is, in words for the user.
+
+use super::failure::Failure;
+use super::island::Island;
+use super::session::{Refusal, Session};
+use super::watch::{Subject, path};
+use super::{ConnectionState, Health};
+use crate::config::{Cluster, Discovery, Kind};
+use crate::time::Instant;
+
+/// The state of the connection.
+pub(super) enum Link {
+    /// Nothing has answered yet.
+    Connecting,
+    /// There is a session; `kept`: although the kubeconfig has changed and cannot be used as it is now.
+    Up { kept: Option<Refusal> },
+    /// There is none, and why.
+    Down(Refusal),
+}
+
+type Reason = (String, String);
+
+/// The health to report.
+pub(super) fn of(
+    link: &Link,
+    session: Option<&Session>,
+    cluster: &Cluster,
+    island: &Island,
+    retry_at: Option<Instant>,
+) -> Health {
+    let (state, mut reason) = match link {
+        Link::Connecting => (ConnectionState::Connecting, None),
+        Link::Up { .. } => (ConnectionState::Connected, None),
+        Link::Down(refusal) => {
+            let (state, reason) = of_refusal(refusal);
+            (state, Some(reason))
+        }
+    };
+    let mut notes = Vec::new();
+    if let Link::Up { kept: Some(refusal) } = link {
+        let (_, (_, message)) = of_refusal(refusal);
+        notes.push(format!(
+            "The kubeconfig has changed, but a client made of it fails: {message} The former one stays in use."
+        ));
+    }
+    let forbidden = session.map(|session| forbidden(session, island, cluster.discovery)).unwrap_or_default();
+    if cluster.discovery == Discovery::Required
+        && let Some(first) = forbidden.kinds.first()
+    {
+        reason = Some(("DiscoveryForbidden".to_owned(), first.clone()));
+    }
+    notes.extend(forbidden.kinds.into_iter().chain(forbidden.objects));
+    let server_version = session.map(|session| session.server.version.clone()).filter(|version| !version.is_empty());
+    let retry_at = retry_at.filter(|_| state != ConnectionState::Connected && state != ConnectionState::Connecting);
+    Health { state, reason, server_version, retry_at, notes }
+}
+
+fn of_refusal(refusal: &Refusal) -> (ConnectionState, Reason) {
+    let (url, failure) = match refusal {
+        Refusal::Misconfigured(unusable) => {
+            let reason = ("KubeconfigUnusable".to_owned(), sentence(&unusable.0));
+            return (ConnectionState::Misconfigured, reason);
+        }
+        Refusal::Failed { url, failure } => (url.trim_end_matches('/'), failure),
+    };
+    let (state, reason, what) = match failure {
+        Failure::Unreachable { reason, .. } => (ConnectionState::Unreachable, *reason, "cannot be reached"),
+        Failure::Unauthorized(_) => (ConnectionState::Unauthorized, "Unauthorized", "refuses us"),
+        Failure::Refused { code: 403, .. } => (ConnectionState::Unauthorized, "DiscoveryForbidden", "refuses us"),
+        Failure::Refused { .. } => (ConnectionState::Unreachable, "ServerError", "does not answer as it should"),
+        Failure::Garbled(_) => (ConnectionState::Unreachable, "NotKubernetes", "does not answer as it should"),
+    };
+    (
+        state,
+        (reason.to_owned(), format!("The API server at {url} {what}: {}.", failure.message().trim_end_matches('.'))),
+    )
+}
+
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(char::to_uppercase).into_iter().flatten();
+    format!("{}.", first.chain(characters).collect::<String>().trim_end_matches('.'))
+}
+
+#[derive(Default)]
+struct Forbidden {
+    kinds: Vec<String>,
+    objects: Vec<String>,
+}
+
+fn forbidden(session: &Session, island: &Island, discovery: Discovery) -> Forbidden {
+    let mut found = Forbidden::default();
+    for (subject, failure) in session.refused.iter().filter(|(subject, _)| session.is_forbidden(subject)) {
+        match subject {
+            // Without discovery a watch by name is all we need.
+            Subject::Kind { kind, version } if discovery != Discovery::Off => {
+                found.kinds.push(of_kind(*kind, version, failure, !island.named(*kind).is_empty()));
+            }
+            Subject::Named { object, version } => found.objects.push(format!(
+                "The account may not list and watch {object} ({}): {}.",
+                path(object.kind, version, object.namespace.as_deref()),
+                failure.message()
+            )),
+            Subject::Kind { .. } | Subject::Definition(_) => {}
+        }
+    }
+    found
+}
+
+fn of_kind(kind: Kind, version: &str, failure: &Failure, has_bindings: bool) -> String {
+    let resource = path(kind, version, None);
+    let instead = if has_bindings {
+        "objects of bindings are watched by name; objects with annotations are not found"
+    } else {
+        "objects with annotations are not found"
+    };
+    format!(
+        "The account may not list and watch all objects of kind {} ({resource}), so {instead}. Grant the verbs list and watch, or set discovery = false: {}.",
+        kind.as_str(),
+        failure.message()
+    )
+}

@@ -1,0 +1,364 @@
+//! Watches: what an API server tells of our kinds, each object cut to what we need as it arrives.
+//!
+//! One task per watch. It lists, follows, renews and relists on its own, and reports what the driver must know. A
+//! failure of the path ends it: the driver then makes a new connection with new watches.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+use kube::Client;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::core::Request;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::backoff::Backoff;
+use super::discovery::definition;
+use super::failure::{Failure, of_status, within};
+use super::object::{Object, resource};
+use super::timeouts::Timeouts;
+use crate::clock;
+use crate::config::{Kind, ObjectRef};
+use crate::time::Instant;
+
+/// What a watch is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// Every object of a kind.
+    Kind {
+        /// The kind.
+        kind: Kind,
+        /// Its API version.
+        version: String,
+    },
+    /// One object, where the kind as a whole is forbidden.
+    Named {
+        /// The object.
+        object: ObjectRef,
+        /// Its API version.
+        version: String,
+    },
+    /// The CustomResourceDefinition of a kind that is not served (yet).
+    Definition(Kind),
+}
+
+/// What a watch has to say.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// Everything there is.
+    Listed(Vec<Object>),
+    /// An object is new or changed.
+    Changed(Box<Object>),
+    /// An object is gone.
+    Deleted(ObjectRef),
+    /// The definition of a kind is there or has changed.
+    Defined,
+    /// The request was refused; the watch tries again later.
+    Refused(Failure),
+    /// Nothing answers, or the credentials are refused; the watch has ended.
+    Lost(Failure),
+}
+
+/// The watches of one connection. Dropping it ends them.
+pub struct Watches {
+    client: Client,
+    timeouts: Timeouts,
+    seed: u64,
+    sender: mpsc::Sender<(Subject, News)>,
+    running: BTreeMap<Subject, Running>,
+}
+
+struct Running(AbortHandle);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Watches {
+    /// No watches yet, and the channel on which theirs news will come.
+    pub fn new(client: Client, timeouts: Timeouts, seed: u64) -> (Self, mpsc::Receiver<(Subject, News)>) {
+        let (sender, receiver) = mpsc::channel(64);
+        (Self { client, timeouts, seed, sender, running: BTreeMap::new() }, receiver)
+    }
+
+    /// Ends the watches that are not in `subjects`, starts those that are missing.
+    pub fn set(&mut self, subjects: BTreeSet<Subject>) {
+        self.running.retain(|subject, _| subjects.contains(subject));
+        for subject in subjects {
+            if self.running.contains_key(&subject) {
+                continue;
+            }
+            let watch = Watch {
+                client: self.client.clone(),
+                request: request(&subject),
+                subject: subject.clone(),
+                timeouts: self.timeouts,
+                backoff: Backoff::new(&self.timeouts, self.seed),
+                sender: self.sender.clone(),
+            };
+            self.running.insert(subject, Running(tokio::spawn(watch.run()).abort_handle()));
+        }
+    }
+
+    /// The watches that run.
+    pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.running.keys()
+    }
+
+    /// Whether this watch is (still) wanted; news of others is stale.
+    pub fn contains(&self, subject: &Subject) -> bool {
+        self.running.contains_key(subject)
+    }
+}
+
+fn request(subject: &Subject) -> Request {
+    Request::new(match subject {
+        Subject::Kind { kind, version } => path(*kind, version, None),
+        Subject::Named { object, version } => path(object.kind, version, object.namespace.as_deref()),
+        Subject::Definition(_) => "/apis/apiextensions.k8s.io/v1/customresourcedefinitions".to_owned(),
+    })
+}
+
+/// The path of a collection, in one namespace or in all.
+pub fn path(kind: Kind, version: &str, namespace: Option<&str>) -> String {
+    let (group, version, plural) = resource(kind, version);
+    match namespace {
+        Some(namespace) => format!("/apis/{group}/{version}/namespaces/{namespace}/{plural}"),
+        None => format!("/apis/{group}/{version}/{plural}"),
+    }
+}
+
+struct Watch {
+    client: Client,
+    request: Request,
+    subject: Subject,
+    timeouts: Timeouts,
+    backoff: Backoff,
+    sender: mpsc::Sender<(Subject, News)>,
+}
+
+/// Why a watch is over.
+enum End {
+    /// Its time is up, or the connection was closed: go on from this resource version.
+    Renew(String),
+    /// The server no longer knows that resource version (410): list again.
+    Expired,
+    Failed(Failure),
+    /// Nobody listens any more.
+    Unheard,
+}
+
+/// A page of a list. Small pages, so that a large cluster never lies in memory as a whole.
+#[derive(Deserialize)]
+struct Page {
+    metadata: PageMetadata,
+    #[serde(default)]
+    items: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageMetadata {
+    #[serde(default)]
+    resource_version: String,
+    #[serde(default)]
+    r#continue: Option<String>,
+}
+
+const PAGE: u32 = 100;
+
+impl Watch {
+    async fn run(mut self) {
+        loop {
+            let end = match self.list().await {
+                Ok((version, listed)) => {
+                    if self.tell(listed).await.is_err() {
+                        return;
+                    }
+                    self.follow(version).await
+                }
+                Err(failure) => End::Failed(failure),
+            };
+            let failure = match end {
+                End::Unheard => return,
+                End::Expired | End::Renew(_) => continue,
+                End::Failed(failure) => failure,
+            };
+            let wait = self.pause(&failure);
+            if failure.is_of_connection() {
+                let _nobody_listens = self.tell(News::Lost(failure)).await;
+                return;
+            }
+            if self.tell(News::Refused(failure)).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn list(&self) -> Result<(String, News), Failure> {
+        let mut objects = Vec::new();
+        let mut parameters = ListParams { limit: Some(PAGE), field_selector: self.selector(), ..ListParams::default() };
+        let mut defined = false;
+        loop {
+            let request = self.list_request(&parameters).map_err(kube::Error::BuildRequest)?;
+            let page: Page = within(self.timeouts.operation, self.client.request(request)).await?;
+            defined |= !page.items.is_empty();
+            objects.extend(page.items.iter().filter_map(|item| self.cut(item)));
+            match page.metadata.r#continue.filter(|token| !token.is_empty()) {
+                Some(token) => parameters.continue_token = Some(token),
+                None => return Ok((page.metadata.resource_version, self.listed(objects, defined))),
+            }
+        }
+    }
+
+    fn listed(&self, objects: Vec<Object>, defined: bool) -> News {
+        match self.subject {
+            Subject::Definition(_) if defined => News::Defined,
+            Subject::Kind { .. } | Subject::Named { .. } | Subject::Definition(_) => News::Listed(objects),
+        }
+    }
+
+    /// Follows changes from `version` on, renewing the watch when its time is up.
+    async fn follow(&mut self, mut version: String) -> End {
+        loop {
+            match self.watch(version).await {
+                End::Renew(reached) => version = reached,
+                end => return end,
+            }
+        }
+    }
+
+    async fn watch(&mut self, mut version: String) -> End {
+        let seconds = u32::try_from(self.timeouts.watch.as_secs()).unwrap_or(u32::MAX);
+        let parameters =
+            WatchParams { timeout: Some(seconds), field_selector: self.selector(), ..WatchParams::default() };
+        let request = match self.watch_request(&parameters, &version) {
+            Ok(request) => request,
+            Err(error) => return End::Failed(kube::Error::BuildRequest(error).into()),
+        };
+        let opening = self.client.request_events::<Value>(request);
+        let events = match within(self.timeouts.operation, opening).await {
+            Ok(events) => events,
+            Err(failure) if failure.code() == Some(410) => {
+                self.breathe(clock::now()).await;
+                return End::Expired;
+            }
+            Err(failure) => return End::Failed(failure),
+        };
+        let begun = clock::now();
+        let mut events = pin!(events);
+        let silence = self.timeouts.watch + self.timeouts.watch_grace;
+        loop {
+            let event = match tokio::time::timeout(silence, events.try_next()).await {
+                Ok(Ok(Some(event))) => event,
+                // A stream that broke is begun again; whether the path is broken, too, shows then.
+                Ok(Ok(None) | Err(_)) => {
+                    self.breathe(begun).await;
+                    return End::Renew(version);
+                }
+                Err(_elapsed) => return End::Failed(Failure::timed_out(silence)),
+            };
+            if let WatchEvent::Error(status) = &event {
+                if status.code != 410 {
+                    return End::Failed(of_status(status));
+                }
+                self.breathe(begun).await;
+                return End::Expired;
+            }
+            if let Some(reached) = reached(&event) {
+                version = reached;
+            }
+            if let Some(news) = self.news(event)
+                && self.tell(news).await.is_err()
+            {
+                return End::Unheard;
+            }
+        }
+    }
+
+    /// A server that ends each watch at once must not be asked in a tight loop.
+    async fn breathe(&mut self, begun: Instant) {
+        if clock::now().saturating_since(begun) >= self.timeouts.backoff {
+            self.backoff.reset();
+        } else {
+            tokio::time::sleep(self.backoff.next_pause()).await;
+        }
+    }
+
+    fn news(&self, event: WatchEvent<Value>) -> Option<News> {
+        match event {
+            WatchEvent::Added(_) | WatchEvent::Modified(_) if matches!(self.subject, Subject::Definition(_)) => {
+                Some(News::Defined)
+            }
+            WatchEvent::Added(value) | WatchEvent::Modified(value) => self.cut(&value).map(Box::new).map(News::Changed),
+            WatchEvent::Deleted(value) => self.cut(&value).map(|object| News::Deleted(object.reference)),
+            WatchEvent::Bookmark(_) | WatchEvent::Error(_) => None,
+        }
+    }
+
+    /// An object that we cannot read is left alone, as if it were not there.
+    fn cut(&self, value: &Value) -> Option<Object> {
+        let kind = match &self.subject {
+            Subject::Kind { kind, .. } => *kind,
+            Subject::Named { object, .. } => object.kind,
+            Subject::Definition(_) => return None,
+        };
+        let cut = Object::from_json(kind, value);
+        cut.inspect_err(|error| tracing::warn!("an object of kind {} cannot be read: {error}", kind.as_str())).ok()
+    }
+
+    fn selector(&self) -> Option<String> {
+        match &self.subject {
+            Subject::Kind { .. } => None,
+            Subject::Named { object, .. } => Some(format!("metadata.name={}", object.name)),
+            Subject::Definition(kind) => Some(format!("metadata.name={}", definition(*kind))),
+        }
+    }
+
+    /// A CustomResourceDefinition is large, and that it exists is all we need: its metadata only.
+    fn list_request(&self, parameters: &ListParams) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
+        match self.subject {
+            Subject::Definition(_) => self.request.list_metadata(parameters),
+            Subject::Kind { .. } | Subject::Named { .. } => self.request.list(parameters),
+        }
+    }
+
+    fn watch_request(
+        &self,
+        parameters: &WatchParams,
+        version: &str,
+    ) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
+        match self.subject {
+            Subject::Definition(_) => self.request.watch_metadata(parameters, version),
+            Subject::Kind { .. } | Subject::Named { .. } => self.request.watch(parameters, version),
+        }
+    }
+
+    fn pause(&mut self, failure: &Failure) -> Duration {
+        match failure.code() {
+            Some(403) => self.timeouts.refused,
+            _ => self.backoff.next_pause(),
+        }
+    }
+
+    async fn tell(&self, news: News) -> Result<(), mpsc::error::SendError<(Subject, News)>> {
+        self.sender.send((self.subject.clone(), news)).await
+    }
+}
+
+fn reached(event: &WatchEvent<Value>) -> Option<String> {
+    match event {
+        WatchEvent::Added(value) | WatchEvent::Modified(value) | WatchEvent::Deleted(value) => {
+            value.pointer("/metadata/resourceVersion").and_then(Value::as_str).map(ToOwned::to_owned)
+        }
+        WatchEvent::Bookmark(bookmark) => Some(bookmark.metadata.resource_version.clone()),
+        WatchEvent::Error(_) => None,
+    }
+}
