@@ -250,6 +250,26 @@ fn several_64_of_one_delegation_are_one_prefix() {
     assert_eq!(world.events(), ["acquired 2001:db8:1:2000::/56"]);
 }
 
+#[test]
+fn another_delegated_length_takes_over_at_once() {
+    let mut world = World::new(by_ra());
+    world.ra(&[pio("2001:db8:1:2001::/64", 600, 9000)]);
+    let mut config = by_ra();
+    config.acquisition.router_advertisement.as_mut().expect("by RA").delegated_prefix_length = Some(56);
+    world.arbiter.reconfigure(config, world.now);
+    assert_eq!(world.state(), "2001:db8:1:2000::/56#2 | 2001:db8:1:2001::/64 draining");
+}
+
+#[test]
+fn a_loss_that_is_told_is_told_again_only_when_it_is_withdrawn() {
+    let mut world = World::new(by_ra());
+    world.ra(&[pio("A", 1800, 3600)]);
+    world.ra(&[unlisted("A", 3600)]);
+    world.arbiter.reconfigure(withdrawing(), world.now);
+    assert_eq!(world.state(), "nothing | A Dead");
+    assert_eq!(world.events(), ["acquired A", "lost A: Unlisted", "withdrew A: Unlisted"]);
+}
+
 /// Peers C13 and C16.
 #[test]
 fn a_refused_prefix_is_told_once() {
