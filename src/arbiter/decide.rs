@@ -66,7 +66,9 @@ impl Arbiter {
     pub fn reconfigure(&mut self, config: DynamicPrefix, now: Instant) {
         let sources = config.sources();
         self.reports.retain(|id, _| sources.contains(id));
-        self.refused.clear();
+        if config.acquisition.filter != self.config.acquisition.filter {
+            self.refused.clear();
+        }
         self.config = config;
         history::reschedule(&mut self.snapshot.history, &self.config.transition);
         self.evaluate(now);
@@ -133,35 +135,36 @@ impl Arbiter {
             refresh(current, said);
         }
         let standing = self.snapshot.current.as_ref().map(|current| view.standing(current, now));
-        match view.choose(self.snapshot.current.as_ref().zip(standing), now) {
-            Choice::Take(candidate) => self.take(candidate, standing, now),
-            Choice::Hold => {
-                self.damping.cancel();
-                self.regain();
-            }
-            Choice::Nothing => {
-                if let Some(Standing::Lost(loss)) = standing {
-                    self.lose(loss, view, now);
-                }
-            }
-        }
-    }
-
-    /// Makes `candidate` current, unless it is so already or has to wait.
-    fn take(&mut self, candidate: &Candidate, standing: Option<Standing>, now: Instant) {
-        if let Some(current) = &mut self.snapshot.current
-            && current.prefix == candidate.prefix
+        let choice = view.choose(self.snapshot.current.as_ref().zip(standing), now);
+        if let Choice::Take(candidate) = choice
+            && self.has_to_wait(candidate, standing, now)
         {
-            refresh(current, candidate);
-            self.damping.cancel();
-            return self.regain();
-        }
-        let returns = history::was_current_recently(&self.snapshot.history, candidate.prefix, now);
-        if returns && standing == Some(Standing::Usable) && !self.damping.admits(candidate.prefix, now) {
             return self.regain();
         }
         self.damping.cancel();
-        self.replace(candidate, now);
+        match (choice, standing) {
+            (Choice::Take(candidate), _) => self.take(candidate, now),
+            (Choice::Hold, _) => self.regain(),
+            (Choice::Nothing, Some(Standing::Lost(loss))) => self.lose(loss, view, now),
+            (Choice::Nothing, Some(Standing::Usable | Standing::Orphaned) | None) => {}
+        }
+    }
+
+    /// Whether `candidate` is a return that the usable current prefix makes wait.
+    fn has_to_wait(&mut self, candidate: &Candidate, standing: Option<Standing>, now: Instant) -> bool {
+        let returns = history::was_current_recently(&self.snapshot.history, candidate.prefix, now);
+        returns && standing == Some(Standing::Usable) && !self.damping.admits(candidate.prefix, now)
+    }
+
+    /// Makes `candidate` current, unless it is so already.
+    fn take(&mut self, candidate: &Candidate, now: Instant) {
+        match &mut self.snapshot.current {
+            Some(current) if current.prefix == candidate.prefix => {
+                refresh(current, candidate);
+                self.regain();
+            }
+            Some(_) | None => self.replace(candidate, now),
+        }
     }
 
     fn replace(&mut self, candidate: &Candidate, now: Instant) {
@@ -198,7 +201,6 @@ impl Arbiter {
 
     /// The current prefix is not usable, and there is no other.
     fn lose(&mut self, loss: Loss, view: &View, now: Instant) {
-        self.damping.cancel();
         let Some(mut current) = self.snapshot.current.take() else { return };
         let confirmed = matches!(loss, Loss::Unlisted | Loss::Dead);
         // A lifetime that ran out while nobody could hear of its renewal (a restart, a link that was down) is waited

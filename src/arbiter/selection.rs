@@ -59,7 +59,7 @@ impl Candidate {
             prefix,
             source: source.clone(),
             routers,
-            preferred_until: speaking.iter().map(|offer| offer.preferred_until).max()?,
+            preferred_until: offers.iter().map(|offer| offer.preferred_until).max()?,
             valid_until: offers.iter().map(|offer| offer.valid_until).max()?,
             excluded,
             first_seen: offers.iter().map(|offer| offer.first_seen).min()?,

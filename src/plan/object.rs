@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{
-    ANNOTATION, Block, Catalogue, Computed, ComputedGeneration, Contribution, EntryError, Finding, ObjectWant,
+    ANNOTATION, Block, Catalogue, Computed, ComputedGeneration, Contribution, EntryError, Finding, ObjectWant, Role,
+    annotation,
 };
-use super::{Role, annotation};
-use crate::config::{Binding, ObjectRef, Part, Strategy};
+use crate::config::{Binding, Kind, ObjectRef, Part, Strategy};
 use crate::prefix::Interval;
 
 /// What the object `reference` with these annotations should hold.
@@ -42,7 +42,7 @@ pub fn object(
 impl ObjectWant {
     /// The list that the object should hold, as far as its contributions can be computed; see
     /// [`blocks`](super::blocks). What a contribution without opinion or in error left there is not in it.
-    pub fn blocks(&self, kind: crate::config::Kind) -> Vec<Block> {
+    pub fn blocks(&self, kind: Kind) -> Vec<Block> {
         let computed = self.contributions.iter().filter_map(|(_, contribution)| match contribution {
             Contribution::Blocks(blocks) => Some(blocks),
             Contribution::NoOpinion | Contribution::Error(_) => None,
@@ -196,10 +196,10 @@ fn differs(reference: &ObjectRef, request: &annotation::Request<'_>, bindings: &
         request.part.iter().flat_map(|part| names(request.dynamic_prefix, part)).map(show).collect();
     let asked = if asked.is_empty() { request.dynamic_prefix.to_owned() } else { asked.join(", ") };
     let message = format!(
-        "The annotations of {reference} ask for {asked}, its binding {} for {}; the binding wins. Remove the \
+        "The annotations of {reference} ask for {asked}, but it is bound to {} (by {}), and a binding wins. Remove the \
          annotations, or make them say the same.",
+        bound.into_iter().map(show).collect::<Vec<_>>().join(", "),
         who.join(", "),
-        bound.into_iter().map(show).collect::<Vec<_>>().join(", ")
     );
     Some(Finding { reason: "BindingWins", message, blocks_write: false })
 }

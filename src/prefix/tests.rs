@@ -110,19 +110,20 @@ fn the_ends_of_a_prefix() {
 #[test]
 fn cutting_holes() {
     let whole = interval("::10", "::1f");
-    let table: [(&[(&str, &str)], &[(&str, &str)]); 8] = [
-        (&[], &[("::10", "::1f")]),
-        (&[("::", "::f")], &[("::10", "::1f")]),
-        (&[("::20", "::ff")], &[("::10", "::1f")]),
-        (&[("::10", "::1f")], &[]),
-        (&[("::", "::ff")], &[]),
-        (&[("::10", "::10"), ("::1f", "::1f")], &[("::11", "::1e")]),
-        (&[("::14", "::15")], &[("::10", "::13"), ("::16", "::1f")]),
-        (&[("::18", "::18"), ("::12", "::12")], &[("::10", "::11"), ("::13", "::17"), ("::19", "::1f")]),
+    let table = [
+        ("", "::10-::1f"),
+        ("::-::f", "::10-::1f"),
+        ("::20-::ff", "::10-::1f"),
+        ("::10-::1f", ""),
+        ("::-::ff", ""),
+        ("::10-::10 ::1f-::1f", "::11-::1e"),
+        ("::14-::15", "::10-::13 ::16-::1f"),
+        ("::18-::18 ::12-::12", "::10-::11 ::13-::17 ::19-::1f"),
     ];
     for (holes, expected) in table {
-        let expected: Vec<Interval> = expected.iter().map(|(first, last)| interval(first, last)).collect();
-        assert_eq!(whole.without(holes.iter().map(|(first, last)| interval(first, last))), expected, "{holes:?}");
+        let holes = holes.split_whitespace().filter_map(|hole| hole.split_once('-'));
+        let left = whole.without(holes.map(|(first, last)| interval(first, last)));
+        assert_eq!(left.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), expected);
     }
     let everything = interval("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
     assert_eq!(everything.without([everything]), []);

@@ -1,7 +1,7 @@
 //! Which prefix is current within one source, and what a loss does.
 
 use super::world::*;
-use crate::source::{Cut, SourceState};
+use crate::source::{Cut, SourceReport, SourceState};
 
 const NOTHING: [&str; 0] = [];
 
@@ -53,8 +53,33 @@ fn the_longest_preferred_lifetime_then_the_newest() {
     let mut world = World::new(by_ra());
     world.ra(&[deprecated("A", 3600), deprecated("B", 3600)]);
     world.pass(10);
+    let mut other = World::new(by_ra());
+    other.ra(&[deprecated("A", 3600), deprecated("B", 3600)]);
+    other.pass(10);
     world.ra(&[pio("A", 900, 900), pio("C", 900, 900), pio("B", 900, 900)]);
     assert_eq!(world.state(), "C#1", "first seen ten seconds after the others");
+    other.ra(&[pio("A", 900, 900), pio("C", 900, 900), pio("B", 901, 901)]);
+    assert_eq!(other.state(), "B#1", "the lifetime counts before that");
+}
+
+#[test]
+fn between_equals_the_order_of_the_report_does_not_matter() {
+    for pios in [[pio("A", 900, 900), pio("B", 900, 900)], [pio("B", 900, 900), pio("A", 900, 900)]] {
+        let mut world = World::new(by_ra());
+        world.ra(&pios);
+        assert_eq!(world.state(), "A#1");
+    }
+}
+
+#[test]
+fn a_prefix_is_as_old_as_its_first_router() {
+    let mut world = World::new(by_ra());
+    world.ra(&[deprecated("A", 3600)]);
+    world.pass(10);
+    world.ra(&[deprecated("A", 3600), deprecated("B", 3600)]);
+    world.pass(10);
+    world.ra(&[pio("A", 900, 900), pio("A", 900, 900).from(2), pio("B", 900, 900)]);
+    assert_eq!(world.state(), "B#1");
 }
 
 #[test]
@@ -181,6 +206,9 @@ fn several_routers_keep_a_prefix_alive() {
     let current = world.arbiter.snapshot().and_then(|s| s.current.clone()).expect("a current prefix");
     assert_eq!(current.routers, [router(2)], "only those that stand behind it");
     assert_eq!(current.valid_until.remaining(world.now).map(|left| left.as_secs()), Some(7200), "the longest");
+    world.ra(&[unlisted("A", 9000), pio("A", 600, 7200).from(2)]);
+    let current = world.arbiter.snapshot().and_then(|s| s.current.clone()).expect("a current prefix");
+    assert_eq!(current.valid_until.remaining(world.now).map(|left| left.as_secs()), Some(9000), "whoever says so");
     world.ra(&[unlisted("A", 3600), deprecated("A", 7200).from(2), pio("B", 9000, 9000)]);
     assert_eq!(world.state(), "B#2 | A draining");
 }
@@ -222,6 +250,26 @@ fn several_64_of_one_delegation_are_one_prefix() {
     assert_eq!(world.events(), ["acquired 2001:db8:1:2000::/56"]);
 }
 
+#[test]
+fn another_delegated_length_takes_over_at_once() {
+    let mut world = World::new(by_ra());
+    world.ra(&[pio("2001:db8:1:2001::/64", 600, 9000)]);
+    let mut config = by_ra();
+    config.acquisition.router_advertisement.as_mut().expect("by RA").delegated_prefix_length = Some(56);
+    world.arbiter.reconfigure(config, world.now);
+    assert_eq!(world.state(), "2001:db8:1:2000::/56#2 | 2001:db8:1:2001::/64 draining");
+}
+
+#[test]
+fn a_loss_that_is_told_is_told_again_only_when_it_is_withdrawn() {
+    let mut world = World::new(by_ra());
+    world.ra(&[pio("A", 1800, 3600)]);
+    world.ra(&[unlisted("A", 3600)]);
+    world.arbiter.reconfigure(withdrawing(), world.now);
+    assert_eq!(world.state(), "nothing | A Dead");
+    assert_eq!(world.events(), ["acquired A", "lost A: Unlisted", "withdrew A: Unlisted"]);
+}
+
 /// Peers C13 and C16.
 #[test]
 fn a_refused_prefix_is_told_once() {
@@ -231,6 +279,13 @@ fn a_refused_prefix_is_told_once() {
     }
     assert_eq!(world.state(), "no opinion");
     assert_eq!(world.events(), ["refused fd00::/64: NotGlobalUnicast"]);
+
+    let mut config = by_ra();
+    world.arbiter.reconfigure(config.clone(), world.now);
+    assert_eq!(world.events(), NOTHING, "the same filter");
+    config.acquisition.filter.allow = vec![net("A")];
+    world.arbiter.reconfigure(config, world.now);
+    assert_eq!(world.events(), ["refused fd00::/64: NotGlobalUnicast"], "another one");
 
     let mut config = by_ra();
     config.acquisition.filter.require_global_unicast = false;
@@ -265,6 +320,26 @@ fn a_filter_that_refuses_the_current_prefix_keeps_it_until_there_is_another() {
     world.arbiter.reconfigure(config, world.now);
     world.arbiter.reconfigure(by_ra(), world.now);
     assert_eq!(world.state(), "A#1");
+}
+
+/// RFC 6603: no range may touch them.
+#[test]
+fn excluded_parts_go_along_with_the_prefix() {
+    let mut world = World::new(by_ra());
+    let parts = ["2001:db8:a:0:8000::/65", "2001:db8:a::/80"].map(net);
+    let mut offers =
+        [pio("A", 1800, 3600), pio("A", 1800, 3600).from(2)].map(|pio| world.offer(&pio, ra_on_eth0().kind));
+    offers[0].excluded = parts.to_vec();
+    offers[1].excluded = vec![parts[1]];
+    let report =
+        SourceReport { id: ra_on_eth0(), state: SourceState::Receiving, offers: offers.into(), next_wake: None };
+    world.arbiter.handle_report(&report, world.now);
+    let snapshot = world.arbiter.snapshot().cloned().expect("an opinion");
+    assert_eq!(snapshot.current.expect("current").excluded, [parts[1], parts[0]], "each once");
+    world.ra(&[pio("B", 1800, 3600)]);
+    let snapshot = world.arbiter.snapshot().cloned().expect("an opinion");
+    assert_eq!(snapshot.history[0].excluded, [parts[1], parts[0]]);
+    assert!(snapshot.current.expect("current").excluded.is_empty());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Rank between sources, and damping of the way back.
 
+use std::time::Duration;
+
 use super::world::*;
 use crate::source::SourceState::{Configured, Failed, LinkDown, Receiving, Silent, Soliciting};
 
@@ -93,6 +95,20 @@ fn a_prefix_of_a_source_gone_from_the_configuration_stays_until_there_is_another
 }
 
 #[test]
+fn a_source_that_left_the_configuration_has_to_speak_again() {
+    let mut world = World::new(by_ra_or("B"));
+    world.ra(&[pio("A", 1800, 3600)]);
+    world.report(fixed(), Configured, &[pio("B", FOREVER, FOREVER)]);
+    let mut config = by_ra_or("B");
+    config.acquisition.router_advertisement = None;
+    world.arbiter.reconfigure(config, world.now);
+    assert_eq!(world.state(), "B#2 | A draining");
+    world.arbiter.reconfigure(by_ra_or("B"), world.now);
+    world.pass(600);
+    assert_eq!(world.state(), "B#2 | A draining", "what it said before is forgotten");
+}
+
+#[test]
 fn a_prefix_of_a_router_no_longer_listened_to_stays_until_there_is_another() {
     let mut world = World::new(by_ra());
     world.ra(&[pio("A", 1800, 3600)]);
@@ -127,7 +143,7 @@ fn flapping() -> World {
 #[test]
 fn each_return_waits_twice_as_long() {
     let mut world = flapping();
-    for delay in [5, 10, 20, 40, 80] {
+    for delay in [5, 10, 20, 40, 80, 160, 300] {
         world.ra(&[deprecated("A", 3600)]);
         assert!(world.state().starts_with("B#"), "leaving an unusable prefix never waits");
         world.ra(&[pio("A", 1800, 3600)]);
@@ -190,4 +206,45 @@ fn the_wait_starts_anew_when_the_prefix_goes_away_meanwhile() {
         world.pass(1);
         assert!(world.state().starts_with("B#2"), "it never stood for 5 s");
     }
+}
+
+#[test]
+fn each_prefix_waits_for_itself() {
+    let mut world = flapping();
+    world.ra(&[deprecated("A", 3600), pio("C", 1800, 3600)]);
+    world.ra(&[deprecated("A", 3600), deprecated("C", 3600)]);
+    assert!(world.state().starts_with("B#3"));
+    world.ra(&[pio("A", 1800, 3600), deprecated("C", 3600)]);
+    world.pass(3);
+    world.ra(&[deprecated("A", 3600), pio("C", 1800, 3600)]);
+    world.pass(4);
+    assert!(world.state().starts_with("B#3"), "A has waited three seconds and C four");
+    world.pass(1);
+    assert!(world.state().starts_with("C#4"));
+}
+
+#[test]
+fn a_wait_that_is_pointless_wakes_nobody() {
+    let mut world = flapping();
+    world.ra(&[deprecated("A", 3600)]);
+    world.ra(&[pio("A", 1800, 3600)]);
+    assert_eq!(world.arbiter.poll_timeout(), Some(world.now + Duration::from_secs(5)));
+    world.ra(&[deprecated("A", 3600), pio("C", 1800, 3600)]);
+    assert!(world.state().starts_with("C#3"));
+    assert_eq!(world.arbiter.poll_timeout(), Some(world.now + Duration::from_secs(1800)));
+}
+
+#[test]
+fn the_present_prefix_is_usable_while_another_waits() {
+    let mut world = flapping();
+    world.ra(&[deprecated("A", 3600)]);
+    let mut strict = by_ra_or("B");
+    strict.acquisition.filter.allow = vec![net("F")];
+    world.arbiter.reconfigure(strict, world.now);
+    assert!(world.state().starts_with("B#2 lost Refused"));
+    world.ra(&[pio("A", 1800, 3600)]);
+    world.arbiter.reconfigure(by_ra_or("B"), world.now);
+    assert_eq!(world.state(), "B#2 | A draining", "not lost any more");
+    world.pass(5);
+    assert!(world.state().starts_with("A#3"));
 }

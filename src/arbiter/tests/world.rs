@@ -138,7 +138,7 @@ impl World {
         self.arbiter.handle_report(&SourceReport { id, state, offers, next_wake: None }, self.now);
     }
 
-    fn offer(&mut self, pio: &Pio, kind: SourceKind) -> Offer {
+    pub(super) fn offer(&mut self, pio: &Pio, kind: SourceKind) -> Offer {
         Offer {
             prefix: pio.prefix,
             router: (kind == SourceKind::RouterAdvertisement).then(|| router(pio.router)),

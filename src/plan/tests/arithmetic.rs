@@ -133,6 +133,7 @@ fn subnets_by_offset_count_addresses() {
         ("2001:db8:1234:ab00::/60", 0x1000, 120, "2001:db8:1234:ab00::1000/120"),
         ("2001:db8::/48", 0xdead << 64, 64, "2001:db8:0:dead::/64"),
         ("2001:db8::/64", 1, 128, "2001:db8::1/128"),
+        ("2001:db8::/64", (1 << 64) - 1, 128, "2001:db8::ffff:ffff:ffff:ffff/128"),
     ];
     for (prefix, offset, length, expected) in table {
         let computed = subnets::compute(&by_offset("s", offset, length), net(prefix), &[]).expect("inside the prefix");

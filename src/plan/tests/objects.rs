@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{Binding, Kind, ObjectRef, Part, Strategy};
-use crate::plan::{ANNOTATION, Catalogue, Contribution, ObjectWant, Role, object};
+use crate::plan::{ANNOTATION, Catalogue, Contribution, ObjectWant, Role, blocks, object};
 
 pub(super) fn reference(kind: Kind, name: &str) -> ObjectRef {
     let namespace = kind.is_namespaced().then(|| "metallb-system".to_owned());
@@ -107,6 +107,7 @@ fn e9_the_same_range_twice_is_one_block() {
     assert_eq!(list(&want, Kind::CiliumLoadBalancerIPPool), ["2001:db8::f000-2001:db8::f0ff"]);
     assert_eq!(want.known.len(), 1);
     assert_eq!(want.contributions.len(), 2, "each remembers its own");
+    assert!(want.contributions.iter().all(|(_, it)| matches!(it, Contribution::Blocks(blocks) if blocks.len() == 1)));
 }
 
 #[test]
@@ -146,6 +147,30 @@ fn nested_prefixes_are_cut_where_the_newer_one_overlaps() {
     assert_eq!(pool_list, ["2001:db8::/66", "2001:db8:0:0:4000::/66", "2001:db8:0:0:8000::/65"]);
     let want = of_binding(&pool("p"), "first", &catalogue);
     assert_eq!(list(&want, Kind::CiliumLoadBalancerIPPool), ["2001:db8::/66"], "the same addresses in both");
+}
+
+#[test]
+fn what_drains_inside_a_current_range_does_not_cut_it() {
+    // first is a /66 at the start of either prefix; the old prefix lies inside what whole is now.
+    let config = [dynamic_prefix("home", vec![], vec![by_index("first", &[0], 66)])];
+    let catalogue =
+        Catalogue::compute(&config, &snapshots(&[("home", snapshot("2001:db8::/62", &["2001:db8:0:1::/64"]))]));
+    let target = pool("p");
+    let bindings = [bind("one", &target, "first"), bind("two", &target, "*")];
+    let want = object(&target, &BTreeMap::new(), &bindings, true, &catalogue).expect("bound");
+    let expected =
+        ["2001:db8::/66", "2001:db8:0:0:4000::/66", "2001:db8:0:0:8000::/65", "2001:db8:0:1::/64", "2001:db8:0:2::/63"];
+    assert_eq!(list(&want, Kind::CiliumLoadBalancerIPPool), expected);
+}
+
+#[test]
+fn blocks_of_no_known_generation_stand_before_the_draining_ones() {
+    let block = |text: &str| Block::Cidr(net(text));
+    let [now, old, stray] = ["2001:db8:2::/64", "2001:db8:1::/64", "2001:db8:9::/64"].map(block);
+    let known = [(Role::Current, now.interval()), (Role::Draining, old.interval())];
+    for wanted in [[stray, old, now], [old, now, stray]] {
+        assert_eq!(blocks(Kind::IPAddressPool, &known, wanted), [now, stray, old]);
+    }
 }
 
 #[test]
@@ -217,17 +242,17 @@ fn excluded_parts_of_the_delegation_are_in_no_list() {
 fn what_the_annotations_ask_for() {
     let catalogue = catalogue(snapshot("2001:db8::/48", &[]));
     let (lb, web, pods) = ("2001:db8::f000-2001:db8::f0ff", "2001:db8::e001-2001:db8::e003", "2001:db8:0:0:1::/80");
-    let table: [(&[(&str, &str)], &[&str]); 6] = [
-        (&[("name", "home"), ("address-range", "lb")], &[lb]),
-        (&[("name", " home "), ("address-range", " lb , web,,lb ")], &[lb, web]),
-        (&[("name", "home"), ("address-range", "lb"), ("subnet", "pods")], &[lb]),
-        (&[("name", "home"), ("address-range", " , "), ("subnet", "pods")], &[pods]),
-        (&[("name", "home"), ("subnet", "pods"), ("whole", "true")], &[pods]),
-        (&[("name", "home"), ("whole", "true")], &["2001:db8::/48"]),
+    let table: [(&[(&str, &str)], String); 6] = [
+        (&[("name", "home"), ("address-range", "lb")], lb.into()),
+        (&[("name", " home "), ("address-range", " lb , web,,lb ")], format!("{lb} {web}")),
+        (&[("name", "home"), ("address-range", "lb"), ("subnet", "pods")], lb.into()),
+        (&[("name", "home"), ("address-range", " , "), ("subnet", "pods")], pods.into()),
+        (&[("name", "home"), ("subnet", "pods"), ("whole", "true")], pods.into()),
+        (&[("name", "home"), ("whole", "true")], "2001:db8::/48".into()),
     ];
     for (with, expected) in table {
         let want = of_annotations(&pool("p"), with, &catalogue);
-        assert_eq!(list(&want, Kind::CiliumLoadBalancerIPPool), expected, "{with:?}");
+        assert_eq!(list(&want, Kind::CiliumLoadBalancerIPPool).join(" "), expected, "{with:?}");
     }
     let want = of_annotations(&pool("p"), &[("name", "home"), ("whole", "yes")], &catalogue);
     assert_eq!(want.findings[0].reason, "PoolNeedsRange", "only \"true\" allows it");
