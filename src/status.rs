@@ -250,33 +250,50 @@ impl Status {
 
     /// The one line that `systemctl status` shows: the prefixes in use and how many targets are in sync.
     pub fn summary(&self) -> String {
-        if self.dynamic_prefixes.is_empty() {
-            return "idle: no [[dynamicPrefix]] in the configuration".to_owned();
-        }
-        let prefixes: Vec<String> = self
-            .dynamic_prefixes
-            .iter()
-            .map(|prefix| match &prefix.current_prefix {
-                Some(current) => format!("{} {current}", prefix.name),
-                None => format!("{} waits for a prefix", prefix.name),
-            })
-            .collect();
-        let synced = self.targets.iter().filter(|target| target.synced).count();
-        let away: Vec<&str> = self
-            .clusters
-            .iter()
-            .filter(|cluster| cluster.state != "connected")
-            .map(|cluster| cluster.name.as_str())
-            .collect();
-        let mut line = format!("{}; {synced} of {} targets in sync", prefixes.join(", "), self.targets.len());
-        if !away.is_empty() {
-            line.push_str(&format!("; not connected: {}", away.join(", ")));
-        }
-        if !self.daemon.reload_errors.is_empty() {
-            line.push_str("; the last reload was refused");
-        }
-        line
+        let prefixes = self.dynamic_prefixes.iter();
+        let away = self.clusters.iter().filter(|cluster| cluster.state != "connected");
+        summary(&Summary {
+            prefixes: prefixes.map(|prefix| (prefix.name.as_str(), prefix.current_prefix.clone())).collect(),
+            targets: self.targets.len(),
+            synced: self.targets.iter().filter(|target| target.synced).count(),
+            away: away.map(|cluster| cluster.name.as_str()).collect(),
+            reload_refused: !self.daemon.reload_errors.is_empty(),
+        })
     }
+}
+
+/// What the one line tells.
+#[derive(Debug)]
+pub(crate) struct Summary<'a> {
+    /// Every DynamicPrefix with its prefix in use.
+    pub(crate) prefixes: Vec<(&'a str, Option<String>)>,
+    pub(crate) targets: usize,
+    pub(crate) synced: usize,
+    /// The clusters that are not connected.
+    pub(crate) away: Vec<&'a str>,
+    pub(crate) reload_refused: bool,
+}
+
+pub(crate) fn summary(facts: &Summary<'_>) -> String {
+    if facts.prefixes.is_empty() {
+        return "idle: no [[dynamicPrefix]] in the configuration".to_owned();
+    }
+    let prefixes: Vec<String> = facts
+        .prefixes
+        .iter()
+        .map(|(name, current)| match current {
+            Some(current) => format!("{name} {current}"),
+            None => format!("{name} waits for a prefix"),
+        })
+        .collect();
+    let mut line = format!("{}; {} of {} targets in sync", prefixes.join(", "), facts.synced, facts.targets);
+    if !facts.away.is_empty() {
+        line.push_str(&format!("; not connected: {}", facts.away.join(", ")));
+    }
+    if facts.reload_refused {
+        line.push_str("; the last reload was refused");
+    }
+    line
 }
 
 impl DynamicPrefixStatus {

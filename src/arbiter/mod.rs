@@ -56,6 +56,18 @@ pub enum Loss {
     Refused,
 }
 
+impl Loss {
+    /// The reason of the condition PrefixAcquired in `status`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deprecated => "Deprecated",
+            Self::Unlisted => "Unlisted",
+            Self::Dead => "Dead",
+            Self::Refused => "Refused",
+        }
+    }
+}
+
 /// A prefix that was current.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Previous {

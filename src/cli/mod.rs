@@ -36,7 +36,7 @@ enum Command {
     /// Prints every finding as FILE:LINE:COL with the source line. Exit status 0 when the file can be used, else 78.
     Check {
         /// The configuration file
-        #[arg(default_value = crate::config::DEFAULT_PATH)]
+        #[arg(default_value = crate::config::file::DEFAULT_PATH)]
         file: PathBuf,
     },
     /// Show what every range, subnet and target would be, without network or cluster
@@ -72,7 +72,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct ConfigArgs {
     /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    #[arg(long, value_name = "FILE", default_value = crate::config::file::DEFAULT_PATH)]
     config: PathBuf,
 }
 

@@ -25,7 +25,7 @@ use super::{Exit, Output, OutputArgs, render, terminal};
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
     /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    #[arg(long, value_name = "FILE", default_value = crate::config::file::DEFAULT_PATH)]
     config: PathBuf,
     /// Suppose this prefix, the first as the current one, further ones of the same name as its history
     ///

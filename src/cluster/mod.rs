@@ -84,6 +84,19 @@ pub enum ConnectionState {
     Misconfigured,
 }
 
+impl ConnectionState {
+    /// The name of the state in `status`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Unreachable => "unreachable",
+            Self::Unauthorized => "unauthorized",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
+}
+
 /// The status of one target object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TargetReport {

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::arbiter::{Arbiter, Restored, Snapshot};
-use crate::cluster::{Health, Managed, TargetReport, Update, Wanted};
+use crate::cluster::{ConnectionState, Health, Managed, TargetReport, Update, Wanted};
 use crate::config::{Binding, Config, DynamicPrefix, ObjectRef};
 use crate::log::Entry;
 use crate::log::record;
 use crate::plan::Catalogue;
-use crate::prefix::PrefixFilter;
 use crate::source::{self, Offer, SourceId, SourceKind, SourceReport};
+use crate::status;
 use crate::store::State;
 use crate::time::{Deadline, Epoch, Instant};
 
@@ -33,6 +33,26 @@ pub struct Memory {
 pub(crate) struct ClusterView {
     pub(crate) health: Option<Health>,
     pub(crate) targets: BTreeMap<ObjectRef, TargetReport>,
+}
+
+impl ClusterView {
+    fn is_connected(&self) -> bool {
+        self.health.as_ref().is_some_and(|health| health.state == ConnectionState::Connected)
+    }
+}
+
+impl Memory {
+    /// What the stored state says about the DynamicPrefixes of `config`, and about every cluster.
+    pub fn from_state(state: Option<&State>, config: &Config, epoch: &Epoch) -> Self {
+        let Some(state) = state else { return Self::default() };
+        let prefixes = config.dynamic_prefixes.iter();
+        Self {
+            prefixes: prefixes
+                .filter_map(|prefix| Some((prefix.name.clone(), state.restore(&prefix.name, epoch)?)))
+                .collect(),
+            managed: state.managed.keys().map(|cluster| (cluster.clone(), state.managed(cluster, epoch))).collect(),
+        }
+    }
 }
 
 /// See the module's documentation.
@@ -168,19 +188,15 @@ impl Coordinator {
         self.sources().into_iter().filter_map(listens).collect()
     }
 
-    /// The DynamicPrefixes that hear Router Advertisements on `interface`: their filters and routers.
-    pub fn ra_listeners(&self, interface: &str) -> Vec<(PrefixFilter, Vec<std::net::Ipv6Addr>)> {
-        let listening = |prefix: &DynamicPrefix| {
-            let ra = prefix.acquisition.router_advertisement.as_ref().filter(|ra| ra.interface == interface)?;
-            Some((prefix.acquisition.filter.clone(), ra.routers.clone()))
-        };
-        self.config.dynamic_prefixes.iter().filter_map(listening).collect()
-    }
-
     /// What the RA table of `interface` should know from before: the prefixes in use that came from there, so that
-    /// their routers can unlist them.
+    /// their routers can unlist them. Where only a part of the delegation is announced, what was announced is not
+    /// known here; the arbiter then judges by the routers alone.
     pub fn seeds(&self, interface: &str) -> Vec<Offer> {
-        let snapshots = self.arbiters.values().filter_map(Arbiter::snapshot);
+        let announced = self.config.dynamic_prefixes.iter().filter(|prefix| {
+            let ra = prefix.acquisition.router_advertisement.as_ref();
+            ra.is_some_and(|ra| ra.interface == interface && ra.delegated_prefix_length.is_none())
+        });
+        let snapshots = announced.filter_map(|prefix| self.arbiters.get(&prefix.name)?.snapshot());
         let current = snapshots.filter_map(|snapshot| snapshot.current.as_ref()).filter(|current| {
             current.source.kind == SourceKind::RouterAdvertisement
                 && current.source.interface.as_deref() == Some(interface)
@@ -197,6 +213,34 @@ impl Coordinator {
             })
         });
         offers.collect()
+    }
+
+    /// The configuration in use.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The one line that the supervisor shows.
+    pub fn summary(&self) -> String {
+        let prefixes = self.config.dynamic_prefixes.iter().map(|prefix| {
+            let snapshot = self.arbiters.get(&prefix.name).and_then(Arbiter::snapshot);
+            let current = snapshot.and_then(|snapshot| snapshot.current.as_ref());
+            (prefix.name.as_str(), current.map(|current| current.prefix.to_string()))
+        });
+        let views = self.clusters.values();
+        let targets = views.clone().flat_map(|view| view.targets.values());
+        status::summary(&status::Summary {
+            prefixes: prefixes.collect(),
+            targets: targets.clone().count(),
+            synced: targets.filter(|target| target.synced).count(),
+            away: self.clusters.iter().filter(|(_, view)| !view.is_connected()).map(|(name, _)| name.as_str()).collect(),
+            reload_refused: !self.reload_errors.is_empty(),
+        })
+    }
+
+    /// Whether every source has said what it is doing.
+    pub fn every_source_has_reported(&self) -> bool {
+        self.sources().iter().all(|source| self.reports.contains_key(source))
     }
 
     /// A source has spoken.

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Alarm};
+use crate::cluster::Update;
 use crate::config::{Config, Severity};
 use crate::control::server::{Asked, Server};
 use crate::control::{DEFAULT_SOCKET, Request, Response};
@@ -158,7 +159,10 @@ impl Daemon {
                     anyhow::bail!("the task \"{}\" ended", ended.name);
                 }
                 Some(report) = self.inbox.reports.recv() => self.coordinator.handle_report(report, clock::now()),
-                Some(news) = self.inbox.news.recv() => self.handle_news(news),
+                Some((cluster, event)) = self.inbox.events.recv() => {
+                    self.write_log.handle_event(&cluster, event, clock::now());
+                }
+                Some((cluster, update)) = self.inbox.updates.recv() => self.handle_update(&cluster, update),
                 Some((request, answer)) = self.requests.recv() => self.answer(request, answer).await,
                 () = self.saver.finished() => {}
                 () = watchdog.due() => {}
@@ -178,15 +182,12 @@ impl Daemon {
         deadlines.into_iter().flatten().min()
     }
 
-    fn handle_news(&mut self, news: crate::cluster::News) {
+    fn handle_update(&mut self, cluster: &str, update: Update) {
         let now = clock::now();
-        for event in news.events {
-            self.write_log.handle_event(&news.cluster, event, now);
+        if let Some(health) = &update.health {
+            self.write_log.handle_health(cluster, health, now);
         }
-        if let Some(health) = &news.update.health {
-            self.write_log.handle_health(&news.cluster, health, now);
-        }
-        self.coordinator.handle_update(&news.cluster, news.update, now);
+        self.coordinator.handle_update(cluster, update, now);
         self.notice_at.get_or_insert(now + NOTICE_INTERVAL);
     }
 
@@ -319,22 +320,22 @@ impl Daemon {
         }
     }
 
-    /// Takes the last news of ending tasks: a write that was accepted must be known to the store.
+    /// Takes the last updates of ending tasks: a write that was accepted must be known to the store.
     async fn drain(&mut self) {
         let drained = self.tasks.supervisor.drain();
         tokio::pin!(drained);
         loop {
             tokio::select! {
                 biased;
-                Some(news) = self.inbox.news.recv() => {
-                    self.coordinator.handle_update(&news.cluster, news.update, clock::now());
+                Some((cluster, update)) = self.inbox.updates.recv() => {
+                    self.coordinator.handle_update(&cluster, update, clock::now());
                 }
                 Some(_) = self.inbox.reports.recv() => {}
                 () = &mut drained => break,
             }
         }
-        while let Ok(news) = self.inbox.news.try_recv() {
-            self.coordinator.handle_update(&news.cluster, news.update, clock::now());
+        while let Ok((cluster, update)) = self.inbox.updates.try_recv() {
+            self.coordinator.handle_update(&cluster, update, clock::now());
         }
     }
 }

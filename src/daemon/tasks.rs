@@ -6,7 +6,10 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{self, Wanted};
+use crate::clock;
+use crate::cluster::island::Event;
+use crate::cluster::timeouts::Timeouts;
+use crate::cluster::{Update, Wanted, driver};
 use crate::config::{Cluster, DynamicPrefix};
 use crate::source::link::Links;
 use crate::source::ra::Settings;
@@ -19,7 +22,8 @@ use super::supervisor::Supervisor;
 #[derive(Debug)]
 pub(super) struct Inbox {
     pub(super) reports: mpsc::Receiver<SourceReport>,
-    pub(super) news: mpsc::Receiver<cluster::News>,
+    pub(super) updates: mpsc::Receiver<(String, Update)>,
+    pub(super) events: mpsc::UnboundedReceiver<(String, Event)>,
 }
 
 /// The tasks that depend on the configuration.
@@ -31,7 +35,8 @@ pub(super) struct Tasks {
     interfaces: BTreeMap<String, Interface>,
     clusters: BTreeMap<String, Island>,
     reports: mpsc::Sender<SourceReport>,
-    news: mpsc::Sender<cluster::News>,
+    updates: mpsc::Sender<(String, Update)>,
+    events: mpsc::UnboundedSender<(String, Event)>,
 }
 
 #[derive(Debug)]
@@ -43,16 +48,18 @@ struct Interface {
 #[derive(Debug)]
 struct Island {
     cancel: CancellationToken,
-    config: Cluster,
+    config: watch::Sender<Arc<Cluster>>,
     wanted: watch::Sender<Option<Wanted>>,
 }
 
 impl Tasks {
     /// No tasks yet. `stop` ends them all.
     pub(super) fn new(stop: CancellationToken) -> (Self, Inbox) {
-        // Reports and news are taken at once; the bound only keeps a storm from growing without limit.
+        // All are taken at once; the bounds only keep a storm from growing without limit. Events are few for each
+        // update, which is bounded, and the decider that makes them must not wait.
         let (reports, reports_in) = mpsc::channel(64);
-        let (news, news_in) = mpsc::channel(64);
+        let (updates, updates_in) = mpsc::channel(64);
+        let (events, events_in) = mpsc::unbounded_channel();
         let tasks = Self {
             supervisor: Supervisor::default(),
             stop,
@@ -60,28 +67,35 @@ impl Tasks {
             interfaces: BTreeMap::new(),
             clusters: BTreeMap::new(),
             reports,
-            news,
+            updates,
+            events,
         };
-        (tasks, Inbox { reports: reports_in, news: news_in })
+        (tasks, Inbox { reports: reports_in, updates: updates_in, events: events_in })
     }
 
-    /// Makes the running tasks those of the coordinator's configuration. A cluster whose section changed is started
-    /// anew; what is wanted of it stays.
+    /// Makes the running tasks those of the coordinator's configuration, and hands each its part of it.
     pub(super) fn follow(&mut self, coordinator: &Coordinator) {
         let interfaces: BTreeSet<String> = coordinator.ra_interfaces().into_iter().collect();
         self.interfaces.retain(|name, task| interfaces.contains(name) || stopped(&task.cancel));
-        let dynamic_prefixes = coordinator.dynamic_prefixes();
+        let config = coordinator.config();
         for name in interfaces {
-            self.follow_interface(&name, dynamic_prefixes, coordinator);
+            self.follow_interface(&name, &config.dynamic_prefixes, coordinator);
         }
-        let clusters = coordinator.clusters();
-        self.clusters.retain(|name, task| {
-            clusters.iter().any(|cluster| cluster.name == *name && *cluster == task.config) || stopped(&task.cancel)
-        });
+        let clusters = &config.clusters;
+        self.clusters
+            .retain(|name, task| clusters.iter().any(|cluster| cluster.name == *name) || stopped(&task.cancel));
         for cluster in clusters {
-            if !self.clusters.contains_key(&cluster.name) {
+            let Some(task) = self.clusters.get(&cluster.name) else {
                 self.start_cluster(cluster, coordinator);
-            }
+                continue;
+            };
+            task.config.send_if_modified(|former| {
+                let changed = **former != *cluster;
+                if changed {
+                    *former = Arc::new(cluster.clone());
+                }
+                changed
+            });
         }
     }
 
@@ -123,15 +137,24 @@ impl Tasks {
     fn start_cluster(&mut self, config: &Cluster, coordinator: &Coordinator) {
         let cancel = self.stop.child_token();
         let (wanted, followed) = watch::channel(Some(coordinator.wanted(&config.name)));
-        let task = cluster::run(
-            config.clone(),
-            coordinator.managed(&config.name),
-            followed,
-            self.news.clone(),
-            cancel.clone(),
-        );
-        self.supervisor.spawn(format!("cluster {}", config.name), cancel.clone(), task);
-        self.clusters.insert(config.name.clone(), Island { cancel, config: config.clone(), wanted });
+        let (section, followed_section) = watch::channel(Arc::new(config.clone()));
+        let setup = driver::Setup {
+            cluster: followed_section,
+            managed: coordinator.managed(&config.name),
+            wanted: followed,
+            updates: self.updates.clone(),
+            timeouts: Timeouts::default(),
+            seed: clock::now().as_nanos().unsigned_abs(),
+        };
+        let (events, stop) = (self.events.clone(), cancel.clone());
+        self.supervisor.spawn(format!("cluster {}", config.name), cancel.clone(), async move {
+            let log = move |cluster: &str, event| {
+                // Nobody listens any more only when the daemon is ending.
+                let _ = events.send((cluster.to_owned(), event));
+            };
+            Ok(driver::run(setup, log, stop).await?)
+        });
+        self.clusters.insert(config.name.clone(), Island { cancel, config: section, wanted });
     }
 
     /// Hands every cluster what is wanted of it now, where that changed.
