@@ -126,7 +126,11 @@ fn written_keys(value: &toml::Value, above: &str, written: &mut BTreeSet<String>
             }
         }
         toml::Value::Array(items) => items.iter().for_each(|item| written_keys(item, above, written)),
-        _ => {}
+        toml::Value::String(_)
+        | toml::Value::Integer(_)
+        | toml::Value::Float(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Datetime(_) => {}
     }
 }
 
@@ -198,7 +202,9 @@ fn file_findings() {
     std::fs::write(&path, b"[daemon]\nid = \"\xff\"\n").unwrap();
     let [(code, text)] = said(&path).try_into().unwrap();
     assert_eq!(code, "not-utf-8");
-    assert!(text.contains("line 2"), "{text}");
+    let expected =
+        "2:7: error: the file is not UTF-8 text: it goes wrong here\n    2 | id = \"\u{fffd}\"\n      |       ^\n";
+    assert!(text.contains(expected), "{text}");
 
     std::fs::write(&path, vec![b'\n'; 1024 * 1024 + 1]).unwrap();
     assert_eq!(said(&path)[0].0, "too-large");
