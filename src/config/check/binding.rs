@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use toml::de::DeValue;
 
-use super::super::finding::{Report, Span, quoted};
+use super::super::finding::{At, Report, Span, quoted};
 use super::super::keys::STRATEGIES;
 use super::super::read::{Table, choose};
 use super::super::suggest::enumerated;
@@ -96,7 +96,7 @@ fn draft<'d>(
     prefixes: &'d [prefix::Declared<'d>],
     report: &mut Report<'_>,
 ) -> Option<Draft<'d>> {
-    let name = super::optional(table, "name", report, |name, report| values::free_name(name, "name", report));
+    let name = super::optional(table, "name", report, own_name);
     let clusters = in_clusters(table, clusters, report);
     let target = target::target(table, report);
     let reference = reference::reference(table, prefixes, report);
@@ -114,6 +114,17 @@ fn draft<'d>(
         target: target?,
         strategy: strategy?,
     })
+}
+
+/// A name that is none of those that [`Draft::name_in`] makes, and not [`crate::plan::ANNOTATION`].
+fn own_name(name: At<&str>, report: &mut Report<'_>) -> Option<String> {
+    if name.value.contains(['/', '(', ')']) {
+        report
+            .error("invalid-name", name.span, format!("`name` of a binding cannot be {}", quoted(name.value)))
+            .hint("names with / and parentheses are made by dyn-prefix itself: leave them out, or leave `name` out");
+        return None;
+    }
+    values::free_name(name, "name", report)
 }
 
 /// The clusters that a binding can be for.
