@@ -2,6 +2,10 @@
 //!
 //! The reader takes unknown keys, wrong types and missing keys from here, and the hints and the manual page their text.
 
+use ValueKind::{
+    Amount, Boolean, Choice, Indexes, Integer, IntegerOrNone, Names, Table, Tables, Text, TextOrTable, Texts,
+};
+
 /// A table of the file.
 #[derive(Debug)]
 pub struct TableSpec {
@@ -128,10 +132,6 @@ impl KeySpec {
         Self { alias: Some(alias), ..self }
     }
 }
-
-use ValueKind::{
-    Amount, Boolean, Choice, Indexes, Integer, IntegerOrNone, Names, Table, Tables, Text, TextOrTable, Texts,
-};
 
 /// The file.
 pub static ROOT: TableSpec = TableSpec {

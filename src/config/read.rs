@@ -39,6 +39,9 @@ fn plainly(message: &str) -> (String, &'static str) {
         let hint = "a table has a key once: remove one of the two, or begin another table with [[…]]";
         return ("this key or table is written a second time".to_owned(), hint);
     }
+    if message.starts_with("invalid basic string") && message.contains("expected `\"`") {
+        return ("this string has no closing quote".to_owned(), "close it with \" on the same line");
+    }
     // What was expected stands on a second line.
     (message.trim_end().replace('\n', "; "), "https://toml.io describes the format")
 }

@@ -1,15 +1,15 @@
 //! `[[binding]]`
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use toml::de::DeValue;
 
 use super::super::finding::{At, Report, Span, quoted};
 use super::super::keys::STRATEGIES;
 use super::super::read::{Table, choose};
-use super::super::suggest::{enumerated, nearest};
-use super::super::{Binding, Kind, ObjectRef, Part, Strategy};
-use super::{Unique, cluster, overlap, prefix, range, values};
+use super::super::suggest::enumerated;
+use super::super::{Binding, ObjectRef, Part, Strategy};
+use super::{Unique, cluster, overlap, prefix, range, reference, target, values};
 
 /// A binding for all of its clusters, with the places that findings need.
 pub(super) struct Draft<'d> {
@@ -86,11 +86,8 @@ fn per_cluster(draft: &Draft<'_>) -> Vec<Binding> {
 
 /// Two bindings without a name that say the same are one: they have the same name.
 fn without_repetitions(bindings: Vec<Binding>) -> Vec<Binding> {
-    let mut seen: BTreeMap<(String, String), ()> = BTreeMap::new();
-    bindings
-        .into_iter()
-        .filter(|binding| seen.insert((binding.cluster.clone(), binding.name.clone()), ()).is_none())
-        .collect()
+    let mut seen = BTreeSet::new();
+    bindings.into_iter().filter(|binding| seen.insert((binding.cluster.clone(), binding.name.clone()))).collect()
 }
 
 fn draft<'d>(
@@ -99,12 +96,12 @@ fn draft<'d>(
     prefixes: &'d [prefix::Declared<'d>],
     report: &mut Report<'_>,
 ) -> Option<Draft<'d>> {
-    let name = super::optional(table, "name", report, |name, report| values::free_name(name, "name", report));
+    let name = super::optional(table, "name", report, own_name);
     let clusters = in_clusters(table, clusters, report);
-    let target = target(table, report);
-    let reference = reference(table, report).and_then(|reference| resolve(reference, prefixes, report));
+    let target = target::target(table, report);
+    let reference = reference::reference(table, prefixes, report);
     let strategy = strategy(table, report);
-    let part = reference.zip(target.as_ref()).and_then(|(resolved, target)| part(resolved, target, report));
+    let part = reference.zip(target.as_ref()).and_then(|(resolved, target)| reference::part(resolved, target, report));
     let (resolved, part) = part?;
     name?;
     Some(Draft {
@@ -119,6 +116,17 @@ fn draft<'d>(
     })
 }
 
+/// A name that is none of those that [`Draft::name_in`] makes, and not [`crate::plan::ANNOTATION`].
+fn own_name(name: At<&str>, report: &mut Report<'_>) -> Option<String> {
+    if name.value.contains(['/', '(', ')']) {
+        report
+            .error("invalid-name", name.span, format!("`name` of a binding cannot be {}", quoted(name.value)))
+            .hint("names with / and parentheses are made by dyn-prefix itself: leave them out, or leave `name` out");
+        return None;
+    }
+    values::free_name(name, "name", report)
+}
+
 /// The clusters that a binding can be for.
 struct Clusters {
     /// Each once, also those in error.
@@ -129,12 +137,9 @@ struct Clusters {
 
 impl Clusters {
     fn of(root: &Table<'_>, declared: &[cluster::Declared]) -> Self {
-        let mut names: Vec<String> = Vec::new();
-        for cluster in declared.iter().filter(|cluster| !cluster.name.is_empty()) {
-            if !names.contains(&cluster.name) {
-                names.push(cluster.name.clone());
-            }
-        }
+        let mut seen = BTreeSet::new();
+        let known = declared.iter().map(|cluster| &cluster.name).filter(|name| !name.is_empty());
+        let names = known.filter(|name| seen.insert(*name)).cloned().collect();
         let is_no_list = root.value("cluster").is_some_and(|value| !value.value.is_array());
         Self { names, are_in_error: is_no_list || !declared.is_empty() }
     }
@@ -167,7 +172,7 @@ fn in_clusters<'d>(table: &Table<'_>, clusters: &'d Clusters, report: &mut Repor
     }
     let mut found = Vec::new();
     for name in &wanted {
-        if let Some(cluster) = existing(*name, "there is no cluster", known(), report) {
+        if let Some(cluster) = values::existing(*name, "there is no cluster", known(), report) {
             if found.contains(&cluster) {
                 report
                     .error("duplicate-name", name.span, format!("the cluster {} is named twice here", quoted(cluster)))
@@ -179,269 +184,18 @@ fn in_clusters<'d>(table: &Table<'_>, clusters: &'d Clusters, report: &mut Repor
     (found.len() == wanted.len()).then_some(found)
 }
 
-/// The one of `candidates` that is referred to, or a finding.
-fn existing<'d>(
-    name: At<&str>,
-    lacking: &str,
-    candidates: impl Iterator<Item = &'d str> + Clone,
-    report: &mut Report<'_>,
-) -> Option<&'d str> {
-    if let Some(found) = candidates.clone().find(|candidate| *candidate == name.value) {
-        return Some(found);
-    }
-    let found = report.error("unknown-name", name.span, format!("{lacking} {}", quoted(name.value)));
-    match (nearest(name.value, candidates.clone()), candidates.clone().next()) {
-        (Some(meant), _) => {
-            found.hint(format!("did you mean {}? There are: {}", quoted(meant), enumerated(candidates)))
-        }
-        (None, Some(_)) => found.hint(format!("there are: {}", enumerated(candidates))),
-        (None, None) => found.hint("there is none at all"),
-    }
-    None
-}
-
-/// `prefixRef` as it is written, in one of its forms.
-struct Reference<'t> {
-    span: Span,
-    prefix: At<&'t str>,
-    /// Names with the list they must be in, if that is said.
-    names: Vec<(Option<&'static str>, At<&'t str>)>,
-    is_whole: bool,
-}
-
-fn reference<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Option<Reference<'t>> {
-    let value = table.value("prefixRef")?;
-    if let DeValue::String(text) = value.value {
-        return short_reference(value.with(text.as_ref()), report);
-    }
-    let table = table.table("prefixRef")?;
-    let mut names = Vec::new();
-    for (key, list) in [("addressRange", "addressRanges"), ("subnet", "subnets")] {
-        if table.has(key) {
-            let written = table.texts(key)?;
-            if written.is_empty() {
-                report
-                    .error("prefix-ref", value.span, format!("`{key}` is an empty list: nothing is referred to"))
-                    .hint("leave it out, or name an entry");
-                return None;
-            }
-            names.extend(written.into_iter().map(|name| (Some(list), name)));
-        }
-    }
-    if table.has("whole") {
-        table.boolean("whole")?;
-    }
-    let is_whole = table.boolean("whole").is_some_and(|whole| whole.value);
-    if is_whole && !names.is_empty() {
-        report
-            .error("prefix-ref", value.span, "`whole = true` is all of the prefix, and a part of it is named as well")
-            .hint("keep one of the two");
-        return None;
-    }
-    Some(Reference { span: value.span, prefix: table.text("name")?, names, is_whole })
-}
-
-fn short_reference<'t>(text: At<&'t str>, report: &mut Report<'_>) -> Option<Reference<'t>> {
-    let (prefix, part) = match text.value.split_once('/') {
-        Some((prefix, part)) => (prefix, Some(part)),
-        None => (text.value, None),
-    };
-    if prefix.is_empty() || part.is_some_and(|part| part.is_empty() || part.contains('/')) {
-        report
-            .error("prefix-ref", text.span, format!("`prefixRef` cannot be {}", quoted(text.value)))
-            .hint("write \"PREFIX/RANGE\" with the names of a dynamicPrefix and of one of its ranges or subnets");
-        return None;
-    }
-    let names = part.map(|part| (None, text.with(part))).into_iter().collect();
-    Some(Reference { span: text.span, prefix: text.with(prefix), names, is_whole: false })
-}
-
-/// What a `prefixRef` refers to.
-struct Resolved<'d> {
-    span: Span,
-    prefix: &'d str,
-    ranges: Vec<&'d range::Part<'d>>,
-    is_whole: bool,
-    /// All names that could have been written.
-    choices: Vec<&'d str>,
-}
-
-fn resolve<'d>(
-    reference: Reference<'_>,
-    prefixes: &'d [prefix::Declared<'d>],
-    report: &mut Report<'_>,
-) -> Option<Resolved<'d>> {
-    let known = prefixes.iter().filter_map(|prefix| prefix.name);
-    let prefix = existing(reference.prefix, "there is no dynamicPrefix", known, report)?;
-    let declared = prefixes.iter().find(|declared| declared.name == Some(prefix))?;
-    let mut ranges: Vec<&range::Part<'_>> = Vec::new();
-    let mut is_complete = true;
-    for (list, name) in reference.names {
-        match named(name, list, prefix, &declared.parts, report) {
-            Some(part) if ranges.iter().any(|range| range.name == part.name) => {
-                report
-                    .note("same-twice", name.span, format!("{} is named twice here", quoted(name.value)))
-                    .hint("once is enough: it is put on the object once");
-            }
-            Some(part) => ranges.push(part),
-            None => is_complete = false,
-        }
-    }
-    let choices = declared.parts.iter().map(|part| part.name).collect();
-    is_complete.then_some(Resolved { span: reference.span, prefix, ranges, is_whole: reference.is_whole, choices })
-}
-
-fn named<'d>(
-    name: At<&str>,
-    list: Option<&'static str>,
-    prefix: &str,
-    parts: &'d [range::Part<'d>],
-    report: &mut Report<'_>,
-) -> Option<&'d range::Part<'d>> {
-    let prefix = quoted(prefix);
-    let what = match list {
-        Some("subnets") => "subnet",
-        Some(_) => "addressRange",
-        None => "range or subnet",
-    };
-    let Some(part) = parts.iter().find(|part| part.name == name.value) else {
-        let candidates = parts.iter().filter(|part| list.is_none_or(|list| list == part.list)).map(|part| part.name);
-        existing(name, &format!("the dynamicPrefix {prefix} has no {what}"), candidates, report);
-        return None;
-    };
-    if list.is_some_and(|list| list != part.list) {
-        let right = if part.list == "subnets" { "subnet" } else { "addressRange" };
-        let written = quoted(name.value);
-        report
-            .error(
-                "unknown-name",
-                name.span,
-                format!("{written} of {prefix} is no {what}: it stands in `{}`", part.list),
-            )
-            .hint(format!("write {right} = {written}"));
-        return None;
-    }
-    Some(part)
-}
-
-/// The part that is bound; a pool has to name one.
-fn part<'d>(resolved: Resolved<'d>, target: &ObjectRef, report: &mut Report<'_>) -> Option<(Resolved<'d>, Part)> {
-    if !resolved.ranges.is_empty() {
-        let names = resolved.ranges.iter().map(|range| range.name.to_owned()).collect();
-        return Some((resolved, Part::Named(names)));
-    }
-    if resolved.is_whole || !target.kind.is_pool() {
-        return Some((resolved, Part::Whole));
-    }
-    let prefix = resolved.prefix;
-    let message = format!("{target} would get all of {}: no range or subnet is named", quoted(prefix));
-    let choices = match resolved.choices.as_slice() {
-        [] => "add an entry to its addressRanges or subnets and name it".to_owned(),
-        [first, ..] => {
-            format!("write \"{prefix}/{first}\"; there are: {}", enumerated(resolved.choices.iter().copied()))
-        }
-    };
-    report.error("pool-without-range", resolved.span, message).hint(format!(
-        "a whole on-link /64 holds the router and the hosts too, whose addresses must not be handed out. Name a part: \
-         {choices}. If all of it really is for this pool: prefixRef = {{ name = \"{prefix}\", whole = true }}"
-    ));
-    None
-}
-
-fn target(table: &Table<'_>, report: &mut Report<'_>) -> Option<ObjectRef> {
-    let value = table.value("target")?;
-    if let DeValue::String(text) = value.value {
-        return short_target(value.with(text.as_ref()), report);
-    }
-    let table = table.table("target")?;
-    let kind = table.text("kind").and_then(|text| kind(text, report));
-    let name = table.text("name");
-    if table.has("namespace") {
-        table.text("namespace")?;
-    }
-    object(kind?, table.text("namespace"), name?, report)
-}
-
-fn short_target(text: At<&str>, report: &mut Report<'_>) -> Option<ObjectRef> {
-    if !text.value.contains('/') {
-        let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == text.value);
-        return no_target(text, kind.unwrap_or(Kind::CiliumLoadBalancerIPPool), report);
-    }
-    let mut words = text.value.split('/');
-    let kind = kind(text.with(words.next().unwrap_or_default()), report)?;
-    let words: Vec<&str> = words.collect();
-    match words.as_slice() {
-        [name] => object(kind, None, text.with(name), report),
-        [namespace, name] => object(kind, Some(text.with(namespace)), text.with(name), report),
-        _ => no_target(text, kind, report),
-    }
-}
-
-fn no_target(text: At<&str>, kind: Kind, report: &mut Report<'_>) -> Option<ObjectRef> {
-    let form = if kind.is_namespaced() { "NAMESPACE/NAME" } else { "NAME" };
-    report
-        .error("invalid-target", text.span, format!("`target` cannot be {}", quoted(text.value)))
-        .hint(format!("write kind and name, as in \"{}/{form}\"", kind.as_str()));
-    None
-}
-
-fn kind(text: At<&str>, report: &mut Report<'_>) -> Option<Kind> {
-    if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.as_str() == text.value) {
-        return Some(kind);
-    }
-    let names = Kind::ALL.map(Kind::as_str);
-    let found =
-        report.error("unknown-kind", text.span, format!("objects of kind {} are not written", quoted(text.value)));
-    match nearest(text.value, names) {
-        Some(meant) => found.hint(format!("did you mean {meant}? There are: {}", names.join(", "))),
-        None => found.hint(format!("there are: {}", names.join(", "))),
-    }
-    None
-}
-
-/// The namespace that MetalLB's own manifests and chart install into.
-const METALLB_NAMESPACE: &str = "metallb-system";
-
-fn object(kind: Kind, namespace: Option<At<&str>>, name: At<&str>, report: &mut Report<'_>) -> Option<ObjectRef> {
-    let mut is_valid = true;
-    if !values::is_object_name(name.value) {
-        is_valid = false;
-        report
-            .error("invalid-target", name.span, format!("no Kubernetes object can be named {}", quoted(name.value)))
-            .hint("wanted: lower-case letters, digits, - and ., with a letter or digit at both ends");
-    }
-    if let Some(namespace) = namespace.filter(|_| !kind.is_namespaced()) {
-        let kind = kind.as_str();
-        report
-            .error(
-                "invalid-target",
-                namespace.span,
-                format!("a {kind} has no namespace, found {}", quoted(namespace.value)),
-            )
-            .hint(format!("leave the namespace out: \"{kind}/{}\"", name.value));
-        return None;
-    }
-    if let Some(namespace) = namespace.filter(|namespace| !values::is_namespace(namespace.value)) {
-        is_valid = false;
-        report
-            .error("invalid-target", namespace.span, format!("no namespace can be named {}", quoted(namespace.value)))
-            .hint("wanted: 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends");
-    }
-    let namespace = namespace.map_or(METALLB_NAMESPACE, |namespace| namespace.value);
-    is_valid.then(|| ObjectRef {
-        kind,
-        namespace: kind.is_namespaced().then(|| namespace.to_owned()),
-        name: name.value.to_owned(),
-    })
-}
-
 fn strategy(table: &Table<'_>, report: &mut Report<'_>) -> Option<Strategy> {
     let Some(value) = table.value("updateStrategy") else {
         return Some(Strategy::Append);
     };
     let text = match value.value {
         DeValue::String(text) => choose("updateStrategy", STRATEGIES, &[], value.with(text.as_ref()), report)?,
-        _ => {
+        DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_)
+        | DeValue::Table(_) => {
             let table = table.table("updateStrategy")?;
             match table.text("type") {
                 Some(text) => text.value,

@@ -13,6 +13,8 @@ mod cluster;
 mod overlap;
 mod prefix;
 mod range;
+mod reference;
+mod target;
 mod values;
 
 use values::Unique;

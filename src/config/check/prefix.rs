@@ -7,7 +7,7 @@ use ipnet::Ipv6Net;
 use super::super::finding::{At, Report, Span};
 use super::super::read::Table;
 use super::super::{Acquisition, DynamicPrefix, OnLoss, RouterAdvertisement, Transition};
-use super::range::{self, Part, Room};
+use super::range::{self, Layout, Part, Room};
 use super::{Unique, values};
 use crate::prefix::PrefixFilter;
 
@@ -39,17 +39,14 @@ fn dynamic_prefix<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Declared<'t
     let name = written.and_then(|name| values::label(name, "name", report));
     let sources = table.table("acquisition").map(|table| sources(&table, report)).unwrap_or_default();
     let mut names = Unique::new("entry");
-    let rooms = sources.rooms();
+    let layout = sources.layout();
     let ranges: Vec<_> = table
         .tables("addressRanges")
         .iter()
-        .map(|table| range::address_range(table, &mut names, &rooms, report))
+        .map(|table| range::address_range(table, &mut names, &layout, report))
         .collect();
-    let subnets: Vec<_> = table
-        .tables("subnets")
-        .iter()
-        .map(|table| range::subnet(table, &mut names, &sources.layout(), report))
-        .collect();
+    let subnets: Vec<_> =
+        table.tables("subnets").iter().map(|table| range::subnet(table, &mut names, &layout, report)).collect();
     let transition = transition(table);
     let (ranges, range_parts): (Vec<_>, Vec<_>) = ranges.into_iter().unzip();
     let (subnets, subnet_parts): (Vec<_>, Vec<_>) = subnets.into_iter().unzip();
@@ -96,8 +93,8 @@ impl Sources {
         rooms
     }
 
-    fn layout(&self) -> range::Layout {
-        range::Layout { rooms: self.rooms(), fixed: self.fixed }
+    fn layout(&self) -> Layout {
+        Layout { rooms: self.rooms(), fixed: self.fixed }
     }
 }
 

@@ -64,7 +64,7 @@ impl Room {
     }
 }
 
-/// What subnets are carved from.
+/// What ranges and subnets are carved from.
 pub(super) struct Layout {
     pub(super) rooms: Vec<Room>,
     /// The prefix itself, if it is written in the file.
@@ -74,12 +74,12 @@ pub(super) struct Layout {
 pub(super) fn address_range<'t>(
     table: &Table<'t>,
     names: &mut Unique<'t>,
-    rooms: &[Room],
+    layout: &Layout,
     report: &mut Report<'_>,
 ) -> (Option<AddressRange>, Option<Part<'t>>) {
     let (name, written) = name(table, names, report);
-    let start = end_of_range(table, "start", rooms, report);
-    let end = end_of_range(table, "end", rooms, report);
+    let start = end_of_range(table, "start", &layout.rooms, report);
+    let end = end_of_range(table, "end", &layout.rooms, report);
     let interval = start.zip(end).and_then(|(start, end)| ordered(start, end, report));
     let checked =
         name.zip(interval).map(|(name, interval)| AddressRange { name, start: interval.first(), end: interval.last() });

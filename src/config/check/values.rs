@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::super::finding::{At, Report, Span, quoted};
+use super::super::suggest::{enumerated, nearest};
 
 /// Names of one kind, each with the place where it was first used.
 pub(super) struct Unique<'t> {
@@ -167,5 +168,26 @@ pub(super) fn address(
         format!("write it as in {example}")
     };
     report.error(code, text.span, format!("`{key}`: {} is no IPv6 address", quoted(text.value))).hint(hint);
+    None
+}
+
+/// The one of `candidates` that is referred to, or a finding.
+pub(super) fn existing<'d>(
+    name: At<&str>,
+    lacking: &str,
+    candidates: impl Iterator<Item = &'d str> + Clone,
+    report: &mut Report<'_>,
+) -> Option<&'d str> {
+    if let Some(found) = candidates.clone().find(|candidate| *candidate == name.value) {
+        return Some(found);
+    }
+    let found = report.error("unknown-name", name.span, format!("{lacking} {}", quoted(name.value)));
+    match (nearest(name.value, candidates.clone()), candidates.clone().next()) {
+        (Some(meant), _) => {
+            found.hint(format!("did you mean {}? There are: {}", quoted(meant), enumerated(candidates)))
+        }
+        (None, Some(_)) => found.hint(format!("there are: {}", enumerated(candidates))),
+        (None, None) => found.hint("there is none at all"),
+    }
     None
 }

@@ -1,0 +1,115 @@
+//! What the documented example turns into: every key of it has to arrive.
+
+use super::*;
+
+fn text() -> String {
+    std::fs::read_to_string(directory("examples/dyn-prefix.toml")).unwrap()
+}
+
+fn prefix() -> DynamicPrefix {
+    DynamicPrefix {
+        name: "home-ipv6".to_owned(),
+        acquisition: Acquisition {
+            router_advertisement: Some(RouterAdvertisement {
+                interface: "enp1s0.222".to_owned(),
+                delegated_prefix_length: Some(56),
+                routers: vec!["fe80::1".parse().unwrap()],
+            }),
+            fixed: Some("2001:db8:1234::/56".parse().unwrap()),
+            filter: PrefixFilter {
+                require_global_unicast: true,
+                allow: vec!["2003::/19".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+            },
+        },
+        address_ranges: vec![AddressRange {
+            name: "loadbalancers".to_owned(),
+            start: "::f000:0:0:0".parse().unwrap(),
+            end: "::f000:0:0:ffff".parse().unwrap(),
+        }],
+        subnets: vec![
+            Subnet { name: "web".to_owned(), place: Place::Index(vec![5]), prefix_length: 64 },
+            Subnet { name: "services".to_owned(), place: Place::Offset(0x10000), prefix_length: 112 },
+        ],
+        transition: Transition {
+            drain_period: Some(Duration::from_secs(3600)),
+            keep_dead: true,
+            max_prefix_history: 2,
+            on_loss: OnLoss::Keep,
+        },
+    }
+}
+
+fn bindings() -> Vec<Binding> {
+    let binding = |name: &str, cluster: &str, part, target| Binding {
+        name: name.to_owned(),
+        cluster: cluster.to_owned(),
+        dynamic_prefix: "home-ipv6".to_owned(),
+        part,
+        target,
+        strategy: Strategy::Append,
+    };
+    let named = |name: &str| Part::Named(vec![name.to_owned()]);
+    let object = |kind, namespace: Option<&str>, name: &str| ObjectRef {
+        kind,
+        namespace: namespace.map(str::to_owned),
+        name: name.to_owned(),
+    };
+    let metallb = Some("metallb-system");
+    vec![
+        binding(
+            "cilium-lb-pool",
+            "home",
+            named("loadbalancers"),
+            object(Kind::CiliumLoadBalancerIPPool, None, "ipv6-pool"),
+        ),
+        binding(
+            "home/IPAddressPool/metallb-system/public/home-ipv6/web",
+            "home",
+            named("web"),
+            object(Kind::IPAddressPool, metallb, "public"),
+        ),
+        binding("lab/CiliumCIDRGroup/home/home-ipv6", "lab", Part::Whole, object(Kind::CiliumCIDRGroup, None, "home")),
+        binding(
+            "lab/IPAddressPool/metallb-system/services/home-ipv6/services",
+            "lab",
+            named("services"),
+            object(Kind::IPAddressPool, metallb, "services"),
+        ),
+    ]
+}
+
+#[test]
+fn every_key_of_the_example_arrives() {
+    let config = good(&text());
+    assert_eq!(
+        config.daemon,
+        Daemon {
+            id: Some("edge-router".to_owned()),
+            state_directory: Some("/var/lib/dyn-prefix".into()),
+            control_socket: Some("/run/dyn-prefix/control.sock".into()),
+        }
+    );
+    let home = Cluster {
+        name: "home".to_owned(),
+        kubeconfig: Kubeconfig::File("/etc/dyn-prefix/home.kubeconfig".into()),
+        context: Some("admin@home".to_owned()),
+        discovery: Discovery::Required,
+        dry_run: false,
+    };
+    let lab = Cluster {
+        name: "lab".to_owned(),
+        kubeconfig: Kubeconfig::File("/run/credentials/dyn-prefix/lab".into()),
+        context: None,
+        discovery: Discovery::Off,
+        dry_run: false,
+    };
+    assert_eq!(config.clusters, [home, lab]);
+    assert_eq!(config.dynamic_prefixes, [prefix()]);
+    assert_eq!(config.bindings, bindings());
+}
+
+/// Its only finding is the note that goes with every `offset`.
+#[test]
+fn the_example_has_no_finding_but_the_note_on_offset() {
+    assert_eq!(codes(&text()), ["offset-unit"]);
+}
