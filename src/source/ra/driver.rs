@@ -225,3 +225,55 @@ fn log(notice: Notice, interface: &str) {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_capability_is_named_and_how_to_get_it() {
+        let text = open_failure("wan", &io::Error::from_raw_os_error(nix::libc::EPERM));
+        assert_eq!(
+            text,
+            "Cannot open a raw ICMPv6 socket on wan for Router Advertisements: Operation not permitted (os error 1). \
+             The capability CAP_NET_RAW is missing: run it by its systemd unit (AmbientCapabilities=CAP_NET_RAW), as \
+             root, or after `setcap cap_net_raw=ep` on the binary. Next attempt in 60 s."
+        );
+        assert!(open_failure("wan", &io::Error::from_raw_os_error(nix::libc::EAFNOSUPPORT)).contains("ipv6.disable=1"));
+        assert!(open_failure("wan", &io::Error::from_raw_os_error(nix::libc::ENODEV)).contains("No such device"));
+    }
+
+    fn settings() -> Settings {
+        Settings { interface: "wan".to_owned(), interests: vec![super::super::Interest::default()] }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_said_before_the_interfaces_were_read() {
+        let (links, watched) = crate::source::link::channel();
+        let (_settings, current) = watch::channel(settings());
+        let (sender, mut reports) = mpsc::channel(1);
+        let cancel = CancellationToken::new();
+        let driver = tokio::spawn(run(current, Vec::new(), watched, sender, cancel.clone()));
+        tokio::task::yield_now().await;
+        assert!(reports.try_recv().is_err(), "an interface that was not looked for is not absent");
+        let mut loaded = Links::default();
+        loaded.replace([]);
+        links.send_replace(Arc::new(loaded));
+        let report = reports.recv().await.expect("the driver runs");
+        assert_eq!(report.state, crate::source::SourceState::InterfaceAbsent);
+        cancel.cancel();
+        driver.await.expect("no panic").expect("no error");
+    }
+
+    #[tokio::test]
+    async fn it_ends_when_nobody_listens_any_more() {
+        let (links, watched) = crate::source::link::channel();
+        let (_settings, current) = watch::channel(settings());
+        let (sender, reports) = mpsc::channel(1);
+        drop(reports);
+        let mut loaded = Links::default();
+        loaded.replace([]);
+        links.send_replace(Arc::new(loaded));
+        run(current, Vec::new(), watched, sender, CancellationToken::new()).await.expect("no error");
+    }
+}
