@@ -52,6 +52,8 @@ struct Driver {
     socket: Option<Socket>,
     /// When to try to open the socket again.
     reopen_at: Option<Instant>,
+    /// Why there is no socket, as it was logged.
+    failure: Option<String>,
 }
 
 impl Driver {
@@ -65,7 +67,7 @@ impl Driver {
         let interface = current.interface.clone();
         let mut table = Table::new(current);
         table.seed(seed, clock::now());
-        Self { settings, links, alarm, table, interface, link: None, socket: None, reopen_at: None }
+        Self { settings, links, alarm, table, interface, link: None, socket: None, reopen_at: None, failure: None }
     }
 
     /// Ends when whoever gave the channels is gone.
@@ -89,7 +91,7 @@ impl Driver {
                     Err(_closed) => return,
                 },
                 changed = self.settings.changed() => match changed {
-                    Ok(()) => self.table.reconfigure(self.settings.borrow_and_update().clone()),
+                    Ok(()) => self.table.reconfigure(self.settings.borrow_and_update().clone(), clock::now()),
                     Err(_closed) => return,
                 },
                 ready = readable(self.socket.as_ref()) => self.receive(ready),
@@ -100,7 +102,7 @@ impl Driver {
 
     fn take_links(&mut self) {
         let link = self.links.borrow_and_update().get(&self.interface);
-        if link == self.link && self.reopen_at.is_none() {
+        if link == self.link {
             return;
         }
         self.link.clone_from(&link);
@@ -115,6 +117,7 @@ impl Driver {
         self.reopen_at = None;
         let Some(link) = &self.link else {
             self.socket = None;
+            self.failure = None;
             return self.table.handle_failure(None);
         };
         if let Some(socket) = self.socket.as_mut().filter(|socket| socket.ifindex() == link.ifindex) {
@@ -124,22 +127,29 @@ impl Driver {
             Ok(socket) => {
                 self.socket = Some(socket);
                 self.table.handle_failure(None);
+                if self.failure.take().is_some() {
+                    tracing::info!("Listening to Router Advertisements on {} again.", self.interface);
+                }
             }
-            Err(error) => self.fail(&open_failure(&self.interface, &error)),
+            Err(error) => self.fail(open_failure(&self.interface, &error)),
         }
     }
 
-    fn fail(&mut self, text: &str) {
-        tracing::warn!("{text}");
+    /// Says so once, not at every attempt.
+    fn fail(&mut self, text: String) {
+        if self.failure.as_ref() != Some(&text) {
+            tracing::warn!("{text}");
+        }
         self.socket = None;
         self.reopen_at = Some(clock::now() + REOPEN);
-        self.table.handle_failure(Some(text.to_owned()));
+        self.failure = Some(text.clone());
+        self.table.handle_failure(Some(text));
     }
 
     fn receive(&mut self, ready: io::Result<()>) {
         let result = ready.and_then(|()| self.receive_burst());
         if let Err(error) = result {
-            self.fail(&format!(
+            self.fail(format!(
                 "Cannot receive Router Advertisements on {}: {error}. A new socket is opened in {} s or when the \
                  interface changes.",
                 self.interface,
