@@ -180,3 +180,19 @@ pub fn fixed(prefix: Ipv6Net, now: Instant) -> SourceReport {
         next_wake: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fixed_prefix_is_there_for_ever() {
+        let now = Instant::from_secs(5);
+        let report = fixed("2001:db8:1234:5::9/60".parse().expect("a prefix"), now);
+        assert_eq!(report.id.to_string(), "static");
+        assert!(report.state.is_settled());
+        let [offer] = report.offers.as_slice() else { panic!("one offer") };
+        assert_eq!(offer.prefix.to_string(), "2001:db8:1234::/60");
+        assert_eq!((offer.preferred_until, offer.valid_until), (Deadline::Never, Deadline::Never));
+    }
+}

@@ -52,6 +52,8 @@ struct Driver {
     socket: Option<Socket>,
     /// When to try to open the socket again.
     reopen_at: Option<Instant>,
+    /// Why there is no socket, as it was logged.
+    failure: Option<String>,
 }
 
 impl Driver {
@@ -65,7 +67,7 @@ impl Driver {
         let interface = current.interface.clone();
         let mut table = Table::new(current);
         table.seed(seed, clock::now());
-        Self { settings, links, alarm, table, interface, link: None, socket: None, reopen_at: None }
+        Self { settings, links, alarm, table, interface, link: None, socket: None, reopen_at: None, failure: None }
     }
 
     /// Ends when whoever gave the channels is gone.
@@ -89,7 +91,7 @@ impl Driver {
                     Err(_closed) => return,
                 },
                 changed = self.settings.changed() => match changed {
-                    Ok(()) => self.table.reconfigure(self.settings.borrow_and_update().clone()),
+                    Ok(()) => self.table.reconfigure(self.settings.borrow_and_update().clone(), clock::now()),
                     Err(_closed) => return,
                 },
                 ready = readable(self.socket.as_ref()) => self.receive(ready),
@@ -100,7 +102,7 @@ impl Driver {
 
     fn take_links(&mut self) {
         let link = self.links.borrow_and_update().get(&self.interface);
-        if link == self.link && self.reopen_at.is_none() {
+        if link == self.link {
             return;
         }
         self.link.clone_from(&link);
@@ -115,6 +117,7 @@ impl Driver {
         self.reopen_at = None;
         let Some(link) = &self.link else {
             self.socket = None;
+            self.failure = None;
             return self.table.handle_failure(None);
         };
         if let Some(socket) = self.socket.as_mut().filter(|socket| socket.ifindex() == link.ifindex) {
@@ -124,22 +127,29 @@ impl Driver {
             Ok(socket) => {
                 self.socket = Some(socket);
                 self.table.handle_failure(None);
+                if self.failure.take().is_some() {
+                    tracing::info!("Listening to Router Advertisements on {} again.", self.interface);
+                }
             }
-            Err(error) => self.fail(&open_failure(&self.interface, &error)),
+            Err(error) => self.fail(open_failure(&self.interface, &error)),
         }
     }
 
-    fn fail(&mut self, text: &str) {
-        tracing::warn!("{text}");
+    /// Says so once, not at every attempt.
+    fn fail(&mut self, text: String) {
+        if self.failure.as_ref() != Some(&text) {
+            tracing::warn!("{text}");
+        }
         self.socket = None;
         self.reopen_at = Some(clock::now() + REOPEN);
-        self.table.handle_failure(Some(text.to_owned()));
+        self.failure = Some(text.clone());
+        self.table.handle_failure(Some(text));
     }
 
     fn receive(&mut self, ready: io::Result<()>) {
         let result = ready.and_then(|()| self.receive_burst());
         if let Err(error) = result {
-            self.fail(&format!(
+            self.fail(format!(
                 "Cannot receive Router Advertisements on {}: {error}. A new socket is opened in {} s or when the \
                  interface changes.",
                 self.interface,
@@ -223,5 +233,57 @@ fn log(notice: Notice, interface: &str) {
             "Ignored a prefix in the Router Advertisement of {router} on {interface}: {reason}. Further ones are only \
              counted."
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_capability_is_named_and_how_to_get_it() {
+        let text = open_failure("wan", &io::Error::from_raw_os_error(nix::libc::EPERM));
+        assert_eq!(
+            text,
+            "Cannot open a raw ICMPv6 socket on wan for Router Advertisements: Operation not permitted (os error 1). \
+             The capability CAP_NET_RAW is missing: run it by its systemd unit (AmbientCapabilities=CAP_NET_RAW), as \
+             root, or after `setcap cap_net_raw=ep` on the binary. Next attempt in 60 s."
+        );
+        assert!(open_failure("wan", &io::Error::from_raw_os_error(nix::libc::EAFNOSUPPORT)).contains("ipv6.disable=1"));
+        assert!(open_failure("wan", &io::Error::from_raw_os_error(nix::libc::ENODEV)).contains("No such device"));
+    }
+
+    fn settings() -> Settings {
+        Settings { interface: "wan".to_owned(), interests: vec![super::super::Interest::default()] }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_said_before_the_interfaces_were_read() {
+        let (links, watched) = crate::source::link::channel();
+        let (_settings, current) = watch::channel(settings());
+        let (sender, mut reports) = mpsc::channel(1);
+        let cancel = CancellationToken::new();
+        let driver = tokio::spawn(run(current, Vec::new(), watched, sender, cancel.clone()));
+        tokio::task::yield_now().await;
+        assert!(reports.try_recv().is_err(), "an interface that was not looked for is not absent");
+        let mut loaded = Links::default();
+        loaded.replace([]);
+        links.send_replace(Arc::new(loaded));
+        let report = reports.recv().await.expect("the driver runs");
+        assert_eq!(report.state, crate::source::SourceState::InterfaceAbsent);
+        cancel.cancel();
+        driver.await.expect("no panic").expect("no error");
+    }
+
+    #[tokio::test]
+    async fn it_ends_when_nobody_listens_any_more() {
+        let (links, watched) = crate::source::link::channel();
+        let (_settings, current) = watch::channel(settings());
+        let (sender, reports) = mpsc::channel(1);
+        drop(reports);
+        let mut loaded = Links::default();
+        loaded.replace([]);
+        links.send_replace(Arc::new(loaded));
+        run(current, Vec::new(), watched, sender, CancellationToken::new()).await.expect("no error");
     }
 }

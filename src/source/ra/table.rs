@@ -7,7 +7,7 @@ use ipnet::Ipv6Net;
 
 use super::packet::{self, Advertisement, DropReason, Ignored, Received};
 use super::router::Router;
-use super::solicit::{PATIENCE, Solicitor};
+use super::solicit::{HOLD_OFF, PATIENCE, Solicitor};
 use crate::config::DynamicPrefix;
 use crate::prefix::PrefixFilter;
 use crate::source::link::LinkState;
@@ -137,11 +137,19 @@ impl Table {
         }
     }
 
-    /// Takes a changed configuration of the same interface.
-    pub fn reconfigure(&mut self, settings: Settings) {
+    /// Takes a changed configuration of the same interface. The routers are asked again: what they said may have been
+    /// refused before.
+    pub fn reconfigure(&mut self, settings: Settings, now: Instant) {
+        if settings == self.settings {
+            return;
+        }
         self.settings = settings;
         let settings = &self.settings;
         self.routers.retain(|address, _| settings.wants_router(*address));
+        if self.can_send() {
+            self.solicitor.confirm(now, HOLD_OFF);
+        }
+        self.handle_timeout(now);
     }
 
     /// The interface appeared, vanished or changed. Link-up is answered with solicitations.

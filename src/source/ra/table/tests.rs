@@ -48,6 +48,9 @@ fn settings(interests: Vec<Interest>) -> Settings {
     Settings { interface: "wan".to_owned(), interests }
 }
 
+/// A prefix with its preferred and its valid lifetime in seconds.
+type Listed = (&'static str, u32, u32);
+
 /// An advertisement of prefixes with their preferred and valid lifetimes in seconds.
 fn advertisement(router: &str, prefixes: &[(&str, u32, u32)]) -> Advertisement {
     let prefixes = prefixes
@@ -157,7 +160,7 @@ fn what_is_heard_is_offered() {
         first_seen: at(30),
         cut: None,
     };
-    assert_eq!(lab.table.report().offers, [expected.clone()]);
+    assert_eq!(lab.table.report().offers, std::slice::from_ref(&expected));
     lab.hear(40, ROUTER, &[(A, 120, 300)]);
     let refreshed = Offer { preferred_until: until(160), valid_until: until(340), ..expected };
     assert_eq!(lab.table.report().offers, [refreshed]);

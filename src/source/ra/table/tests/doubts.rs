@@ -76,7 +76,7 @@ fn an_advertisement_before_the_question_was_sent_decides_nothing() {
 /// Another router, or one that lists nothing usable instead, says nothing about the prefix.
 #[test]
 fn only_a_usable_successor_of_the_same_router_casts_doubt() {
-    let silent: [(&str, &str, &[(&str, u32, u32)]); 5] = [
+    let silent: [(&str, &str, &[Listed]); 5] = [
         ("another router", OTHER_ROUTER, &[(B, 1200, 3000)]),
         ("no prefix at all", ROUTER, &[]),
         ("a deprecated one", ROUTER, &[(B, 0, 3000)]),
@@ -141,7 +141,7 @@ fn a_forged_zero_lifetime_is_corrected_by_the_router() {
 
 #[test]
 fn a_confirmed_zero_lifetime_ends_the_prefix() {
-    let confirmations: [(&str, &[(&str, u32, u32)]); 3] =
+    let confirmations: [(&str, &[Listed]); 3] =
         [("0 again", &[(A, 0, 0)]), ("omitted beside another", &[(B, 1200, 3000)]), ("omitted", &[])];
     for (what, prefixes) in confirmations {
         let mut lab = Lab::settled();

@@ -97,7 +97,7 @@ fn unwanted_routers_are_not_stored() {
     let mut lab = Lab::new(vec![only_other.clone(), Interest::default()]);
     lab.hear(1, ROUTER, &[(A, 1200, 3000)]);
     assert_eq!(lab.table.report().offers.len(), 1, "one DynamicPrefix listens to every router");
-    lab.table.reconfigure(settings(vec![only_other]));
+    lab.table.reconfigure(settings(vec![only_other]), lab.now);
     assert_eq!(lab.table.report().offers, [], "a reload that unlists it forgets it");
 
     let mut lab = Lab::settled();

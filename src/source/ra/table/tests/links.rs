@@ -130,6 +130,27 @@ fn a_failed_socket_is_told_and_forgotten() {
     assert_eq!(lab.state(), SourceState::InterfaceAbsent, "without an interface there is nothing that could fail");
 }
 
+/// What a router said before a reload may have been refused then.
+#[test]
+fn a_changed_configuration_asks_again_and_the_same_one_does_not() {
+    let mut lab = Lab::settled();
+    lab.hear(20, ROUTER, &[(A, 1200, 3000)]);
+    lab.table.reconfigure(settings(vec![Interest::default()]), lab.now);
+    lab.drain();
+    assert_eq!(lab.solicited, [0; 0]);
+    lab.table.reconfigure(settings(vec![Interest::default(), Interest::default()]), lab.now);
+    lab.drain();
+    assert_eq!((lab.solicited.as_slice(), lab.state()), (&[20][..], SourceState::Receiving));
+    lab.hear(21, ROUTER, &[(A, 1200, 3000)]);
+    lab.advance_to(100);
+    assert_eq!(lab.solicited, [20]);
+
+    lab.link(100, Some(LinkState { up: false, ..up() }));
+    lab.table.reconfigure(settings(vec![Interest::default()]), lab.now);
+    lab.drain();
+    assert_eq!(lab.solicited, [20], "not while the link is down");
+}
+
 fn dynamic_prefix(interface: &str, routers: &[&str], allow: &[&str]) -> DynamicPrefix {
     use crate::config::{Acquisition, RouterAdvertisement, Transition};
     let router_advertisement = RouterAdvertisement {
