@@ -66,11 +66,8 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Exit> {
     }
     let Some(config) = loaded.config else { return Ok(Exit::Configuration) };
     let epoch = clock::epoch();
-    let snapshots = if args.prefix.is_empty() {
-        stored(&config, &epoch)?
-    } else {
-        supposed(&config, &args.prefix, &epoch)?
-    };
+    let snapshots =
+        if args.prefix.is_empty() { stored(&config, &epoch)? } else { supposed(&config, &args.prefix, &epoch)? };
     let status = status(&config, &snapshots, &epoch);
     let text = match args.output.output {
         Output::Text => text(&status),
@@ -247,9 +244,8 @@ fn offline(status: &Status) -> anyhow::Result<Value> {
     fn prune(value: &mut Value) {
         match value {
             Value::Object(fields) => {
-                fields.retain(|name, _| {
-                    !UNKNOWN.contains(&name.as_str()) && name != "lastSyncTime" && name != "retryAt"
-                });
+                fields
+                    .retain(|name, _| !UNKNOWN.contains(&name.as_str()) && name != "lastSyncTime" && name != "retryAt");
                 fields.values_mut().for_each(prune);
             }
             Value::Array(items) => items.iter_mut().for_each(prune),
@@ -276,8 +272,10 @@ mod tests {
     #[test]
     fn the_first_prefix_is_current_and_the_others_are_its_history_newest_first() {
         let epoch = clock::epoch();
-        let prefixes: Vec<Ipv6Net> =
-            ["2001:db8:3::/48", "2001:db8:2::/48", "2001:db8:1::/48"].iter().map(|text| text.parse().unwrap()).collect();
+        let prefixes: Vec<Ipv6Net> = ["2001:db8:3::/48", "2001:db8:2::/48", "2001:db8:1::/48"]
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect();
         let snapshot = snapshot(&prefixes, &epoch).unwrap();
         assert_eq!(snapshot.current.unwrap().generation, Generation(3));
         let history: Vec<(String, u64)> =

@@ -35,7 +35,11 @@ pub fn prefixes(prefixes: &[DynamicPrefixStatus]) -> String {
             let _ = writeln!(out, "  {}", former_line(former));
         }
         for condition in prefix.conditions.iter().filter(|condition| condition.status != "True") {
-            let _ = writeln!(out, "  {}={}: {} ({})", condition.kind, condition.status, condition.message, condition.reason);
+            let _ = writeln!(
+                out,
+                "  {}={}: {} ({})",
+                condition.kind, condition.status, condition.message, condition.reason
+            );
         }
     }
     out

@@ -71,7 +71,8 @@ mod tests {
     fn only_a_change_of_the_status_is_a_transition() {
         let epoch = Epoch::new(Instant::from_secs(0), "2026-01-04T10:00:00Z".parse().unwrap());
         let mut conditions = Conditions::default();
-        let since = |conditions: &Conditions| conditions.of("home", &epoch)[0].last_transition_time.unwrap().to_string();
+        let since =
+            |conditions: &Conditions| conditions.of("home", &epoch)[0].last_transition_time.unwrap().to_string();
         conditions.set("home", "PrefixAcquired", Verdict::no("WaitingForPrefix", String::new()), Instant::from_secs(1));
         conditions.set("home", "PrefixAcquired", Verdict::no("Withdrawn", String::new()), Instant::from_secs(2));
         assert_eq!(since(&conditions), "2026-01-04T10:00:01Z");

@@ -233,7 +233,12 @@ impl Coordinator {
             prefixes: prefixes.collect(),
             targets: targets.clone().count(),
             synced: targets.filter(|target| target.synced).count(),
-            away: self.clusters.iter().filter(|(_, view)| !view.is_connected()).map(|(name, _)| name.as_str()).collect(),
+            away: self
+                .clusters
+                .iter()
+                .filter(|(_, view)| !view.is_connected())
+                .map(|(name, _)| name.as_str())
+                .collect(),
             reload_refused: !self.reload_errors.is_empty(),
         })
     }

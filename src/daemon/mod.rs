@@ -177,8 +177,13 @@ impl Daemon {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let deadlines =
-            [self.coordinator.poll_timeout(), self.saver.poll_timeout(), self.write_log.poll_timeout(), self.notice_at, self.ready_by];
+        let deadlines = [
+            self.coordinator.poll_timeout(),
+            self.saver.poll_timeout(),
+            self.write_log.poll_timeout(),
+            self.notice_at,
+            self.ready_by,
+        ];
         deadlines.into_iter().flatten().min()
     }
 

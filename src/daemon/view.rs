@@ -8,8 +8,8 @@ use crate::plan::{Block, Catalogue, ComputedGeneration, Role};
 use crate::prefix::Interval;
 use crate::source::{SourceReport, SourceState};
 use crate::status::{
-    ClusterStatus, DaemonStatus, DynamicPrefixStatus, EntryStatus, HistoryStatus, NextWake, RangeStatus, SCHEMA_VERSION,
-    SourceStatus, Status, SubnetStatus, TargetStatus,
+    ClusterStatus, DaemonStatus, DynamicPrefixStatus, EntryStatus, HistoryStatus, NextWake, RangeStatus,
+    SCHEMA_VERSION, SourceStatus, Status, SubnetStatus, TargetStatus,
 };
 use crate::time::{Deadline, Epoch};
 
@@ -67,9 +67,9 @@ pub fn dynamic_prefix(
     let ranges = computed.into_iter().flat_map(|generation| {
         config.address_ranges.iter().filter_map(move |range| range_status(generation, &range.name))
     });
-    let subnets = computed.into_iter().flat_map(|generation| {
-        config.subnets.iter().filter_map(move |subnet| subnet_status(generation, &subnet.name))
-    });
+    let subnets = computed
+        .into_iter()
+        .flat_map(|generation| config.subnets.iter().filter_map(move |subnet| subnet_status(generation, &subnet.name)));
     DynamicPrefixStatus {
         name: config.name.clone(),
         current_prefix: current.map(|current| current.prefix.to_string()),
@@ -174,7 +174,9 @@ fn cluster_status(name: &str, health: Option<&Health>, epoch: &Epoch) -> Cluster
     ClusterStatus {
         name: name.to_owned(),
         state: state.as_str().to_owned(),
-        reason: health.and_then(|health| health.reason.as_ref()).map(|(reason, message)| format!("{reason}: {message}")),
+        reason: health
+            .and_then(|health| health.reason.as_ref())
+            .map(|(reason, message)| format!("{reason}: {message}")),
         server_version: health.and_then(|health| health.server_version.clone()),
         retry_at: health.and_then(|health| health.retry_at).map(|at| epoch.wall(at)),
         notes: health.map(|health| health.notes.clone()).unwrap_or_default(),

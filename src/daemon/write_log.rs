@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::cluster::island::Event;
 use crate::cluster::{ConnectionState, Health};
 use crate::config::ObjectRef;
-use crate::log::record::{self, Written};
 use crate::log::Entry;
+use crate::log::record::{self, Written};
 use crate::time::Instant;
 
 /// How long a line waits for others that belong to it, counted from the last of them.
@@ -112,7 +112,9 @@ impl WriteLog {
         };
         waiting.last = now;
         match (&mut waiting.batch, new) {
-            (Batch::Written(all), Batch::Written(new)) | (Batch::Released(all), Batch::Released(new)) => all.extend(new),
+            (Batch::Written(all), Batch::Written(new)) | (Batch::Released(all), Batch::Released(new)) => {
+                all.extend(new)
+            }
             (Batch::Failing(all), Batch::Failing(new)) => all.extend(new),
             (Batch::Recovered(all), Batch::Recovered(new)) => all.extend(new),
             // The topic of the key decides the kind of batch.

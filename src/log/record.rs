@@ -262,7 +262,8 @@ pub fn recovered(cluster: &str, objects: &[ObjectRef]) -> Entry {
 /// Somebody keeps removing what we write.
 pub fn contested(cluster: &str, object: &ObjectRef, manager: Option<&str>, hint: &str) -> Entry {
     let manager = manager.unwrap_or("somebody without a field manager");
-    let message = format!("{cluster}: {object}: {manager} keeps removing what belongs there; writing less often. {hint}");
+    let message =
+        format!("{cluster}: {object}: {manager} keeps removing what belongs there; writing less often. {hint}");
     of_cluster(cluster, [object], Entry::new(CONTESTED, Priority::Warning, message))
 }
 
