@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use dyn_prefix::source::{SourceReport, SourceState};
 
+use rustix::thread::CapabilitySet;
+
 use crate::Test;
 use crate::lab::{A, B, advertisement, cut, is, preferred, with_driver};
 use crate::support::{Forged, Forger, LAN, Pair, ROUTER, Solicitations};
@@ -17,6 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_flood_changes_nothing_t138", flood),
     ("packets_of_other_interfaces_are_not_heard_t174", other_interfaces),
     ("a_prefix_is_heard_at_once_and_refreshed", heard_at_once),
+    ("a_missing_capability_is_told_and_survived", missing_capability),
     ("silence_after_three_solicitations_t135", silence),
 ];
 
@@ -160,6 +163,28 @@ fn heard_at_once() {
             assert_eq!(cut(&report, A), None);
             before = Some(report);
         }
+    });
+}
+
+fn set_cap_net_raw(effective: bool) {
+    let mut sets = rustix::thread::capabilities(None).expect("capget");
+    sets.effective.set(CapabilitySet::NET_RAW, effective);
+    rustix::thread::set_capabilities(None, sets).expect("capset");
+}
+
+fn missing_capability() {
+    let pair = Pair::joined();
+    // The driver runs on this thread, and capabilities belong to threads.
+    with_driver(&pair, async |probe| {
+        set_cap_net_raw(false);
+        let failed = probe.until("failed", |report| matches!(report.state, SourceState::Failed(_))).await;
+        assert!(matches!(&failed.state, SourceState::Failed(text) if text.contains("CAP_NET_RAW")), "{failed:?}");
+        set_cap_net_raw(true);
+        pair.router.ip(&format!("link set {LAN} down"));
+        pair.router.ip(&format!("link set {LAN} up"));
+        probe.until("opened at the next link event", |report| is(report, &SourceState::Soliciting)).await;
+        Forger::new(&pair.router, LAN).send(&Forged::proper(advertisement(&[(A, 1200, 3000)])));
+        probe.until("the prefix", |report| preferred(report, A)).await;
     });
 }
 

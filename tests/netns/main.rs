@@ -1,6 +1,8 @@
 //! Router Advertisements on a real kernel: the driver of the source against radvd and against forged packets, in
 //! network namespaces. Needs root; `cargo test --test netns`.
 
+#![expect(clippy::expect_used, reason = "a test: clippy only exempts functions marked #[test]")]
+
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};

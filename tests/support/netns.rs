@@ -17,16 +17,16 @@ use nix::unistd::Pid;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// The host's interface.
-pub const WAN: &str = "wan";
+pub(crate) const WAN: &str = "wan";
 /// The router's interface.
-pub const LAN: &str = "lan";
+pub(crate) const LAN: &str = "lan";
 /// The router's link-local address, made from its MAC address 02:00:00:00:00:01 (RFC 4291 appendix A).
-pub const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, 1);
+pub(crate) const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, 1);
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// Why such tests cannot run on this machine, if they cannot.
-pub fn missing() -> Option<String> {
+pub(crate) fn missing() -> Option<String> {
     let name = format!("dp-probe-{}", std::process::id());
     let output = Command::new("ip").args(["netns", "add", &name]).output();
     let reason = match output {
@@ -43,7 +43,7 @@ pub fn missing() -> Option<String> {
 }
 
 /// Where radvd is, if it is on PATH.
-pub fn radvd() -> Option<PathBuf> {
+pub(crate) fn radvd() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|directory| directory.join("radvd")).find(|file| file.is_file())
 }
@@ -55,13 +55,13 @@ fn run(command: &mut Command) {
 
 /// A network namespace; it is deleted with the value.
 #[derive(Debug)]
-pub struct Namespace {
+pub(crate) struct Namespace {
     name: String,
 }
 
 impl Namespace {
     /// A new one, with loopback up and without duplicate address detection.
-    pub fn new(role: &str) -> Self {
+    pub(crate) fn new(role: &str) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let namespace = Self { name: format!("dp-{}-{number}-{role}", std::process::id()) };
         run(Command::new("ip").args(["netns", "add", &namespace.name]));
@@ -74,26 +74,26 @@ impl Namespace {
     }
 
     /// Runs `ip` inside, with these words.
-    pub fn ip(&self, words: &str) {
+    pub(crate) fn ip(&self, words: &str) {
         run(Command::new("ip").args(["-n", &self.name]).args(words.split_whitespace()));
     }
 
     /// Writes a value below /proc/sys inside.
-    pub fn sysctl(&self, key: &str, value: &str) {
+    pub(crate) fn sysctl(&self, key: &str, value: &str) {
         self.inside(|| {
             fs::write(format!("/proc/sys/{key}"), value).unwrap_or_else(|error| panic!("{key} = {value}: {error}"));
         });
     }
 
     /// A command that will run inside.
-    pub fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name, program]);
         command
     }
 
     /// Runs `work` on a thread of its own inside. Sockets that it returns stay in the namespace.
-    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 let file = File::open(format!("/run/netns/{}", self.name)).expect("the namespace has a name");
@@ -108,36 +108,36 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         // Not `run`: a panic here would hide the one that ended the test.
-        let _ = Command::new("ip").args(["netns", "del", &self.name]).output();
+        drop(Command::new("ip").args(["netns", "del", &self.name]).output());
     }
 }
 
 /// A router and a host on one link.
 #[derive(Debug)]
-pub struct Pair {
+pub(crate) struct Pair {
     /// Has the interface [`LAN`] with the address [`ROUTER`].
-    pub router: Namespace,
+    pub(crate) router: Namespace,
     /// Has the interface [`WAN`].
-    pub host: Namespace,
+    pub(crate) host: Namespace,
 }
 
 impl Pair {
     /// Both namespaces, not joined yet.
-    pub fn apart() -> Self {
+    pub(crate) fn apart() -> Self {
         let pair = Self { router: Namespace::new("router"), host: Namespace::new("host") };
         pair.router.sysctl("net/ipv6/conf/all/forwarding", "1");
         pair
     }
 
     /// Both namespaces, joined and up.
-    pub fn joined() -> Self {
+    pub(crate) fn joined() -> Self {
         let pair = Self::apart();
         pair.join();
         pair
     }
 
     /// Makes the veth pair.
-    pub fn join(&self) {
+    pub(crate) fn join(&self) {
         let host = &self.host.name;
         self.router.ip(&format!("link add {LAN} address 02:00:00:00:00:01 type veth peer name {WAN} netns {host}"));
         self.router.ip(&format!("link set {LAN} up"));
@@ -145,14 +145,14 @@ impl Pair {
     }
 
     /// Deletes the veth pair.
-    pub fn part(&self) {
+    pub(crate) fn part(&self) {
         self.router.ip(&format!("link del {LAN}"));
     }
 }
 
 /// A radvd in the router's namespace. It is killed with the value.
 #[derive(Debug)]
-pub struct Radvd {
+pub(crate) struct Radvd {
     child: Child,
     config: PathBuf,
     _directory: tempfile::TempDir,
@@ -160,7 +160,7 @@ pub struct Radvd {
 
 impl Radvd {
     /// Starts it with these prefix blocks. Without a solicitation it is silent for minutes after the first few.
-    pub fn start(router: &Namespace, prefixes: &str) -> Self {
+    pub(crate) fn start(router: &Namespace, prefixes: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let config = directory.path().join("radvd.conf");
         fs::write(&config, configuration(prefixes)).expect("a configuration");
@@ -180,19 +180,19 @@ impl Radvd {
     }
 
     /// Gives it other prefix blocks and has it read them.
-    pub fn reload(&self, prefixes: &str) {
+    pub(crate) fn reload(&self, prefixes: &str) {
         fs::write(&self.config, configuration(prefixes)).expect("a configuration");
         self.signal(Signal::SIGHUP);
     }
 
     /// Stops it as its service manager would, and waits for its end.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.signal(Signal::SIGTERM);
         self.child.wait().expect("it ends");
     }
 
     /// Kills it: the power went out.
-    pub fn kill(self) {
+    pub(crate) fn kill(self) {
         drop(self);
     }
 
@@ -204,8 +204,8 @@ impl Radvd {
 
 impl Drop for Radvd {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
@@ -215,24 +215,24 @@ fn configuration(prefixes: &str) -> String {
 
 /// Sends made-up packets.
 #[derive(Debug)]
-pub struct Forger {
+pub(crate) struct Forger {
     socket: Socket,
     ifindex: u32,
 }
 
 /// An ICMPv6 message and what surrounds it.
 #[derive(Clone, Debug)]
-pub struct Forged {
+pub(crate) struct Forged {
     /// The IPv6 source address.
-    pub source: Ipv6Addr,
+    pub(crate) source: Ipv6Addr,
     /// The IPv6 hop limit.
-    pub hop_limit: u8,
+    pub(crate) hop_limit: u8,
     /// The ICMPv6 message; its checksum is filled in.
-    pub message: Vec<u8>,
+    pub(crate) message: Vec<u8>,
     /// Whether the checksum is wrong.
-    pub bad_checksum: bool,
+    pub(crate) bad_checksum: bool,
     /// Whether the packet has a Fragment header, and into how many fragments it is cut.
-    pub fragments: Option<usize>,
+    pub(crate) fragments: Option<usize>,
 }
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
@@ -242,7 +242,7 @@ const FRAGMENT: u8 = 44;
 
 impl Forged {
     /// A proper packet of the router.
-    pub fn proper(message: Vec<u8>) -> Self {
+    pub(crate) fn proper(message: Vec<u8>) -> Self {
         Self { source: ROUTER, hop_limit: 255, message, bad_checksum: false, fragments: None }
     }
 
@@ -279,7 +279,7 @@ impl Forged {
 
 impl Forger {
     /// One that sends from this interface.
-    pub fn new(namespace: &Namespace, interface: &str) -> Self {
+    pub(crate) fn new(namespace: &Namespace, interface: &str) -> Self {
         namespace.inside(|| {
             let protocol = Protocol::from(nix::libc::IPPROTO_RAW);
             let socket = Socket::new_raw(Domain::IPV6, Type::RAW, Some(protocol)).expect("a raw socket");
@@ -289,7 +289,7 @@ impl Forger {
     }
 
     /// Sends it to all nodes.
-    pub fn send(&self, forged: &Forged) {
+    pub(crate) fn send(&self, forged: &Forged) {
         let to = SocketAddrV6::new(ALL_NODES, 0, 0, self.ifindex);
         for packet in forged.packets() {
             self.socket.send_to(&packet, &to.into()).unwrap_or_else(|error| panic!("cannot send {forged:?}: {error}"));
@@ -314,11 +314,11 @@ fn checksum(source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> u16 {
 
 /// Collects the Router Solicitations that arrive on an interface, in its receive queue.
 #[derive(Debug)]
-pub struct Solicitations(Socket);
+pub(crate) struct Solicitations(Socket);
 
 impl Solicitations {
     /// Listens from now on.
-    pub fn listen(namespace: &Namespace, interface: &str) -> Self {
+    pub(crate) fn listen(namespace: &Namespace, interface: &str) -> Self {
         namespace.inside(|| {
             let kind = Type::RAW.nonblocking();
             let socket = Socket::new_raw(Domain::IPV6, kind, Some(Protocol::ICMPV6)).expect("a raw socket");
@@ -329,7 +329,7 @@ impl Solicitations {
     }
 
     /// The hop limits of those that arrived.
-    pub fn hop_limits(&self) -> Vec<i32> {
+    pub(crate) fn hop_limits(&self) -> Vec<i32> {
         let mut hop_limits = Vec::new();
         loop {
             let mut message = [0; 1500];
@@ -337,9 +337,8 @@ impl Solicitations {
             let mut slices = [IoSliceMut::new(&mut message)];
             let read = recvmsg::<()>(self.0.as_raw_fd(), &mut slices, Some(&mut ancillary), MsgFlags::empty());
             let Ok(read) = read else { return hop_limits };
-            let hop_limit = read.cmsgs().expect("room for one").find_map(|ancillary| match ancillary {
-                ControlMessageOwned::Ipv6HopLimit(hop_limit) => Some(hop_limit),
-                _ => None,
+            let hop_limit = read.cmsgs().expect("room for one").find_map(|ancillary| {
+                if let ControlMessageOwned::Ipv6HopLimit(hop_limit) = ancillary { Some(hop_limit) } else { None }
             });
             if message[0] == ROUTER_SOLICITATION {
                 hop_limits.extend(hop_limit);
