@@ -29,7 +29,8 @@ use retry::{Failure, Until};
 use slot::{Memory, Slot};
 
 /// How long nothing is sent after a patch that got no answer, unless the driver says that there is a new connection.
-const PAUSE: Duration = Duration::from_secs(30);
+/// Short, because it may as well have been an admission webhook that is slow for that one object.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// The decider of one cluster.
 #[derive(Debug)]

@@ -209,6 +209,39 @@ fn the_record_on_the_object_carries_on_after_a_crash() {
 }
 
 #[test]
+fn a_record_that_is_removed_while_we_are_down_is_replaced_by_the_store() {
+    let target = pool("lb");
+    let mut lab = lab_with(&target, [cidr("10.0.0.0/24")]);
+    lab.want(bound(&[2, 1], &target), at(0));
+    let managed = lab.managed();
+    lab.api.edit(&target, "kubectl", |object| {
+        object.annotations.clear();
+        object.list.push(cidr("2001:db8:2::1234/128"));
+    });
+    let mut lab = lab.restarted(managed, at(100));
+    lab.want(bound(&[3, 2], &target), at(100));
+    let kept = "2001:db8:2::1234/128".to_owned();
+    assert!(lab.text(&target).contains(&kept), "what is not exactly ours is the user's");
+    lab.want(wanted(prefixes(&[3, 2]), vec![]), at(101));
+    assert_eq!(lab.text(&target), ["10.0.0.0/24".to_owned(), kept]);
+}
+
+#[test]
+fn an_entry_of_a_patch_whose_answer_was_lost_is_ours() {
+    let target = pool("lb");
+    let mut lab = lab_with(&target, [cidr("10.0.0.0/24")]);
+    lab.want(bound(&[1], &target), at(0));
+    lab.island.handle_wanted(bound(&[2, 1], &target), at(1));
+    let write = lab.island.poll_write(at(1)).expect("a patch");
+    lab.api.patch(&write).expect("done");
+    lab.island.handle_written(&target, Err(WriteError::Unreachable("reset".to_owned())), at(2));
+    lab.api.edit(&target, "kubectl", |object| object.annotations.clear());
+    lab.connect(at(3));
+    assert_eq!(lab.run(at(3)), 1);
+    assert_eq!(lab.record(&target).as_deref(), Some("cidr=2001:db8:2::/64,cidr=2001:db8:1::/64"));
+}
+
+#[test]
 fn nothing_is_written_without_an_opinion_and_the_last_contribution_stays() {
     let target = pool("lb");
     let mut lab = lab_with(&target, [cidr("10.0.0.0/24")]);

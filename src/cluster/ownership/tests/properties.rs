@@ -129,7 +129,9 @@ proptest! {
 
     #[test]
     fn ours_in_a_pool_overlap_nothing(scene in scene()) {
-        prop_assume!(scene.kind.is_pool());
+        if !scene.kind.is_pool() {
+            return Ok(());
+        }
         scene.play(|_, _, merged| {
             let entries: Vec<_> = merged.list.iter().filter_map(|value| Entry::parse(scene.kind, value)?.v6()).collect();
             for ours in &merged.record {
