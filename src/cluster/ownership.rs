@@ -47,6 +47,12 @@ pub struct Goal<'a> {
     pub hold: bool,
 }
 
+impl Goal<'_> {
+    /// Nothing of ours is left, at once.
+    pub const RELEASE: Self =
+        Self { want: &[], known: &[], prefixes: &[], drain_period: Some(Duration::ZERO), replace: false, hold: false };
+}
+
 /// The list as it should be, and what follows from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Merged {
@@ -180,19 +186,20 @@ fn find_strays(
     if goal.hold {
         return standing.strays.clone();
     }
-    let is_stray = |entry: &Interval| {
-        !goal.want.iter().any(|block| block.interval() == *entry)
-            && !goal.known.iter().any(|(_, range)| range.contains(entry))
-            && !goal.prefixes.iter().any(|prefix| prefix.contains(entry))
+    let is_wanted = |entry: &Interval| goal.want.iter().any(|block| block.interval() == *entry);
+    let is_known = |entry: &Interval| {
+        goal.known.iter().any(|(_, range)| range.contains(entry))
+            || goal.prefixes.iter().any(|prefix| prefix.contains(entry))
     };
+    let is_stray =
+        |entry: &Interval| !is_wanted(entry) && (!is_known(entry) || first_sight(standing.strays, entry).is_some());
     let strays = sorted.ours.keys().filter(|entry| is_stray(entry));
-    strays.map(|entry| (*entry, first_sight(standing.strays, entry, now))).collect()
+    strays.map(|entry| (*entry, first_sight(standing.strays, entry).unwrap_or(now))).collect()
 }
 
-/// A stray that was cut (by an entry of the user) drains as long as the one it comes from.
-fn first_sight(strays: &BTreeMap<Interval, Instant>, entry: &Interval, now: Instant) -> Instant {
-    let known = strays.iter().filter(|(stray, _)| stray.contains(entry)).map(|(_, seen)| *seen);
-    known.min().unwrap_or(now)
+/// When a stray was first seen. One that was cut, by an entry of the user, goes with the one that it is a piece of.
+fn first_sight(strays: &BTreeMap<Interval, Instant>, entry: &Interval) -> Option<Instant> {
+    strays.iter().filter(|(stray, _)| stray.contains(entry)).map(|(_, seen)| *seen).min()
 }
 
 fn next_stray(strays: &BTreeMap<Interval, Instant>, drain_period: Option<Duration>, now: Instant) -> Option<Instant> {

@@ -245,7 +245,7 @@ fn release(around: &Surroundings<'_>, object: &Object, memory: &Memory, now: Ins
         return Verdict::Stay(status);
     }
     let known = Known::new(around, object, Some(memory));
-    let merged = merge(&known.standing(object), &Goal::default(), now);
+    let merged = merge(&known.standing(object), &Goal::RELEASE, now);
     if merged.cannot_empty {
         if !object.annotations.contains_key(object::record_annotation(object.reference.kind)) {
             return Verdict::Released;

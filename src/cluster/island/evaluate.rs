@@ -165,6 +165,10 @@ impl Slot {
         jitter: u64,
         now: Instant,
     ) {
+        let may_be_done = matches!(error, WriteError::Unreachable(_) | WriteError::Busy { .. });
+        if let (true, Some(memory), Some(tried)) = (may_be_done, &mut self.memory, &flight.patch.memory) {
+            memory.may_have_written(&tried.recorded);
+        }
         let previous = self.failure.as_deref();
         let content = flight.patch.content;
         let mut failure = Failure::new(reference, &flight.version, error, content, previous, jitter, now);

@@ -29,7 +29,8 @@ use retry::{Failure, Until};
 use slot::{Memory, Slot};
 
 /// How long nothing is sent after a patch that got no answer, unless the driver says that there is a new connection.
-const PAUSE: Duration = Duration::from_secs(30);
+/// Short, because it may as well have been an admission webhook that is slow for that one object.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// The decider of one cluster.
 #[derive(Debug)]
@@ -62,7 +63,8 @@ impl Island {
     pub fn new(cluster: &config::Cluster, managed: Vec<Managed>, seed: u64) -> Self {
         let remember = |managed: Managed| {
             let memory = Some(Memory::from_managed(&managed));
-            (managed.object, Slot { memory, ..Slot::default() })
+            // The store knows it, so its end has to be reported even if nothing else ever was.
+            (managed.object, Slot { memory, reported: Some(0), ..Slot::default() })
         };
         Self {
             discovery: cluster.discovery,
@@ -133,8 +135,8 @@ impl Island {
             self.see(object, now);
         }
         self.want_where(|reference, _| in_scope(reference));
-        self.compare_targets();
-        self.evaluate_where(|reference, _| reference.kind == kind, now);
+        let overlaps = self.compare_targets();
+        self.evaluate_where(|reference, _| in_scope(reference) || overlaps.contains(reference), now);
     }
 
     /// An object that is new or has changed.
@@ -298,7 +300,7 @@ impl Island {
     /// The same for one object; whether it wants something else than before.
     fn want_where_one(&mut self, reference: &ObjectRef) -> bool {
         let (Some(wanted), Some(slot)) = (&self.wanted, self.slots.get_mut(reference)) else { return false };
-        let before = std::mem::replace(&mut slot.want, None);
+        let before = slot.want.take();
         slot.want = want(wanted, reference, slot, self.discovery != Discovery::Off);
         slot.want != before
     }

@@ -157,6 +157,12 @@ impl Memory {
         }
     }
 
+    /// A patch without an answer may have been done: if the record is removed before we see it, this is ours too.
+    pub(super) fn may_have_written(&mut self, blocks: &[Block]) {
+        let known: BTreeSet<_> = self.recorded.iter().map(Block::interval).collect();
+        self.recorded.extend(blocks.iter().filter(|block| !known.contains(&block.interval())));
+    }
+
     /// Whether everything of ours, and the record of it, is on `object`.
     pub(super) fn is_whole_on(&self, object: &Object) -> bool {
         let kind = object.reference.kind;

@@ -1,0 +1,97 @@
+//! As much of an API server as an island can tell from a real one: versions, merge patches, conflicts, managedFields.
+
+use super::*;
+use crate::cluster::object::{FIELD_MANAGER, Observed, Writer, list_field};
+
+pub(super) struct Api {
+    objects: BTreeMap<ObjectRef, Object>,
+    version: u64,
+}
+
+/// An object as the user made it.
+pub(super) fn object(reference: &ObjectRef, list: impl IntoIterator<Item = Value>) -> Object {
+    Object {
+        reference: reference.clone(),
+        uid: format!("uid of {reference}"),
+        resource_version: "1".to_owned(),
+        generation: Some(1),
+        annotations: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        list: list.into_iter().collect(),
+        writers: Vec::new(),
+        observed: (reference.kind == Kind::CiliumLoadBalancerIPPool).then(Observed::default),
+    }
+}
+
+pub(super) fn annotated(mut object: Object, annotations: &[(&str, &str)]) -> Object {
+    object.annotations.extend(annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    object
+}
+
+impl Api {
+    pub(super) fn new(objects: impl IntoIterator<Item = Object>) -> Self {
+        let objects = objects.into_iter().map(|object| (object.reference.clone(), object)).collect();
+        Self { objects, version: 1 }
+    }
+
+    pub(super) fn get(&self, reference: &ObjectRef) -> &Object {
+        self.objects.get(reference).expect("it exists")
+    }
+
+    pub(super) fn list(&self, kind: Kind) -> Vec<Object> {
+        self.objects.values().filter(|object| object.reference.kind == kind).cloned().collect()
+    }
+
+    pub(super) fn delete(&mut self, reference: &ObjectRef) {
+        self.objects.remove(reference);
+    }
+
+    pub(super) fn create(&mut self, mut object: Object) -> Object {
+        self.version += 1;
+        object.resource_version = self.version.to_string();
+        object.uid = format!("uid {} of {}", self.version, object.reference);
+        self.objects.insert(object.reference.clone(), object.clone());
+        object
+    }
+
+    /// A write by `manager`; an island hears of it only when it is told.
+    pub(super) fn edit(&mut self, reference: &ObjectRef, manager: &str, change: impl FnOnce(&mut Object)) -> Object {
+        self.version += 1;
+        let version = self.version;
+        let object = self.objects.get_mut(reference).expect("it exists");
+        let before = object.list.clone();
+        change(object);
+        object.resource_version = version.to_string();
+        if object.list != before {
+            object.generation = object.generation.map(|generation| generation + 1);
+            object.writers = vec![Writer {
+                manager: manager.to_owned(),
+                operation: "Update".to_owned(),
+                time: Some(format!("2026-11-21T{version:06}Z")),
+            }];
+        }
+        object.clone()
+    }
+
+    /// A merge patch (RFC 7396) with the check of its resourceVersion.
+    pub(super) fn patch(&mut self, write: &Write) -> Result<Object, WriteError> {
+        let Some(object) = self.objects.get(&write.object) else { return Err(WriteError::NotFound) };
+        if write.patch["metadata"]["resourceVersion"] != json!(object.resource_version) {
+            return Err(WriteError::Conflict);
+        }
+        let list = write.patch["spec"].get(list_field(write.object.kind)).and_then(Value::as_array).cloned();
+        if list.as_ref().is_some_and(Vec::is_empty) && write.object.kind == Kind::IPAddressPool {
+            return Err(WriteError::Invalid("addresses must not be empty".to_owned()));
+        }
+        let annotations = write.patch["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+        Ok(self.edit(&write.object, FIELD_MANAGER, |object| {
+            object.list = list.unwrap_or_else(|| object.list.clone());
+            for (key, value) in annotations {
+                match value.as_str() {
+                    Some(text) => drop(object.annotations.insert(key, text.to_owned())),
+                    None => drop(object.annotations.remove(&key)),
+                }
+            }
+        }))
+    }
+}
