@@ -122,8 +122,10 @@ enum Input {
 impl<L: FnMut(&str, Event)> Driver<L> {
     fn new(mut setup: Setup, log: L, cancel: CancellationToken) -> std::io::Result<Self> {
         let cluster = setup.cluster.borrow_and_update().clone();
-        let island = Island::new(&cluster, std::mem::take(&mut setup.managed), setup.seed);
-        setup.wanted.mark_changed();
+        let mut island = Island::new(&cluster, std::mem::take(&mut setup.managed), setup.seed);
+        if let Some(wanted) = setup.wanted.borrow_and_update().clone() {
+            island.handle_wanted(wanted, clock::now());
+        }
         Ok(Self {
             cluster,
             island,
@@ -295,7 +297,7 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         let pause =
             if refusal.is_of_credentials() { self.setup.timeouts.backoff_max } else { self.backoff.next_pause() };
         self.timers.open = Some(now + pause);
-        self.link = Link::Down(refusal);
+        self.link = Link::Down(refusal, now + pause);
     }
 
     /// Nothing works on this connection any more: drop it, and make another. The first attempt is made at once,
@@ -311,7 +313,7 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         if now.saturating_since(session.opened_at) >= self.setup.timeouts.settled {
             self.backoff.reset();
             self.timers.open = Some(now);
-            self.link = Link::Down(refusal);
+            self.link = Link::Down(refusal, now);
         } else {
             self.retry(refusal, now);
         }
@@ -416,7 +418,7 @@ impl<L: FnMut(&str, Event)> Driver<L> {
     }
 
     async fn report(&mut self) {
-        let health = health::of(&self.link, self.session.as_ref(), &self.cluster, &self.island, self.timers.open);
+        let health = health::of(&self.link, self.session.as_ref(), &self.cluster, &self.island);
         let mut update = self.island.poll_update().unwrap_or_default();
         if self.reported.as_ref() != Some(&health) {
             self.reported = Some(health.clone());

@@ -14,26 +14,20 @@ pub(super) enum Link {
     Connecting,
     /// There is a session; `kept`: although the kubeconfig has changed and cannot be used as it is now.
     Up { kept: Option<Refusal> },
-    /// There is none, and why.
-    Down(Refusal),
+    /// There is none, why, and when another attempt is made.
+    Down(Refusal, Instant),
 }
 
 type Reason = (String, String);
 
 /// The health to report.
-pub(super) fn of(
-    link: &Link,
-    session: Option<&Session>,
-    cluster: &Cluster,
-    island: &Island,
-    retry_at: Option<Instant>,
-) -> Health {
-    let (state, mut reason) = match link {
-        Link::Connecting => (ConnectionState::Connecting, None),
-        Link::Up { .. } => (ConnectionState::Connected, None),
-        Link::Down(refusal) => {
+pub(super) fn of(link: &Link, session: Option<&Session>, cluster: &Cluster, island: &Island) -> Health {
+    let (state, mut reason, retry_at) = match link {
+        Link::Connecting => (ConnectionState::Connecting, None, None),
+        Link::Up { .. } => (ConnectionState::Connected, None, None),
+        Link::Down(refusal, retry_at) => {
             let (state, reason) = of_refusal(refusal);
-            (state, Some(reason))
+            (state, Some(reason), Some(*retry_at))
         }
     };
     let mut notes = Vec::new();
@@ -51,7 +45,6 @@ pub(super) fn of(
     }
     notes.extend(forbidden.kinds.into_iter().chain(forbidden.objects));
     let server_version = session.map(|session| session.server.version.clone()).filter(|version| !version.is_empty());
-    let retry_at = retry_at.filter(|_| state != ConnectionState::Connected && state != ConnectionState::Connecting);
     Health { state, reason, server_version, retry_at, notes }
 }
 

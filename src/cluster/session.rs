@@ -161,7 +161,9 @@ impl Session {
         let mut subjects = BTreeSet::new();
         for kind in island.kinds() {
             let Some(version) = self.served.get(&kind) else {
-                subjects.insert(Subject::Definition(kind));
+                if self.asked.contains(&kind) {
+                    subjects.insert(Subject::Definition(kind));
+                }
                 continue;
             };
             let subject = Subject::Kind { kind, version: version.clone() };

@@ -1,0 +1,10 @@
+//! The driver of a cluster against an API server that fails on request.
+//!
+//! Real sockets and real time with short time-outs. Nothing sleeps: every test waits for what it asks for, and
+//! [`PATIENCE`] only bounds how long a failing test takes.
+
+mod connection;
+mod credentials;
+mod rig;
+mod watches;
+mod writes;

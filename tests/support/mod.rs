@@ -1,0 +1,3 @@
+//! What several test crates and the demo share.
+
+pub mod api;
