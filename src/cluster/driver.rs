@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::discovery::{self, Server};
-use super::failure::{Failure, TIMED_OUT};
+use super::failure::Failure;
 use super::files::FileWatch;
 use super::health::{self, Link};
 use super::island::{Event, Island, WatchState};
@@ -322,15 +322,11 @@ impl<L: FnMut(&str, Event)> Driver<L> {
     fn heard(&mut self, subject: &Subject, news: News, now: Instant) {
         let Some(session) = self.session.as_mut().filter(|session| session.watches.contains(subject)) else { return };
         match news {
-            News::Lost(failure) => return self.lost(failure, now),
-            News::Defined => {
-                self.timers.discover = Some(now);
-                return;
-            }
+            News::Lost(failure) => self.lost(failure, now),
+            News::Defined => self.timers.discover = Some(now),
             News::Refused(failure) => {
                 session.refuse(subject, failure.clone());
-                self.refused(subject, failure, now);
-                return;
+                self.refused(subject, &failure, now);
             }
             News::Changed(object) => self.island.handle_object(*object, now),
             News::Deleted(reference) => self.island.handle_deleted(&reference, now),
@@ -352,7 +348,7 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         }
     }
 
-    fn refused(&mut self, subject: &Subject, failure: Failure, now: Instant) {
+    fn refused(&mut self, subject: &Subject, failure: &Failure, now: Instant) {
         let code = failure.code();
         if code == Some(404) && !matches!(subject, Subject::Definition(_)) {
             self.timers.discover = Some(now); // the CRD was removed, or serves other versions now
@@ -377,10 +373,10 @@ impl<L: FnMut(&str, Event)> Driver<L> {
 
     /// A write that got no answer in time may have met a slow admission webhook: ask before the path is blamed.
     fn doubt(&mut self, failure: &Failure, now: Instant) {
-        match failure {
-            Failure::Unreachable { reason, .. } if *reason == TIMED_OUT => self.probe(),
-            failure if failure.is_of_connection() => self.lost(failure.clone(), now),
-            _ => {}
+        if failure.is_timeout() {
+            self.probe();
+        } else if failure.is_of_connection() {
+            self.lost(failure.clone(), now);
         }
     }
 

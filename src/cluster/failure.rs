@@ -53,6 +53,11 @@ impl Failure {
         matches!(self, Self::Unreachable { .. } | Self::Unauthorized(_))
     }
 
+    /// Whether nothing was heard in time, neither yes nor no.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Unreachable { reason: TIMED_OUT, .. })
+    }
+
     /// The HTTP status code, if the server gave one.
     pub fn code(&self) -> Option<u16> {
         match self {
@@ -103,6 +108,7 @@ fn refused_write(code: u16, message: String, retry_after: Option<Duration>) -> W
 }
 
 impl From<&kube::Error> for Failure {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are failures on the way")]
     fn from(error: &kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => of_status(status),
@@ -149,6 +155,7 @@ fn of_transport(error: &(dyn StdError + 'static)) -> Failure {
     Failure::Unreachable { reason, message }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "rustls adds variants at will")]
 fn of_tls(error: &TlsError) -> (&'static str, String) {
     let (reason, hint) = match error {
         TlsError::InvalidCertificate(error) => of_certificate(error),
@@ -167,6 +174,7 @@ fn of_tls(error: &TlsError) -> (&'static str, String) {
     (reason, format!("{hint} ({error})"))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "rustls adds variants at will")]
 fn of_certificate(error: &CertificateError) -> (&'static str, &'static str) {
     match error {
         CertificateError::UnknownIssuer => (
@@ -187,6 +195,7 @@ fn of_certificate(error: &CertificateError) -> (&'static str, &'static str) {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "std adds variants at will")]
 fn of_io(error: &io::Error) -> Option<(&'static str, String)> {
     if error.get_ref().is_some_and(|inner| inner.is::<TlsError>()) {
         return None; // the next cause says it better

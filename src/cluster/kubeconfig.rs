@@ -67,10 +67,10 @@ fn from_file(path: &Path, context: Option<&str>) -> Credentials {
 
 fn unreadable(path: &Path, error: &KubeconfigError) -> Unusable {
     let path = path.display();
-    Unusable(match error {
-        KubeconfigError::ReadConfig(cause, _) => format!("cannot read the kubeconfig {path}: {cause}"),
-        other => format!("the kubeconfig {path} is not valid: {}", chain(other)),
-    })
+    if let KubeconfigError::ReadConfig(cause, _) = error {
+        return Unusable(format!("cannot read the kubeconfig {path}: {cause}"));
+    }
+    Unusable(format!("the kubeconfig {path} is not valid: {}", chain(error)))
 }
 
 /// A kubeconfig of which one context has been chosen.

@@ -81,7 +81,7 @@ impl Drop for Running {
 }
 
 impl Watches {
-    /// No watches yet, and the channel on which theirs news will come.
+    /// No watches yet, and the channel on which their news will come.
     pub fn new(client: Client, timeouts: Timeouts, seed: u64) -> (Self, mpsc::Receiver<(Subject, News)>) {
         let (sender, receiver) = mpsc::channel(64);
         (Self { client, timeouts, seed, sender, running: BTreeMap::new() }, receiver)
@@ -230,7 +230,7 @@ impl Watch {
         loop {
             match self.watch(version).await {
                 End::Renew(reached) => version = reached,
-                end => return end,
+                end @ (End::Expired | End::Failed(_) | End::Unheard) => return end,
             }
         }
     }

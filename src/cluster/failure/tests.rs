@@ -12,10 +12,9 @@ fn wrapped(error: impl StdError + Send + Sync + 'static) -> kube::Error {
 }
 
 fn reason(error: &kube::Error) -> &'static str {
-    match Failure::from(error) {
-        Failure::Unreachable { reason, .. } => reason,
-        other => panic!("{other:?} is not a failure of the path"),
-    }
+    let failure = Failure::from(error);
+    let Failure::Unreachable { reason, .. } = failure else { panic!("{failure:?} is not a failure of the path") };
+    reason
 }
 
 /// The sentences are those of k8s.io/apiserver v0.36: pkg/admission/plugin/webhook/errors/statuserror.go and

@@ -168,6 +168,11 @@ impl Rig {
         self.until(|api| blocks(api, "pool") == [prefix]).await;
     }
 
+    /// Waits until the pool holds [`FIRST`] and is watched: until all that is to be done at the start is done.
+    pub(super) async fn watches(&mut self) {
+        self.until(|api| blocks(api, "pool") == [FIRST] && api.count("watch", "ciliumloadbalancerippools") > 0).await;
+    }
+
     /// Waits until the server is as wished, while the updates of the driver are read.
     pub(super) async fn until(&mut self, wish: impl Fn(&Api) -> bool) {
         let Self { api, updates, health, .. } = self;

@@ -30,7 +30,7 @@ async fn a_manual_edit_is_seen_and_repaired() {
 #[tokio::test]
 async fn watches_are_renewed_from_where_they_ended() {
     let mut rig = rig().await;
-    rig.holds(FIRST).await;
+    rig.watches().await;
     rig.api.forget_requests();
     rig.api.end_watches();
     rig.until(|api| api.count("watch", POOLS) == 1).await;
@@ -42,7 +42,7 @@ async fn watches_are_renewed_from_where_they_ended() {
 #[tokio::test]
 async fn a_forgotten_resource_version_is_listed_anew() {
     let mut rig = rig().await;
-    rig.holds(FIRST).await;
+    rig.watches().await;
     rig.api.forget_requests();
     rig.api.compact();
     rig.until(|api| api.count("list", POOLS) == 1 && api.count("watch", POOLS) == 1).await;
@@ -54,7 +54,7 @@ async fn a_forgotten_resource_version_is_listed_anew() {
 #[tokio::test]
 async fn a_watch_that_begins_too_late_is_listed_anew() {
     let mut rig = rig().await;
-    rig.holds(FIRST).await;
+    rig.watches().await;
     rig.api.forget_requests();
     rig.api.fault(Fault::new("watch", POOLS, Action::Status(410, "too old resource version")).times(1));
     rig.api.end_watches();
@@ -153,7 +153,7 @@ async fn what_may_not_be_watched_as_a_whole_is_watched_by_name() {
     rig.holds(FIRST).await;
     let metallb = Key::metallb("metallb-system", "public");
     rig.until(|api| api.get(&metallb).unwrap()["spec"]["addresses"] == json!([FIRST])).await;
-    assert!(rig.api.count("watch", "/namespaces/metallb-system/ipaddresspools") > 0);
+    rig.until(|api| api.count("watch", "/namespaces/metallb-system/ipaddresspools") > 0).await;
     let health = rig.health(|health| health.notes.len() == 3).await;
     assert_eq!((health.state, health.reason), (ConnectionState::Connected, None));
     let note = health.notes.iter().find(|note| note.contains("CiliumLoadBalancerIPPool")).unwrap();

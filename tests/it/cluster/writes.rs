@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dyn_prefix::cluster::ConnectionState;
 use dyn_prefix::config::{Kind, ObjectRef};
+use serde_json::{Value, json};
 
 use super::rig::{FIRST, SECOND, Start, blocks, cilium, pool, rig, wanted_on};
 use crate::support::api::{Action, Fault, Key};
@@ -11,7 +12,7 @@ use crate::support::api::{Action, Fault, Key};
 #[tokio::test]
 async fn a_change_is_one_patch_that_carries_the_resource_version() {
     let mut rig = rig().await;
-    rig.holds(FIRST).await;
+    rig.watches().await;
     let version = rig.api.get(&Key::pool("pool")).unwrap()["metadata"]["resourceVersion"].clone();
     rig.api.forget_requests();
     rig.want(SECOND);
@@ -21,6 +22,38 @@ async fn a_change_is_one_patch_that_carries_the_resource_version() {
     assert_eq!((patch.verb, patch.path.as_str()), ("patch", "/apis/cilium.io/v2/ciliumloadbalancerippools/pool"));
     assert!(patch.query.contains("fieldManager=dyn-prefix"), "{}", patch.query);
     assert_eq!(patch.body["metadata"]["resourceVersion"], version);
+}
+
+#[tokio::test]
+async fn every_kind_is_written() {
+    let api = cilium().await;
+    api.define("IPAddressPool", &["v1beta1"]);
+    let group = json!({"apiVersion": "cilium.io/v2", "kind": "CiliumCIDRGroup", "metadata": {"name": "group"},
+        "spec": {"externalCIDRs": ["192.0.2.0/24"]}});
+    api.put(group);
+    let metallb = json!({"apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool",
+        "metadata": {"name": "public", "namespace": "lb"}, "spec": {"addresses": ["192.0.2.0/24"]}});
+    api.put(metallb);
+    let target = |kind, namespace: Option<&str>, name: &str| ObjectRef {
+        kind,
+        namespace: namespace.map(ToOwned::to_owned),
+        name: name.to_owned(),
+    };
+    let mut start = Start::new(&api);
+    start.wanted = Some(wanted_on(
+        FIRST,
+        &[
+            target(Kind::CiliumLoadBalancerIPPool, None, "pool"),
+            target(Kind::CiliumCIDRGroup, None, "group"),
+            target(Kind::IPAddressPool, Some("lb"), "public"),
+        ],
+    ));
+    let mut rig = start.run(api, tempfile::tempdir().unwrap());
+    rig.holds(FIRST).await;
+    let holds = |list: &Value| list.as_array().is_some_and(|list| list.contains(&json!(FIRST)));
+    rig.until(|api| holds(&api.get(&Key::group("group")).unwrap()["spec"]["externalCIDRs"])).await;
+    rig.until(|api| holds(&api.get(&Key::metallb("lb", "public")).unwrap()["spec"]["addresses"])).await;
+    assert_eq!(rig.api.count("patch", "/apis/metallb.io/v1beta1/namespaces/lb/ipaddresspools/public"), 1);
 }
 
 #[tokio::test]
@@ -72,7 +105,7 @@ async fn refusals_concern_the_write_alone() {
 #[tokio::test]
 async fn a_slow_write_is_not_taken_for_a_dead_path() {
     let mut rig = rig().await;
-    rig.holds(FIRST).await;
+    rig.watches().await;
     rig.api.forget_requests();
     rig.api.fault(Fault::new("patch", "", Action::Hang));
     rig.want(SECOND);
@@ -105,7 +138,7 @@ async fn no_more_than_sixteen_patches_are_under_way() {
 #[tokio::test]
 async fn writes_under_way_may_finish_at_the_end() {
     let mut rig = rig().await;
-    rig.holds(FIRST).await;
+    rig.watches().await;
     rig.api.forget_requests();
     rig.api.fault(Fault::new("patch", "", Action::Delay(Duration::from_millis(100))));
     rig.want(SECOND);
@@ -118,7 +151,7 @@ async fn writes_under_way_may_finish_at_the_end() {
 #[tokio::test]
 async fn a_write_that_hangs_does_not_keep_the_driver_from_stopping() {
     let mut rig = rig().await;
-    rig.holds(FIRST).await;
+    rig.watches().await;
     rig.api.forget_requests();
     rig.api.fault(Fault::new("patch", "", Action::Hang));
     rig.want(SECOND);

@@ -4,6 +4,8 @@
 //! It follows the API conventions as far as a client can tell: resource versions, 409 for a stale one, 410 for one
 //! that is compacted, field selectors on the name, RBAC, pages. It validates no schema.
 
+#![expect(clippy::expect_used, reason = "what fails here fails the test that asked for it")]
+
 mod fault;
 mod http;
 mod serve;
