@@ -1,3 +1,3 @@
 //! What several test crates and the demo share.
 
-pub mod api;
+pub(crate) mod api;

@@ -178,7 +178,7 @@ impl Rig {
         let Self { api, updates, health, .. } = self;
         let drain = async {
             while let Some((_, update)) = updates.recv().await {
-                *health = update.health.or(health.take());
+                *health = update.health.or_else(|| health.take());
             }
             std::future::pending::<()>().await;
         };
@@ -197,7 +197,7 @@ impl Rig {
                     return health.clone();
                 }
                 let (_, update) = self.updates.recv().await.expect("the driver runs");
-                self.health = update.health.or(self.health.take());
+                self.health = update.health.or_else(|| self.health.take());
             }
         };
         tokio::time::timeout(PATIENCE, waiting).await.expect("health as wished")

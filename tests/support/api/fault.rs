@@ -4,21 +4,21 @@ use std::time::Duration;
 
 /// A fault that meets some requests.
 #[derive(Clone, Debug)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// The verb it meets; every one when empty.
-    pub verb: &'static str,
+    pub(crate) verb: &'static str,
     /// A part of path or query; empty: all.
-    pub part: &'static str,
+    pub(crate) part: &'static str,
     /// Not those with `fieldSelector=metadata.name=` (RBAC with resourceNames).
-    pub spares_named: bool,
-    pub action: Action,
+    pub(crate) spares_named: bool,
+    pub(crate) action: Action,
     /// How many requests it meets before it is over.
-    pub times: Option<usize>,
+    pub(crate) times: Option<usize>,
 }
 
 /// What happens to a request.
 #[derive(Clone, Debug)]
-pub enum Action {
+pub(crate) enum Action {
     /// Answered with this code and message.
     Status(u16, &'static str),
     /// Carried out after this time.
@@ -31,18 +31,18 @@ pub enum Action {
 
 impl Fault {
     /// A fault of every request with this verb and part.
-    pub fn new(verb: &'static str, part: &'static str, action: Action) -> Self {
+    pub(crate) fn new(verb: &'static str, part: &'static str, action: Action) -> Self {
         Self { verb, part, spares_named: false, action, times: None }
     }
 
     /// The fault is over after this many requests.
-    pub fn times(mut self, times: usize) -> Self {
+    pub(crate) fn times(mut self, times: usize) -> Self {
         self.times = Some(times);
         self
     }
 
     /// RBAC: only requests for single objects pass.
-    pub fn except_named(mut self) -> Self {
+    pub(crate) fn except_named(mut self) -> Self {
         self.spares_named = true;
         self
     }

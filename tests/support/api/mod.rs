@@ -19,25 +19,25 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub use fault::{Action, Fault};
-pub use serve::Certificate;
-pub use store::Key;
+pub(crate) use fault::{Action, Fault};
+pub(crate) use serve::Certificate;
+pub(crate) use store::Key;
 
 /// A request as it was received.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// The RBAC verb: get, list, watch or patch.
-    pub verb: &'static str,
-    pub path: String,
-    pub query: String,
+    pub(crate) verb: &'static str,
+    pub(crate) path: String,
+    pub(crate) query: String,
     /// The body, Null when there is none.
-    pub body: Value,
-    pub is_http2: bool,
+    pub(crate) body: Value,
+    pub(crate) is_http2: bool,
 }
 
 /// The server. Dropping it closes everything.
 #[derive(Debug)]
-pub struct Api {
+pub(crate) struct Api {
     state: Arc<State>,
     address: SocketAddr,
     certificate: Option<Certificate>,
@@ -81,12 +81,12 @@ impl State {
 
 impl Api {
     /// Listens on a free port of 127.0.0.1, in the clear (HTTP/1.1).
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::new(None).await
     }
 
     /// The same with TLS; HTTP/2 is offered.
-    pub async fn start_tls(certificate: Certificate) -> Self {
+    pub(crate) async fn start_tls(certificate: Certificate) -> Self {
         Self::new(Some(certificate)).await
     }
 
@@ -97,14 +97,14 @@ impl Api {
     }
 
     /// Closes the port and every connection.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         if let Some(task) = self.listening.lock().expect("never held over a panic").take() {
             task.abort();
         }
     }
 
     /// Listens again, on the same port.
-    pub async fn reopen(&self) {
+    pub(crate) async fn reopen(&self) {
         let former = self.listening.lock().expect("never held over a panic").take();
         if let Some(task) = former {
             task.abort();
@@ -114,13 +114,13 @@ impl Api {
         *self.listening.lock().expect("never held over a panic") = Some(task);
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let scheme = if self.certificate.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
     }
 
     /// A kubeconfig for this server whose only context is "test", with a user of these properties (YAML in braces).
-    pub fn kubeconfig(&self, cluster: &str, user: &str) -> String {
+    pub(crate) fn kubeconfig(&self, cluster: &str, user: &str) -> String {
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
              clusters: [{{name: test, cluster: {{server: \"{}\"{cluster}}}}}]\n\
@@ -131,7 +131,7 @@ impl Api {
     }
 
     /// Serves a kind in these versions, as a CustomResourceDefinition would.
-    pub fn define(&self, kind: &str, versions: &[&str]) {
+    pub(crate) fn define(&self, kind: &str, versions: &[&str]) {
         let (group, plural, scope) = match kind {
             "CiliumLoadBalancerIPPool" => ("cilium.io", "ciliumloadbalancerippools", "Cluster"),
             "CiliumCIDRGroup" => ("cilium.io", "ciliumcidrgroups", "Cluster"),
@@ -148,61 +148,61 @@ impl Api {
     }
 
     /// Creates an object or replaces its spec, labels and annotations, as another client would.
-    pub fn put(&self, object: Value) -> Value {
+    pub(crate) fn put(&self, object: Value) -> Value {
         self.state.change(|inner| inner.store.put(object, "kubectl"))
     }
 
-    pub fn delete(&self, key: &Key) {
+    pub(crate) fn delete(&self, key: &Key) {
         self.state.change(|inner| inner.store.delete(key));
     }
 
-    pub fn get(&self, key: &Key) -> Option<Value> {
+    pub(crate) fn get(&self, key: &Key) -> Option<Value> {
         self.state.lock().store.get(key).cloned()
     }
 
     /// Adds a fault; the newest that matches a request counts.
-    pub fn fault(&self, fault: Fault) {
+    pub(crate) fn fault(&self, fault: Fault) {
         self.state.change(|inner| inner.faults.push(fault));
     }
 
     /// Requests that hang go on.
-    pub fn clear_faults(&self) {
+    pub(crate) fn clear_faults(&self) {
         self.state.change(|inner| inner.faults.clear());
     }
 
     /// Only these bearer tokens are accepted from now on, on connections that exist, too.
-    pub fn accept_tokens(&self, tokens: &[&str]) {
+    pub(crate) fn accept_tokens(&self, tokens: &[&str]) {
         let tokens = tokens.iter().map(|token| (*token).to_owned()).collect();
         self.state.change(|inner| inner.tokens = Some(tokens));
     }
 
     /// Ends every watch in the regular way.
-    pub fn end_watches(&self) {
+    pub(crate) fn end_watches(&self) {
         self.state.change(|inner| inner.epoch += 1);
     }
 
     /// Forgets the past: watches from a former resource version get 410, those that run end so.
-    pub fn compact(&self) {
+    pub(crate) fn compact(&self) {
         self.state.change(|inner| inner.store.compact());
     }
 
-    pub fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.state.lock().requests.clone()
     }
 
-    pub fn forget_requests(&self) {
+    pub(crate) fn forget_requests(&self) {
         self.state.lock().requests.clear();
     }
 
     /// How many requests with this verb had `part` in their path or query.
-    pub fn count(&self, verb: &str, part: &str) -> usize {
+    pub(crate) fn count(&self, verb: &str, part: &str) -> usize {
         let matches =
             |request: &&Request| request.verb == verb && (request.path.contains(part) || request.query.contains(part));
         self.state.lock().requests.iter().filter(matches).count()
     }
 
     /// Waits until the server is as wished: looked at anew after every request and every change.
-    pub async fn until(&self, wish: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until(&self, wish: impl Fn(&Self) -> bool) {
         let mut changed = self.state.changed.subscribe();
         while !wish(self) {
             changed.changed().await.expect("the state holds the sender");

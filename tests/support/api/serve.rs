@@ -19,7 +19,7 @@ use super::{State, http};
 
 /// Which certificate to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Certificate {
+pub(crate) enum Certificate {
     /// For 127.0.0.1, signed by [`Certificate::CA`].
     Good,
     /// For another name.
@@ -29,9 +29,9 @@ pub enum Certificate {
 
 impl Certificate {
     /// What a kubeconfig needs as certificate-authority to trust the server.
-    pub const CA: &str = include_str!("tls/ca.pem");
+    pub(crate) const CA: &str = include_str!("tls/ca.pem");
     /// An authority that has signed nothing.
-    pub const OTHER_CA: &str = include_str!("tls/other-ca.pem");
+    pub(crate) const OTHER_CA: &str = include_str!("tls/other-ca.pem");
 
     fn pem(self) -> &'static str {
         match self {

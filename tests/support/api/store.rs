@@ -6,26 +6,26 @@ use serde_json::{Map, Value, json};
 
 /// Resource (`plural.group`), namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
-    pub resource: String,
-    pub namespace: Option<String>,
-    pub name: String,
+pub(crate) struct Key {
+    pub(crate) resource: String,
+    pub(crate) namespace: Option<String>,
+    pub(crate) name: String,
 }
 
 impl Key {
-    pub fn new(resource: &str, namespace: Option<&str>, name: &str) -> Self {
+    pub(crate) fn new(resource: &str, namespace: Option<&str>, name: &str) -> Self {
         Self { resource: resource.to_owned(), namespace: namespace.map(ToOwned::to_owned), name: name.to_owned() }
     }
 
-    pub fn pool(name: &str) -> Self {
+    pub(crate) fn pool(name: &str) -> Self {
         Self::new("ciliumloadbalancerippools.cilium.io", None, name)
     }
 
-    pub fn group(name: &str) -> Self {
+    pub(crate) fn group(name: &str) -> Self {
         Self::new("ciliumcidrgroups.cilium.io", None, name)
     }
 
-    pub fn metallb(namespace: &str, name: &str) -> Self {
+    pub(crate) fn metallb(namespace: &str, name: &str) -> Self {
         Self::new("ipaddresspools.metallb.io", Some(namespace), name)
     }
 
