@@ -22,5 +22,5 @@ pub(super) fn say(text: &str) -> anyhow::Result<()> {
 
 /// Prints to standard error, as well as it can be done.
 pub(super) fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    drop(writeln!(io::stderr().lock(), "{text}"));
 }

@@ -44,7 +44,7 @@ impl Server {
             }
             // Made under another name first, so that nobody ever meets it with a wider mode.
             let new = path.with_extension("new");
-            let _ = fs::remove_file(&new);
+            drop(fs::remove_file(&new));
             let listener = UnixListener::bind(&new)?;
             fs::set_permissions(&new, fs::Permissions::from_mode(0o660))?;
             fs::rename(&new, path)?;
@@ -81,7 +81,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // Gone already, or not ours to remove: either way there is nothing to do.
-        let _ = fs::remove_file(&self.path);
+        drop(fs::remove_file(&self.path));
     }
 }
 
@@ -98,7 +98,7 @@ async fn serve(stream: UnixStream, asked: mpsc::Sender<Asked>, mut changed: watc
         Ok(request) => request,
         Err(error) => {
             let message = format!("the request is not understood: {error}");
-            let _ = send(&mut writer, &Response::Error { message }).await;
+            send(&mut writer, &Response::Error { message }).await;
             return;
         }
     };

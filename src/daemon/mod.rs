@@ -257,7 +257,7 @@ impl Daemon {
             Request::Reload => self.reload().await,
         };
         // A client that went away meanwhile has no use for it.
-        let _ = answer.send(response);
+        drop(answer.send(response));
     }
 
     async fn reload(&mut self) -> Response {
@@ -319,7 +319,7 @@ impl Daemon {
     async fn finish(mut self) {
         self.stop.cancel();
         // Who does not end in time is dropped with the runtime.
-        let _ = tokio::time::timeout(STOP_PATIENCE, self.drain()).await;
+        drop(tokio::time::timeout(STOP_PATIENCE, self.drain()).await);
         if let Err(error) = self.saver.save_now(&self.coordinator.state(&clock::epoch())).await {
             log::emit(&record::store(Priority::Error, format!("{error:#}")));
         }

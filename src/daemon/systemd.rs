@@ -81,5 +81,5 @@ pub(super) fn stopping() {
 
 fn tell(state: &[NotifyState<'_>]) {
     // Without a supervisor nobody listens, and one that does not take it cannot be helped.
-    let _ = sd_notify::notify(state);
+    drop(sd_notify::notify(state));
 }

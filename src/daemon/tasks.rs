@@ -150,7 +150,7 @@ impl Tasks {
         self.supervisor.spawn(format!("cluster {}", config.name), cancel.clone(), async move {
             let log = move |cluster: &str, event| {
                 // Nobody listens any more only when the daemon is ending.
-                let _ = events.send((cluster.to_owned(), event));
+                drop(events.send((cluster.to_owned(), event)));
             };
             Ok(driver::run(setup, log, stop).await?)
         });

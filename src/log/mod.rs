@@ -116,7 +116,7 @@ pub fn init() {
         None => tracing_subscriber::fmt::layer().event_format(Plain).with_writer(io::stderr).boxed(),
     };
     // Fails only when a subscriber was set before, as in tests; that one then stays.
-    let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+    drop(tracing_subscriber::registry().with(layer.with_filter(filter)).try_init());
 }
 
 /// `warning: message`: the reader of a terminal or of a plain log has the time from elsewhere.
