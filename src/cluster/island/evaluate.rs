@@ -134,8 +134,14 @@ impl Slot {
         Some(complete)
     }
 
-    /// The API server took the patch.
-    pub(super) fn accepted(&mut self, reference: &ObjectRef, flight: Flight, answer: Object, now: Instant) -> Event {
+    /// The API server took the patch. With the event for the log, and whether a fight over the object begins.
+    pub(super) fn accepted(
+        &mut self,
+        reference: &ObjectRef,
+        flight: Flight,
+        answer: Object,
+        now: Instant,
+    ) -> (Event, bool) {
         let elapsed = now.saturating_since(self.changed_at.take().unwrap_or(now));
         let Patch { content, added, removed, memory } = flight.patch;
         let released = memory.is_none();
@@ -151,16 +157,28 @@ impl Slot {
         if self.object.as_ref().is_some_and(|known| known.uid == flight.uid) {
             self.memory = memory;
         }
+        let begins = !is_latest && self.was_removed_since(&answer, now);
         if is_latest {
             self.sent = Some(Box::new((answer.resource_version.clone(), content)));
             self.object = Some(answer);
         }
         let object = reference.clone();
-        if released {
+        let event = if released {
             Event::Released { object, removed, elapsed }
         } else {
             Event::Written { object, added, removed, elapsed }
+        };
+        (event, begins)
+    }
+
+    /// Somebody was so quick that the watch showed the removal of our entries before the answer to their writing came.
+    fn was_removed_since(&mut self, answer: &Object, now: Instant) -> bool {
+        let (Some(memory), Some(known), Some(_)) = (&self.memory, &self.object, &self.want) else { return false };
+        if known.resource_version == answer.resource_version || memory.is_whole_on(known) {
+            return false;
         }
+        let manager = known.last_other_writer();
+        self.contest.get_or_insert_default().removed(manager, now)
     }
 
     /// The API server did not take the patch, or did not answer.
