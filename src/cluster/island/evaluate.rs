@@ -78,6 +78,7 @@ impl Slot {
         if self.memory.as_ref().is_some_and(|memory| memory.uid != object.uid) {
             self.memory = None;
             self.contest = None;
+            self.uncertain.clear();
         }
         let is_other_version =
             self.object.as_ref().is_none_or(|known| known.resource_version != object.resource_version);
@@ -91,6 +92,10 @@ impl Slot {
             let contest = self.contest.get_or_insert_default();
             contest.removed(object.last_other_writer(), now)
         };
+        if is_other_version {
+            let uncertain = std::mem::take(&mut self.uncertain);
+            self.memory.iter_mut().for_each(|memory| memory.may_have_written(&uncertain));
+        }
         self.object = Some(object);
         begins
     }
@@ -107,6 +112,7 @@ impl Slot {
     pub(super) fn forget_object(&mut self) {
         self.object = None;
         self.memory = None;
+        self.uncertain.clear();
         self.contest = None;
         self.failure = None;
         self.written_generation = None;
@@ -128,11 +134,18 @@ impl Slot {
         Some(complete)
     }
 
-    /// The API server took the patch.
-    pub(super) fn accepted(&mut self, reference: &ObjectRef, flight: Flight, answer: Object, now: Instant) -> Event {
+    /// The API server took the patch. With the event for the log, and whether a fight over the object begins.
+    pub(super) fn accepted(
+        &mut self,
+        reference: &ObjectRef,
+        flight: Flight,
+        answer: Object,
+        now: Instant,
+    ) -> (Event, bool) {
         let elapsed = now.saturating_since(self.changed_at.take().unwrap_or(now));
         let Patch { content, added, removed, memory } = flight.patch;
         let released = memory.is_none();
+        self.uncertain.clear();
         self.last_sync = Some(now);
         self.written_generation = answer.generation;
         if let Some(contest) = &mut self.contest {
@@ -144,16 +157,28 @@ impl Slot {
         if self.object.as_ref().is_some_and(|known| known.uid == flight.uid) {
             self.memory = memory;
         }
+        let begins = !is_latest && self.was_removed_since(&answer, now);
         if is_latest {
             self.sent = Some(Box::new((answer.resource_version.clone(), content)));
             self.object = Some(answer);
         }
         let object = reference.clone();
-        if released {
+        let event = if released {
             Event::Released { object, removed, elapsed }
         } else {
             Event::Written { object, added, removed, elapsed }
+        };
+        (event, begins)
+    }
+
+    /// Somebody was so quick that the watch showed the removal of our entries before the answer to their writing came.
+    fn was_removed_since(&mut self, answer: &Object, now: Instant) -> bool {
+        let (Some(memory), Some(known), Some(_)) = (&self.memory, &self.object, &self.want) else { return false };
+        if known.resource_version == answer.resource_version || memory.is_whole_on(known) {
+            return false;
         }
+        let manager = known.last_other_writer();
+        self.contest.get_or_insert_default().removed(manager, now)
     }
 
     /// The API server did not take the patch, or did not answer.
@@ -166,8 +191,8 @@ impl Slot {
         now: Instant,
     ) {
         let may_be_done = matches!(error, WriteError::Unreachable(_) | WriteError::Busy { .. });
-        if let (true, Some(memory), Some(tried)) = (may_be_done, &mut self.memory, &flight.patch.memory) {
-            memory.may_have_written(&tried.recorded);
+        if let (true, Some(tried)) = (may_be_done, &flight.patch.memory) {
+            self.uncertain.extend_from_slice(&tried.recorded);
         }
         let previous = self.failure.as_deref();
         let content = flight.patch.content;

@@ -163,8 +163,9 @@ impl Island {
         let Some(flight) = slot.flight.take() else { return };
         match result {
             Ok(object) => {
-                let event = slot.accepted(reference, *flight, object, now);
+                let (event, contested) = slot.accepted(reference, *flight, object, now);
                 self.events.push_back(event);
+                self.tell_if(contested, reference);
             }
             Err(error) => {
                 slot.refused(reference, *flight, error, jitter, now);
@@ -233,6 +234,8 @@ impl Island {
     #[must_use]
     pub fn poll_update(&mut self) -> Option<Update> {
         let mut update = Update { removed: std::mem::take(&mut self.removed), ..Update::default() };
+        // Gone and back between two calls: only how it ended counts.
+        update.removed.retain(|reference| !self.slots.get(reference).is_some_and(Slot::is_target));
         for reference in std::mem::take(&mut self.touched) {
             let Some(slot) = self.slots.get_mut(&reference).filter(|slot| slot.is_target()) else { continue };
             let report = report::report(&reference, slot);
@@ -262,15 +265,19 @@ impl Island {
 
     /// Takes in what the cluster shows of an object.
     fn see(&mut self, object: Object, now: Instant) {
-        let version = self.served.as_ref().and_then(|served| served.get(&object.reference.kind));
-        let slot = self.slots.entry(object.reference.clone()).or_default();
-        let contested = slot.see(object, now);
-        if let (Some(object), Some(contest), true) = (&slot.object, &slot.contest, contested) {
-            let manager = contest.manager().map(str::to_owned);
-            let version = version.map_or("", String::as_str);
-            let hint = contest::hint(object, version, manager.as_deref());
-            self.events.push_back(Event::Contested { object: object.reference.clone(), manager, hint });
-        }
+        let reference = object.reference.clone();
+        let contested = self.slots.entry(reference.clone()).or_default().see(object, now);
+        self.tell_if(contested, &reference);
+    }
+
+    /// Tells of a fight that has begun.
+    fn tell_if(&mut self, contested: bool, reference: &ObjectRef) {
+        let Some(slot) = self.slots.get(reference).filter(|_| contested) else { return };
+        let (Some(object), Some(contest)) = (&slot.object, &slot.contest) else { return };
+        let version = self.served.as_ref().and_then(|served| served.get(&reference.kind));
+        let manager = contest.manager().map(str::to_owned);
+        let hint = contest::hint(object, version.map_or("", String::as_str), manager.as_deref());
+        self.events.push_back(Event::Contested { object: reference.clone(), manager, hint });
     }
 
     /// One object has changed: decides about it, and about those that it overlaps if it wants something else now.

@@ -33,6 +33,9 @@ pub(super) struct Slot {
     pub(super) queued: bool,
     /// The patch whose answer is awaited.
     pub(super) flight: Option<Box<Flight>>,
+    /// Our entries by patches without an answer. If they were done and the record is removed before we see it, these
+    /// are ours all the same.
+    pub(super) uncertain: Vec<Block>,
     pub(super) failure: Option<Box<Failure>>,
     pub(super) contest: Option<Box<Contest>>,
     /// Since when something has to be written.
@@ -157,7 +160,7 @@ impl Memory {
         }
     }
 
-    /// A patch without an answer may have been done: if the record is removed before we see it, this is ours too.
+    /// `blocks` are ours too: a patch that got no answer may have put them there.
     pub(super) fn may_have_written(&mut self, blocks: &[Block]) {
         let known: BTreeSet<_> = self.recorded.iter().map(Block::interval).collect();
         self.recorded.extend(blocks.iter().filter(|block| !known.contains(&block.interval())));

@@ -127,3 +127,24 @@ fn adding_to_the_list_is_no_removal() {
     }
     assert_eq!(contested(&lab), []);
 }
+
+/// A controller that reacts within milliseconds: the watch tells of its write before our own answer is here.
+#[test]
+fn a_hand_quicker_than_the_answer_is_seen_too() {
+    let (mut lab, target) = lab(&[]);
+    lab.edit(&target, "kubectl", reset(), at(1));
+    let mut writes = 0;
+    lab.island.handle_wanted(wanted(prefixes(&[2, 1]), vec![binding("b", "lb", &target)]), at(2));
+    while let Some(write) = lab.island.poll_write(at(2)) {
+        let answer = lab.api.patch(&write);
+        let reset = lab.api.edit(&target, "quick-controller", |object| object.list = reset());
+        lab.island.handle_object(reset, at(2));
+        lab.island.handle_written(&target, answer, at(2));
+        writes += 1;
+        assert!(writes < 10, "a storm");
+    }
+    lab.drain();
+    assert_eq!(writes, 3);
+    assert_eq!(contested(&lab).len(), 1);
+    assert_eq!(contested(&lab)[0].0.as_deref(), Some("quick-controller"));
+}

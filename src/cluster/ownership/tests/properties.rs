@@ -23,7 +23,8 @@ fn element(kind: Kind) -> impl Strategy<Value = Value> {
         let fitting = entry::fit(kind, block);
         entry::render(kind, *fitting.first().expect("a block is never empty"))
     });
-    let shouted = ours.prop_map(|value| value.as_str().map_or(value.clone(), |text| json!(text.to_uppercase())));
+    let shouted =
+        ours.prop_map(|value| value.as_str().map_or_else(|| value.clone(), |text| json!(text.to_uppercase())));
     let odd = prop_oneof![
         Just(json!("10.0.0.0/24")),
         Just(json!("nonsense")),
