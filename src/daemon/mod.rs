@@ -41,6 +41,7 @@ mod saver;
 pub mod supervisor;
 mod systemd;
 mod tasks;
+mod twins;
 pub mod view;
 mod write_log;
 
