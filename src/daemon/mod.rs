@@ -274,7 +274,7 @@ impl Daemon {
             .map(ToString::to_string)
             .collect();
         let shown = self.path.display().to_string();
-        let config = loaded.config.ok_or(findings.clone()).and_then(|config| self.reloadable(config));
+        let config = loaded.config.ok_or_else(|| findings.clone()).and_then(|config| self.reloadable(config));
         let now = clock::now();
         self.notice_at = Some(now);
         match config {
