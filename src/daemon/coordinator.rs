@@ -273,6 +273,11 @@ impl Coordinator {
         self.settle(now);
     }
 
+    /// The tasks of all clusters begin anew: they will report every target again.
+    pub fn forget_targets(&mut self) {
+        self.clusters.values_mut().for_each(|view| view.targets.clear());
+    }
+
     /// A cluster has something new to tell.
     pub fn handle_update(&mut self, cluster: &str, update: Update, now: Instant) {
         let Some(view) = self.clusters.get_mut(cluster) else { return };

@@ -246,6 +246,7 @@ impl Daemon {
         self.suspended = suspended;
         if slept > SUSPEND_THRESHOLD {
             log::emit(&record::resumed(slept));
+            self.coordinator.forget_targets();
             self.tasks.restart(&self.coordinator);
         }
     }
