@@ -144,7 +144,7 @@ fn cluster(cluster: &ClusterStatus) -> String {
         let _ = write!(line, ": {reason}");
     }
     if let Some(at) = cluster.retry_at {
-        let _ = write!(line, ", next attempt at {at}");
+        let _ = write!(line, " (next attempt at {at})");
     }
     for note in &cluster.notes {
         let _ = write!(line, "\n    note: {note}");
