@@ -15,6 +15,7 @@ use std::time::Duration;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
 
 /// What a set of files holds: a hash of the content of each, or that it cannot be read.
 ///
@@ -58,9 +59,13 @@ fn hash(file: &Path) -> Result<u64, io::ErrorKind> {
 pub struct FileWatch {
     fingerprint: Fingerprint,
     inotify: Option<AsyncFd<OwnedFd>>,
+    /// Something happened since the files were read last.
+    is_suspect: bool,
     /// How long to wait after an event for those that follow it: few writers replace all their files at once.
     settle: Duration,
     poll: Duration,
+    /// When the files are read again if there is no inotify.
+    poll_at: Instant,
 }
 
 /// What happens to a file, or to a directory or symlink on the way to it, when its content is replaced. ATTRIB for
@@ -77,19 +82,27 @@ const REPLACED: WatchFlags = WatchFlags::CLOSE_WRITE
 impl FileWatch {
     /// Watches the files of `fingerprint`. A change since it was taken is noticed, too.
     pub fn new(fingerprint: Fingerprint, settle: Duration, poll: Duration) -> Self {
-        let inotify = open(fingerprint.files()).ok();
-        Self { fingerprint, inotify, settle, poll }
+        Self { fingerprint, inotify: None, is_suspect: true, settle, poll, poll_at: Instant::now() + poll }
     }
 
-    /// Returns when the files hold something else. Loses nothing when it is dropped while it waits.
+    /// Returns when the files hold something else. Loses nothing when it is dropped while it waits, and does not
+    /// read the files when it is called again without reason.
     pub async fn changed(&mut self) {
-        while !self.fingerprint.is_outdated() {
+        loop {
+            if self.is_suspect {
+                self.inotify = open(self.fingerprint.files()).ok(); // first, and anew: a symlink may lead elsewhere now
+                if self.fingerprint.is_outdated() {
+                    return;
+                }
+                self.is_suspect = false;
+                self.poll_at = Instant::now() + self.poll;
+            }
             match &self.inotify {
                 Some(inotify) => next_event(inotify).await,
-                None => tokio::time::sleep(self.poll).await,
+                None => tokio::time::sleep_until(self.poll_at).await,
             }
+            self.is_suspect = true;
             tokio::time::sleep(self.settle).await;
-            self.inotify = open(self.fingerprint.files()).ok(); // a symlink may lead elsewhere now
         }
     }
 }
@@ -218,7 +231,8 @@ mod tests {
         let file = dir.path().join("not-yet").join("token");
         let fingerprint = Fingerprint::of([&file]);
         let mut watch = FileWatch::new(fingerprint, Duration::from_millis(1), Duration::from_millis(5));
-        assert!(watch.inotify.is_none());
+        let quiet = tokio::time::timeout(Duration::from_millis(20), watch.changed()).await;
+        assert!(quiet.is_err() && watch.inotify.is_none());
         fs::create_dir(dir.path().join("not-yet")).unwrap();
         fs::write(&file, "one").unwrap();
         tokio::time::timeout(PATIENCE, watch.changed()).await.expect("the change is noticed");

@@ -67,12 +67,15 @@ impl Connection {
 }
 
 fn connect_failure(path: &Path, error: io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Failure::NotRunning(describe(path)),
-        io::ErrorKind::PermissionDenied => Failure::Other(anyhow::anyhow!(
+    let kind = error.kind();
+    if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+        return Failure::NotRunning(describe(path));
+    }
+    if kind == io::ErrorKind::PermissionDenied {
+        return Failure::Other(anyhow::anyhow!(
             "no permission for {}; run this as root or as a member of the group dyn-prefix",
             describe(path)
-        )),
-        _ => Failure::Other(anyhow::Error::new(error).context(format!("cannot connect to {}", describe(path)))),
+        ));
     }
+    Failure::Other(anyhow::Error::new(error).context(format!("cannot connect to {}", describe(path))))
 }

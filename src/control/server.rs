@@ -158,7 +158,7 @@ mod tests {
             let mut count = 0;
             while let Some((request, answer)) = questions.recv().await {
                 count += 1;
-                let _ = answer.send(Response::Refused { findings: vec![format!("{request:?} {count}")] });
+                drop(answer.send(Response::Refused { findings: vec![format!("{request:?} {count}")] }));
             }
         });
         Daemon { path, changed, cancel, _directory: directory }

@@ -41,6 +41,7 @@ mod saver;
 pub mod supervisor;
 mod systemd;
 mod tasks;
+mod twins;
 pub mod view;
 mod write_log;
 
@@ -245,6 +246,7 @@ impl Daemon {
         self.suspended = suspended;
         if slept > SUSPEND_THRESHOLD {
             log::emit(&record::resumed(slept));
+            self.coordinator.forget_targets();
             self.tasks.restart(&self.coordinator);
         }
     }
@@ -274,7 +276,7 @@ impl Daemon {
             .map(ToString::to_string)
             .collect();
         let shown = self.path.display().to_string();
-        let config = loaded.config.ok_or(findings.clone()).and_then(|config| self.reloadable(config));
+        let config = loaded.config.ok_or_else(|| findings.clone()).and_then(|config| self.reloadable(config));
         let now = clock::now();
         self.notice_at = Some(now);
         match config {

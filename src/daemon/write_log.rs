@@ -142,7 +142,9 @@ impl WriteLog {
 
     /// Tells what has waited long enough, and reminds of what keeps failing.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        let due: Vec<_> = self.waiting.extract_if(.., |_, waiting| waiting.due() <= now).collect();
+        let waiting = std::mem::take(&mut self.waiting);
+        let (due, waiting): (BTreeMap<_, _>, _) = waiting.into_iter().partition(|(_, waiting)| waiting.due() <= now);
+        self.waiting = waiting;
         for ((cluster, _, reason), waiting) in due {
             let entry = match waiting.batch {
                 Batch::Written(written) => record::written(&cluster, &written),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dyn_prefix::cluster::ConnectionState;
 
-use super::rig::{FIRST, SECOND, Start, base64, blocks, cilium, install, pool, rig, timeouts};
+use super::rig::{FIRST, SECOND, Start, THIRD, base64, blocks, cilium, install, pool, rig, timeouts};
 use crate::support::api::{Action, Api, Certificate, Fault};
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn a_server_that_was_away_gets_one_write_for_two_changes() {
     assert!(health.retry_at.is_some());
     assert!(health.reason.unwrap().1.contains(&rig.api.url()));
     rig.api.forget_requests();
-    rig.want("2001:db8:99::/64");
+    rig.want(THIRD);
     rig.want(SECOND);
     rig.api.reopen().await;
     rig.holds(SECOND).await;
@@ -39,7 +39,7 @@ async fn a_frozen_server_is_noticed_by_a_write_and_gets_one_when_it_thaws() {
     let mut rig = rig().await;
     rig.holds(FIRST).await;
     rig.api.fault(Fault::new("", "", Action::Hang));
-    rig.want("2001:db8:99::/64");
+    rig.want(THIRD);
     let health = rig.state(ConnectionState::Unreachable).await;
     assert_eq!(health.reason.unwrap().0, "TimedOut");
     rig.want(SECOND);

@@ -21,6 +21,7 @@ use crate::support::api::{Api, Certificate, Key};
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) const FIRST: &str = "2001:db8:1::/64";
 pub(super) const SECOND: &str = "2001:db8:2::/64";
+pub(super) const THIRD: &str = "2001:db8:3::/64";
 
 pub(super) struct Rig {
     pub(super) api: Api,
@@ -126,20 +127,18 @@ pub(super) fn wanted(prefix: &str) -> Wanted {
     wanted_on(prefix, &[ObjectRef { kind: Kind::CiliumLoadBalancerIPPool, namespace: None, name: "pool".to_owned() }])
 }
 
+/// Its subnets of `prefix` on each target: the first on the first, and so on. The other prefixes of these tests are
+/// known as former ones, so that their entries leave at once.
 pub(super) fn wanted_on(prefix: &str, targets: &[ObjectRef]) -> Wanted {
-    let net = prefix.parse().unwrap();
-    let generation = ComputedGeneration {
-        prefix: net,
-        role: Role::Current,
-        parts: BTreeMap::from([("lb".to_owned(), Ok(vec![Block::Cidr(net)]))]),
-        whole: vec![Block::Cidr(net)],
-    };
-    let computed = Computed { has_opinion: true, generations: vec![generation], drain_period: None };
-    let bindings = targets.iter().map(|target| Binding {
+    let former = [FIRST, SECOND, THIRD].into_iter().filter(|former| *former != prefix);
+    let former = former.map(|former| generation(former, Role::Known, targets.len()));
+    let generations = std::iter::once(generation(prefix, Role::Current, targets.len())).chain(former).collect();
+    let computed = Computed { has_opinion: true, generations, drain_period: None };
+    let bindings = targets.iter().enumerate().map(|(number, target)| Binding {
         name: format!("on {target}"),
         cluster: "home".to_owned(),
         dynamic_prefix: "ipv6".to_owned(),
-        part: Part::Named(vec!["lb".to_owned()]),
+        part: Part::Named(vec![number.to_string()]),
         target: target.clone(),
         strategy: Strategy::Append,
     });
@@ -149,6 +148,22 @@ pub(super) fn wanted_on(prefix: &str, targets: &[ObjectRef]) -> Wanted {
         bindings: Arc::new(bindings.collect()),
         denied: Arc::default(),
     }
+}
+
+fn generation(prefix: &str, role: Role, parts: usize) -> ComputedGeneration {
+    let part = |number: usize| Block::Cidr(nth(prefix, number).parse().unwrap());
+    ComputedGeneration {
+        prefix: prefix.parse().unwrap(),
+        role,
+        parts: (0..parts).map(|number| (number.to_string(), Ok(vec![part(number)]))).collect(),
+        whole: vec![part(0)],
+    }
+}
+
+/// The `number`th /64 from `prefix` on, itself a /64.
+pub(super) fn nth(prefix: &str, number: usize) -> String {
+    let first: std::net::Ipv6Addr = prefix.split('/').next().unwrap().parse().unwrap();
+    format!("{}/64", std::net::Ipv6Addr::from_bits(first.to_bits() + ((number as u128) << 64)))
 }
 
 /// The CIDRs of a pool as they stand.

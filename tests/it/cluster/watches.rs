@@ -4,7 +4,7 @@ use dyn_prefix::cluster::ConnectionState;
 use dyn_prefix::config::{Discovery, Kind, ObjectRef};
 use serde_json::json;
 
-use super::rig::{FIRST, SECOND, Start, blocks, cilium, pool, rig, wanted_on};
+use super::rig::{FIRST, SECOND, Start, blocks, cilium, nth, pool, rig, wanted_on};
 use crate::support::api::{Action, Api, Fault, Key};
 
 const POOLS: &str = "ciliumloadbalancerippools";
@@ -152,7 +152,7 @@ async fn what_may_not_be_watched_as_a_whole_is_watched_by_name() {
     let mut rig = start.run(api, tempfile::tempdir().unwrap());
     rig.holds(FIRST).await;
     let metallb = Key::metallb("metallb-system", "public");
-    rig.until(|api| api.get(&metallb).unwrap()["spec"]["addresses"] == json!([FIRST])).await;
+    rig.until(|api| api.get(&metallb).unwrap()["spec"]["addresses"] == json!([nth(FIRST, 1)])).await;
     rig.until(|api| api.count("watch", "/namespaces/metallb-system/ipaddresspools") > 0).await;
     let health = rig.health(|health| health.notes.len() == 3).await;
     assert_eq!((health.state, health.reason), (ConnectionState::Connected, None));

@@ -6,7 +6,7 @@ use dyn_prefix::cluster::ConnectionState;
 use dyn_prefix::config::{Kind, ObjectRef};
 use serde_json::{Value, json};
 
-use super::rig::{FIRST, SECOND, Start, blocks, cilium, pool, rig, wanted_on};
+use super::rig::{FIRST, SECOND, Start, blocks, cilium, nth, pool, rig, wanted_on};
 use crate::support::api::{Action, Fault, Key};
 
 #[tokio::test]
@@ -50,9 +50,10 @@ async fn every_kind_is_written() {
     ));
     let mut rig = start.run(api, tempfile::tempdir().unwrap());
     rig.holds(FIRST).await;
-    let holds = |list: &Value| list.as_array().is_some_and(|list| list.contains(&json!(FIRST)));
-    rig.until(|api| holds(&api.get(&Key::group("group")).unwrap()["spec"]["externalCIDRs"])).await;
-    rig.until(|api| holds(&api.get(&Key::metallb("lb", "public")).unwrap()["spec"]["addresses"])).await;
+    let holds = |list: &Value, cidr: &str| list.as_array().is_some_and(|list| list.contains(&json!(cidr)));
+    let (second, third) = (nth(FIRST, 1), nth(FIRST, 2));
+    rig.until(|api| holds(&api.get(&Key::group("group")).unwrap()["spec"]["externalCIDRs"], &second)).await;
+    rig.until(|api| holds(&api.get(&Key::metallb("lb", "public")).unwrap()["spec"]["addresses"], &third)).await;
     assert_eq!(rig.api.count("patch", "/apis/metallb.io/v1beta1/namespaces/lb/ipaddresspools/public"), 1);
 }
 
@@ -131,7 +132,7 @@ async fn no_more_than_sixteen_patches_are_under_way() {
     rig.until(|api| api.count("patch", "") == 16).await;
     assert_eq!(rig.api.count("patch", ""), 16);
     rig.api.clear_faults();
-    rig.until(|api| names.iter().all(|name| blocks(api, name) == [FIRST])).await;
+    rig.until(|api| names.iter().enumerate().all(|(number, name)| blocks(api, name) == [nth(FIRST, number)])).await;
     assert_eq!(rig.api.count("patch", ""), 50, "each object was written once");
 }
 

@@ -1,0 +1,203 @@
+//! What each input changes: of the path here, of the objects in the island.
+
+use super::{Driver, Input, Timers, Written};
+use crate::clock;
+use crate::cluster::discovery::Server;
+use crate::cluster::failure::Failure;
+use crate::cluster::files::FileWatch;
+use crate::cluster::health::Link;
+use crate::cluster::island::{Event, WatchState};
+use crate::cluster::object::{Object, Served};
+use crate::cluster::session::{Attempt, Refusal, Session};
+use crate::cluster::timeouts::Timeouts;
+use crate::cluster::watch::{News, Subject};
+use crate::time::Instant;
+
+impl<L: FnMut(&str, Event)> Driver<L> {
+    pub(super) fn handle(&mut self, input: Input) {
+        let now = clock::now();
+        if self.session.as_ref().is_some_and(Session::was_suspended) {
+            self.lost(Failure::Unreachable { reason: "Suspended", message: "this machine was asleep".to_owned() }, now);
+        }
+        // Of all inputs only these two come in large numbers, and neither changes what is to be watched.
+        self.rewatch |= !matches!(input, Input::Written(_) | Input::News(_, News::Changed(_)));
+        match input {
+            Input::Wanted => {
+                let wanted = self.setup.wanted.borrow_and_update().clone();
+                if let Some(wanted) = wanted {
+                    self.island.handle_wanted(wanted, now);
+                }
+            }
+            Input::Cluster => self.reconfigure(now),
+            Input::Files => {
+                self.files = None;
+                self.timers.open = Some(now);
+            }
+            Input::Opened(attempt) => self.opened(attempt, now),
+            Input::News(subject, news) => self.heard(&subject, news, now),
+            Input::Written(written) => self.written(written, now),
+            Input::Discovered(served) => self.discovered(served, now),
+            Input::Probed(probed) => self.probed(probed, now),
+            Input::Time => self.time(now),
+        }
+    }
+
+    fn time(&mut self, now: Instant) {
+        if self.island.poll_timeout().is_some_and(|at| at <= now) {
+            self.island.handle_timeout(now);
+        }
+    }
+
+    fn reconfigure(&mut self, now: Instant) {
+        let cluster = self.setup.cluster.borrow_and_update().clone();
+        self.island.reconfigure(&cluster);
+        if cluster.kubeconfig != self.cluster.kubeconfig || cluster.context != self.cluster.context {
+            self.files = None;
+            self.timers.open = Some(now);
+        }
+        self.cluster = cluster;
+    }
+
+    fn opened(&mut self, attempt: Attempt, now: Instant) {
+        let Timeouts { files_settle, files_poll, .. } = self.setup.timeouts;
+        self.files = Some(FileWatch::new(attempt.fingerprint, files_settle, files_poll));
+        match attempt.result {
+            Ok(opened) => {
+                let served = opened.served.clone();
+                let session = Session::new(opened, self.island.kinds(), &self.setup.timeouts, self.setup.seed, now);
+                self.timers = Timers { renew: session.renew_at(), ..Timers::default() };
+                self.discovering = None;
+                self.probing = None;
+                self.session = Some(session);
+                self.link = Link::Up { kept: None };
+                self.stay_warm(now);
+                self.island.handle_served(&served, now);
+            }
+            Err(refusal) if self.session.is_some() => {
+                self.link = Link::Up { kept: Some(refusal) };
+                self.timers.open = Some(now + self.setup.timeouts.backoff_max);
+            }
+            Err(refusal) => self.retry(refusal, now),
+        }
+    }
+
+    fn retry(&mut self, refusal: Refusal, now: Instant) {
+        let pause =
+            if refusal.is_of_credentials() { self.setup.timeouts.backoff_max } else { self.backoff.next_pause() };
+        self.timers.open = Some(now + pause);
+        self.link = Link::Down(refusal, now + pause);
+    }
+
+    /// Nothing works on this connection any more: drop it, and make another. The first attempt is made at once,
+    /// unless the connection did not hold long.
+    fn lost(&mut self, failure: Failure, now: Instant) {
+        let Some(session) = self.session.take() else { return };
+        tracing::debug!(cluster = self.cluster.name, ?failure, "connection lost");
+        self.timers = Timers::default();
+        self.discovering = None;
+        self.probing = None;
+        self.opening = None;
+        let refusal = Refusal::Failed { url: session.url.clone(), failure };
+        if now.saturating_since(session.opened_at) >= self.setup.timeouts.settled {
+            self.backoff.reset();
+            self.timers.open = Some(now);
+            self.link = Link::Down(refusal, now);
+        } else {
+            self.retry(refusal, now);
+        }
+    }
+
+    fn heard(&mut self, subject: &Subject, news: News, now: Instant) {
+        let Some(session) = self.session.as_mut().filter(|session| session.watches.contains(subject)) else { return };
+        match news {
+            News::Lost(failure) => self.lost(failure, now),
+            News::Defined => self.timers.discover = Some(now),
+            News::Refused(failure) => {
+                session.refuse(subject, failure.clone());
+                self.refused(subject, &failure, now);
+            }
+            News::Changed(object) => self.island.handle_object(*object, now),
+            News::Deleted(reference) => self.island.handle_deleted(&reference, now),
+            News::Listed(objects) => {
+                session.listed(subject);
+                self.listed(subject, objects, now);
+            }
+        }
+    }
+
+    fn listed(&mut self, subject: &Subject, objects: Vec<Object>, now: Instant) {
+        match subject {
+            Subject::Kind { kind, .. } => {
+                self.island.handle_watch(*kind, WatchState::Running, now);
+                self.island.handle_list(*kind, None, objects, now);
+            }
+            Subject::Named { object, .. } => self.island.handle_list(object.kind, Some(object), objects, now),
+            Subject::Definition(_) => {}
+        }
+    }
+
+    fn refused(&mut self, subject: &Subject, failure: &Failure, now: Instant) {
+        let code = failure.code();
+        if code == Some(404) && !matches!(subject, Subject::Definition(_)) {
+            self.timers.discover = Some(now); // the CRD was removed, or serves other versions now
+        }
+        let Subject::Kind { kind, .. } = subject else { return };
+        let message = failure.message().to_owned();
+        let state = match code {
+            Some(403) => WatchState::Forbidden(message),
+            Some(404) => WatchState::NotServed,
+            _ => WatchState::Failed(message),
+        };
+        self.island.handle_watch(*kind, state, now);
+    }
+
+    fn written(&mut self, (object, session, result): Written, now: Instant) {
+        let is_current = self.session.as_ref().is_some_and(|current| current.opened_at == session);
+        if let (true, Err(failure)) = (is_current, &result) {
+            self.doubt(failure, now);
+        }
+        self.island.handle_written(&object, result.map_err(Failure::into_write_error), now);
+    }
+
+    /// A write that got no answer in time may have met a slow admission webhook: ask before the path is blamed.
+    fn doubt(&mut self, failure: &Failure, now: Instant) {
+        if failure.is_timeout() {
+            self.probe();
+        } else if failure.is_of_connection() {
+            self.lost(failure.clone(), now);
+        }
+    }
+
+    fn discovered(&mut self, served: Result<Served, Failure>, now: Instant) {
+        let Some(session) = &mut self.session else { return };
+        match served {
+            Ok(served) => {
+                session.served.clone_from(&served);
+                self.island.handle_served(&served, now);
+            }
+            Err(failure) if failure.is_of_connection() => self.lost(failure, now),
+            Err(failure) => {
+                tracing::debug!(cluster = self.cluster.name, ?failure, "discovery failed");
+                self.timers.discover = Some(now + self.setup.timeouts.backoff_max);
+            }
+        }
+    }
+
+    fn probed(&mut self, probed: Result<Server, Failure>, now: Instant) {
+        match probed {
+            Ok(server) => {
+                if let Some(session) = &mut self.session {
+                    session.server = server;
+                }
+                self.stay_warm(now);
+            }
+            Err(failure) if failure.is_of_connection() => self.lost(failure, now),
+            Err(_refused) => self.stay_warm(now), // it answers
+        }
+    }
+
+    fn stay_warm(&mut self, now: Instant) {
+        let cools = self.session.as_ref().is_some_and(|session| !session.server.is_http2);
+        self.timers.warm = cools.then(|| now + self.setup.timeouts.warm);
+    }
+}
