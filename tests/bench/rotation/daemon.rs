@@ -13,9 +13,6 @@ use nix::unistd::Pid;
 use crate::lab::Process;
 use crate::netns::WAN;
 
-/// The program under test.
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_dyn-prefix");
-
 /// How long an old prefix stays.
 #[derive(Clone, Copy)]
 pub(crate) enum Drain {
@@ -48,11 +45,11 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Starts one that knows nothing yet, in the network namespace of the calling thread. `dir` has to be empty.
-    pub(crate) fn start(dir: &Path, kubeconfig: &Path, pools: usize) -> Result<Self> {
+    pub(crate) fn start(program: &Path, dir: &Path, kubeconfig: &Path, pools: usize) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
         let config = dir.join("dyn-prefix.toml");
         std::fs::write(&config, configuration(dir, kubeconfig, pools, Drain::Default)?)?;
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(&config).env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM");
         let started = Instant::now();
         let process = Process::spawn("dyn-prefix", &mut command, &dir.join("log"))?;

@@ -58,9 +58,9 @@ fn run(options: &Options, router: &router::Router) -> Result<()> {
     println!("load before: {}", load());
     let mut table = Table::default();
     for size in options.sizes() {
-        phases::run(size, router, &mut table)?;
+        phases::run(&size, router, &mut table)?;
     }
-    let size = std::fs::metadata(daemon::PROGRAM)?.len();
+    let size = std::fs::metadata(&options.program)?.len();
     println!("binary: {size} bytes ({:.2} MiB)", mebibytes(size));
     #[expect(clippy::cast_precision_loss, reason = "a file is smaller than 2^52 bytes")]
     table.add(("stripped release binary", "MB", 12.0, 7.0), Some(size as f64 / 1e6));

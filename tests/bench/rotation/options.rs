@@ -1,5 +1,6 @@
 //! What to measure, and how often.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Measures how fast a new prefix reaches the pools
@@ -32,14 +33,18 @@ pub(crate) struct Options {
     /// Leave out the end of the drain, which takes a minute for each number of pools
     #[arg(long, default_value_if("quick", "true", "true"))]
     no_drain: bool,
+    /// Another program than the one that was built with the benchmark
+    #[arg(long, default_value = env!("CARGO_BIN_EXE_dyn-prefix"))]
+    pub(crate) program: PathBuf,
     /// `cargo bench` says so to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 /// What to measure with so many pools.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Size {
+    pub(crate) program: PathBuf,
     pub(crate) pools: usize,
     pub(crate) rotations: usize,
     pub(crate) cold: usize,
@@ -54,6 +59,7 @@ impl Options {
     /// What to measure, one after the other.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = Size> {
         self.pools.iter().enumerate().map(|(index, pools)| Size {
+            program: self.program.clone(),
             pools: *pools,
             rotations: at(&self.rotations, index),
             cold: at(&self.cold, index),

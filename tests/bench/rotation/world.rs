@@ -1,7 +1,7 @@
 //! A cluster with pools, a watch on them, and the times at which they show a prefix.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -37,6 +37,7 @@ pub(crate) struct World {
     pub(crate) server: ApiServer,
     pub(crate) pools: usize,
     pub(crate) kubeconfig: PathBuf,
+    program: PathBuf,
     pub(crate) dir: TempDir,
     events: Receiver<(Instant, Value)>,
     daemons: usize,
@@ -58,11 +59,13 @@ pub(crate) struct Requests {
     pub(crate) watches: usize,
     /// Writes that were refused.
     pub(crate) refused: usize,
+    /// What the others asked for.
+    pub(crate) others: Vec<String>,
 }
 
 impl World {
     /// Starts the cluster and makes the pools.
-    pub(crate) fn new(pools: usize) -> Result<Self> {
+    pub(crate) fn new(pools: usize, program: &Path) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let server =
             ApiServer::start_with(dir.path(), Options { audit: Some(AuditLevel::Metadata), ..Options::default() })?;
@@ -81,13 +84,14 @@ impl World {
         let kubeconfig = server.kubeconfig_for(USER, &["system:masters"])?;
         let version = server.version_of(POOLS)?;
         let events = server.watch(&format!("{POOLS}?resourceVersion={version}"))?;
-        Ok(Self { server, pools, kubeconfig, dir, events, daemons: 0 })
+        Ok(Self { server, pools, kubeconfig, program: program.to_owned(), dir, events, daemons: 0 })
     }
 
     /// Starts a daemon that knows nothing yet.
     pub(crate) fn start_daemon(&mut self) -> Result<Daemon> {
         self.daemons += 1;
-        Daemon::start(&self.dir.path().join(format!("daemon-{}", self.daemons)), &self.kubeconfig, self.pools)
+        let dir = self.dir.path().join(format!("daemon-{}", self.daemons));
+        Daemon::start(&self.program, &dir, &self.kubeconfig, self.pools)
     }
 
     /// Waits until every pool shows the prefix; gives when the first and when the last did. `before` has to be asked
@@ -183,6 +187,11 @@ impl World {
             writes: count(|event| event.is_write() && event.code < 300),
             watches: count(|event| event.verb == "watch"),
             refused: count(|event| event.is_write() && event.code >= 300),
+            others: events
+                .iter()
+                .filter(|event| !event.is_write() && event.verb != "watch")
+                .map(|event| format!("{} {}", event.verb, event.uri))
+                .collect(),
         })
     }
 
@@ -208,6 +217,7 @@ impl std::ops::Sub for Requests {
             writes: self.writes - before.writes,
             watches: self.watches - before.watches,
             refused: self.refused - before.refused,
+            others: self.others[before.others.len()..].to_vec(),
         }
     }
 }
