@@ -133,9 +133,8 @@ fn on_loss_withdraw(scene: &mut Scene<'_>) -> Result<()> {
     scene.watch(METALLB_POOL)?.until("confirmed", &addresses(&[]))?;
     daemon.wait_log(&[&format!("{A} is lost"), "taken out of the targets (transition.onLoss = \"withdraw\")"])?;
     // CIDR groups are never emptied.
-    let status = daemon.wait_status("CannotEmpty", 3, |status| {
-        target(status, "CiliumCIDRGroup")["reason"] == "CannotEmpty"
-    })?;
+    let status =
+        daemon.wait_status("CannotEmpty", 3, |status| target(status, "CiliumCIDRGroup")["reason"] == "CannotEmpty")?;
     ensure!(acquired(&status) == ("False", "Withdrawn"), "{status:#}");
     ensure!(prefix(&status)["currentPrefix"].is_null(), "{status:#}");
     let mut group = scene.watch(CIDR_GROUP)?;

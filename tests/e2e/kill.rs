@@ -40,7 +40,10 @@ fn killed(scene: &mut Scene<'_>) -> Result<()> {
         trial.round(kill).with_context(|| format!("kill {kill} of seed {seed}"))?;
     }
     let strays = trial.strays;
-    crate::say(&format!("{kills} kills in {:?}; entries of no known generation were seen {strays} times", began.elapsed()));
+    crate::say(&format!(
+        "{kills} kills in {:?}; entries of no known generation were seen {strays} times",
+        began.elapsed()
+    ));
     trial.finish().with_context(|| format!("after the kills of seed {seed}"))
 }
 

@@ -74,7 +74,8 @@ impl TinyDisk {
 
 impl Drop for TinyDisk {
     fn drop(&mut self) {
-        umount2(&self.0, MntFlags::MNT_DETACH).unwrap_or_else(|error| crate::say(&format!("{}: {error}", self.0.display())));
+        umount2(&self.0, MntFlags::MNT_DETACH)
+            .unwrap_or_else(|error| crate::say(&format!("{}: {error}", self.0.display())));
     }
 }
 
