@@ -40,7 +40,10 @@ fn killed(scene: &mut Scene<'_>) -> Result<()> {
         trial.round(kill).with_context(|| format!("kill {kill} of seed {seed}"))?;
     }
     let strays = trial.strays;
-    crate::say(&format!("{kills} kills in {:?}; entries of no known generation were seen {strays} times", began.elapsed()));
+    crate::say(&format!(
+        "{kills} kills in {:?}; entries of no known generation were seen {strays} times",
+        began.elapsed()
+    ));
     trial.finish().with_context(|| format!("after the kills of seed {seed}"))
 }
 
@@ -240,7 +243,7 @@ impl<'a, 'b> Trial<'a, 'b> {
         let record = object["metadata"]["annotations"]["dynamic-prefix.io/managed-blocks"].as_str().unwrap_or_default();
         ensure!(record.split(',').count() == names.len(), "the record has what the pool has: {record}");
         daemon.wait_ready()?;
-        ensure!(daemon.status()?.0 == Some(0), "{:#}", daemon.status()?.1);
+        daemon.wait_well("all well", |_| true)?;
         daemon.stop()?;
         ensure!(files(&self.scene.state_directory())? == ["lock", "state.json"], "nothing is left over");
         let stray = self.scene.state()?["managed"].to_string().contains("strays");
