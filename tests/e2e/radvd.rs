@@ -63,7 +63,9 @@ fn first_prefix(scene: &mut Scene<'_>) -> Result<()> {
     // The user's entries, as the user spells them.
     let foreign = json!(["10.9.0.0/24", "2001:DB8:FFFF:0::/64", "2001:0db8:fffe::1-2001:db8:fffe:0::ff"]);
     ensure!(cilium["foreign"] == foreign && cilium["desired"].as_array().map(Vec::len) == Some(1), "{cilium:#}");
-    daemon.wait_log(&["CiliumLoadBalancerIPPool/pool", "2001:db8:a:0:f000::-2001:db8:a:0:f000::ffff"])?;
+    // One line for all three, with what the first of them holds.
+    let names = ["CiliumLoadBalancerIPPool/pool", "CiliumCIDRGroup/group", "IPAddressPool/metallb-system/public"];
+    daemon.wait_log(&[&names[..], &["home:", "written, the last after", "now holds 2001:db8:a:"]].concat())?;
     daemon.expect_log(&["started with", &format!("{NAME}: {A} is the prefix"), "now holds"])
 }
 
@@ -111,10 +113,10 @@ fn two_prefixes(scene: &mut Scene<'_>) -> Result<()> {
     let mut pool = scene.watch(POOL)?;
     let daemon = Daemon::start(scene, &scene.configure(Setup::default())?)?;
     pool.until("the longer preferred one", &blocks(&[B]))?;
-    // It stays while it is usable, whatever the other one has to offer. The third prefix is there to be waited for.
+    // It stays while it is usable, whatever the other one has to offer.
+    let (_, before) = daemon.status()?;
     radvd.reload(&(prefix_block(A, 3000, 3000) + &live(B)));
     let preferred_until = |status: &serde_json::Value| prefix(status)["preferredUntil"].as_str().map(str::to_owned);
-    let (_, before) = daemon.status()?;
     let status = daemon.wait_well("the shorter lifetime", |status| {
         preferred_until(status).is_some() && preferred_until(status) < preferred_until(&before)
     })?;
@@ -237,9 +239,9 @@ fn delegated_prefix_length(scene: &mut Scene<'_>) -> Result<()> {
     group.until("the delegation", &cidrs(&[delegation]))?;
     pool.until("the range by its place in the delegation", &blocks(&[A]))?;
     // Another /64 of the same delegation is no other prefix.
+    let (_, before) = daemon.status()?;
     radvd.reload(&(deprecated(first) + &prefix_block(second, 2400, 3000)));
     let lifetime = |status: &serde_json::Value| prefix(status)["preferredUntil"].as_str().map(str::to_owned);
-    let (_, before) = daemon.status()?;
     daemon.wait_well("the longer lifetime", |status| lifetime(status) > lifetime(&before))?;
     radvd.reload(&(deprecated(second) + &live("2001:db8:b:56::/64")));
     group.until("another delegation", &cidrs(&["2001:db8:b::/56", delegation]))?;
