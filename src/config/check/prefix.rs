@@ -81,9 +81,11 @@ impl Sources {
         let fixed = self
             .fixed
             .filter(|net| net.prefix_len() > 0)
-            .map(|net| Room::sure(net.prefix_len(), format!("the static prefix {net}")));
-        let delegated =
-            self.announced.flatten().map(|length| Room::sure(length, format!("delegatedPrefixLength = {length}")));
+            .map(|net| Room::as_written(net.prefix_len(), format!("the static prefix {net}")));
+        let delegated = self
+            .announced
+            .flatten()
+            .map(|length| Room::as_written(length, format!("delegatedPrefixLength = {length}")));
         let on_link = matches!(self.announced, Some(None)).then(Room::on_link);
         let mut rooms: Vec<Room> = fixed.into_iter().chain(delegated).collect();
         if rooms.is_empty() {

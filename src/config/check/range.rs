@@ -25,37 +25,55 @@ pub(super) struct Part<'t> {
 pub(super) struct Room {
     length: u8,
     why: String,
-    severity: Severity,
+    certainty: Certainty,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Certainty {
+    /// No prefix can be larger: the file is wrong.
+    Always,
+    /// The file says how large it is: the entry will be in error. Its neighbours are not, so the file can be used.
+    AsWritten,
+    /// It usually is no larger.
+    Usually,
 }
 
 impl Room {
-    pub(super) const fn sure(length: u8, why: String) -> Self {
-        Self { length, why, severity: Severity::Error }
+    /// A prefix of the length that the file says it has.
+    pub(super) const fn as_written(length: u8, why: String) -> Self {
+        Self { length, why, certainty: Certainty::AsWritten }
     }
 
     /// A /32 is what a provider gets, not what a customer gets.
     pub(super) fn largest() -> Self {
-        Self::sure(32, "no line has a shorter prefix".to_owned())
+        Self { length: 32, why: "no line has a shorter prefix".to_owned(), certainty: Certainty::Always }
     }
 
     /// RFC 4862 §5.5.3 makes addresses only from a prefix that fits the interface identifier of 64 bits.
     pub(super) fn on_link() -> Self {
         let why = "what routers announce is nearly always a /64".to_owned();
-        Self { length: 64, why, severity: Severity::Warning }
+        Self { length: 64, why, certainty: Certainty::Usually }
     }
 
     fn holds(&self, address: u128) -> bool {
         address.checked_shr(128 - u32::from(self.length)).is_none_or(|beyond| beyond == 0)
     }
 
+    fn severity(&self) -> Severity {
+        if self.certainty == Certainty::Always { Severity::Error } else { Severity::Warning }
+    }
+
     fn code(&self) -> &'static str {
-        if self.severity == Severity::Error { "outside-prefix" } else { "outside-on-link" }
+        if self.certainty == Certainty::Usually { "outside-on-link" } else { "outside-prefix" }
     }
 
     fn hint(&self, hint: String) -> String {
-        match self.severity {
-            Severity::Error => hint,
-            Severity::Warning | Severity::Note => {
+        match self.certainty {
+            Certainty::Always => hint,
+            Certainty::AsWritten => {
+                format!("{hint}; as it is, this entry is left out and what refers to it keeps what it has")
+            }
+            Certainty::Usually => {
                 format!(
                     "{hint}; if that /64 is part of a larger prefix, say so with routerAdvertisement.delegatedPrefixLength"
                 )
@@ -107,8 +125,8 @@ fn end_of_range(table: &Table<'_>, key: &str, rooms: &[Room], report: &mut Repor
         room.length, room.why
     );
     let hint = format!("write only the host part, from :: to {highest}");
-    report.add(room.severity, room.code(), text.span, message).hint(room.hint(hint));
-    (room.severity != Severity::Error).then(|| text.with(address))
+    report.add(room.severity(), room.code(), text.span, message).hint(room.hint(hint));
+    (room.severity() != Severity::Error).then(|| text.with(address))
 }
 
 fn ordered(start: At<Ipv6Addr>, end: At<Ipv6Addr>, report: &mut Report<'_>) -> Option<Interval> {
@@ -307,13 +325,13 @@ fn fit(length: At<u8>, place: &At<Place>, layout: &Layout, report: &mut Report<'
     } else {
         outside(place, length.value, room, report);
     }
-    room.severity != Severity::Error
+    room.severity() != Severity::Error
 }
 
 fn too_large(length: At<u8>, room: &Room, report: &mut Report<'_>) {
     let message = format!("a /{} does not fit into the prefix, a /{} ({})", length.value, room.length, room.why);
     let hint = format!("`prefixLength` can be {} to 128", room.length);
-    report.add(room.severity, room.code(), length.span, message).hint(room.hint(hint));
+    report.add(room.severity(), room.code(), length.span, message).hint(room.hint(hint));
 }
 
 fn outside(place: &At<Place>, length: u8, room: &Room, report: &mut Report<'_>) {
@@ -327,5 +345,5 @@ fn outside(place: &At<Place>, length: u8, room: &Room, report: &mut Report<'_>) 
         Place::Index(_) if most == 0 => format!("there is one /{length} in it, index = 0"),
         Place::Index(_) => format!("`index` of a /{length} in it is 0 to {most}"),
     };
-    report.add(room.severity, room.code(), place.span, message).hint(room.hint(hint));
+    report.add(room.severity(), room.code(), place.span, message).hint(room.hint(hint));
 }

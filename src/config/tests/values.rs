@@ -13,11 +13,22 @@ fn with_subnet(place: &str) -> Loaded {
     parse(&prefix_with(&format!("subnets = [{{ name = 's', {place} }}]")), "subnet.toml")
 }
 
+/// The place of a subnet that can be used, or what is wrong with it.
 fn place_of(place: &str) -> Result<Place, Vec<&'static str>> {
     let loaded = with_subnet(place);
-    let errors = loaded.findings.iter().filter(|finding| finding.severity == Severity::Error);
-    let codes: Vec<_> = errors.map(|finding| finding.code).collect();
-    loaded.config.map(|config| config.dynamic_prefixes[0].subnets[0].place.clone()).ok_or(codes)
+    let wrong = loaded.findings.iter().filter(|finding| finding.severity != Severity::Note);
+    let codes: Vec<_> = wrong.map(|finding| finding.code).collect();
+    let place = loaded.config.map(|config| config.dynamic_prefixes[0].subnets[0].place.clone());
+    place.filter(|_| codes.is_empty()).ok_or(codes)
+}
+
+/// Design §2: an entry in error never takes its neighbours down.
+#[test]
+fn an_entry_that_cannot_fit_leaves_the_file_usable() {
+    let loaded = with_subnet("prefixLength = 64, index = 256 }, { name = 't', prefixLength = 64, index = 1");
+    let [finding] = loaded.findings.as_slice() else { panic!("{}", printed(&loaded)) };
+    assert_eq!((finding.code, finding.severity), ("outside-prefix", Severity::Warning));
+    assert_eq!(loaded.config.map(|config| config.dynamic_prefixes[0].subnets.len()), Some(2));
 }
 
 /// Design §2: `offset` counts addresses, `index` counts subnets; every spelling of a number.
