@@ -2,7 +2,7 @@
 //!
 //! [`Config::parse`] makes them from a text, without touching the host: `read` compares the text with the key table in
 //! [`keys`], `check` holds the rules, and both say what they find with the place in the file. [`Config::load`] (in
-//! [`file`]) is the same for a file of this host.
+//! [`mod@file`]) is the same for a file of this host.
 
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::arbiter::Snapshot;
 use crate::status::Condition;
-use crate::time::{Epoch, Instant};
+use crate::time::{Deadline, Epoch, Instant};
 
 /// What a condition says now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,27 @@ impl Conditions {
             last_transition_time: Some(epoch.wall(*since)),
         };
         self.by_name.get(name).into_iter().flatten().map(condition).collect()
+    }
+}
+
+/// The condition PrefixAcquired of a DynamicPrefix.
+pub(super) fn prefix_acquired(snapshot: Option<&Snapshot>, now: Instant) -> Verdict {
+    let Some(snapshot) = snapshot else {
+        return Verdict::no("WaitingForPrefix", "No source has offered a prefix that can be used.".to_owned());
+    };
+    let Some(current) = &snapshot.current else {
+        return Verdict::no("Withdrawn", "The prefix was lost and is taken out of the targets.".to_owned());
+    };
+    match current.lost {
+        None => Verdict::yes("Acquired", format!("{} from {}.", current.prefix, current.source)),
+        Some(_) if current.valid_until.is_over(now) && current.valid_until != Deadline::Never => Verdict::no(
+            "Dead",
+            format!("The valid lifetime of {} is over and there is no other; the targets keep it.", current.prefix),
+        ),
+        Some(loss) => Verdict::no(
+            loss.as_str(),
+            format!("{} can no longer be used and there is no other; the targets keep it.", current.prefix),
+        ),
     }
 }
 

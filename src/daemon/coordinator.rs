@@ -15,9 +15,10 @@ use crate::plan::Catalogue;
 use crate::source::{self, Offer, SourceId, SourceKind, SourceReport};
 use crate::status;
 use crate::store::State;
-use crate::time::{Deadline, Epoch, Instant};
+use crate::time::{Epoch, Instant};
 
-use super::condition::{Conditions, Verdict};
+use super::condition::{self, Conditions};
+use super::twins::{self, Denied};
 
 /// What a former run knew.
 #[derive(Debug, Default)]
@@ -70,7 +71,7 @@ pub struct Coordinator {
     pub(crate) catalogue: Arc<Catalogue>,
     /// What the store keeps of each cluster's objects, also of clusters that are not in the configuration now.
     managed: BTreeMap<String, BTreeMap<ObjectRef, Managed>>,
-    denied: BTreeMap<String, Arc<BTreeMap<String, String>>>,
+    denied: BTreeMap<String, Denied>,
     bindings: BTreeMap<String, Arc<Vec<Binding>>>,
     entries: VecDeque<(Instant, Pending)>,
     dirty: bool,
@@ -152,6 +153,7 @@ impl Coordinator {
         self.config = config;
         let sources: Vec<SourceId> = self.sources();
         self.reports.retain(|id, _| sources.contains(id));
+        self.find_twins();
         self.feed_again(now);
         self.dirty = true;
         self.settle(now);
@@ -161,7 +163,8 @@ impl Coordinator {
     fn feed_again(&mut self, now: Instant) {
         for prefix in &self.config.dynamic_prefixes {
             let Some(arbiter) = self.arbiters.get_mut(&prefix.name) else { continue };
-            for id in prefix.sources() {
+            // A source that listens is shared; a prefix written in the file is this DynamicPrefix's own.
+            for id in prefix.sources().into_iter().filter(|id| id.kind != SourceKind::Static) {
                 if let Some(report) = self.reports.get(&id) {
                     arbiter.handle_report(report, now);
                 }
@@ -270,6 +273,11 @@ impl Coordinator {
         self.settle(now);
     }
 
+    /// The tasks of all clusters begin anew: they will report every target again.
+    pub fn forget_targets(&mut self) {
+        self.clusters.values_mut().for_each(|view| view.targets.clear());
+    }
+
     /// A cluster has something new to tell.
     pub fn handle_update(&mut self, cluster: &str, update: Update, now: Instant) {
         let Some(view) = self.clusters.get_mut(cluster) else { return };
@@ -293,32 +301,15 @@ impl Coordinator {
         self.settle(now);
     }
 
-    /// Two clusters that see the same object are one cluster under two names: only the first may write.
+    /// Only what changed is replaced, so that [`Coordinator::wanted`] stays cheap to compare.
     fn find_twins(&mut self) {
-        if self.clusters.len() < 2 {
-            return;
-        }
-        let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
-        let mut denied: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-        for cluster in &self.config.clusters {
-            let Some(view) = self.clusters.get(&cluster.name) else { continue };
-            for target in view.targets.values() {
-                let Some(uid) = target.uid.as_deref() else { continue };
-                let owner = *owners.entry(uid).or_insert(&cluster.name);
-                if owner != cluster.name {
-                    let message = format!(
-                        "The clusters \"{owner}\" and \"{}\" both see the {} with uid {uid}: they are the same \
-                         cluster under two names. It is written as part of \"{owner}\" only; remove one [[cluster]].",
-                        cluster.name, target.object
-                    );
-                    denied.entry(cluster.name.clone()).or_default().insert(uid.to_owned(), message);
-                }
-            }
-        }
-        let changed = self.denied.len() != denied.len()
-            || denied.iter().any(|(name, uids)| self.denied.get(name).is_none_or(|known| **known != *uids));
-        if changed {
-            self.denied = denied.into_iter().map(|(name, uids)| (name, Arc::new(uids))).collect();
+        let views =
+            self.config.clusters.iter().filter_map(|cluster| {
+                Some((cluster.name.as_str(), self.clusters.get(&cluster.name)?.targets.values()))
+            });
+        let denied = twins::denied(views);
+        if denied != self.denied {
+            self.denied = denied;
         }
     }
 
@@ -342,7 +333,7 @@ impl Coordinator {
                 self.entries.push_back((now, Pending::Transition(name.clone(), Box::new(transition))));
                 self.dirty = true;
             }
-            self.conditions.set(name, "PrefixAcquired", acquired(arbiter.snapshot(), now), now);
+            self.conditions.set(name, "PrefixAcquired", condition::prefix_acquired(arbiter.snapshot(), now), now);
         }
         self.conditions.retain(|name| self.arbiters.contains_key(name));
         let snapshots = self.snapshots();
@@ -402,23 +393,5 @@ impl Coordinator {
     }
 }
 
-/// The condition PrefixAcquired.
-fn acquired(snapshot: Option<&Snapshot>, now: Instant) -> Verdict {
-    let Some(snapshot) = snapshot else {
-        return Verdict::no("WaitingForPrefix", "No source has offered a prefix that can be used.".to_owned());
-    };
-    let Some(current) = &snapshot.current else {
-        return Verdict::no("Withdrawn", "The prefix was lost and is taken out of the targets.".to_owned());
-    };
-    match current.lost {
-        None => Verdict::yes("Acquired", format!("{} from {}.", current.prefix, current.source)),
-        Some(_) if current.valid_until.is_over(now) && current.valid_until != Deadline::Never => Verdict::no(
-            "Dead",
-            format!("The valid lifetime of {} is over and there is no other; the targets keep it.", current.prefix),
-        ),
-        Some(loss) => Verdict::no(
-            loss.as_str(),
-            format!("{} can no longer be used and there is no other; the targets keep it.", current.prefix),
-        ),
-    }
-}
+#[cfg(test)]
+mod tests;

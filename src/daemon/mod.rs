@@ -41,6 +41,7 @@ mod saver;
 pub mod supervisor;
 mod systemd;
 mod tasks;
+mod twins;
 pub mod view;
 mod write_log;
 
@@ -245,6 +246,7 @@ impl Daemon {
         self.suspended = suspended;
         if slept > SUSPEND_THRESHOLD {
             log::emit(&record::resumed(slept));
+            self.coordinator.forget_targets();
             self.tasks.restart(&self.coordinator);
         }
     }

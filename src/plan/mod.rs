@@ -1,6 +1,6 @@
 //! What every target should hold: pure functions from configuration and snapshots.
 //!
-//! [`Catalogue`] computes every range and subnet of every DynamicPrefix for each known generation; [`object`] puts
+//! [`Catalogue`] computes every range and subnet of every DynamicPrefix for each known generation; [`object()`] puts
 //! together what one object should hold from its bindings and its annotations. The same functions serve the daemon,
 //! `dyn-prefix plan` and `status`, so they can never disagree.
 

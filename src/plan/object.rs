@@ -41,7 +41,7 @@ pub fn object(
 
 impl ObjectWant {
     /// The list that the object should hold, as far as its contributions can be computed; see
-    /// [`blocks`](super::blocks). What a contribution without opinion or in error left there is not in it.
+    /// [`blocks`](super::blocks()). What a contribution without opinion or in error left there is not in it.
     pub fn blocks(&self, kind: Kind) -> Vec<Block> {
         let computed = self.contributions.iter().filter_map(|(_, contribution)| match contribution {
             Contribution::Blocks(blocks) => Some(blocks),

@@ -1,0 +1,7 @@
+//! The coordinator in virtual time: what goes in stands in each test, what comes out is compared as text.
+
+mod life;
+mod outcome;
+mod reload;
+mod restart;
+mod world;

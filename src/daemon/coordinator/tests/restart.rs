@@ -1,0 +1,82 @@
+//! What a former run knew.
+
+use super::world::*;
+use crate::source::SourceState;
+use crate::time::Deadline;
+
+#[test]
+fn a_restart_wants_the_same() {
+    let mut world = World::new(HOME);
+    world.ra(&[(A, 86_400, 86_400)]);
+    world.pass(60);
+    world.ra(&[(A, 0, 86_400), (B, 86_400, 86_400)]);
+    world.targets("one", vec![managed("pool", "u1", "range=2001:db8:b:0:f000::-2001:db8:b:0:f000::ffff")]);
+    let (wanted, managed) = (world.coordinator.wanted("one"), world.coordinator.managed("one"));
+    world.restart(HOME, 30);
+    assert_eq!(world.coordinator.wanted("one"), wanted);
+    assert_eq!(world.coordinator.managed("one"), managed);
+    assert_eq!(world.wanted("home"), format!("{B} Current, {A} Draining"));
+}
+
+#[test]
+fn a_restart_ends_drains_at_their_time() {
+    let mut world = World::new(HOME);
+    world.ra(&[(A, 86_400, 86_400)]);
+    world.ra(&[(A, 0, 86_400), (B, 86_400, 86_400)]);
+    world.restart(HOME, 1800);
+    world.pass(1799);
+    assert_eq!(world.wanted("home"), format!("{B} Current, {A} Draining"));
+    world.pass(1);
+    assert_eq!(world.wanted("home"), format!("{B} Current, {A} Known"));
+}
+
+#[test]
+fn a_state_without_the_prefix_is_no_opinion() {
+    let mut world = World::new(HOME);
+    world.ra(&[(A, 1800, 3600)]);
+    world.restart(&HOME.replace("home", "house"), 1);
+    assert_eq!(world.wanted("house"), "no opinion");
+}
+
+#[test]
+fn generations_are_never_given_twice() {
+    let mut world = World::new(HOME);
+    world.ra(&[(A, 1800, 3600)]);
+    world.restart(HOME, 1);
+    world.ra(&[(A, 0, 3600), (B, 1800, 3600)]);
+    assert_eq!(world.status().dynamic_prefixes[0].generation, Some(2));
+}
+
+#[test]
+fn the_table_of_routers_starts_from_the_prefix_that_came_from_there() {
+    let mut world = World::new(HOME);
+    world.ra(&[(A, 1800, 3600)]);
+    world.restart(HOME, 60);
+    let seeds = world.coordinator.seeds("eth0");
+    let [seed] = seeds.as_slice() else { panic!("{seeds:?}") };
+    assert_eq!((seed.prefix.to_string().as_str(), seed.router), (A, Some("fe80::1".parse().unwrap())));
+    assert_eq!(seed.preferred_until, Deadline::At(world.now + std::time::Duration::from_secs(1740)));
+    assert!(world.coordinator.seeds("eth1").is_empty(), "it did not come from there");
+}
+
+#[test]
+fn a_prefix_cut_from_a_delegation_is_no_seed_for_it_was_never_announced() {
+    let cut = r#"{ interface = "eth0", delegatedPrefixLength = 56 }"#;
+    let text = HOME.replace(r#"{ interface = "eth0" }"#, cut);
+    let mut world = World::new(&text);
+    world.ra(&[("2001:db8:1:23::/64", 1800, 3600)]);
+    assert_eq!(world.wanted("home"), "2001:db8:1::/56 Current");
+    world.restart(&text, 1);
+    assert!(world.coordinator.seeds("eth0").is_empty());
+}
+
+#[test]
+fn a_stored_prefix_stays_while_its_source_still_asks() {
+    let mut world = World::new(HOME);
+    world.ra(&[(A, 1800, 3600)]);
+    world.restart(HOME, 60);
+    for state in [SourceState::InterfaceAbsent, SourceState::Soliciting, SourceState::Silent] {
+        world.says("eth0", state);
+        assert_eq!(world.wanted("home"), format!("{A} Current"));
+    }
+}
