@@ -34,6 +34,28 @@ pub(crate) async fn start() -> Api {
     api
 }
 
+/// Does what Cilium's operator does for the pool: says which generation of it it has seen. Never returns.
+pub(crate) async fn operate(api: &Api) {
+    loop {
+        api.until(|api| observe(api).is_some()).await;
+        if let Some(seen) = observe(api) {
+            api.put(seen);
+        }
+    }
+}
+
+/// The pool with a status that is up to date, unless it has one.
+fn observe(api: &Api) -> Option<Value> {
+    let mut pool = api.get(&Object::Pool.key())?;
+    let generation = pool["metadata"]["generation"].clone();
+    let conditions = json!([{"type": "cilium.io/IPsTotal", "status": "Unknown", "observedGeneration": generation}]);
+    if pool["status"]["conditions"] == conditions {
+        return None;
+    }
+    pool["status"]["conditions"] = conditions;
+    Some(pool)
+}
+
 /// One of the three objects.
 #[derive(Clone, Copy)]
 pub(crate) enum Object {

@@ -33,7 +33,10 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Writes its configuration.
     pub(crate) fn prepare(api: &Api) -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
+        let directory = tempfile::Builder::new()
+            .prefix("dyn-prefix-demo-")
+            .tempdir()
+            .context("cannot make a temporary directory")?;
         fs::write(directory.path().join("ca.pem"), Certificate::CA)?;
         let kubeconfig = api.kubeconfig(", certificate-authority: ca.pem", "token: demo");
         fs::write(directory.path().join("home.kubeconfig"), kubeconfig)?;

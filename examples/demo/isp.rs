@@ -116,14 +116,14 @@ impl Router {
                     self.announced = order;
                     // Before the line comes up there is nobody to tell; the host will ask.
                     if !first {
-                        self.send("Router Advertisement");
+                        self.send("advertises");
                     }
                 }
                 heard = solicitation(&self.socket) => {
-                    if heard.is_ok() {
+                    if heard.is_ok() && !self.announced.is_empty() {
                         self.tell("hears a Router Solicitation".to_owned(), false);
                         tokio::time::sleep(THINKING).await;
-                        self.send("answers");
+                        self.send("answers with");
                     }
                 }
             }
@@ -132,7 +132,7 @@ impl Router {
 
     fn send(&self, what: &str) {
         let prefixes: Vec<String> = self.announced.iter().map(describe).collect();
-        self.tell(format!("{what}: {}", prefixes.join("; ")), true);
+        self.tell(format!("{what} {}", prefixes.join(", ")), true);
         let to = SocketAddrV6::new(ALL_NODES, 0, 0, self.index);
         if let Err(error) = self.socket.get_ref().send_to(&encode(&self.announced), &to.into()) {
             self.tell(format!("cannot send: {error}"), false);
@@ -147,8 +147,8 @@ impl Router {
 
 fn describe(announced: &Announced) -> String {
     match announced.preferred {
-        0 => format!("{} deprecated (preferred 0)", announced.prefix.on_link()),
-        preferred => format!("{} preferred {} min", announced.prefix.on_link(), preferred / 60),
+        0 => format!("{} deprecated", announced.prefix.on_link()),
+        preferred => format!("{} preferred for {} min", announced.prefix.on_link(), preferred / 60),
     }
 }
 

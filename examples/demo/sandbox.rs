@@ -8,10 +8,12 @@ use nix::unistd::{getegid, geteuid};
 
 /// Moves this process into a new network namespace. Who is not root gets a user namespace first.
 pub(crate) fn enter() -> anyhow::Result<()> {
-    if geteuid().is_root() && unshare(CloneFlags::CLONE_NEWNET).is_ok() {
-        return Ok(());
+    if !geteuid().is_root() || unshare(CloneFlags::CLONE_NEWNET).is_err() {
+        enter_as_root_of_its_own().map_err(|errno| forbidden(errno, sysctl))?;
     }
-    enter_as_root_of_its_own().map_err(|errno| forbidden(errno, sysctl))
+    // The kernel would solicit routers, too, and confuse the reader. Where /proc/sys cannot be written it just does.
+    drop(fs::write("/proc/sys/net/ipv6/conf/default/accept_ra", "0"));
+    Ok(())
 }
 
 fn enter_as_root_of_its_own() -> Result<(), Errno> {
@@ -55,9 +57,8 @@ fn forbidden(errno: Errno, sysctl: impl Fn(&str) -> Option<String>) -> anyhow::E
         }
     };
     anyhow::anyhow!(
-        "it needs network namespaces of its own, so that it touches nothing of this machine: {}.\n{mend}\n\n    \
-         sudo {}\n",
-        errno.desc(),
+        "it needs network namespaces of its own, so that it touches nothing of this machine.\n{mend}\n\n    sudo \
+         {}\n",
         program.display()
     )
 }

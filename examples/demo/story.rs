@@ -1,5 +1,6 @@
 //! Four chapters: the line comes up, and the prefix changes three times. Each ends when the pools are right.
 
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use dyn_prefix::clock;
@@ -17,6 +18,9 @@ use super::timeline::{Event, Timeline, Who, milliseconds};
 
 /// How long a chapter may take. The longest has to ask the router, at most every three seconds.
 const PATIENCE: Duration = Duration::from_secs(6);
+
+/// How long the daemon may take to hear that the controller of the pool has seen its last write.
+const STATUS_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The host's address on the link.
 const HOST: std::net::Ipv6Addr = std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
@@ -154,6 +158,7 @@ impl Stage {
                     progress.right.push(at);
                     show(timeline, object, at, chapter.published)?;
                 }
+                () = cluster::operate(api) => {}
                 () = &mut patience => return Err(wrong(api, chapter, &progress)),
             }
         }
@@ -163,7 +168,10 @@ impl Stage {
     async fn close(&mut self) -> anyhow::Result<()> {
         let Self { api, daemon, timeline, .. } = self;
         timeline.chapter("$ dyn-prefix status", "")?;
-        let (text, status) = daemon.status().await?;
+        let (text, status) = tokio::select! {
+            answer = status(daemon) => answer?,
+            () = cluster::operate(api) => anyhow::bail!("the cluster's operator has ended"),
+        };
         timeline.say(&text)?;
         anyhow::ensure!(status.success(), "`dyn-prefix status` says that something is not well ({status})");
         timeline
@@ -178,6 +186,17 @@ impl Stage {
             anyhow::ensure!(is_right(api, object, published), "{} has lost something", object.title());
         }
         Ok(())
+    }
+}
+
+/// What `dyn-prefix status` prints. It is asked again while the daemon waits for the pool's controller.
+async fn status(daemon: &Daemon) -> anyhow::Result<(String, ExitStatus)> {
+    let deadline = clock::now() + STATUS_PATIENCE;
+    loop {
+        let (text, status) = daemon.status().await?;
+        if status.success() || clock::now() >= deadline {
+            return Ok((text, status));
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use dyn_prefix::time::Instant;
 /// Lines are broken at this column.
 const WIDTH: usize = 118;
 /// Time and actor stand before this column.
-const INDENT: usize = 20;
+const INDENT: usize = 21;
 
 /// Who did something.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,8 +63,8 @@ impl Timeline {
         self.last = None;
         let title = self.paint("\x1b[1m", title);
         self.say(&format!("\n{title}\n"))?;
-        for line in wrap(lines, WIDTH - 2) {
-            self.say(&format!("  {line}\n"))?;
+        for line in wrap(lines, WIDTH).iter().filter(|line| !line.is_empty()) {
+            self.say(&format!("{line}\n"))?;
         }
         self.say("\n")
     }
@@ -78,7 +78,7 @@ impl Timeline {
         let head = (event.who, elapsed);
         let shown = if self.last.as_ref() == Some(&head) { String::new() } else { head.1.clone() };
         let name = if self.last.as_ref().is_some_and(|(who, _)| *who == event.who) { "" } else { event.who.name() };
-        let name = self.paint(event.who.colour(), &format!("{name:<7}"));
+        let name = self.paint(event.who.colour(), &format!("{name:<8}"));
         let indent = event.text.len() - event.text.trim_start().len();
         let mut lines = wrap(event.text.trim_start(), WIDTH - INDENT - indent).into_iter();
         let first = lines.next().unwrap_or_default();

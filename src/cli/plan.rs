@@ -68,7 +68,13 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Exit> {
     let epoch = clock::epoch();
     let snapshots =
         if args.prefix.is_empty() { stored(&config, &epoch)? } else { supposed(&config, &args.prefix, &epoch)? };
-    let status = status(&config, &snapshots, &epoch);
+    let mut status = status(&config, &snapshots, &epoch);
+    if !args.prefix.is_empty() {
+        // What is only supposed came from no source.
+        for prefix in &mut status.dynamic_prefixes {
+            (prefix.prefix_source, prefix.generation) = (None, None);
+        }
+    }
     let text = match args.output.output {
         Output::Text => text(&status),
         Output::Json => serde_json::to_string_pretty(&offline(&status)?)?,

@@ -13,7 +13,7 @@ pub fn status(status: &Status) -> String {
     section(&mut out, "sources", status.sources.iter().map(source));
     out.push_str(&prefixes(&status.dynamic_prefixes));
     section(&mut out, "clusters", status.clusters.iter().map(cluster));
-    section(&mut out, "targets", status.targets.iter().map(target));
+    out.push_str(&targets(&status.targets));
     out
 }
 
@@ -22,17 +22,9 @@ pub fn prefixes(prefixes: &[DynamicPrefixStatus]) -> String {
     let mut out = String::new();
     for prefix in prefixes {
         let _ = writeln!(out, "{}", prefix_line(prefix));
-        for range in &prefix.address_ranges {
-            let _ = writeln!(out, "  {}  {} - {}", range.name, range.start, range.end);
-        }
-        for subnet in &prefix.subnets {
-            let _ = writeln!(out, "  {}  {}", subnet.name, subnet.cidrs.join(", "));
-        }
+        rows(&mut out, &parts(prefix));
         for error in &prefix.errors {
             let _ = writeln!(out, "  error in {}: {}", error.entry, error.message);
-        }
-        for former in prefix.history.iter().filter(|former| former.state == "draining") {
-            let _ = writeln!(out, "  {}", former_line(former));
         }
         for condition in prefix.conditions.iter().filter(|condition| condition.status != "True") {
             let _ = writeln!(
@@ -45,10 +37,24 @@ pub fn prefixes(prefixes: &[DynamicPrefixStatus]) -> String {
     out
 }
 
-/// The targets of a plan. Ends with a line break, unless empty.
+/// Its ranges and subnets, and the prefixes that drain.
+fn parts(prefix: &DynamicPrefixStatus) -> Vec<Row> {
+    let ranges =
+        prefix.address_ranges.iter().map(|range| Row::new(&range.name, format!("{} - {}", range.start, range.end)));
+    let subnets = prefix.subnets.iter().map(|subnet| Row::new(&subnet.name, subnet.cidrs.join(", ")));
+    let draining = prefix.history.iter().filter(|former| former.state == "draining");
+    ranges.chain(subnets).chain(draining.map(|former| Row::new("(former)", former_line(former)))).collect()
+}
+
+/// The targets of a status or of a plan. Ends with a line break, unless empty.
 pub fn targets(targets: &[TargetStatus]) -> String {
     let mut out = String::new();
-    section(&mut out, "targets", targets.iter().map(target));
+    let is_one_cluster = targets.windows(2).all(|pair| pair[0].cluster == pair[1].cluster);
+    let title = match targets.first() {
+        Some(first) if is_one_cluster => format!("targets in {}", first.cluster),
+        _ => "targets".to_owned(),
+    };
+    section(&mut out, &title, targets.iter().map(|each| target(each, !is_one_cluster)));
     out
 }
 
@@ -71,32 +77,51 @@ pub fn history(status: &Status) -> String {
     out
 }
 
-fn section(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {
-    let mut lines = lines.peekable();
-    if lines.peek().is_none() {
-        return;
-    }
-    let _ = writeln!(out, "{title}");
-    for line in lines {
-        let _ = writeln!(out, "  {line}");
+/// A line of two columns, and lines below it.
+struct Row {
+    name: String,
+    text: String,
+    below: Vec<String>,
+}
+
+impl Row {
+    fn new(name: &str, text: String) -> Self {
+        Self { name: name.to_owned(), text, below: Vec::new() }
     }
 }
 
-fn source(source: &SourceStatus) -> String {
-    let mut line = source.kind.clone();
-    if let Some(interface) = &source.interface {
-        let _ = write!(line, " on {interface}");
+/// A title and its rows, or nothing when there are none.
+fn section(out: &mut String, title: &str, lines: impl Iterator<Item = Row>) {
+    let lines: Vec<Row> = lines.collect();
+    if !lines.is_empty() {
+        let _ = writeln!(out, "{title}");
+        rows(out, &lines);
     }
-    let _ = write!(line, "  {}", source.state);
+}
+
+/// Rows with their second column aligned.
+fn rows(out: &mut String, rows: &[Row]) {
+    let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or_default();
+    for row in rows {
+        let _ = writeln!(out, "  {:width$}  {}", row.name, row.text);
+        for line in &row.below {
+            let _ = writeln!(out, "    {line}");
+        }
+    }
+}
+
+fn source(source: &SourceStatus) -> Row {
+    let on = source.interface.as_ref().map(|interface| format!(" on {interface}")).unwrap_or_default();
+    let mut text = source.state.clone();
     if let Some(reason) = &source.reason {
-        let _ = write!(line, ": {reason}");
+        let _ = write!(text, ": {reason}");
     }
     if let Some(wake) = &source.next_wake
         && let Some(at) = wake.at
     {
-        let _ = write!(line, "  (next: {} at {at})", wake.reason);
+        let _ = write!(text, " (next: {} at {at})", wake.reason);
     }
-    line
+    Row::new(&format!("{}{on}", source.kind), text)
 }
 
 fn prefix_line(prefix: &DynamicPrefixStatus) -> String {
@@ -108,11 +133,11 @@ fn prefix_line(prefix: &DynamicPrefixStatus) -> String {
     if let Some(generation) = prefix.generation {
         let _ = write!(line, ", generation {generation}");
     }
-    if let Some(until) = prefix.preferred_until {
-        let _ = write!(line, ", preferred until {until}");
-    }
-    if let Some(until) = prefix.valid_until {
-        let _ = write!(line, ", valid until {until}");
+    let ends = [("preferred", prefix.preferred_until), ("valid", prefix.valid_until)];
+    let ends = ends.iter().filter_map(|(what, until)| until.map(|until| format!("{what} until {until}")));
+    let ends: Vec<String> = ends.collect();
+    if !ends.is_empty() {
+        let _ = write!(line, "\n  {}", ends.join(", "));
     }
     line
 }
@@ -135,40 +160,35 @@ fn used(former: &HistoryStatus) -> String {
     }
 }
 
-fn cluster(cluster: &ClusterStatus) -> String {
-    let mut line = format!("{}  {}", cluster.name, cluster.state);
+fn cluster(cluster: &ClusterStatus) -> Row {
+    let mut text = cluster.state.clone();
     if let Some(version) = &cluster.server_version {
-        let _ = write!(line, " ({version})");
+        let _ = write!(text, " ({version})");
     }
     if let Some(reason) = &cluster.reason {
-        let _ = write!(line, ": {reason}");
+        let _ = write!(text, ": {reason}");
     }
     if let Some(at) = cluster.retry_at {
-        let _ = write!(line, ", next attempt at {at}");
+        let _ = write!(text, " (next attempt at {at})");
     }
-    for note in &cluster.notes {
-        let _ = write!(line, "\n    note: {note}");
-    }
-    line
+    let notes = cluster.notes.iter().map(|note| format!("note: {note}"));
+    Row { below: notes.collect(), ..Row::new(&cluster.name, text) }
 }
 
-fn target(target: &TargetStatus) -> String {
+fn target(target: &TargetStatus, with_cluster: bool) -> Row {
+    let cluster = if with_cluster { format!("{} ", target.cluster) } else { String::new() };
     let namespace = target.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
-    let mut line = format!("{} {}/{namespace}{}  {}", target.cluster, target.kind, target.name, target.reason);
+    let mut text = target.reason.clone();
     if target.observed == Some(false) {
-        line.push_str(", its controller has not seen it yet");
+        text.push_str(", its controller has not seen it yet");
     }
     if let Some(message) = &target.message {
-        let _ = write!(line, ": {message}");
+        let _ = write!(text, ": {message}");
     }
     if let Some(at) = target.retry_at {
-        let _ = write!(line, " (next attempt at {at})");
+        let _ = write!(text, " (next attempt at {at})");
     }
-    if !target.desired.is_empty() {
-        let _ = write!(line, "\n    {}", target.desired.join(", "));
-    }
-    if !target.foreign.is_empty() {
-        let _ = write!(line, "\n    the user's: {}", target.foreign.join(", "));
-    }
-    line
+    let foreign = target.foreign.iter().map(|entry| format!("{entry}  (the user's)"));
+    let below = target.desired.iter().cloned().chain(foreign).collect();
+    Row { below, ..Row::new(&format!("{cluster}{}/{namespace}{}", target.kind, target.name), text) }
 }

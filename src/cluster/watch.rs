@@ -158,8 +158,8 @@ enum End {
 #[derive(Deserialize)]
 struct Page {
     metadata: PageMetadata,
-    #[serde(default)]
-    items: Vec<Value>,
+    /// Null in an empty PartialObjectMetadataList.
+    items: Option<Vec<Value>>,
 }
 
 #[derive(Deserialize)]
@@ -209,8 +209,9 @@ impl Watch {
         loop {
             let request = self.list_request(&parameters).map_err(kube::Error::BuildRequest)?;
             let page: Page = within(self.timeouts.operation, self.client.request(request)).await?;
-            defined |= !page.items.is_empty();
-            objects.extend(page.items.iter().filter_map(|item| self.cut(item)));
+            let items = page.items.unwrap_or_default();
+            defined |= !items.is_empty();
+            objects.extend(items.iter().filter_map(|item| self.cut(item)));
             match page.metadata.r#continue.filter(|token| !token.is_empty()) {
                 Some(token) => parameters.continue_token = Some(token),
                 None => return Ok((page.metadata.resource_version, self.listed(objects, defined))),
@@ -360,5 +361,21 @@ fn reached(event: &WatchEvent<Value>) -> Option<String> {
         }
         WatchEvent::Bookmark(bookmark) => Some(bookmark.metadata.resource_version.clone()),
         WatchEvent::Error(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_list_of_metadata_has_null_for_items() {
+        // As kube-apiserver 1.36.3 answers.
+        let text = r#"{"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
+            "metadata": {"resourceVersion": "214"}, "items": null}"#;
+        let page: Page = serde_json::from_str(text).expect("a list");
+        assert_eq!((page.metadata.resource_version.as_str(), page.items), ("214", None));
+        let absent: Page = serde_json::from_str(r#"{"metadata": {"resourceVersion": "7"}}"#).expect("a list");
+        assert_eq!(absent.items, None);
     }
 }

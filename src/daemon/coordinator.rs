@@ -69,6 +69,8 @@ pub struct Coordinator {
     pub(crate) clusters: BTreeMap<String, ClusterView>,
     pub(crate) conditions: Conditions,
     pub(crate) catalogue: Arc<Catalogue>,
+    /// What the catalogue was computed from.
+    computed_from: (Arc<Config>, BTreeMap<String, Snapshot>),
     /// What the store keeps of each cluster's objects, also of clusters that are not in the configuration now.
     managed: BTreeMap<String, BTreeMap<ObjectRef, Managed>>,
     denied: BTreeMap<String, Denied>,
@@ -105,6 +107,7 @@ impl Coordinator {
             clusters: BTreeMap::new(),
             conditions: Conditions::default(),
             catalogue: Arc::default(),
+            computed_from: (Arc::default(), BTreeMap::new()),
             managed,
             denied: BTreeMap::new(),
             bindings: BTreeMap::new(),
@@ -344,10 +347,15 @@ impl Coordinator {
         }
         self.conditions.retain(|name| self.arbiters.contains_key(name));
         let snapshots = self.snapshots();
+        // Most inputs change neither, and with a thousand ranges computing them all takes milliseconds.
+        if Arc::ptr_eq(&self.computed_from.0, &self.config) && self.computed_from.1 == snapshots {
+            return;
+        }
         let catalogue = Catalogue::compute(&self.config.dynamic_prefixes, &snapshots);
         if catalogue != *self.catalogue {
             self.catalogue = Arc::new(catalogue);
         }
+        self.computed_from = (Arc::clone(&self.config), snapshots);
     }
 
     fn snapshots(&self) -> BTreeMap<String, Snapshot> {

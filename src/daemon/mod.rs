@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Alarm};
 use crate::cluster::Update;
-use crate::config::{Config, Severity};
+use crate::config::Config;
 use crate::control::server::{Asked, Server};
 use crate::control::{DEFAULT_SOCKET, Request, Response};
 use crate::log::{self, Priority, record};
@@ -284,12 +284,8 @@ impl Daemon {
             Ok(loaded) => loaded,
             Err(error) => return Response::Error { message: format!("the configuration could not be read: {error}") },
         };
-        let findings: Vec<String> = loaded
-            .findings
-            .iter()
-            .filter(|finding| finding.severity != Severity::Note)
-            .map(ToString::to_string)
-            .collect();
+        let findings: Vec<String> =
+            loaded.findings.iter().filter(|finding| finding.is_for_the_journal()).map(ToString::to_string).collect();
         let shown = self.path.display().to_string();
         let config = loaded.config.ok_or_else(|| findings.clone()).and_then(|config| self.reloadable(config));
         let now = clock::now();

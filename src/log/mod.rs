@@ -10,7 +10,7 @@ use std::io;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -99,7 +99,8 @@ pub fn emit(entry: &Entry) {
 ///
 /// `DYN_PREFIX_LOG` takes a filter such as `debug` or `dyn_prefix::source=trace`.
 pub fn init() {
-    let filter = EnvFilter::try_from_env("DYN_PREFIX_LOG").unwrap_or_else(|_| EnvFilter::new("dyn_prefix=info,error"));
+    let asked = std::env::var("DYN_PREFIX_LOG").ok();
+    let filter = filter(asked.as_deref());
     let journal = if std::env::var_os("JOURNAL_STREAM").is_some() { tracing_journald::layer().ok() } else { None };
     let layer = match journal {
         Some(journal) => journal
@@ -117,6 +118,13 @@ pub fn init() {
     };
     // Fails only when a subscriber was set before, as in tests; that one then stays.
     drop(tracing_subscriber::registry().with(layer.with_filter(filter)).try_init());
+}
+
+/// What is logged; a filter that cannot be read counts as none. Not an EnvFilter: that can tell spans by their fields,
+/// which we have no use for, and brings a regex engine for it.
+fn filter(asked: Option<&str>) -> Targets {
+    let ours = || Targets::new().with_target("dyn_prefix", LevelFilter::INFO).with_default(LevelFilter::ERROR);
+    asked.and_then(|asked| asked.parse().ok()).unwrap_or_else(ours)
 }
 
 /// `warning: message`: the reader of a terminal or of a plain log has the time from elsewhere.
@@ -155,5 +163,27 @@ impl Visit for Message {
         } else {
             self.fields.push_str(&format!(" {}={value:?}", field.name()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn what_is_logged_can_be_chosen_by_module_and_level() {
+        let logs = |asked, module, level| filter(asked).would_enable(module, &level);
+        for asked in [None, Some("dyn_prefix=loud")] {
+            assert!(logs(asked, "dyn_prefix::source::ra", Level::INFO), "{asked:?}");
+            assert!(!logs(asked, "dyn_prefix::source::ra", Level::DEBUG), "{asked:?}");
+            assert!(logs(asked, "kube_client", Level::ERROR), "{asked:?}");
+            assert!(!logs(asked, "kube_client", Level::WARN), "{asked:?}");
+        }
+        assert!(logs(Some("debug"), "kube_client", Level::DEBUG));
+        let one = Some("dyn_prefix::source=trace");
+        assert!(logs(one, "dyn_prefix::source::ra", Level::TRACE));
+        assert!(!logs(one, "dyn_prefix::daemon", Level::ERROR));
     }
 }

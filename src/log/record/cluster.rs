@@ -139,6 +139,6 @@ fn difference(write: &Written) -> String {
         (false, false) => {
             format!("now holds {}, and no longer {}", write.added.join(", "), write.removed.join(", "))
         }
-        (true, true) => "holds the same in another order".to_owned(),
+        (true, true) => "has its entries in a new order".to_owned(),
     }
 }

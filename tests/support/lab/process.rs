@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -83,6 +83,13 @@ impl Process {
             }
         });
         found.with_context(|| format!("the end of its log:\n{}", self.log_tail(10)))?
+    }
+
+    /// Waits until it has ended by itself; gives its exit status.
+    pub(crate) fn wait_exit(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let what = format!("the end of {}", self.name);
+        let ended = wait_for(&what, limit, || Ok(self.child.try_wait()?));
+        ended.with_context(|| format!("the end of its log:\n{}", self.log_tail(10)))
     }
 
     /// Sends a signal.

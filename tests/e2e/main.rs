@@ -1,0 +1,77 @@
+//! The daemon as a user runs it, end to end: its real binary in a network namespace, a router with radvd (or with
+//! packets of the test's own making) on the other end of the link, and a real kube-apiserver with the projects' CRDs.
+//! What counts is what a watch on the pools shows. Needs root; `cargo test --test e2e`.
+//!
+//! The tests share one API server and one pair of namespaces, and run one after the other.
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use rig::{Rig, Scene};
+
+#[path = "../support/lab.rs"]
+mod lab;
+#[expect(dead_code, reason = "these tests need a part of it")]
+#[path = "../support/netns.rs"]
+mod netns;
+
+mod away;
+mod daemon;
+mod forged;
+mod kill;
+mod pool;
+mod radvd;
+mod rig;
+mod store;
+
+/// A test by name.
+type Test = (&'static str, fn(&mut Scene<'_>) -> Result<()>);
+
+/// The rig, once the first test has made it.
+type Shared = Arc<Mutex<Option<Rig>>>;
+
+fn main() -> ExitCode {
+    let missing = missing();
+    let no_radvd = netns::radvd().is_none().then(|| "radvd is not on PATH (Debian package radvd)".to_owned());
+    let shared = Shared::default();
+    let trials = |tests: &[Test], missing: Option<String>| -> Vec<Trial> {
+        tests.iter().map(|test| trial(*test, missing.clone(), Arc::clone(&shared))).collect()
+    };
+    let without_radvd = [forged::TESTS, store::TESTS, away::TESTS, kill::TESTS].concat();
+    let all =
+        [trials(radvd::TESTS, missing.clone().or(no_radvd)), trials(&without_radvd, missing)].into_iter().flatten();
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), all.collect());
+    drop(shared.lock().unwrap_or_else(PoisonError::into_inner).take());
+    conclusion.exit_code()
+}
+
+/// Why none of it can run on this machine, if it cannot.
+fn missing() -> Option<String> {
+    let program = |name| lab::program(name).err().map(|error| format!("{error:#}"));
+    netns::missing().or_else(|| program("etcd")).or_else(|| program("kube-apiserver"))
+}
+
+fn trial((name, test): Test, missing: Option<String>, shared: Shared) -> Trial {
+    Trial::ignorable_test(name, move || match missing {
+        Some(reason) => Ok(Completion::ignored_with(reason)),
+        None => run(test, &shared).map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}"))),
+    })
+}
+
+fn run(test: fn(&mut Scene<'_>) -> Result<()>, shared: &Shared) -> Result<()> {
+    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    let rig = match &mut *shared {
+        Some(rig) => rig,
+        None => shared.insert(Rig::new()?),
+    };
+    rig.run(test)
+}
+
+/// A figure that was measured, or what a failure can be repeated with.
+#[expect(clippy::print_stderr, reason = "for whoever runs the tests")]
+fn say(text: &str) {
+    eprintln!("    {text}");
+}

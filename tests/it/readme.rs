@@ -1,0 +1,258 @@
+//! Every command of the README does what the README says. Those that are not run here are run by a layer of
+//! `tests/run`, which is looked up there.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+const README: &str = include_str!("../../README.md");
+const RUN: &str = include_str!("../run");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_dyn-prefix");
+const CONFIG: &str = "/etc/dyn-prefix.toml";
+const KUBECONFIG: &str = "/etc/dyn-prefix/home.kubeconfig";
+
+/// The content of the fenced blocks of a language.
+fn blocks(language: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut lines = README.lines();
+    while let Some(line) = lines.next() {
+        if let Some(found) = line.strip_prefix("```").filter(|found| !found.is_empty()) {
+            let content: String =
+                lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
+            if found == language {
+                blocks.push(content);
+            }
+        }
+    }
+    blocks
+}
+
+/// The commands of the blocks without output.
+fn commands() -> Vec<String> {
+    blocks("sh").concat().lines().map(ToOwned::to_owned).collect()
+}
+
+/// Where the README's paths lead for a test.
+struct Root {
+    directory: TempDir,
+}
+
+impl Root {
+    /// A host on which the README's file is installed, with a state directory and a control socket of its own.
+    fn new() -> Self {
+        let root = Self { directory: tempfile::tempdir().unwrap() };
+        let [config] = blocks("toml").try_into().expect("one configuration");
+        fs::create_dir_all(root.path("/etc/dyn-prefix")).unwrap();
+        fs::write(root.path(KUBECONFIG), "").unwrap();
+        let daemon = format!(
+            "[daemon]\nstateDirectory = \"{}\"\ncontrolSocket = \"{}\"\n",
+            root.path("/state").display(),
+            root.path("/socket").display()
+        );
+        fs::write(root.path(CONFIG), root.inside(&config) + &daemon).unwrap();
+        root
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.directory.path().join(path.trim_start_matches('/'))
+    }
+
+    /// Text with its absolute paths below this root.
+    fn inside(&self, text: &str) -> String {
+        let root = self.directory.path().display();
+        ["/etc/", "/usr/bin/"].iter().fold(text.to_owned(), |text, path| text.replace(path, &format!("{root}{path}")))
+    }
+
+    /// Runs a command line of the README that calls dyn-prefix.
+    fn dyn_prefix(&self, line: &str) -> Output {
+        let words: Vec<&str> = line.trim_start_matches("sudo ").split(' ').collect();
+        let [program, subcommand, arguments @ ..] = words.as_slice() else { panic!("no subcommand: {line}") };
+        assert_eq!(*program, "dyn-prefix");
+        let mut command = Command::new(PROGRAM);
+        command.arg(subcommand).args(arguments);
+        // The one path that is not in the text, as it is the default.
+        match *subcommand {
+            "check" => command.arg(self.path(CONFIG)),
+            "help" => &mut command,
+            _ => command.arg("--config").arg(self.path(CONFIG)),
+        };
+        command.output().unwrap()
+    }
+
+    /// A daemon that has said that it started.
+    fn daemon(&self) -> Running {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["run", "--config"])
+            .arg(self.path(CONFIG))
+            .env_remove("JOURNAL_STREAM")
+            .env_remove("NOTIFY_SOCKET");
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut running = Running { child, lines: Box::new(lines.map_while(Result::ok)) };
+        assert!(running.lines.any(|line| line.contains(" started with ")), "the daemon ended");
+        running
+    }
+}
+
+struct Running {
+    child: Child,
+    lines: Box<dyn Iterator<Item = String>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; then the test has failed already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn every_command_is_run_by_a_test() {
+    let here = |command: &str| {
+        ["sudo install ", "sudo dyn-prefix status", "sudo dyn-prefix history"]
+            .iter()
+            .any(|run| command.starts_with(run))
+    };
+    // Commands that take longer or need a systemd, and the words by which the test that runs them is known.
+    let elsewhere = [
+        ("cargo run --release --example demo", "run demo cargo run --release --example demo"),
+        ("cargo build --release --locked", "run release cargo build --release --locked"),
+        ("sudo systemctl daemon-reload", "on_request systemd"),
+        ("sudo systemctl enable --now dyn-prefix", "on_request systemd"),
+        ("journalctl -u dyn-prefix", "on_request systemd"),
+        ("sudo systemctl reload dyn-prefix", "on_request systemd"),
+    ];
+    for command in commands() {
+        let by = elsewhere.iter().find(|(known, _)| *known == command);
+        let is_run = here(&command) || command == "tests/run" || by.is_some_and(|(_, words)| RUN.contains(words));
+        assert!(is_run, "no test runs this command of the README: {command}");
+    }
+}
+
+#[test]
+fn the_installation_puts_the_files_where_the_unit_looks_for_them() {
+    let root = Root::new();
+    fs::create_dir_all(root.path("/usr/bin/")).unwrap();
+    fs::create_dir_all(root.path("/etc/systemd/system")).unwrap();
+    fs::remove_file(root.path(CONFIG)).unwrap();
+    let installs: Vec<String> = commands().into_iter().filter(|line| line.starts_with("sudo install ")).collect();
+    assert_eq!(installs.len(), 3);
+    for line in installs {
+        let line = root.inside(line.trim_start_matches("sudo ")).replace("target/release/dyn-prefix", PROGRAM);
+        let status = Command::new("sh").args(["-c", &line]).current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
+        assert!(status.success(), "{line}");
+    }
+    let unit = fs::read_to_string(root.path("/etc/systemd/system/dyn-prefix.service")).unwrap();
+    assert!(unit.lines().any(|line| line == "ExecStart=/usr/bin/dyn-prefix run"), "{unit}");
+    let version = Command::new(root.path("/usr/bin/dyn-prefix")).arg("--version").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&version.stdout), format!("dyn-prefix {}\n", dyn_prefix::VERSION));
+    assert!(root.path(CONFIG).is_file());
+}
+
+#[test]
+fn the_configuration_is_the_example() {
+    assert_eq!(blocks("toml"), [include_str!("../../examples/home.toml")]);
+}
+
+#[test]
+fn check_and_plan_print_what_the_readme_shows() {
+    let root = Root::new();
+    let [session] = blocks("console").try_into().expect("one session");
+    let mut shown = session.split("$ ").skip(1).map(|part| part.split_once('\n').unwrap());
+    for (line, expected) in shown.by_ref() {
+        let output = root.dyn_prefix(line);
+        let printed = String::from_utf8_lossy(&output.stdout).replace(&root.inside("/etc/"), "/etc/");
+        assert_eq!(printed, expected, "{line}\n{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{line}");
+    }
+    assert!(README.contains("`--prefix NEW --prefix OLD`"));
+    let line = "dyn-prefix plan --prefix 2001:db8:2::/64 --prefix 2001:db8:1::/64";
+    let printed = String::from_utf8(root.dyn_prefix(line).stdout).unwrap();
+    let places = ["2001:db8:2:0:f000::-", "2001:db8:1:0:f000::-"].map(|entry| printed.find(entry).expect(entry));
+    assert!(places[0] < places[1], "the current prefix comes first:\n{printed}");
+}
+
+#[test]
+fn status_and_history_answer_with_the_exit_status_that_the_readme_names() {
+    let root = Root::new();
+    let code = |line: &str| root.dyn_prefix(line).status.code();
+    assert_eq!(code("sudo dyn-prefix status"), Some(4), "not running");
+    let daemon = root.daemon();
+    // Its kubeconfig is empty and there is no prefix.
+    assert_eq!(code("sudo dyn-prefix status"), Some(3), "not well");
+    assert_eq!(code("sudo dyn-prefix history"), Some(0));
+    let json = root.dyn_prefix("dyn-prefix status --output json").stdout;
+    let status: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(status["dynamicPrefixes"][0]["name"], "home-ipv6");
+    assert_eq!(status["clusters"][0]["state"], "misconfigured");
+    drop(daemon);
+}
+
+#[test]
+fn the_help_that_the_readme_names_is_there() {
+    for line in ["dyn-prefix help run", "dyn-prefix help plan"] {
+        assert!(README.contains(&format!("`{line}`")));
+        let root = Root::new();
+        assert!(root.dyn_prefix(line).status.success(), "{line}");
+    }
+    for option in ["--output", "--watch"] {
+        assert!(README.contains(option));
+        let help = Command::new(PROGRAM).args(["help", "status"]).output().unwrap();
+        assert!(String::from_utf8_lossy(&help.stdout).contains(option), "{option}");
+    }
+}
+
+#[test]
+fn the_files_and_the_rights_that_it_names_are_there() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["examples/dyn-prefix.toml", "examples/home.toml", "src/lib.rs", "systemd/dyn-prefix.service"] {
+        assert!(README.contains(file) && here.join(file).is_file(), "{file}");
+    }
+    let rights = fs::read_to_string(here.join("examples/rbac.yaml")).expect("examples/rbac.yaml");
+    assert_eq!(in_readme(), in_file(&rights));
+    assert!(README.lines().count() <= 150 && README.lines().all(|line| line.chars().count() <= 120));
+}
+
+/// Resource and verb, of the README's table.
+fn in_readme() -> Vec<(String, String)> {
+    let rows = README.lines().filter(|line| line.starts_with("| `"));
+    sorted(rows.flat_map(|row| {
+        let [_, resources, verbs, _] = row.split('|').collect::<Vec<_>>().try_into().expect("two columns");
+        let resources: Vec<String> = names(resources.split(" in ").next().unwrap_or_default());
+        let known = ["get", "list", "watch", "create", "update", "patch", "delete"];
+        let verbs: Vec<String> =
+            verbs.split([' ', ',', ';']).filter(|word| known.contains(word)).map(ToOwned::to_owned).collect();
+        pairs(&resources, &verbs)
+    }))
+}
+
+/// Resource and verb, of the rules of the file, in which a list stands on one line.
+fn in_file(text: &str) -> Vec<(String, String)> {
+    let lists = |key: &str| -> Vec<Vec<String>> {
+        text.lines().filter_map(|line| line.trim_start_matches([' ', '-']).strip_prefix(key)).map(names).collect()
+    };
+    let (resources, verbs) = (lists("resources:"), lists("verbs:"));
+    assert_eq!(resources.len(), verbs.len());
+    sorted(resources.iter().zip(&verbs).flat_map(|(resources, verbs)| pairs(resources, verbs)))
+}
+
+fn names(text: &str) -> Vec<String> {
+    let words = text.split([',', ' ', '[', ']', '"', '`']).filter(|word| !word.is_empty());
+    words.map(ToOwned::to_owned).collect()
+}
+
+fn pairs(resources: &[String], verbs: &[String]) -> Vec<(String, String)> {
+    resources.iter().flat_map(|resource| verbs.iter().map(move |verb| (resource.clone(), verb.clone()))).collect()
+}
+
+fn sorted(pairs: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
+    let mut pairs: Vec<_> = pairs.collect();
+    pairs.sort();
+    pairs.dedup();
+    pairs
+}

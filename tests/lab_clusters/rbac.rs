@@ -1,0 +1,220 @@
+//! What the daemon may do, by examples/rbac.yaml, and what it says when it may do less.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::Story;
+use crate::kinds::{Kind, Part};
+use crate::lab::{ApiServer, METALLB_NAMESPACE};
+use crate::rig::{Cluster, Daemon, Lab, cluster, dynamic_prefix};
+use crate::token::{fill_secret, kubeconfig};
+
+pub(crate) const STORIES: &[Story] = &[
+    ("RBAC: examples/rbac.yaml is all that is needed, and no more than that", example),
+    ("RBAC: without patch every target says so", no_patch),
+    ("RBAC: without list or watch a note says so, and with discovery = true an error", no_list_or_watch),
+    ("RBAC: by name only, where the kind as a whole is forbidden", by_name),
+];
+
+const EXAMPLE: &str = include_str!("../../examples/rbac.yaml");
+const RESOURCES: [(&str, &str); 3] =
+    [("cilium.io", "ciliumloadbalancerippools"), ("cilium.io", "ciliumcidrgroups"), ("metallb.io", "ipaddresspools")];
+
+fn name(id: &str, kind: Kind) -> String {
+    format!("{id}-{}", kind.field().to_lowercase())
+}
+
+fn bindings(id: &str) -> String {
+    dynamic_prefix(id, "maxPrefixHistory = 0") + &Kind::ALL.map(|kind| kind.binding(id, &name(id, kind))).concat()
+}
+
+/// Makes the three objects of the bindings.
+fn create(server: &ApiServer, id: &str) -> Result<()> {
+    Kind::ALL.into_iter().try_for_each(|kind| kind.create(server, &name(id, kind), None).map(drop))
+}
+
+fn wait(server: &ApiServer, id: &str, letter: char) -> Result<()> {
+    Kind::ALL.into_iter().try_for_each(|kind| {
+        kind.wait(server, id, &name(id, kind), &kind.of_user(), &kind.ours(Part::Lb, letter)).map(drop)
+    })
+}
+
+fn example(_: &Lab) -> Result<()> {
+    let own = Cluster::bare()?;
+    let (server, id) = (&own.server, "example");
+    server.ensure_namespace(METALLB_NAMESPACE)?;
+    server.apply_yaml(EXAMPLE)?;
+    let token = fill_secret(server, "/api/v1/namespaces/kube-system/secrets/dyn-prefix")?;
+    let path = kubeconfig(server, &server.dir().join("example.kubeconfig"), &json!({"token": token}))?;
+    let mut daemon = Daemon::start(id, 'a', &(cluster("lab", &path, "discovery = true") + &bindings(id)))?;
+    for kind in Kind::ALL {
+        daemon.wait_reason(&name(id, kind), "KindNotInstalled")?;
+    }
+    server.install_cilium_crds(&["v2", "v2alpha1"])?;
+    server.install_metallb_crds()?;
+    create(server, id)?;
+    Kind::ALL.into_iter().try_for_each(|kind| {
+        kind.create(server, &format!("annotated-{}", name(id, kind)), Some((id, Part::Web))).map(drop)
+    })?;
+    for letter in ['a', 'b'] {
+        daemon.rotate(letter)?;
+        wait(server, id, letter)?;
+        for kind in Kind::ALL {
+            let annotated = format!("annotated-{}", name(id, kind));
+            kind.wait(server, id, &annotated, &kind.of_user(), &kind.ours(Part::Web, letter))?;
+            daemon.wait_reason(&annotated, "Synced")?;
+        }
+    }
+    let clusters = daemon.status()?.1["clusters"].take();
+    ensure!(clusters[0]["notes"] == json!([]) && clusters[0]["reason"].is_null(), "not all is well: {clusters:#}");
+    used_is_granted(server)
+}
+
+/// What the account was used for is exactly what the file grants.
+fn used_is_granted(server: &ApiServer) -> Result<()> {
+    let events = server.audit_of("system:serviceaccount:kube-system:dyn-prefix")?;
+    let refused: Vec<_> = events.iter().filter(|event| event.code == 403).map(|event| &event.uri).collect();
+    ensure!(refused.is_empty(), "forbidden: {refused:?}");
+    let used = |event: &crate::lab::AuditEvent| {
+        let text = |key: &str| event.raw["objectRef"][key].as_str().map(str::to_owned);
+        Some((text("apiGroup")?, text("resource")?, event.verb.clone()))
+    };
+    let used: BTreeSet<_> = events.iter().filter_map(used).collect();
+    let mut granted = BTreeSet::new();
+    let group = "/apis/rbac.authorization.k8s.io/v1";
+    for path in ["clusterroles/dyn-prefix", &format!("namespaces/{METALLB_NAMESPACE}/roles/dyn-prefix")] {
+        let role = server.get(&format!("{group}/{path}"))?;
+        for rule in role["rules"].as_array().context("a role without rules")? {
+            granted.extend(rights(rule));
+        }
+    }
+    ensure!(used == granted, "used {used:#?}\ngranted {granted:#?}");
+    Ok(())
+}
+
+/// Group, resource and verb of everything that a rule grants.
+fn rights(rule: &Value) -> Vec<(String, String, String)> {
+    let texts = |key: &str| -> Vec<String> {
+        let list = rule[key].as_array().into_iter().flatten();
+        list.filter_map(|value| value.as_str().map(str::to_owned)).collect()
+    };
+    let mut all = Vec::new();
+    for group in texts("apiGroups") {
+        for resource in texts("resources") {
+            all.extend(texts("verbs").into_iter().map(|verb| (group.clone(), resource.clone(), verb)));
+        }
+    }
+    all
+}
+
+/// A daemon of a user that has these verbs on all three kinds.
+fn with_verbs(server: &ApiServer, id: &str, verbs: &[&str], more: &str) -> Result<Daemon> {
+    let groups = ["cilium.io", "metallb.io"];
+    let resources = RESOURCES.map(|(_, resource)| resource);
+    server.grant(id, &json!([{"apiGroups": groups, "resources": resources, "verbs": verbs}]))?;
+    create(server, id)?;
+    let path = server.kubeconfig_for(id, &[])?;
+    Daemon::start(id, 'a', &(cluster("lab", &path, more) + &bindings(id)))
+}
+
+fn no_patch(lab: &Lab) -> Result<()> {
+    let (server, id) = (lab.shared()?, "no-patch");
+    let mut daemon = with_verbs(server, id, &["list", "watch"], "")?;
+    for (kind, (group, resource)) in Kind::ALL.into_iter().zip(RESOURCES) {
+        let target = daemon.wait_reason(&name(id, kind), "Forbidden")?;
+        let message = target["message"].as_str().unwrap_or_default();
+        for part in ["patch", group, resource, &name(id, kind)] {
+            ensure!(message.contains(part), "{part} is missing in: {message}");
+        }
+        daemon.wait_log(&["warning", &name(id, kind), "patch"])?;
+    }
+    ensure!(daemon.status()?.0 == 3, "`status` exits with {}", daemon.status()?.0);
+
+    // Granted now: the next change is written, without a restart.
+    let resources = RESOURCES.map(|(_, resource)| resource);
+    let rule = json!({
+        "apiGroups": ["cilium.io", "metallb.io"], "resources": resources, "verbs": ["list", "watch", "patch"],
+    });
+    server.grant(id, &json!([rule]))?;
+    let path = Kind::Pool.path(&name(id, Kind::Pool));
+    let client = server.client_as(&certificate(server, id))?;
+    crate::lab::wait_for("the right to patch", crate::rig::PATIENCE, || {
+        let nothing: (&str, &[u8]) = ("application/merge-patch+json", b"{}");
+        Ok(client.request("PATCH", &format!("{path}?dryRun=All"), Some(nothing))?.ok().then_some(()))
+    })?;
+    daemon.rotate('b')?;
+    wait(server, id, 'b')?;
+    for kind in Kind::ALL {
+        daemon.wait_reason(&name(id, kind), "Synced")?;
+    }
+    Ok(())
+}
+
+/// What the kubeconfig of a user by certificate holds.
+fn certificate(server: &ApiServer, user: &str) -> crate::lab::Credentials {
+    let file = |extension: &str| server.ca().with_file_name(format!("client-{user}.{extension}"));
+    crate::lab::Credentials::Certificate(file("crt"), file("key"))
+}
+
+fn no_list_or_watch(lab: &Lab) -> Result<()> {
+    let server = lab.shared()?;
+    for (id, verbs) in [("no-list", ["watch", "patch"]), ("no-watch", ["list", "patch"])] {
+        let daemon = with_verbs(server, id, &verbs, "")?;
+        let seen = daemon.wait_cluster("lab", |cluster| {
+            let notes = cluster["notes"].as_array().map_or(&[][..], Vec::as_slice);
+            let has = |resource: &str| notes.iter().any(|note| note.as_str().is_some_and(|n| n.contains(resource)));
+            RESOURCES.iter().all(|(_, resource)| has(resource))
+        });
+        let seen = seen.with_context(|| format!("{id}: three notes are due"))?;
+        ensure!(seen["state"] == "connected" && seen["reason"].is_null(), "{id}: a note is no error: {seen:#}");
+
+        let id = format!("{id}-required");
+        let daemon = with_verbs(server, &id, &verbs, "discovery = true")?;
+        let seen = daemon.wait_cluster("lab", is_discovery_forbidden)?;
+        ensure!(seen["state"] == "connected", "{id}: {seen:#}");
+        ensure!(daemon.status()?.0 == 3, "{id}: `status` exits with {}", daemon.status()?.0);
+    }
+    Ok(())
+}
+
+fn is_discovery_forbidden(cluster: &Value) -> bool {
+    cluster["reason"].as_str().is_some_and(|reason| reason.starts_with("DiscoveryForbidden"))
+}
+
+fn by_name(lab: &Lab) -> Result<()> {
+    let (server, id) = (lab.shared()?, "by-name");
+    let rules = Kind::ALL.into_iter().zip(RESOURCES).map(|(kind, (group, resource))| {
+        json!({
+            "apiGroups": [group], "resources": [resource], "resourceNames": [name(id, kind)],
+            "verbs": ["list", "watch", "patch"],
+        })
+    });
+    server.grant(id, &rules.collect())?;
+    create(server, id)?;
+    let path = server.kubeconfig_for(id, &[])?;
+    let template = |discovery: &str| cluster("lab", &path, discovery) + &bindings(id);
+    let mut daemon = Daemon::start(id, 'a', &template(""))?;
+    wait(server, id, 'a')?;
+    let seen = daemon.wait_cluster("lab", |cluster| cluster["notes"].as_array().is_some_and(|all| all.len() == 3))?;
+    ensure!(seen["reason"].is_null(), "a note is no error: {seen:#}");
+    // They are watched, each by its name.
+    for kind in Kind::ALL {
+        server.patch(&kind.path(&name(id, kind)), &json!({"spec": {kind.field(): kind.of_user()}}))?;
+    }
+    wait(server, id, 'a')?;
+    daemon.rotate('b')?;
+    wait(server, id, 'b')?;
+
+    daemon.edit(&template("discovery = true"))?;
+    daemon.wait_cluster("lab", is_discovery_forbidden)?;
+    daemon.rotate('c')?;
+    wait(server, id, 'c')?;
+
+    daemon.edit(&template("discovery = false"))?;
+    let is_quiet = |cluster: &Value| cluster["reason"].is_null() && cluster["notes"] == json!([]);
+    daemon.wait_cluster("lab", is_quiet)?;
+    daemon.rotate('d')?;
+    wait(server, id, 'd')
+}
