@@ -276,7 +276,8 @@ pub(crate) struct Summary<'a> {
 
 pub(crate) fn summary(facts: &Summary<'_>) -> String {
     if facts.prefixes.is_empty() {
-        return "idle: no [[dynamicPrefix]] in the configuration".to_owned();
+        return "idle: add a [[dynamicPrefix]] to the configuration file, then `systemctl reload dyn-prefix`"
+            .to_owned();
     }
     let prefixes: Vec<String> = facts
         .prefixes
@@ -346,7 +347,10 @@ mod tests {
         status.dynamic_prefixes[0].current_prefix = None;
         assert_eq!(status.summary(), "home-ipv6 waits for a prefix; 1 of 1 targets in sync; not connected: home");
         status.dynamic_prefixes.clear();
-        assert_eq!(status.summary(), "idle: no [[dynamicPrefix]] in the configuration");
+        assert_eq!(
+            status.summary(),
+            "idle: add a [[dynamicPrefix]] to the configuration file, then `systemctl reload dyn-prefix`"
+        );
     }
 
     #[test]

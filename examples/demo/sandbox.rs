@@ -57,9 +57,8 @@ fn forbidden(errno: Errno, sysctl: impl Fn(&str) -> Option<String>) -> anyhow::E
         }
     };
     anyhow::anyhow!(
-        "it needs network namespaces of its own, so that it touches nothing of this machine: {}.\n{mend}\n\n    \
-         sudo {}\n",
-        errno.desc(),
+        "it needs network namespaces of its own, so that it touches nothing of this machine.\n{mend}\n\n    sudo \
+         {}\n",
         program.display()
     )
 }

@@ -40,7 +40,9 @@ pub(super) fn watch(socket: &Path, output: Output) -> anyhow::Result<Exit> {
             // One line each, so that a program can read them one by one.
             Output::Json => serde_json::to_string(&status)?,
         };
-        terminal::say(&text)?;
+        if !terminal::say(&text)? {
+            return Ok(Exit::Done);
+        }
     }
     terminal::complain("dyn-prefix has stopped");
     Ok(Exit::NotRunning)

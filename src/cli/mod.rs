@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Config, Severity};
+use crate::config::{self, Config};
 use crate::daemon;
 use crate::{control, log};
 
@@ -150,7 +150,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(args: &ConfigArgs) -> anyhow::Result<Exit> {
     log::init();
     let loaded = Config::load(&args.config);
-    for finding in loaded.findings.iter().filter(|finding| finding.severity != Severity::Note) {
+    for finding in loaded.findings.iter().filter(|finding| finding.is_for_the_journal()) {
         log::emit(&log::record::finding(finding));
     }
     let Some(config) = loaded.config else { return Ok(Exit::Configuration) };
@@ -166,9 +166,10 @@ fn run(args: &ConfigArgs) -> anyhow::Result<Exit> {
 /// Where the daemon of this configuration listens. A file that cannot be used must not keep anybody from asking the
 /// daemon, which still runs with the former one.
 fn socket(args: &ConfigArgs) -> PathBuf {
-    Config::load(&args.config)
-        .config
-        .map_or_else(|| control::DEFAULT_SOCKET.into(), |config| daemon::control_socket(&config))
+    match Config::load(&args.config).config {
+        Some(config) => daemon::control_socket(&config),
+        None => config::file::control_socket(&args.config).unwrap_or_else(|| control::DEFAULT_SOCKET.into()),
+    }
 }
 
 #[cfg(test)]

@@ -169,7 +169,7 @@ fn cluster(cluster: &ClusterStatus) -> Row {
         let _ = write!(text, ": {reason}");
     }
     if let Some(at) = cluster.retry_at {
-        let _ = write!(text, ", next attempt at {at}");
+        let _ = write!(text, " (next attempt at {at})");
     }
     let notes = cluster.notes.iter().map(|note| format!("note: {note}"));
     Row { below: notes.collect(), ..Row::new(&cluster.name, text) }

@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
-/// Prints to standard output.
+/// Prints to standard output. False when nobody reads it any more.
 ///
 /// # Errors
-/// When it cannot be written to, unless nobody reads it any more.
-pub(super) fn say(text: &str) -> anyhow::Result<()> {
+/// When it cannot be written to.
+pub(super) fn say(text: &str) -> anyhow::Result<bool> {
     let mut out = io::stdout().lock();
     let result = out.write_all(text.as_bytes()).and_then(|()| {
         if !text.ends_with('\n') {
@@ -15,8 +15,8 @@ pub(super) fn say(text: &str) -> anyhow::Result<()> {
         out.flush()
     });
     match result {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        other => Ok(other.map(|()| true)?),
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Goal<'a> {
     pub prefixes: &'a [Interval],
     /// How long strays stay; `None`: no limit by time.
     pub drain_period: Option<Duration>,
+    /// Strays first seen before this instant go, however short they have drained.
+    pub strays_since: Option<Instant>,
     /// Whether the list is ours alone (`updateStrategy = Replace`).
     pub replace: bool,
     /// Whether every recorded entry stays, because somebody who may want it has no opinion yet.
@@ -49,8 +51,15 @@ pub struct Goal<'a> {
 
 impl Goal<'_> {
     /// Nothing of ours is left, at once.
-    pub const RELEASE: Self =
-        Self { want: &[], known: &[], prefixes: &[], drain_period: Some(Duration::ZERO), replace: false, hold: false };
+    pub const RELEASE: Self = Self {
+        want: &[],
+        known: &[],
+        prefixes: &[],
+        drain_period: Some(Duration::ZERO),
+        strays_since: None,
+        replace: false,
+        hold: false,
+    };
 }
 
 /// The list as it should be, and what follows from it.
@@ -210,7 +219,10 @@ fn next_stray(strays: &BTreeMap<Interval, Instant>, drain_period: Option<Duratio
 /// What of ours stays although nobody wants it any more.
 fn staying(sorted: &Sorted<'_>, strays: &BTreeMap<Interval, Instant>, goal: &Goal<'_>, now: Instant) -> Vec<Block> {
     let drains = |entry: &Interval| {
-        strays.get(entry).is_some_and(|seen| goal.drain_period.is_none_or(|period| now < *seen + period))
+        strays.get(entry).is_some_and(|seen| {
+            goal.drain_period.is_none_or(|period| now < *seen + period)
+                && goal.strays_since.is_none_or(|since| *seen >= since)
+        })
     };
     let mut staying: Vec<_> =
         sorted.ours.iter().filter(|(entry, _)| goal.hold || drains(entry)).map(|(_, ours)| *ours).collect();

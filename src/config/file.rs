@@ -1,7 +1,7 @@
 //! Reads the configuration file: the only part of `config` that touches the host.
 
 use std::io::{Error, ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, Report, Span};
 use super::{Config, Host, Loaded};
@@ -24,6 +24,16 @@ impl Config {
         };
         Loaded { config: None, findings }
     }
+}
+
+/// The `daemon.controlSocket` of a file, whatever else is wrong with it: a daemon that runs with a former version of
+/// the file probably listens there.
+pub fn control_socket(path: &Path) -> Option<PathBuf> {
+    let text = String::from_utf8(read(path).ok()?).ok()?;
+    let (document, _) = toml::de::DeTable::parse_recoverable(&text);
+    let daemon = document.get_ref().get("daemon")?.get_ref().as_table()?;
+    let socket = PathBuf::from(daemon.get("controlSocket")?.get_ref().as_str()?);
+    socket.is_absolute().then_some(socket)
 }
 
 fn variable(name: &str) -> Option<String> {

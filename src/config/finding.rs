@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+/// The code of the finding that there is no prefix to follow.
+pub(super) const NOTHING_TO_DO: &str = "nothing-to-do";
+
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -44,6 +47,11 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Whether the daemon tells it at a start or reload: all but the notes, except the one that says why it is idle.
+    pub fn is_for_the_journal(&self) -> bool {
+        self.severity != Severity::Note || self.code == NOTHING_TO_DO
+    }
+
     /// An error about the file as a whole.
     pub(super) fn of_file(path: &Path, code: &'static str, message: String, hint: &str) -> Self {
         Self {
@@ -301,7 +309,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("missing-kubeconfig", "kubeconfig files exist"),
     ("unnamed-cluster", "one of several clusters has a name"),
     ("no-cluster", "there is a cluster to write to"),
-    ("nothing-to-do", "there is something to do"),
+    (NOTHING_TO_DO, "there is something to do"),
     ("invalid-interface", "interface names are possible"),
     ("no-source", "a DynamicPrefix has a source"),
     ("invalid-router", "routers are link-local addresses"),
@@ -331,12 +339,6 @@ pub const RULES: &[(&str, &str)] = &[
 fn is_consequence(code: &str) -> bool {
     matches!(
         code,
-        "missing-key"
-            | "unknown-name"
-            | "unnamed-cluster"
-            | "no-cluster"
-            | "nothing-to-do"
-            | "no-source"
-            | "prefix-ref"
+        "missing-key" | "unknown-name" | "unnamed-cluster" | "no-cluster" | NOTHING_TO_DO | "no-source" | "prefix-ref"
     )
 }

@@ -12,7 +12,7 @@ use crate::config::{Binding, Config, DynamicPrefix, ObjectRef};
 use crate::log::Entry;
 use crate::log::record;
 use crate::plan::Catalogue;
-use crate::source::{self, Offer, SourceId, SourceKind, SourceReport};
+use crate::source::{self, Offer, SourceId, SourceKind, SourceReport, SourceState};
 use crate::status;
 use crate::store::State;
 use crate::time::{Epoch, Instant};
@@ -276,9 +276,16 @@ impl Coordinator {
         self.settle(now);
     }
 
-    /// The tasks of all clusters begin anew: they will report every target again.
-    pub fn forget_targets(&mut self) {
+    /// The machine was suspended, and all tasks begin anew. The clusters will report every target again. What the
+    /// sources said is old: a lifetime that ran out meanwhile may have been renewed unheard, so until they have asked
+    /// again it is no reason to withdraw anything, nor to turn to a source of lower rank.
+    pub fn handle_resume(&mut self, now: Instant) {
         self.clusters.values_mut().for_each(|view| view.targets.clear());
+        for report in self.reports.values_mut().filter(|report| report.id.kind != SourceKind::Static) {
+            report.state = SourceState::Soliciting;
+        }
+        self.feed_again(now);
+        self.settle(now);
     }
 
     /// A cluster has something new to tell.

@@ -22,10 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Alarm};
 use crate::cluster::Update;
-use crate::config::{Config, Severity};
+use crate::config::Config;
 use crate::control::server::{Asked, Server};
 use crate::control::{DEFAULT_SOCKET, Request, Response};
 use crate::log::{self, Priority, record};
+use crate::source::SourceReport;
 use crate::store::{Opened, Store};
 use crate::time::Instant;
 
@@ -159,7 +160,7 @@ impl Daemon {
                     self.finish().await;
                     anyhow::bail!("the task \"{}\" ended", ended.name);
                 }
-                Some(report) = self.inbox.reports.recv() => self.coordinator.handle_report(report, clock::now()),
+                Some(report) = self.inbox.reports.recv() => self.handle_report(report),
                 Some((cluster, event)) = self.inbox.events.recv() => {
                     self.write_log.handle_event(&cluster, event, clock::now());
                 }
@@ -188,8 +189,16 @@ impl Daemon {
         deadlines.into_iter().flatten().min()
     }
 
+    fn handle_report(&mut self, report: SourceReport) {
+        // One from before a suspend judges lifetimes that ran out unheard.
+        if !self.notice_suspend() {
+            self.coordinator.handle_report(report, clock::now());
+        }
+    }
+
     fn handle_update(&mut self, cluster: &str, update: Update) {
         let now = clock::now();
+        self.write_log.handle_removed(cluster, &update.removed);
         if let Some(health) = &update.health {
             self.write_log.handle_health(cluster, health, now);
         }
@@ -240,15 +249,21 @@ impl Daemon {
         log::emit(&record::status(&crate::cli::render::status(&status)));
     }
 
-    fn notice_suspend(&mut self) {
+    /// Begins anew after a suspend; whether there was one.
+    fn notice_suspend(&mut self) -> bool {
         let suspended = clock::suspended();
         let slept = suspended.saturating_sub(self.suspended);
         self.suspended = suspended;
-        if slept > SUSPEND_THRESHOLD {
-            log::emit(&record::resumed(slept));
-            self.coordinator.forget_targets();
-            self.tasks.restart(&self.coordinator);
+        if slept <= SUSPEND_THRESHOLD {
+            return false;
         }
+        log::emit(&record::resumed(slept));
+        self.coordinator.handle_resume(clock::now());
+        self.write_log.forget_objects();
+        self.tasks.restart(&self.coordinator);
+        // Of the tasks that have ended: the new ones have not run yet.
+        while self.inbox.reports.try_recv().is_ok() {}
+        true
     }
 
     async fn answer(&mut self, request: Request, answer: oneshot::Sender<Response>) {
@@ -269,12 +284,8 @@ impl Daemon {
             Ok(loaded) => loaded,
             Err(error) => return Response::Error { message: format!("the configuration could not be read: {error}") },
         };
-        let findings: Vec<String> = loaded
-            .findings
-            .iter()
-            .filter(|finding| finding.severity != Severity::Note)
-            .map(ToString::to_string)
-            .collect();
+        let findings: Vec<String> =
+            loaded.findings.iter().filter(|finding| finding.is_for_the_journal()).map(ToString::to_string).collect();
         let shown = self.path.display().to_string();
         let config = loaded.config.ok_or_else(|| findings.clone()).and_then(|config| self.reloadable(config));
         let now = clock::now();
@@ -283,6 +294,8 @@ impl Daemon {
             Ok(config) => {
                 self.coordinator.reconfigure(Arc::new(config), now);
                 self.tasks.follow(&self.coordinator);
+                let clusters = &self.coordinator.config().clusters;
+                self.write_log.retain(|name| clusters.iter().any(|cluster| cluster.name == name));
                 log::emit(&record::reloaded(&shown));
                 self.log_status();
                 Response::Reloaded { findings }

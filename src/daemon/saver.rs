@@ -47,7 +47,8 @@ impl Saver {
 
     /// There is something new to save.
     pub(super) fn want(&mut self, now: Instant) {
-        self.due.get_or_insert(now + DELAY);
+        // A change after a failed save does not wait for the next attempt: perhaps there is room again.
+        self.due = Some(self.due.map_or(now + DELAY, |due| due.min(now + DELAY)));
     }
 
     /// When the next save is due; none while one is under way.
@@ -155,6 +156,24 @@ mod tests {
         assert_eq!(save(&mut saver, later + RETRY).await, [], "not told again");
         std::fs::remove_dir(&obstacle).unwrap();
         let again = save(&mut saver, later + RETRY + RETRY).await;
+        assert_eq!(again[0].message, "The state can be saved again.");
+    }
+
+    #[tokio::test]
+    async fn a_change_after_a_failed_save_is_saved_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = Store::open(directory.path(), state().saved_at).unwrap();
+        let mut saver = Saver::new(opened.store);
+        let obstacle = directory.path().join("state.json.new");
+        std::fs::create_dir(&obstacle).unwrap();
+        let now = Instant::from_secs(100);
+        saver.want(now);
+        assert_eq!(save(&mut saver, now + DELAY).await.len(), 1);
+        std::fs::remove_dir(&obstacle).unwrap();
+        let later = now + Duration::from_secs(1);
+        saver.want(later);
+        assert_eq!(saver.poll_timeout(), Some(later + DELAY));
+        let again = save(&mut saver, later + DELAY).await;
         assert_eq!(again[0].message, "The state can be saved again.");
     }
 }

@@ -96,12 +96,34 @@ impl WriteLog {
         }
     }
 
+    /// These objects of `cluster` are targets no longer, so nothing is wrong with them any more.
+    pub(super) fn handle_removed(&mut self, cluster: &str, objects: &[ObjectRef]) {
+        objects.iter().for_each(|object| self.recovered(cluster, object));
+    }
+
+    /// The tasks of all clusters begin anew and will tell what is wrong with their objects.
+    pub(super) fn forget_objects(&mut self) {
+        self.failing.clear();
+        self.troubles.retain(|(_, reason), _| reason.is_empty());
+    }
+
+    /// Forgets the clusters that `keep` does not want: they left the configuration.
+    pub(super) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.failing.retain(|(cluster, _), _| keep(cluster));
+        self.connections.retain(|cluster, _| keep(cluster));
+        self.troubles.retain(|(cluster, _), _| keep(cluster));
+    }
+
     fn recovered(&mut self, cluster: &str, object: &ObjectRef) {
         let Some(reason) = self.failing.remove(&(cluster.to_owned(), object.clone())) else { return };
-        let still = self.failing.iter().any(|((name, _), other)| name == cluster && *other == reason);
-        if !still {
+        if !self.fails(cluster, &reason) {
             self.troubles.remove(&(cluster.to_owned(), reason));
         }
+    }
+
+    /// Whether any object of `cluster` fails for this reason.
+    fn fails(&self, cluster: &str, reason: &str) -> bool {
+        self.failing.iter().any(|((name, _), other)| name == cluster && other == reason)
     }
 
     fn collect(&mut self, (cluster, topic, reason): (&str, Topic, &str), new: Batch, now: Instant) {
@@ -152,7 +174,9 @@ impl WriteLog {
                 Batch::Recovered(objects) => record::recovered(&cluster, &objects),
                 Batch::Failing(failing) => {
                     let entry = record::failing(&cluster, &reason, &failing);
-                    self.troubles.insert((cluster, reason), Trouble { entry: entry.clone(), told_at: now });
+                    if self.fails(&cluster, &reason) {
+                        self.troubles.insert((cluster, reason), Trouble { entry: entry.clone(), told_at: now });
+                    }
                     entry
                 }
             };

@@ -7,6 +7,7 @@ use ipnet::Ipv6Net;
 use super::{Block, Catalogue, Computed, ComputedGeneration, EntryError, Role, range, subnet};
 use crate::arbiter::{PreviousState, Snapshot};
 use crate::config::DynamicPrefix;
+use crate::time::Instant;
 
 impl Catalogue {
     /// Computes everything. `snapshots` is by name; a DynamicPrefix without one has no opinion yet.
@@ -15,8 +16,18 @@ impl Catalogue {
             has_opinion: snapshots.contains_key(&prefix.name),
             generations: snapshots.get(&prefix.name).map_or_else(Vec::new, |snapshot| generations(prefix, snapshot)),
             drain_period: prefix.transition.drain_period,
+            strays_since: snapshots.get(&prefix.name).and_then(|snapshot| strays_since(prefix, snapshot)),
         };
         Self { dynamic_prefixes: config.iter().map(|prefix| (prefix.name.clone(), computed(prefix))).collect() }
+    }
+}
+
+/// Since when as many prefixes became former ones as may drain. An entry that was a stray before is older than these.
+fn strays_since(config: &DynamicPrefix, snapshot: &Snapshot) -> Option<Instant> {
+    let ended = |place: usize| snapshot.history.get(place).map(|previous| previous.deprecated_at);
+    match config.transition.max_prefix_history.checked_sub(1) {
+        Some(last) => ended(last),
+        None => Some(Instant::from_nanos(i64::MAX)),
     }
 }
 

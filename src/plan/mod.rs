@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use ipnet::Ipv6Net;
 
 use crate::prefix::Interval;
+use crate::time::Instant;
 
 pub mod annotation;
 mod blocks;
@@ -94,6 +95,9 @@ pub struct Computed {
     pub generations: Vec<ComputedGeneration>,
     /// How long a recorded entry of no known generation drains; `None`: no limit by time.
     pub drain_period: Option<std::time::Duration>,
+    /// A recorded entry of no known generation that was first seen before this instant is older than as many former
+    /// prefixes as may drain, so it goes; `None`: there have not been so many.
+    pub strays_since: Option<Instant>,
 }
 
 /// Every DynamicPrefix, computed.
@@ -126,6 +130,8 @@ pub struct ObjectWant {
     pub known: Vec<(Role, Interval)>,
     /// How long recorded entries of no known generation drain.
     pub drain_period: Option<std::time::Duration>,
+    /// Those first seen before this instant go: as many former prefixes as may drain are newer.
+    pub strays_since: Option<Instant>,
     /// What is wrong or odd, for the status of the object (binding and annotation differ, Replace beside Append, a
     /// pool without a range): full sentences with a reason word. One with `blocks_write` keeps the object as it is.
     pub findings: Vec<Finding>,

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::config::{Binding, Kind, ObjectRef, Part, Strategy};
 use crate::prefix::Interval;
+use crate::time::Instant;
 
 /// What the object `reference` with these annotations should hold.
 ///
@@ -92,6 +93,7 @@ fn want(wishes: &[Wish<'_>]) -> ObjectWant {
         replace: false,
         known: known(wishes),
         drain_period: drain_period(wishes),
+        strays_since: strays_since(wishes),
         findings: Vec::new(),
     }
 }
@@ -167,6 +169,11 @@ fn known(wishes: &[Wish<'_>]) -> Vec<(Role, Interval)> {
 fn drain_period(wishes: &[Wish<'_>]) -> Option<Duration> {
     let periods = wishes.iter().filter_map(|wish| wish.computed).map(|computed| computed.drain_period);
     periods.max_by_key(|period| period.unwrap_or(Duration::MAX)).unwrap_or_default()
+}
+
+/// The earliest of them; `None` is earlier than any.
+fn strays_since(wishes: &[Wish<'_>]) -> Option<Instant> {
+    wishes.iter().filter_map(|wish| wish.computed).map(|computed| computed.strays_since).min().flatten()
 }
 
 fn replace_beside_append(reference: &ObjectRef, bindings: &[&Binding]) -> Option<Finding> {

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -46,7 +46,7 @@ impl Store {
     /// When the directory cannot be made or locked, or another daemon holds the lock. An unreadable state is no
     /// error: it is kept aside and told in [`Opened::warning`].
     pub fn open(directory: &Path, now: Timestamp) -> anyhow::Result<Opened> {
-        fs::create_dir_all(directory).with_context(|| {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(|| {
             format!("cannot make the state directory {} (daemon.stateDirectory)", directory.display())
         })?;
         let lock = OpenOptions::new()

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::Test;
-use crate::daemon::{Daemon, acquired, prefix, target};
+use crate::daemon::{Daemon, acquired, prefix, source_state, target};
 use crate::forged::advertise;
 use crate::pool::{A, B, POOL, blocks};
 use crate::rig::{Scene, Setup};
@@ -22,6 +22,7 @@ fn api_server_absent(scene: &mut Scene<'_>) -> Result<()> {
     ensure!(cluster["retryAt"].is_string() && cluster["serverVersion"].is_null(), "{cluster:#}");
     let address = scene.api.address().to_string();
     daemon.wait_log(&["home:", &address])?;
+    daemon.wait_status("soliciting", 3, |status| source_state(status) == "soliciting")?;
     let forger = scene.forger();
     for prefixes in [&[(A, 1200, 3000)][..], &[(A, 0, 3000), (B, 1200, 3000)]] {
         forger.send(&advertise(prefixes));
@@ -35,7 +36,7 @@ fn api_server_absent(scene: &mut Scene<'_>) -> Result<()> {
     pool.until("the API server is there", &blocks(&[B, A]))?;
     ensure!(pool.seen.len() <= 2, "one write for both changes, not {:?}", pool.seen);
     daemon.wait_log(&["home: connected to the API server v"])?;
-    let status = daemon.wait_status("all well", 0, |status| target(status, "IPAddressPool")["synced"] == true)?;
+    let status = daemon.wait_well("all well", |status| target(status, "IPAddressPool")["synced"] == true)?;
     ensure!(status["clusters"][0]["state"] == "connected", "{status:#}");
     Ok(())
 }

@@ -107,6 +107,29 @@ impl Daemon {
         found.with_context(|| last.map_or_else(String::new, |(exit, status)| format!("exit {exit:?}: {status:#}")))
     }
 
+    /// Waits until all is well and `wanted`.
+    ///
+    /// No Cilium operator runs here, so nobody tells that a pool was seen; as long as status says so of a pool, it
+    /// counts as not well. Apart from that the exit status has to be 0.
+    pub(crate) fn wait_well(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let mut last = None;
+        let found = wait_for(what, SOON, || {
+            let (exit, status) = self.status()?;
+            let targets = status["targets"].as_array().map_or(&[][..], Vec::as_slice);
+            let synced = targets.iter().all(|target| target["synced"] == true && target["reason"] == "Synced");
+            let unseen = targets.iter().any(|target| target["observed"] == false);
+            let well = synced
+                && targets.len() == 3
+                && acquired(&status) == ("True", "Acquired")
+                && status["clusters"][0]["state"] == "connected"
+                && exit == Some(if unseen { 3 } else { 0 });
+            let found = (well && wanted(&status)).then(|| status.clone());
+            last = Some((exit, status));
+            Ok(found)
+        });
+        found.with_context(|| last.map_or_else(String::new, |(exit, status)| format!("exit {exit:?}: {status:#}")))
+    }
+
     /// Stops it as systemd would. It has to end within five seconds, and well.
     pub(crate) fn stop(mut self) -> Result<()> {
         self.process.signal(Signal::SIGTERM)?;

@@ -89,7 +89,7 @@ fn forged_zero_lifetime(scene: &mut Scene<'_>) -> Result<()> {
     wait_for("a Router Solicitation", SOON, || Ok((!solicitations.hop_limits().is_empty()).then_some(())))?;
     ensure!(in_doubt(&daemon.status()?.1), "silence confirms nothing");
     forger.send(&advertise(&[(A, 1200, 3000)]));
-    daemon.wait_status("well again", 0, |status| acquired(status) == ("True", "Acquired"))?;
+    daemon.wait_well("well again", |status| acquired(status) == ("True", "Acquired"))?;
     ensure!(pool.latest()? == blocks(&[A]) && pool.seen.len() == 2, "{:?}", pool.seen);
     daemon.expect_log(&[&format!("{NAME}: {A} is lost"), &format!("{NAME}: {A} can be used again.")])
 }
@@ -102,7 +102,7 @@ fn lose(scene: &Scene<'_>, daemon: &Daemon) -> Result<()> {
     scene.watch(POOL)?.until("the prefix", &blocks(&[A]))?;
     scene.watch(CIDR_GROUP)?.until("the prefix", &cidrs(&[A]))?;
     scene.watch(METALLB_POOL)?.until("the prefix", &addresses(&[A]))?;
-    daemon.wait_status("in order", 0, |_| true)?;
+    daemon.wait_well("in order", |_| true)?;
     let solicitations = Solicitations::listen(&scene.pair().router, LAN);
     forger.send(&advertise(&[(A, 0, 0)]));
     wait_for("a Router Solicitation", SOON, || Ok((!solicitations.hop_limits().is_empty()).then_some(())))?;
@@ -142,7 +142,7 @@ fn on_loss_withdraw(scene: &mut Scene<'_>) -> Result<()> {
     scene.forger().send(&advertise(&[(B, 1200, 3000)]));
     pool.until("the successor", &blocks(&[B]))?;
     group.until("the successor", &cidrs(&[B]))?;
-    daemon.wait_status("well", 0, |status| acquired(status) == ("True", "Acquired")).map(drop)
+    daemon.wait_well("well", |status| acquired(status) == ("True", "Acquired")).map(drop)
 }
 
 /// maxPrefixHistory = 1: the current one and one more.

@@ -243,7 +243,7 @@ impl<'a, 'b> Trial<'a, 'b> {
         let record = object["metadata"]["annotations"]["dynamic-prefix.io/managed-blocks"].as_str().unwrap_or_default();
         ensure!(record.split(',').count() == names.len(), "the record has what the pool has: {record}");
         daemon.wait_ready()?;
-        ensure!(daemon.status()?.0 == Some(0), "{:#}", daemon.status()?.1);
+        daemon.wait_well("all well", |_| true)?;
         daemon.stop()?;
         ensure!(files(&self.scene.state_directory())? == ["lock", "state.json"], "nothing is left over");
         let stray = self.scene.state()?["managed"].to_string().contains("strays");

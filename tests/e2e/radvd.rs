@@ -49,19 +49,38 @@ fn first_prefix(scene: &mut Scene<'_>) -> Result<()> {
     group.until("the first prefix", &cidrs(&[A]))?;
     metallb.until("the first prefix", &addresses(&[A]))?;
     ensure!(pool.seen.len() == 2, "one write, not {:?}", pool.seen);
-    let status = daemon.wait_status("all well", 0, |status| {
+    let status = daemon.wait_well("all well", |status| {
         prefix(status)["currentPrefix"] == A && target(status, "IPAddressPool")["synced"] == true
     })?;
     ensure!(acquired(&status) == ("True", "Acquired") && source_state(&status) == "receiving", "{status:#}");
     let range = &prefix(&status)["addressRanges"][0];
     ensure!(range["start"] == "2001:db8:a:0:f000::" && range["end"] == "2001:db8:a:0:f000::ffff", "{range}");
     ensure!(prefix(&status)["generation"] == 1 && prefix(&status)["history"] == json!([]), "{status:#}");
+    acknowledge(scene)?;
+    let status = daemon.wait_status("the controller has seen it", 0, |_| true)?;
     let cilium = target(&status, "CiliumLoadBalancerIPPool");
+    ensure!(cilium["observed"] == true, "{cilium:#}");
     // The user's entries, as the user spells them.
     let foreign = json!(["10.9.0.0/24", "2001:DB8:FFFF:0::/64", "2001:0db8:fffe::1-2001:db8:fffe:0::ff"]);
     ensure!(cilium["foreign"] == foreign && cilium["desired"].as_array().map(Vec::len) == Some(1), "{cilium:#}");
-    daemon.wait_log(&["CiliumLoadBalancerIPPool/pool", "2001:db8:a:0:f000::-2001:db8:a:0:f000::ffff"])?;
+    // One line for all three, with what the first of them holds.
+    let names = ["CiliumLoadBalancerIPPool/pool", "CiliumCIDRGroup/group", "IPAddressPool/metallb-system/public"];
+    daemon.wait_log(&[&names[..], &["home:", "written, the last after", "now holds 2001:db8:a:"]].concat())?;
     daemon.expect_log(&["started with", &format!("{NAME}: {A} is the prefix"), "now holds"])
+}
+
+/// Does what LB-IPAM does when it has taken a pool in.
+fn acknowledge(scene: &Scene<'_>) -> Result<()> {
+    let generation = &scene.api.get(POOL)?["metadata"]["generation"];
+    let condition = |kind: &str, status: &str, reason: &str| {
+        json!({"type": kind, "status": status, "reason": reason, "message": "65536", "observedGeneration": generation,
+            "lastTransitionTime": "2026-01-04T10:00:00Z"})
+    };
+    let conditions = json!([
+        condition("cilium.io/IPsTotal", "Unknown", "noreason"),
+        condition("cilium.io/PoolConflict", "False", "resolved"),
+    ]);
+    scene.api.patch(&format!("{POOL}/status"), &json!({"status": {"conditions": conditions}})).map(drop)
 }
 
 fn change_with_old_deprecated_first(scene: &mut Scene<'_>) -> Result<()> {
@@ -82,7 +101,7 @@ fn change_with_old_deprecated_first(scene: &mut Scene<'_>) -> Result<()> {
     let (code, history) = daemon.ask(&["history"])?;
     ensure!(code == Some(0) && history.contains(&format!("now {B}")), "{history}");
     ensure!(history.contains(&format!("{A}  draining until")) && history.contains("(Replaced)"), "{history}");
-    let status = daemon.wait_status("all well", 0, |status| prefix(status)["currentPrefix"] == B)?;
+    let status = daemon.wait_well("all well", |status| prefix(status)["currentPrefix"] == B)?;
     let former = &prefix(&status)["history"][0];
     ensure!(former["prefix"] == A && former["state"] == "draining" && former["reason"] == "Replaced", "{former:#}");
     Ok(())
@@ -94,11 +113,11 @@ fn two_prefixes(scene: &mut Scene<'_>) -> Result<()> {
     let mut pool = scene.watch(POOL)?;
     let daemon = Daemon::start(scene, &scene.configure(Setup::default())?)?;
     pool.until("the longer preferred one", &blocks(&[B]))?;
-    // It stays while it is usable, whatever the other one has to offer. The third prefix is there to be waited for.
+    // It stays while it is usable, whatever the other one has to offer.
+    let (_, before) = daemon.status()?;
     radvd.reload(&(prefix_block(A, 3000, 3000) + &live(B)));
     let preferred_until = |status: &serde_json::Value| prefix(status)["preferredUntil"].as_str().map(str::to_owned);
-    let (_, before) = daemon.status()?;
-    let status = daemon.wait_status("the shorter lifetime", 0, |status| {
+    let status = daemon.wait_well("the shorter lifetime", |status| {
         preferred_until(status).is_some() && preferred_until(status) < preferred_until(&before)
     })?;
     ensure!(prefix(&status)["currentPrefix"] == B, "{status:#}");
@@ -112,7 +131,7 @@ fn killed_and_restarted(scene: &mut Scene<'_>) -> Result<()> {
     let mut pool = scene.watch(POOL)?;
     let mut daemon = Daemon::start(scene, &scene.configure(Setup::default())?)?;
     pool.until("the old prefix", &blocks(&[A]))?;
-    daemon.wait_status("in order", 0, |status| source_state(status) == "receiving")?;
+    daemon.wait_well("in order", |status| source_state(status) == "receiving")?;
     // The daemon's own solicitations at its start must not be what helps, or hinders, here.
     std::thread::sleep(Duration::from_secs(11).saturating_sub(daemon.started.elapsed()));
     radvd.kill();
@@ -158,7 +177,7 @@ fn forged_zero_lifetime(scene: &mut Scene<'_>) -> Result<()> {
     scene.forger().send(&crate::forged::advertise(&[(A, 0, 0)]));
     daemon.wait_log(&[&format!("{A} is lost")])?;
     daemon.wait_log(&[&format!("{NAME}: {A} can be used again.")])?;
-    daemon.wait_status("well again", 0, |status| acquired(status) == ("True", "Acquired"))?;
+    daemon.wait_well("well again", |status| acquired(status) == ("True", "Acquired"))?;
     ensure!(pool.latest()? == blocks(&[A]) && pool.seen.len() == 2, "written by a forger: {:?}", pool.seen);
     Ok(())
 }
@@ -181,7 +200,7 @@ fn link_down_and_up(scene: &mut Scene<'_>) -> Result<()> {
         Radvd::start(&scene.pair().router, &(deprecated(A) + &live(B)))
     };
     pool.until("the link is up again", &blocks(&[B, A]))?;
-    daemon.wait_status("well", 0, |status| source_state(status) == "receiving").map(drop)
+    daemon.wait_well("well", |status| source_state(status) == "receiving").map(drop)
 }
 
 fn interface_recreated(scene: &mut Scene<'_>) -> Result<()> {
@@ -200,13 +219,13 @@ fn interface_recreated(scene: &mut Scene<'_>) -> Result<()> {
     ensure!(prefix(&absent)["currentPrefix"] == A && scene.version(POOL)? == version, "{absent:#}");
     radvd.kill();
     // Another index.
-    pair.host.ip("link add filler type dummy");
+    pair.host.ip("link add filler type veth peer name other");
     pair.join();
     let _radvd = Radvd::start(&pair.router, &live(B));
     let outcome = pool.until("it is back", &blocks(&[B, A]));
     pair.host.ip("link del filler");
     outcome?;
-    daemon.wait_status("well", 0, |status| source_state(status) == "receiving").map(drop)
+    daemon.wait_well("well", |status| source_state(status) == "receiving").map(drop)
 }
 
 /// The /64 on the link is one of the 256 of a /56.
@@ -220,10 +239,10 @@ fn delegated_prefix_length(scene: &mut Scene<'_>) -> Result<()> {
     group.until("the delegation", &cidrs(&[delegation]))?;
     pool.until("the range by its place in the delegation", &blocks(&[A]))?;
     // Another /64 of the same delegation is no other prefix.
+    let (_, before) = daemon.status()?;
     radvd.reload(&(deprecated(first) + &prefix_block(second, 2400, 3000)));
     let lifetime = |status: &serde_json::Value| prefix(status)["preferredUntil"].as_str().map(str::to_owned);
-    let (_, before) = daemon.status()?;
-    daemon.wait_status("the longer lifetime", 0, |status| lifetime(status) > lifetime(&before))?;
+    daemon.wait_well("the longer lifetime", |status| lifetime(status) > lifetime(&before))?;
     radvd.reload(&(deprecated(second) + &live("2001:db8:b:56::/64")));
     group.until("another delegation", &cidrs(&["2001:db8:b::/56", delegation]))?;
     pool.until("another delegation", &blocks(&[B, A]))?;
@@ -247,13 +266,13 @@ fn changed_while_away(scene: &mut Scene<'_>) -> Result<()> {
     pool.until("the prefix that came meanwhile", &blocks(&[B, A]))?;
     ensure!(pool.seen.len() == 3, "the stored prefix is not written again: {:?}", pool.seen);
     daemon.wait_log(&[&format!("{B} takes the place of {A}")])?;
-    let status = daemon.wait_status("in order", 0, |status| prefix(status)["generation"] == 2)?;
+    let status = daemon.wait_well("in order", |status| prefix(status)["generation"] == 2)?;
     ensure!(prefix(&status)["history"][0]["prefix"] == A, "{status:#}");
     // Without a change a restart writes nothing at all.
     let version = scene.version(POOL)?;
     daemon.stop()?;
     let daemon = Daemon::start(scene, &config)?;
-    daemon.wait_status("in order", 0, |status| {
+    daemon.wait_well("in order", |status| {
         source_state(status) == "receiving" && target(status, "CiliumLoadBalancerIPPool")["synced"] == true
     })?;
     ensure!(scene.version(POOL)? == version, "{}", scene.api.get(POOL)?);

@@ -150,7 +150,7 @@ impl<'a> Scene<'a> {
         Watched::start(self.api, path)
     }
 
-    /// The resourceVersion of an object: as long as it is the same, nobody has written.
+    /// The version of an object: as long as it is the same, nobody has written.
     pub(crate) fn version(&self, path: &str) -> Result<String> {
         self.api.version_of(path)
     }

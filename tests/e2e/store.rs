@@ -109,7 +109,7 @@ fn full_disk(scene: &mut Scene<'_>) -> Result<()> {
     daemon.kill()?;
     let daemon = start(scene, &config)?;
     forger.send(&advertise(&[(B, 0, 3000), (C, 0, 3000), (d, 1200, 3000)]));
-    daemon.wait_status("well", 0, |status| target(status, "CiliumLoadBalancerIPPool")["synced"] == true)?;
+    daemon.wait_well("well", |status| target(status, "CiliumLoadBalancerIPPool")["synced"] == true)?;
     pool.until("after the restart", &blocks(&[d, C, B])).map(drop)
 }
 
@@ -153,7 +153,7 @@ fn second_daemon(scene: &mut Scene<'_>) -> Result<()> {
     // The first one has not noticed.
     scene.forger().send(&advertise(&[(A, 1200, 3000)]));
     scene.watch(POOL)?.until("the first daemon", &blocks(&[A]))?;
-    let status = daemon.wait_status("all well", 0, |status| prefix(status)["currentPrefix"] == A)?;
+    let status = daemon.wait_well("all well", |status| prefix(status)["currentPrefix"] == A)?;
     ensure!(status["daemon"]["reloadErrors"] == json!([]), "{status:#}");
     daemon.stop()?;
     // A directory that was left is free again, also after a kill.

@@ -5,6 +5,7 @@
 
 mod connection;
 mod credentials;
+mod reload;
 mod rig;
 mod watches;
 mod writes;

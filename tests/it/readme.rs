@@ -45,8 +45,7 @@ impl Root {
     fn new() -> Self {
         let root = Self { directory: tempfile::tempdir().unwrap() };
         let [config] = blocks("toml").try_into().expect("one configuration");
-        fs::create_dir(root.path("/etc")).unwrap();
-        fs::create_dir(root.path("/etc/dyn-prefix")).unwrap();
+        fs::create_dir_all(root.path("/etc/dyn-prefix")).unwrap();
         fs::write(root.path(KUBECONFIG), "").unwrap();
         let daemon = format!(
             "[daemon]\nstateDirectory = \"{}\"\ncontrolSocket = \"{}\"\n",
@@ -58,15 +57,13 @@ impl Root {
     }
 
     fn path(&self, path: &str) -> PathBuf {
-        PathBuf::from(self.inside(path))
+        self.directory.path().join(path.trim_start_matches('/'))
     }
 
     /// Text with its absolute paths below this root.
     fn inside(&self, text: &str) -> String {
         let root = self.directory.path().display();
-        ["/etc/", "/usr/bin/", "/state", "/socket"]
-            .iter()
-            .fold(text.to_owned(), |text, path| text.replace(path, &format!("{root}{path}")))
+        ["/etc/", "/usr/bin/"].iter().fold(text.to_owned(), |text, path| text.replace(path, &format!("{root}{path}")))
     }
 
     /// Runs a command line of the README that calls dyn-prefix.

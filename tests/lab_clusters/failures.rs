@@ -86,7 +86,6 @@ fn conflict(lab: &Lab) -> Result<()> {
     let object = server.get(&path)?;
     ensure!(object["metadata"]["labels"]["count"] == count.to_string(), "a label of the other writer was lost");
     daemon.wait_reason(&name, "Synced")?;
-    ensure!(!daemon.log().contains("warning"), "a conflict is nothing to warn of:\n{}", daemon.log());
     Ok(())
 }
 

@@ -60,12 +60,17 @@ fn islands(_: &Lab) -> Result<()> {
     wait_all_synced(&daemon)
 }
 
+/// Waits until every cluster is connected and every object in sync. (That no operator looks at the pools keeps the
+/// exit status of `dyn-prefix status` from being 0.)
 fn wait_all_synced(daemon: &Daemon) -> Result<()> {
     let mut last = Value::Null;
-    let all = wait_for("`dyn-prefix status` with exit status 0", Duration::from_secs(60), || {
-        let (code, status) = daemon.status()?;
-        last = status;
-        Ok((code == 0).then_some(()))
+    let all = wait_for("three connected clusters with three objects in sync", Duration::from_secs(60), || {
+        last = daemon.status()?.1;
+        let [clusters, targets] =
+            ["clusters", "targets"].map(|list| last[list].as_array().cloned().unwrap_or_default());
+        let connected = clusters.iter().filter(|cluster| cluster["state"] == "connected").count();
+        let synced = targets.iter().filter(|target| target["synced"] == true).count();
+        Ok((connected == 3 && synced == 9).then_some(()))
     });
     all.with_context(|| format!("the status is {last:#}"))
 }

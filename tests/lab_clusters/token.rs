@@ -26,7 +26,7 @@ pub(crate) fn fill_secret(server: &ApiServer, path: &str) -> Result<String> {
         "kubernetes.io/serviceaccount/service-account.name": account,
         "kubernetes.io/serviceaccount/service-account.uid": owner["metadata"]["uid"],
     });
-    let header = json!({"alg": "RS256", "typ": "JWT"});
+    let header = json!({"alg": "ES256", "typ": "JWT"});
     let signed = format!("{}.{}", base64_url(header.to_string().as_bytes()), base64_url(claims.to_string().as_bytes()));
     let key = server.ca().with_file_name("sa.key");
     let token = format!("{signed}.{}", base64_url(&sign(&key, &signed)?));
@@ -55,7 +55,24 @@ fn sign(key: &Path, text: &str) -> Result<Vec<u8>> {
     child.stdin.take().context("openssl without stdin")?.write_all(text.as_bytes())?;
     let output = child.wait_with_output()?;
     ensure!(output.status.success(), "openssl dgst: {output:?}");
-    Ok(output.stdout)
+    raw_signature(&output.stdout).context("openssl gave no ECDSA signature of P-256")
+}
+
+/// The two numbers of a signature in DER, as JWT has them: each in 32 bytes.
+fn raw_signature(der: &[u8]) -> Option<Vec<u8>> {
+    let [0x30, _, numbers @ ..] = der else { return None };
+    let (first, rest) = number(numbers)?;
+    let (second, _) = number(rest)?;
+    Some([first, second].concat())
+}
+
+/// An INTEGER of DER in 32 bytes, and what follows it.
+fn number(der: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let [0x02, length, rest @ ..] = der else { return None };
+    let (bytes, rest) = rest.split_at_checked(usize::from(*length))?;
+    let significant = bytes.get(bytes.len().saturating_sub(32)..)?;
+    let padding = vec![0; 32 - significant.len()];
+    Some(([&padding, significant].concat(), rest))
 }
 
 fn base64_url(bytes: &[u8]) -> String {

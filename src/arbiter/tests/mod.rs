@@ -4,5 +4,6 @@ mod current;
 mod drains;
 mod properties;
 mod restart;
+mod routers;
 mod sources;
 mod world;

@@ -23,6 +23,11 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         self.rewatch |= !matches!(input, Input::Written(_) | Input::News(_, News::Changed(_)));
         match input {
             Input::Wanted => {
+                // Both come with a reload, and this is wanted of the cluster as it is configured now: perhaps with
+                // dryRun, perhaps another one.
+                if self.setup.cluster.has_changed().unwrap_or(false) {
+                    self.reconfigure(now);
+                }
                 let wanted = self.setup.wanted.borrow_and_update().clone();
                 if let Some(wanted) = wanted {
                     self.island.handle_wanted(wanted, now);
@@ -52,10 +57,27 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         let cluster = self.setup.cluster.borrow_and_update().clone();
         self.island.reconfigure(&cluster);
         if cluster.kubeconfig != self.cluster.kubeconfig || cluster.context != self.cluster.context {
-            self.files = None;
-            self.timers.open = Some(now);
+            self.leave(now);
         }
         self.cluster = cluster;
+    }
+
+    /// The configuration names other credentials, so perhaps another cluster: the former one is not written any more.
+    fn leave(&mut self, now: Instant) {
+        self.session = None;
+        self.abandon();
+        self.files = None;
+        self.backoff.reset();
+        self.timers.open = Some(now);
+        self.link = Link::Connecting;
+    }
+
+    /// Whatever was asked or planned on the way that there was is of no use any more.
+    fn abandon(&mut self) {
+        self.timers = Timers::default();
+        self.discovering = None;
+        self.probing = None;
+        self.opening = None;
     }
 
     fn opened(&mut self, attempt: Attempt, now: Instant) {
@@ -92,11 +114,8 @@ impl<L: FnMut(&str, Event)> Driver<L> {
     /// unless the connection did not hold long.
     fn lost(&mut self, failure: Failure, now: Instant) {
         let Some(session) = self.session.take() else { return };
+        self.abandon();
         tracing::debug!(cluster = self.cluster.name, ?failure, "connection lost");
-        self.timers = Timers::default();
-        self.discovering = None;
-        self.probing = None;
-        self.opening = None;
         let refusal = Refusal::Failed { url: session.url.clone(), failure };
         if now.saturating_since(session.opened_at) >= self.setup.timeouts.settled {
             self.backoff.reset();

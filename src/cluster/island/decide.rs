@@ -131,6 +131,7 @@ fn fill(around: &Surroundings<'_>, object: &Object, slot: &Slot, want: &ObjectWa
         known: &want.known,
         prefixes: around.prefixes,
         drain_period: want.drain_period,
+        strays_since: want.strays_since,
         replace: want.replace,
         hold: !complete,
     };

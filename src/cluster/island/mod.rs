@@ -200,7 +200,8 @@ impl Island {
     /// The next patch to send; its answer goes to [`Island::handle_written`]. Never two for one object.
     #[must_use]
     pub fn poll_write(&mut self, now: Instant) -> Option<Write> {
-        if self.paused_until.is_some_and(|until| until > now) {
+        // What was decided before the configuration changed may not be meant any more (`dryRun`).
+        if self.reconfigured || self.paused_until.is_some_and(|until| until > now) {
             return None;
         }
         while let Some(reference) = self.queue.pop_front() {

@@ -240,6 +240,19 @@ fn strays_drain_from_first_sight() {
 }
 
 #[test]
+fn strays_leave_when_as_many_former_prefixes_as_may_drain_are_newer() {
+    let want = [generation(9)];
+    let known = current(&want);
+    let mut shared = Shared::new(POOL, [json!({"cidr": "2001:db8:1::/64"})]).recorded("cidr=2001:db8:1::/64");
+    shared.merge(&Goal { strays_since: Some(at(50)), ..goal(&want, &known) }, at(100));
+    shared.merge(&Goal { strays_since: Some(at(100)), ..goal(&want, &known) }, at(200));
+    assert_eq!(shared.text(), ["2001:db8:9::/64", "2001:db8:1::/64"]);
+    let merged = shared.merge(&Goal { strays_since: Some(at(150)), ..goal(&want, &known) }, at(200));
+    assert_eq!(shared.text(), ["2001:db8:9::/64"]);
+    assert_eq!(merged.record, want);
+}
+
+#[test]
 fn a_recorded_entry_of_a_known_generation_that_nobody_wants_is_no_stray() {
     let want = blocks(&["2001:db8:1:5::/64"]);
     let prefixes = [block("2001:db8:1::/48").interval()];

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::finding::{At, Report, Span};
+use super::finding::{At, NOTHING_TO_DO, Report, Span};
 use super::read::Table;
 use super::{Config, Daemon, Host};
 
@@ -41,7 +41,7 @@ fn purpose(root: &Table<'_>, report: &mut Report<'_>) {
     }
     let Some(first) = root.tables("dynamicPrefix").first().copied() else {
         report
-            .note("nothing-to-do", Span::default(), "no prefix is followed: the file has no [[dynamicPrefix]]")
+            .note(NOTHING_TO_DO, Span::default(), "no prefix is followed: the file has no [[dynamicPrefix]]")
             .hint("add a [[cluster]] and a [[dynamicPrefix]] to this file, then `systemctl reload dyn-prefix`");
         return;
     };

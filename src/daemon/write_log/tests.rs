@@ -117,3 +117,45 @@ fn a_cluster_is_told_of_when_its_connection_changes() {
     assert_eq!(lines(&mut log, NOW + REMINDER).len(), 1);
     assert_eq!(log.poll_timeout(), None);
 }
+
+#[test]
+fn nobody_is_reminded_of_what_is_no_target_any_more() {
+    let mut log = WriteLog::default();
+    log.handle_event("home", failing("a"), NOW);
+    log.handle_event("home", failing("b"), NOW);
+    assert_eq!(lines(&mut log, NOW + QUIET).len(), 1);
+    log.handle_removed("home", &[pool("a")]);
+    assert!(log.poll_timeout().is_some(), "the other one still fails");
+    log.handle_removed("home", &[pool("b")]);
+    assert_eq!(log.poll_timeout(), None, "nothing to remind of");
+
+    log.handle_event("home", failing("c"), NOW);
+    log.handle_removed("home", &[pool("c")]);
+    assert_eq!(lines(&mut log, NOW + QUIET).len(), 1);
+    assert_eq!(log.poll_timeout(), None, "it was removed before it was told of");
+}
+
+#[test]
+fn nobody_is_reminded_of_a_cluster_that_left_the_configuration() {
+    let mut log = WriteLog::default();
+    for cluster in ["home", "lab"] {
+        log.handle_event(cluster, failing("a"), NOW);
+        log.handle_health(cluster, &health(ConnectionState::Unreachable, Some("TimedOut")), NOW);
+    }
+    assert_eq!(lines(&mut log, NOW + QUIET).len(), 4);
+    log.retain(|cluster| cluster == "home");
+    let reminded = lines(&mut log, NOW + QUIET + REMINDER);
+    assert_eq!(reminded.len(), 2);
+    assert!(reminded.iter().all(|line| line.cluster.as_deref() == Some("home")), "{reminded:?}");
+}
+
+/// After a suspend every failure that lasts is told again, and one that does not is not.
+#[test]
+fn what_begins_anew_tells_of_its_objects_itself() {
+    let mut log = WriteLog::default();
+    log.handle_event("home", failing("a"), NOW);
+    log.handle_health("home", &health(ConnectionState::Unreachable, Some("TimedOut")), NOW);
+    assert_eq!(lines(&mut log, NOW + QUIET).len(), 2);
+    log.forget_objects();
+    assert_eq!(lines(&mut log, NOW + QUIET + REMINDER).len(), 1, "only the connection is known to fail");
+}

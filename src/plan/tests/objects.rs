@@ -334,3 +334,24 @@ fn the_longest_drain_period_of_all_bindings() {
         assert_eq!(want.drain_period, expected.map(|minutes| Duration::from_secs(60 * minutes)));
     }
 }
+
+/// What cannot be told by its generation is older than every prefix that became a former one after it was first seen.
+#[test]
+fn strays_go_when_as_many_former_prefixes_as_may_drain_are_newer() {
+    let at = |prefix: &str, seconds| Previous {
+        deprecated_at: Instant::from_secs(seconds),
+        ..previous(net(prefix), PreviousState::Draining)
+    };
+    let history = vec![at("2001:db8:3::/48", 300), at("2001:db8:2::/48", 200), at("2001:db8:1::/48", 100)];
+    let snapshot = Snapshot { current: Some(current(net("2001:db8:4::/48"))), history };
+    let since = |max_prefix_history| {
+        let mut config = home();
+        config.transition.max_prefix_history = max_prefix_history;
+        let catalogue = Catalogue::compute(&[config], &snapshots(&[("home", snapshot.clone())]));
+        of_binding(&pool("p"), "lb", &catalogue).strays_since
+    };
+    assert_eq!(since(1), Some(Instant::from_secs(300)));
+    assert_eq!(since(2), Some(Instant::from_secs(200)));
+    assert_eq!(since(4), None, "so many have not been");
+    assert!(since(0) > Some(Instant::from_secs(1_000_000)), "not even one may drain");
+}

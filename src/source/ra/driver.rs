@@ -36,6 +36,8 @@ pub async fn run(
     let alarm = Alarm::new()?;
     let mut driver = Driver::new(settings, links, alarm, &seed);
     tokio::select! {
+        // Who is told to end says no more: whoever cancelled it would take that for news.
+        biased;
         () = cancel.cancelled() => {}
         () = driver.listen(&reports) => {}
     }

@@ -118,7 +118,8 @@ async fn a_missing_kubeconfig_is_named_and_found_when_it_is_put_there() {
     rig.holds(FIRST).await;
     let path = rig.directory.path().join("later");
     rig.cluster.send_replace(Arc::new(cluster(path.clone(), Discovery::Off)));
-    rig.health(|health| health.notes.concat().contains("later")).await;
+    let health = rig.state(ConnectionState::Misconfigured).await;
+    assert!(health.reason.unwrap().1.contains("later"), "it is named");
     let moved = cilium().await;
     std::fs::write(&path, moved.kubeconfig("", "token: secret")).unwrap();
     rig.api = moved;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dyn_prefix::cluster::driver::{self, Setup};
 use dyn_prefix::cluster::timeouts::Timeouts;
-use dyn_prefix::cluster::{ConnectionState, Health, Update, Wanted};
+use dyn_prefix::cluster::{ConnectionState, Health, TargetReport, Update, Wanted};
 use dyn_prefix::config::{Binding, Cluster, Discovery, Kind, Kubeconfig, ObjectRef, Part, Strategy};
 use dyn_prefix::plan::{Block, Catalogue, Computed, ComputedGeneration, Role};
 use serde_json::{Value, json};
@@ -133,7 +133,7 @@ pub(super) fn wanted_on(prefix: &str, targets: &[ObjectRef]) -> Wanted {
     let former = [FIRST, SECOND, THIRD].into_iter().filter(|former| *former != prefix);
     let former = former.map(|former| generation(former, Role::Known, targets.len()));
     let generations = std::iter::once(generation(prefix, Role::Current, targets.len())).chain(former).collect();
-    let computed = Computed { has_opinion: true, generations, drain_period: None };
+    let computed = Computed { has_opinion: true, generations, drain_period: None, strays_since: None };
     let bindings = targets.iter().enumerate().map(|(number, target)| Binding {
         name: format!("on {target}"),
         cluster: "home".to_owned(),
@@ -225,6 +225,20 @@ impl Rig {
     /// The reason word of a connection that is not well.
     pub(super) async fn reason(&mut self, reason: &str) -> Health {
         self.health(|health| health.reason.as_ref().is_some_and(|(word, _)| word == reason)).await
+    }
+
+    /// Waits until a target is reported as wished.
+    pub(super) async fn report(&mut self, wish: impl Fn(&TargetReport) -> bool) {
+        let waiting = async {
+            loop {
+                let (_, update) = self.updates.recv().await.expect("the driver runs");
+                self.health = update.health.or_else(|| self.health.take());
+                if update.targets.iter().any(&wish) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("a report as wished");
     }
 
     pub(super) fn write_file(&self, name: &str, content: &str) {

@@ -93,7 +93,8 @@ fn prefixes(numbers: &[u16]) -> Catalogue {
 }
 
 fn catalogue(has_opinion: bool, generations: Vec<ComputedGeneration>) -> Catalogue {
-    let computed = Computed { has_opinion, generations, drain_period: Some(Duration::from_secs(3600)) };
+    let computed =
+        Computed { has_opinion, generations, drain_period: Some(Duration::from_secs(3600)), strays_since: None };
     Catalogue { dynamic_prefixes: BTreeMap::from([("home-ipv6".to_owned(), computed)]) }
 }
 

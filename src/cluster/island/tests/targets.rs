@@ -156,6 +156,20 @@ fn a_dry_run_shows_each_patch_once_and_sends_none() {
 }
 
 #[test]
+fn what_waits_to_be_sent_is_not_sent_once_dry_run_is_on() {
+    let target = pool("lb");
+    let mut lab = Lab::new([object(&target, [])]);
+    lab.island.handle_wanted(bound(&target), at(0));
+    lab.island.reconfigure(&Cluster { dry_run: true, ..cluster() });
+    assert_eq!(lab.run(at(0)), 0, "decided before");
+    lab.wait_until(at(1));
+    assert_eq!((lab.writes.len(), lab.reason(&target)), (0, "DryRun"));
+    lab.island.reconfigure(&cluster());
+    lab.wait_until(at(2));
+    assert_eq!((lab.writes.len(), lab.reason(&target)), (1, "Synced"));
+}
+
+#[test]
 fn a_pool_is_observed_once_lb_ipam_has_seen_our_generation() {
     let target = pool("lb");
     let mut lab = Lab::new([object(&target, [])]);

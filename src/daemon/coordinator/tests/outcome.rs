@@ -29,6 +29,41 @@ fn a_lost_prefix_is_withdrawn_where_the_file_says_so() {
     assert_eq!(world.acquired("home"), "False Withdrawn since 2026-01-04T10:30:00Z");
 }
 
+/// Lifetimes that ran out during a suspend may have been renewed unheard.
+#[test]
+fn after_a_suspend_nothing_is_withdrawn_before_the_router_was_asked() {
+    let transition = "\n[dynamicPrefix.transition]\nonLoss = \"withdraw\"\n";
+    let text = HOME.replace("\n[[binding]]", &format!("{transition}\n[[binding]]"));
+    let mut world = World::new(&text);
+    world.ra(&[(A, 1800, 3600)]);
+    world.now = world.now + std::time::Duration::from_secs(8 * 3600);
+    world.coordinator.handle_resume(world.now);
+    world.coordinator.handle_timeout(world.now);
+    assert_eq!(world.wanted("home"), format!("{A} Current"));
+    world.says("eth0", SourceState::Soliciting);
+    assert_eq!(world.wanted("home"), format!("{A} Current"));
+    world.ra(&[(A, 1800, 3600)]);
+    assert_eq!(world.acquired("home"), "True Acquired since 2026-01-04T18:00:00Z");
+    world.pass(3600);
+    assert_eq!(world.wanted("home"), format!("{A} Known"), "now it was heard of no more");
+}
+
+#[test]
+fn after_a_suspend_a_lower_source_waits_until_the_router_was_asked() {
+    let both = "acquisition.static.prefix = \"2001:db8:b::/64\"\nacquisition.routerAdvertisement";
+    let mut world = World::new(&HOME.replace("acquisition.routerAdvertisement", both));
+    world.ra(&[(A, 1800, 3600)]);
+    world.now = world.now + std::time::Duration::from_secs(8 * 3600);
+    world.coordinator.handle_resume(world.now);
+    world.coordinator.handle_timeout(world.now);
+    world.ra(&[(A, 1800, 3600)]);
+    assert_eq!(world.wanted("home"), format!("{A} Current"), "without a detour");
+    world.now = world.now + std::time::Duration::from_secs(8 * 3600);
+    world.coordinator.handle_resume(world.now);
+    world.says("eth0", SourceState::Silent);
+    assert_eq!(world.wanted("home"), format!("{B} Current, {A} Known"));
+}
+
 #[test]
 fn the_summary_is_the_one_of_the_status() {
     let mut world = World::new(&format!("{HOME}{TWO_MORE}"));

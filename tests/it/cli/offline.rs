@@ -1,0 +1,151 @@
+//! `check`, `plan` and the command line itself: no daemon runs.
+
+use super::home::{FIXED, Home};
+
+#[test]
+fn check_says_that_a_file_can_be_used() {
+    let home = Home::new(FIXED);
+    home.write("kubeconfig", "");
+    let outcome = home.run(&["check", "c.toml"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "c.toml: can be used\n"));
+    assert_eq!(outcome.stderr, "");
+}
+
+#[test]
+fn check_warns_of_what_the_host_lacks_and_the_file_can_be_used_all_the_same() {
+    let outcome = Home::new(FIXED).run(&["check", "c.toml"]);
+    assert_eq!(outcome.code, Some(0));
+    let (first, rest) = outcome.stdout.split_once('\n').unwrap();
+    assert_eq!(first, "c.toml:8:14: warning: there is no file \"DIR/kubeconfig\"");
+    assert!(rest.ends_with("\nc.toml: can be used, 1 warning to look at\n"), "{rest}");
+}
+
+#[test]
+fn check_prints_every_error_with_its_place_and_exits_78() {
+    let text = FIXED.replace("/56", "/129").replace("prefixRef = \"home/lb\"", "prefixRef = \"home/bl\"");
+    let home = Home::new(&text.replace("name = \"group\"", "nmae = \"group\""));
+    home.write("kubeconfig", "");
+    let outcome = home.run(&["check", "c.toml"]);
+    assert_eq!(outcome.code, Some(78));
+    let places: Vec<&str> = outcome.stdout.lines().filter(|line| line.starts_with("c.toml")).collect();
+    let begin =
+        ["c.toml:12:29: error: ", "c.toml:18:13: error: ", "c.toml:22:1: error: ", "c.toml: cannot be used, 3 err"];
+    assert_eq!(places.len(), begin.len(), "{places:#?}");
+    for (place, begin) in places.iter().zip(begin) {
+        assert!(place.starts_with(begin), "{place}\n{begin}");
+    }
+    // With the source line, and with what was meant.
+    assert!(outcome.stdout.contains("   22 | nmae = \"group\"\n      | ^^^^\n"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("name"), "{}", outcome.stdout);
+}
+
+#[test]
+fn check_of_a_file_that_is_not_there_exits_78() {
+    let outcome = Home::new("").run(&["check", "other.toml"]);
+    let expected = "other.toml: error: the configuration cannot be read: No such file or directory (os error 2)\n";
+    assert_eq!(outcome.code, Some(78));
+    assert!(outcome.stdout.starts_with(expected), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("/etc/dyn-prefix.toml"), "the usual place: {}", outcome.stdout);
+}
+
+#[test]
+fn an_empty_file_can_be_used_and_check_says_what_to_add() {
+    let outcome = Home::new("").run(&["check", "c.toml"]);
+    assert_eq!(outcome.code, Some(0));
+    for part in ["no [[dynamicPrefix]]", "add a [[cluster]] and a [[dynamicPrefix]]", "c.toml: can be used\n"] {
+        assert!(outcome.stdout.contains(part), "{part}: {}", outcome.stdout);
+    }
+}
+
+#[test]
+fn a_file_that_must_not_be_read_is_told_from_one_that_is_not_there() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new(FIXED);
+    std::fs::set_permissions(home.path().join("c.toml"), std::fs::Permissions::from_mode(0)).unwrap();
+    let outcome = home.ask_as_nobody(&["plan"]);
+    assert_eq!(outcome.code, Some(78));
+    assert!(outcome.stderr.contains("Permission denied"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("run this as root"), "{}", outcome.stderr);
+}
+
+#[test]
+fn plan_shows_what_every_object_would_hold() {
+    let outcome = Home::new(FIXED).ask(&["plan", "--prefix", "2001:db8:a::/56", "--prefix", "home=2001:db8:b::/56"]);
+    let expected = "\
+home  2001:db8:a::/56 from static, generation 2
+  lb  2001:db8:a:0:f000:: - 2001:db8:a:0:f000::ffff
+  web  2001:db8:a:4::/64, 2001:db8:a:5::/64, 2001:db8:a:7::/64
+  2001:db8:b::/56  draining (Replaced)
+targets
+  lab CiliumLoadBalancerIPPool/pool  Planned
+    2001:db8:a:0:f000::-2001:db8:a:0:f000::ffff, 2001:db8:b:0:f000::-2001:db8:b:0:f000::ffff
+  lab CiliumCIDRGroup/group  Planned
+    2001:db8:a:4::/64, 2001:db8:a:5::/64, 2001:db8:a:7::/64, 2001:db8:b:4::/64, 2001:db8:b:5::/64, 2001:db8:b:7::/64
+";
+    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (Some(0), expected, ""));
+}
+
+#[test]
+fn plan_without_a_prefix_and_without_a_stored_one_has_no_opinion() {
+    let outcome = Home::new(FIXED).ask(&["plan"]);
+    let expected = "\
+home  waits for a prefix
+targets
+  lab CiliumLoadBalancerIPPool/pool  NoOpinion: No prefix is known; the object stays as it is.
+  lab CiliumCIDRGroup/group  NoOpinion: No prefix is known; the object stays as it is.
+";
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), expected));
+}
+
+#[test]
+fn plan_names_the_entry_that_does_not_fit_and_goes_on_with_the_others() {
+    // The 56 of the file has room for the subnets 4, 5 and 7; a 62 has not.
+    let outcome = Home::new(FIXED).ask(&["plan", "--prefix", "2001:db8:a::/62"]);
+    assert_eq!(outcome.code, Some(0));
+    assert!(outcome.stdout.contains("  lb  2001:db8:a:0:f000:: - 2001:db8:a:0:f000::ffff\n"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("  error in subnets[web]: "), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("lab CiliumCIDRGroup/group  EntryError: "), "{}", outcome.stdout);
+}
+
+#[test]
+fn plan_refuses_a_name_that_the_file_does_not_have() {
+    let outcome = Home::new(FIXED).ask(&["plan", "--prefix", "house=2001:db8:a::/56"]);
+    let expected = "dyn-prefix: no dynamicPrefix \"house\" in the file; it has home\n";
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(1), expected));
+}
+
+#[test]
+fn plan_of_a_wrong_file_exits_78() {
+    let outcome = Home::new("[[cluster]]\n").ask(&["plan"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(78), ""));
+    assert!(outcome.stderr.starts_with("c.toml:1:1: error: "), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_wrong_command_line_exits_2_and_help_0() {
+    let home = Home::new(FIXED);
+    for wrong in [&["plan", "--prefix", "192.0.2.0/24"][..], &["explode"], &["status", "--output", "xml"], &[]] {
+        let outcome = home.run(wrong);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""), "{wrong:?}");
+        assert!(!outcome.stderr.is_empty());
+    }
+    let version = format!("dyn-prefix {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(home.run(&["--version"]).stdout, version);
+    let help = home.run(&["--help"]);
+    assert_eq!(help.code, Some(0));
+    for command in ["run", "check", "plan", "status", "history", "reload"] {
+        assert!(help.stdout.contains(&format!("\n  {command} ")), "{command}: {}", help.stdout);
+        assert_eq!(home.run(&[command, "--help"]).code, Some(0));
+    }
+}
+
+#[test]
+fn who_asks_a_daemon_that_does_not_run_gets_4() {
+    let home = Home::new(FIXED);
+    let expected =
+        "dyn-prefix is not running: nobody listens on the control socket DIR/control.sock (daemon.controlSocket)\n";
+    for command in [&["status"][..], &["status", "--watch"], &["history"], &["reload"]] {
+        let outcome = home.ask(command);
+        assert_eq!((outcome.code, outcome.stderr.as_str(), outcome.stdout.as_str()), (Some(4), expected, ""));
+    }
+}
