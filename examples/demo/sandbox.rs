@@ -51,14 +51,9 @@ fn forbidden(errno: Errno, sysctl: impl Fn(&str) -> Option<String>) -> anyhow::E
              sudo sysctl {key}={good}\n\nor run the demo as root:"
         ),
         None => format!(
-<<<<<<< HEAD
-            "Neither is allowed here, nor is a user namespace ({errno}; in a container, it has to be a privileged \
-             one). Run the demo as root:"
-=======
             "Here they are not allowed, and neither are user namespaces ({}). A container has to be a privileged one; \
              elsewhere, run the demo as root:",
             errno.desc()
->>>>>>> demo-work
         ),
     };
     anyhow::anyhow!(
