@@ -108,7 +108,7 @@ pub fn merge(standing: &Standing<'_>, goal: &Goal<'_>, now: Instant) -> Merged {
     if merged.list.is_empty() && !standing.list.is_empty() && !may_be_empty(standing.kind) {
         return Merged {
             list: standing.list.to_vec(),
-            record: sorted.ours.values().map(|(_, block)| *block).collect(),
+            record: in_place(sorted.ours.values().copied()),
             cannot_empty: true,
             ..merged
         };
@@ -224,10 +224,14 @@ fn staying(sorted: &Sorted<'_>, strays: &BTreeMap<Interval, Instant>, goal: &Goa
                 && goal.strays_since.is_none_or(|since| *seen >= since)
         })
     };
-    let mut staying: Vec<_> =
-        sorted.ours.iter().filter(|(entry, _)| goal.hold || drains(entry)).map(|(_, ours)| *ours).collect();
-    staying.sort_by_key(|(place, _)| *place);
-    staying.into_iter().map(|(_, block)| block).collect()
+    in_place(sorted.ours.iter().filter(|(entry, _)| goal.hold || drains(entry)).map(|(_, ours)| *ours))
+}
+
+/// Blocks in the order in which they stand in the list.
+fn in_place(blocks: impl Iterator<Item = (usize, Block)>) -> Vec<Block> {
+    let mut blocks: Vec<_> = blocks.collect();
+    blocks.sort_by_key(|(place, _)| *place);
+    blocks.into_iter().map(|(_, block)| block).collect()
 }
 
 /// Puts blocks into a list next to what is there already.

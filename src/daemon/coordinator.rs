@@ -195,14 +195,20 @@ impl Coordinator {
     }
 
     /// What the RA table of `interface` should know from before: the prefixes in use that came from there, so that
-    /// their routers can unlist them. Where only a part of the delegation is announced, what was announced is not
-    /// known here; the arbiter then judges by the routers alone.
+    /// their routers can unlist them. Where only a part of a delegation is announced, the whole stands for it; but not
+    /// if another DynamicPrefix on the interface cuts otherwise, because to that one nobody ever offered it.
     pub fn seeds(&self, interface: &str) -> Vec<Offer> {
-        let announced = self.config.dynamic_prefixes.iter().filter(|prefix| {
-            let ra = prefix.acquisition.router_advertisement.as_ref();
-            ra.is_some_and(|ra| ra.interface == interface && ra.delegated_prefix_length.is_none())
-        });
-        let snapshots = announced.filter_map(|prefix| self.arbiters.get(&prefix.name)?.snapshot());
+        let listening: Vec<(&str, Option<u8>)> = self
+            .config
+            .dynamic_prefixes
+            .iter()
+            .filter_map(|prefix| Some((prefix.name.as_str(), prefix.acquisition.router_advertisement.as_ref()?)))
+            .filter(|(_, ra)| ra.interface == interface)
+            .map(|(name, ra)| (name, ra.delegated_prefix_length))
+            .collect();
+        let alike = listening.iter().all(|(_, length)| listening.first().is_some_and(|(_, first)| first == length));
+        let announced = listening.iter().filter(|(_, length)| alike || length.is_none());
+        let snapshots = announced.filter_map(|(name, _)| self.arbiters.get(*name)?.snapshot());
         let current = snapshots.filter_map(|snapshot| snapshot.current.as_ref()).filter(|current| {
             current.source.kind == SourceKind::RouterAdvertisement
                 && current.source.interface.as_deref() == Some(interface)

@@ -354,6 +354,21 @@ fn a_restart_finds_the_same_prefix_or_another() {
     assert_eq!(link.state(), "B#2 | A draining");
 }
 
+#[test]
+fn a_restart_finds_the_same_delegation_by_another_subnet_or_another_delegation() {
+    let mut link = Link::new(delegated(56));
+    link.boots(1, &[("2001:db8:1:11::/64", 86_400, 86_400)]);
+    link.restart(60);
+    link.boots(1, &[("2001:db8:1:12::/64", 86_400, 86_400)]);
+    link.pass(60);
+    assert_eq!(link.state(), "2001:db8:1::/56#1");
+    link.restart(60);
+    link.boots(1, &[("2001:db8:2:12::/64", 86_400, 86_400)]);
+    assert_eq!(link.state(), "2001:db8:1::/56#1", "not by one word alone");
+    link.pass(5);
+    assert_eq!(link.state(), "2001:db8:2::/56#2 | 2001:db8:1::/56 draining");
+}
+
 /// What was stored may be long out of date: a refreshed lifetime writes nothing.
 #[test]
 fn a_restart_with_lifetimes_long_over() {

@@ -130,6 +130,7 @@ impl Slot {
             uid: object.uid.clone(),
             base: object.resource_version.clone(),
             version: version.to_owned(),
+            overtaken: false,
         }));
         Some(complete)
     }
@@ -199,6 +200,9 @@ impl Slot {
         let mut failure = Failure::new(reference, &flight.version, error, content, previous, jitter, now);
         let has_newer = self.object.as_ref().is_some_and(|known| known.resource_version != flight.base);
         if has_newer && matches!(failure.until, Until::NewerObject | Until::AnyObject) {
+            failure.retry_at = now;
+        }
+        if flight.overtaken && failure.is_refusal() {
             failure.retry_at = now;
         }
         self.failure = Some(Box::new(failure));

@@ -163,9 +163,11 @@ impl Island {
         let Some(flight) = slot.flight.take() else { return };
         match result {
             Ok(object) => {
+                let left = flight.patch.left();
                 let (event, contested) = slot.accepted(reference, *flight, object, now);
                 self.events.push_back(event);
                 self.tell_if(contested, reference);
+                self.hand_over(reference, &left, now);
             }
             Err(error) => {
                 slot.refused(reference, *flight, error, jitter, now);
@@ -269,6 +271,18 @@ impl Island {
         let reference = object.reference.clone();
         let contested = self.slots.entry(reference.clone()).or_default().see(object, now);
         self.tell_if(contested, &reference);
+    }
+
+    /// MetalLB refuses a pool with addresses that another one holds. When these have left `from`, whoever was refused
+    /// them is tried again at once; that is how a range moves from one pool to another.
+    fn hand_over(&mut self, from: &ObjectRef, left: &[Interval], now: Instant) {
+        let mut refused = Vec::new();
+        for (reference, slot) in self.slots.iter_mut().filter(|(reference, _)| reference.kind == Kind::IPAddressPool) {
+            if from.kind == reference.kind && slot.wants_any(left) && slot.retry_what_was_refused(now) {
+                refused.push(reference.clone());
+            }
+        }
+        refused.iter().for_each(|reference| self.evaluate(reference, now));
     }
 
     /// Tells of a fight that has begun.

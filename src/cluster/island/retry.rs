@@ -98,6 +98,11 @@ impl Failure {
         matches!(self.reason, "Unauthorized" | "Unreachable")
     }
 
+    /// Whether the API server, or a webhook, did not like the content.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.reason == "Invalid"
+    }
+
     /// Whether it is worth a warning. A conflict is the normal way to learn of a newer version.
     pub(super) fn is_notable(&self) -> bool {
         !self.is_of_connection() && (self.reason != "Conflict" || self.attempts >= 3)

@@ -10,7 +10,7 @@ use crate::cluster::Managed;
 use crate::cluster::entry::{self, Recorded};
 use crate::cluster::object::Object;
 use crate::config::ObjectRef;
-use crate::plan::{Block, Contribution, ObjectWant};
+use crate::plan::{Block, Contribution, ObjectWant, Role};
 use crate::prefix::Interval;
 use crate::time::Instant;
 
@@ -87,6 +87,8 @@ pub(super) struct Flight {
     pub(super) base: String,
     /// The API version it was sent with.
     pub(super) version: String,
+    /// Addresses that it asks for have left another pool since: a refusal may be out of date.
+    pub(super) overtaken: bool,
 }
 
 /// What status says of an object.
@@ -117,6 +119,13 @@ pub(super) enum Level {
 impl Status {
     pub(super) fn new(level: Level, reason: &str, message: impl Into<Option<String>>) -> Self {
         Self { reason: reason.to_owned(), message: message.into(), level, ..Self::default() }
+    }
+}
+
+impl Patch {
+    /// The addresses of ours that leave the object.
+    pub(super) fn left(&self) -> Vec<Interval> {
+        self.removed.iter().filter_map(|text| entry::read_recorded(text)).map(|block| block.interval()).collect()
     }
 }
 
@@ -194,6 +203,22 @@ impl Slot {
             }
         }
         (all, complete)
+    }
+
+    /// Whether any of these addresses belongs on it.
+    pub(super) fn wants_any(&self, addresses: &[Interval]) -> bool {
+        let known = self.want.iter().flat_map(|want| &want.known);
+        known.filter(|(role, _)| *role != Role::Known).any(|(_, range)| addresses.iter().any(|one| one.overlaps(range)))
+    }
+
+    /// What it was refused may be accepted now. Whether there was such a refusal; one that may be on its way will not
+    /// be waited out.
+    pub(super) fn retry_what_was_refused(&mut self, now: Instant) -> bool {
+        if let Some(flight) = &mut self.flight {
+            flight.overtaken = true;
+        }
+        let refusal = self.failure.as_mut().filter(|failure| failure.is_refusal());
+        refusal.map(|failure| failure.retry_at = now).is_some()
     }
 
     /// Whether there is any reason left to keep this slot.

@@ -253,3 +253,33 @@ fn a_patch_that_does_not_stick_is_no_loop() {
     assert!((5..=8).contains(&sent), "{sent} patches in 100 s");
     assert_eq!((lab.reason(&target), lab.failures()), ("NotKept", vec!["NotKept"]));
 }
+
+/// MetalLB's webhook refuses addresses that another pool holds, and which of two patches it sees first is chance.
+#[test]
+fn a_range_moves_from_one_metallb_pool_to_another() {
+    let (from, to, other) = (metallb("a"), metallb("b"), metallb("c"));
+    for refused_first in [true, false] {
+        let own = || [json!("10.0.0.0/24")];
+        let mut lab = Lab::new([object(&from, own()), object(&to, own()), object(&other, own())]);
+        lab.want(wanted(prefixes(&[1]), vec![binding("x", "lb", &from)]), at(0));
+        let moved = vec![binding("x", "lb", &to), binding("y", "other", &other)];
+        lab.island.handle_wanted(wanted(prefixes(&[1]), moved), at(1));
+        let writes: BTreeMap<_, _> =
+            std::iter::from_fn(|| lab.island.poll_write(at(1))).map(|write| (write.object.clone(), write)).collect();
+        let refusal = || Err(WriteError::Invalid("CIDR overlaps with already defined CIDR".to_owned()));
+        lab.island.handle_written(&other, refusal(), at(2));
+        let released = lab.api.patch(&writes[&from]);
+        if refused_first {
+            lab.island.handle_written(&to, refusal(), at(2));
+            assert_eq!(lab.run(at(2)), 0, "refused for now");
+        }
+        lab.island.handle_written(&from, released, at(2));
+        if !refused_first {
+            lab.island.handle_written(&to, refusal(), at(2));
+        }
+        assert_eq!(lab.run(at(2)), 1, "but not for five minutes, and only where it can help");
+        assert_eq!(lab.text(&from), ["10.0.0.0/24"]);
+        assert_eq!(lab.text(&to), ["10.0.0.0/24", "2001:db8:1::/64"]);
+        assert_eq!(lab.reason(&other), "Invalid");
+    }
+}

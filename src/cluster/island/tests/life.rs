@@ -301,6 +301,18 @@ fn a_withdrawn_prefix_empties_a_cilium_pool_and_nothing_else() {
 }
 
 #[test]
+fn what_cannot_be_emptied_is_left_alone_with_its_record() {
+    let target = metallb("public");
+    let mut lab = lab_with(&target, []);
+    lab.want(bound(&[2, 1], &target), at(0));
+    let mut over = prefixes(&[2, 1]);
+    let generations = over.dynamic_prefixes.values_mut().flat_map(|computed| &mut computed.generations);
+    generations.for_each(|generation| generation.role = Role::Known);
+    lab.want(wanted(over, vec![binding("b", "lb", &target)]), at(1));
+    assert_eq!((lab.writes.len(), lab.reason(&target)), (1, "CannotEmpty"));
+}
+
+#[test]
 fn a_release_waits_until_an_entry_of_the_user_can_stay_behind() {
     let target = metallb("public");
     let mut lab = lab_with(&target, []);

@@ -59,15 +59,34 @@ fn the_table_of_routers_starts_from_the_prefix_that_came_from_there() {
     assert!(world.coordinator.seeds("eth1").is_empty(), "it did not come from there");
 }
 
+/// Its router must not be able to unlist it by one word.
 #[test]
-fn a_prefix_cut_from_a_delegation_is_no_seed_for_it_was_never_announced() {
+fn a_delegation_of_which_a_part_is_announced_is_a_seed_as_a_whole() {
     let cut = r#"{ interface = "eth0", delegatedPrefixLength = 56 }"#;
     let text = HOME.replace(r#"{ interface = "eth0" }"#, cut);
     let mut world = World::new(&text);
     world.ra(&[("2001:db8:1:23::/64", 1800, 3600)]);
     assert_eq!(world.wanted("home"), "2001:db8:1::/56 Current");
     world.restart(&text, 1);
-    assert!(world.coordinator.seeds("eth0").is_empty());
+    let seeds: Vec<String> = world.coordinator.seeds("eth0").iter().map(|seed| seed.prefix.to_string()).collect();
+    assert_eq!(seeds, ["2001:db8:1::/56"]);
+}
+
+#[test]
+fn a_delegation_is_no_seed_where_another_dynamic_prefix_uses_what_is_announced() {
+    let cut = r#"{ interface = "eth0", delegatedPrefixLength = 56 }"#;
+    let other = r#"
+        [[dynamicPrefix]]
+        name = "other"
+        acquisition.routerAdvertisement = { interface = "eth0" }
+        subnets = [{ name = "first", prefixLength = 64 }]
+    "#;
+    let text = format!("{}{other}", HOME.replace(r#"{ interface = "eth0" }"#, cut));
+    let mut world = World::new(&text);
+    world.ra(&[("2001:db8:1:23::/64", 1800, 3600)]);
+    world.restart(&text, 1);
+    let seeds: Vec<String> = world.coordinator.seeds("eth0").iter().map(|seed| seed.prefix.to_string()).collect();
+    assert_eq!(seeds, ["2001:db8:1:23::/64"]);
 }
 
 #[test]
