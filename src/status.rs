@@ -8,7 +8,7 @@
 //! | `sources[].state` | see [`crate::source::SourceState::as_str`] |
 //! | `history[].state` | `draining`, `expired` |
 //! | `history[].reason` | `Replaced`, `DrainPeriodOver`, `TooMany`, `Dead` |
-//! | `conditions[].type` | `PrefixAcquired`, `TargetsSynced` |
+//! | `conditions[].type` | `PrefixAcquired` |
 //! | `clusters[].state` | `connecting`, `connected`, `unreachable`, `unauthorized`, `misconfigured` |
 
 use jiff::Timestamp;
@@ -192,8 +192,11 @@ pub struct ClusterStatus {
     pub name: String,
     /// How the connection is.
     pub state: String,
-    /// Why it is not connected, or what is odd about it.
+    /// Why it is not connected, or what is odd about it: a CamelCase word.
     pub reason: Option<String>,
+    /// The same as a full sentence, with what to do.
+    #[serde(default)]
+    pub message: Option<String>,
     /// The version of its API server.
     pub server_version: Option<String>,
     /// When the next attempt is made, while it is not connected.
@@ -240,9 +243,11 @@ pub struct TargetStatus {
 }
 
 impl Status {
-    /// Whether all is well: every prefix in use and computed, every cluster connected, every target in sync.
+    /// Whether all is well: every source listening, every prefix in use and computed, every cluster connected, every
+    /// target in sync.
     pub fn is_healthy(&self) -> bool {
         self.daemon.reload_errors.is_empty()
+            && self.sources.iter().all(SourceStatus::is_healthy)
             && self.dynamic_prefixes.iter().all(DynamicPrefixStatus::is_healthy)
             && self.clusters.iter().all(|cluster| cluster.state == "connected" && cluster.reason.is_none())
             && self.targets.iter().all(|target| target.synced && target.observed != Some(false))
@@ -297,6 +302,13 @@ pub(crate) fn summary(facts: &Summary<'_>) -> String {
     line
 }
 
+impl SourceStatus {
+    /// A source that asks in vain is no failure of its own: what counts is whether there is a prefix.
+    fn is_healthy(&self) -> bool {
+        !matches!(self.state.as_str(), "failed" | "interface-absent" | "link-down")
+    }
+}
+
 impl DynamicPrefixStatus {
     fn is_healthy(&self) -> bool {
         self.errors.is_empty() && self.conditions.iter().all(|condition| condition.status == "True")
@@ -324,7 +336,7 @@ mod tests {
   "synced": true, "observed": true, "lastSyncTime": "2026-01-04T08:00:00Z", "retryAt": null, "reason": "Synced", "message": null}]}"#;
 
     /// Fields that were added to the shape since; they may be absent from the example, and nothing else may differ.
-    const ADDED: [(&str, &str); 1] = [("clusters", "notes")];
+    const ADDED: [(&str, &str); 2] = [("clusters", "message"), ("clusters", "notes")];
 
     #[test]
     fn the_shape_is_the_designs() {
@@ -360,6 +372,10 @@ mod tests {
         status.dynamic_prefixes[0].errors.clear();
         assert!(status.is_healthy());
         status.targets[0].observed = Some(false);
+        assert!(!status.is_healthy());
+        status.targets[0].observed = None;
+        assert!(status.is_healthy());
+        status.sources[0].state = "link-down".to_owned();
         assert!(!status.is_healthy());
     }
 }

@@ -165,8 +165,8 @@ fn cluster(cluster: &ClusterStatus) -> Row {
     if let Some(version) = &cluster.server_version {
         let _ = write!(text, " ({version})");
     }
-    if let Some(reason) = &cluster.reason {
-        let _ = write!(text, ": {reason}");
+    for why in [&cluster.reason, &cluster.message].into_iter().flatten() {
+        let _ = write!(text, ": {why}");
     }
     if let Some(at) = cluster.retry_at {
         let _ = write!(text, " (next attempt at {at})");

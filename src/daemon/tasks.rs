@@ -89,13 +89,8 @@ impl Tasks {
                 self.start_cluster(cluster, coordinator);
                 continue;
             };
-            task.config.send_if_modified(|former| {
-                let changed = **former != *cluster;
-                if changed {
-                    *former = Arc::new(cluster.clone());
-                }
-                changed
-            });
+            // Also when it is the same: whoever reloads wants to see what failed tried again.
+            task.config.send_replace(Arc::new(cluster.clone()));
         }
     }
 

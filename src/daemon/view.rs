@@ -171,12 +171,12 @@ fn source_status(report: &SourceReport, epoch: &Epoch) -> SourceStatus {
 
 fn cluster_status(name: &str, health: Option<&Health>, epoch: &Epoch) -> ClusterStatus {
     let state = health.map_or(ConnectionState::Connecting, |health| health.state);
+    let reason = health.and_then(|health| health.reason.as_ref());
     ClusterStatus {
         name: name.to_owned(),
         state: state.as_str().to_owned(),
-        reason: health
-            .and_then(|health| health.reason.as_ref())
-            .map(|(reason, message)| format!("{reason}: {message}")),
+        reason: reason.map(|(reason, _)| reason.clone()),
+        message: reason.map(|(_, message)| message.clone()),
         server_version: health.and_then(|health| health.server_version.clone()),
         retry_at: health.and_then(|health| health.retry_at).map(|at| epoch.wall(at)),
         notes: health.map(|health| health.notes.clone()).unwrap_or_default(),

@@ -160,6 +160,9 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         if code == Some(404) && !matches!(subject, Subject::Definition(_)) {
             self.timers.discover = Some(now); // the CRD was removed, or serves other versions now
         }
+        if let (Subject::Named { object, .. }, Some(403)) = (subject, code) {
+            self.island.handle_unreadable(object, now);
+        }
         let Subject::Kind { kind, .. } = subject else { return };
         let message = failure.message().to_owned();
         let state = match code {

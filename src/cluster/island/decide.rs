@@ -68,7 +68,7 @@ fn absent(around: &Surroundings<'_>, reference: &ObjectRef, slot: &Slot) -> Stat
         return status;
     }
     match around.watch {
-        Some(WatchState::Forbidden(text)) if !slot.listed => {
+        Some(WatchState::Forbidden(text)) if slot.unreadable => {
             let (group, _, plural) = object::resource(reference.kind, "");
             let text = format!("{plural}.{group} may not be watched: {text}. {}", retry::need(reference));
             Status::new(Level::Bad, "Forbidden", text)

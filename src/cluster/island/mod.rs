@@ -125,7 +125,11 @@ impl Island {
     pub fn handle_list(&mut self, kind: Kind, scope: Option<&ObjectRef>, objects: Vec<Object>, now: Instant) {
         let there: BTreeSet<_> = objects.iter().map(|object| object.reference.clone()).collect();
         match scope {
-            Some(reference) => self.slots.entry(reference.clone()).or_default().listed = true,
+            Some(reference) => {
+                let slot = self.slots.entry(reference.clone()).or_default();
+                slot.listed = true;
+                slot.unreadable = false;
+            }
             None => drop(self.listed.insert(kind)),
         }
         let in_scope = |reference: &ObjectRef| scope.map_or(reference.kind == kind, |scope| reference == scope);
@@ -137,6 +141,12 @@ impl Island {
         self.want_where(|reference, _| in_scope(reference));
         let overlaps = self.compare_targets();
         self.evaluate_where(|reference, _| in_scope(reference) || overlaps.contains(reference), now);
+    }
+
+    /// The object must not be watched by its name either.
+    pub fn handle_unreadable(&mut self, reference: &ObjectRef, now: Instant) {
+        self.slots.entry(reference.clone()).or_default().unreadable = true;
+        self.changed(reference, now);
     }
 
     /// An object that is new or has changed.
@@ -182,14 +192,21 @@ impl Island {
     /// There is a new connection (or other credentials): nothing that failed need wait any more.
     pub fn handle_connected(&mut self, now: Instant) {
         self.paused_until = None;
+        self.end_waits(now);
+        self.evaluate_where(|_, slot| slot.failure.is_some(), now);
+    }
+
+    /// What failed is tried again at once.
+    fn end_waits(&mut self, now: Instant) {
         let failed = self.slots.values_mut().filter_map(|slot| slot.failure.as_mut());
         failed.for_each(|failure| failure.retry_at = now);
-        self.evaluate_where(|_, slot| slot.failure.is_some(), now);
     }
 
     /// Time has passed; harmless when called early.
     pub fn handle_timeout(&mut self, now: Instant) {
         if std::mem::take(&mut self.reconfigured) {
+            // Whoever reloads has mended something, perhaps outside the file.
+            self.end_waits(now);
             self.decide_all(now);
         }
         self.paused_until = self.paused_until.filter(|until| *until > now);

@@ -21,6 +21,8 @@ pub(super) struct Slot {
     pub(super) object: Option<Object>,
     /// Whether the cluster was asked for this very object and has answered.
     pub(super) listed: bool,
+    /// Whether the cluster was asked for this very object and has refused.
+    pub(super) unreadable: bool,
     /// What it should hold; `None`: not ours to care for.
     pub(super) want: Option<ObjectWant>,
     /// Another target that it must not overlap: the reason and the sentence.
