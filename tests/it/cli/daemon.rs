@@ -59,7 +59,7 @@ fn history_tells_what_was_and_plan_without_a_prefix_starts_from_it() {
         assert!(plan.stdout.contains(part), "{part}: {}", plan.stdout);
     }
     let again = home.start();
-    let status = again.until("what was stored", |status| is_away(status));
+    let status = again.until("what was stored", is_away);
     assert_eq!(status["dynamicPrefixes"][0]["generation"], 2);
     assert_eq!(status["dynamicPrefixes"][0]["history"][0]["state"], "draining");
 }

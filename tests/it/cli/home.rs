@@ -191,7 +191,7 @@ impl Daemon<'_> {
 
     /// Waits until the status, as `status --watch` tells it, is as wished.
     pub(super) fn until(&self, what: &str, wish: impl Fn(&Value) -> bool) -> Value {
-        let mut watch = self.watch(&["--output", "json"]);
+        let watch = self.watch(&["--output", "json"]);
         loop {
             let status = serde_json::from_str(&watch.next(what)).unwrap();
             if wish(&status) {
@@ -234,7 +234,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// The next line.
-    pub(super) fn next(&mut self, what: &str) -> String {
+    pub(super) fn next(&self, what: &str) -> String {
         self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{what}: {error}"))
     }
 

@@ -61,7 +61,7 @@ fn an_empty_file_can_be_used_and_check_says_what_to_add() {
 fn a_file_that_must_not_be_read_is_told_from_one_that_is_not_there() {
     use std::os::unix::fs::PermissionsExt;
     let home = Home::new(FIXED);
-    std::fs::set_permissions(home.path().join("c.toml"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(home.path().join("c.toml"), std::fs::Permissions::from_mode(0o000)).unwrap();
     let outcome = home.ask_as_nobody(&["plan"]);
     assert_eq!(outcome.code, Some(78));
     assert!(outcome.stderr.contains("Permission denied"), "{}", outcome.stderr);

@@ -59,7 +59,7 @@ fn keys(value: &Value) -> BTreeSet<String> {
                 }
             }
             Value::Array(items) => items.iter().for_each(|item| walk(item, &format!("{path}[]"), keys)),
-            _ => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
     let mut keys = BTreeSet::new();
