@@ -1,4 +1,83 @@
-//! dyn-prefix
+//! `dyn-prefix` follows a changing IPv6 prefix on one host and keeps Kubernetes clusters on it.
+//!
+//! # Bird's eye
+//!
+//! A host hears its prefix in Router Advertisements (or is told a fixed one). The daemon decides which prefix is in use
+//! and which former ones still drain, computes the ranges that the configuration asks for, and makes the pools and CIDR
+//! groups of one or many clusters hold them: its own entries, beside whatever the user wrote.
+//!
+//! ```text
+//!  sources (sockets)       decisions (pure)                              targets (sockets)
+//!  router advertisements ─┐ reports ┌─────────┐ snapshot ┌──────┐ wanted  ┌─ cluster "home": island ⇄ driver
+//!  static ────────────────┼───────► │ arbiter │ ───────► │ plan │ ──────► ├─ cluster "lab":  island ⇄ driver
+//!  links (netlink) ───────┘         └─────────┘          └──────┘ (latest │
+//!                                     ▲    │ now                   value) │ updates
+//!                              store ─┘    └──► status ◄──────────────────┘
+//!                                                └─► command line, journal, sd_notify
+//! ```
+//!
+//! One task owns everything that changes: [`daemon`] feeds one input to the [`daemon::coordinator`], hands out what
+//! follows from it and waits for the next input or deadline. Sources and clusters have a task each and share no memory
+//! with it or with each other: what they hear are latest values, what they say are messages.
+//!
+//! **Deciders** take inputs and the time as arguments and give outputs: `handle_*(input, now)`, `poll_timeout()`,
+//! `poll_*()`. **Drivers** own a socket, a client or a file and turn bytes into inputs and outputs into bytes. All that
+//! is hard is in the deciders, where tests run it in virtual time.
+//!
+//! # Code map
+//!
+//! | module | what | kind |
+//! |---|---|---|
+//! | [`prefix`], [`time`] | the words that all share: networks, intervals, instants, deadlines | decider |
+//! | [`config`] | the file: key table, reader, rules; findings with line and column ([`config::file`] reads it) | decider |
+//! | [`source`] | what a source says: offers and states | decider |
+//! | [`source::ra`] | Router Advertisements: `packet`, `table`, `router`, `solicit` decide; `socket`, `driver` do | both |
+//! | [`source::link`] | the host's interfaces, by netlink | driver |
+//! | [`arbiter`] | which prefix is in use, which ones drain, since when and until when | decider |
+//! | [`plan`] | every range, subnet and object for every generation known | decider |
+//! | [`cluster::island`] | one cluster: what its objects hold, which patch to send next, when to try again | decider |
+//! | [`cluster::entry`], [`cluster::object`], [`cluster::ownership`] | the lists on objects, and whose an entry is | decider |
+//! | [`cluster::driver`] | credentials, connection, discovery, watches, writes | driver |
+//! | [`daemon::coordinator`] | the one owner of arbiters, reports, targets, conditions | decider |
+//! | [`daemon::view`], [`status`] | the status value, for `status` and `plan` alike | decider |
+//! | [`daemon`] | the loop, the tasks, the supervisor's side, saving | driver |
+//! | [`store`] | the state directory ([`store::state`]: what is in it) | both |
+//! | [`control`] | the control socket, both sides | driver |
+//! | [`log`] | the journal; [`log::record`] has every kind of line | driver |
+//! | [`clock`] | the only reader of clocks, and the timer | driver |
+//! | [`cli`] | the commands | driver |
+//!
+//! # Invariants
+//!
+//! Most are absences, which nobody sees by reading one place. `tests/it/tidy.rs` holds those that a text search can.
+//!
+//! * Deciders never read a clock, a file, the environment or random numbers, never wait and never spawn.
+//! * Sources know no clusters, and clusters no sources; the words they share are [`prefix`], [`plan`] and [`time`].
+//! * A cluster never learns of the past: it gets the whole wanted state and makes the world equal to it.
+//! * There is no plan before the first opinion: "not known yet" and "publish nothing" are different values.
+//! * Nothing is removed from an object that is not recorded as ours, on the object or in the store.
+//! * Nothing is written when nothing changed; a refreshed lifetime changes neither objects nor the store.
+//! * Nothing is withdrawn at a stop or a crash.
+//! * No cluster waits for another one: each has its task, its client, its back-off and a queue of one.
+//! * No error of one entry, object or cluster stops its neighbours; no wrong file stops a running daemon.
+//! * No task ends unnoticed: one that does ends the process, with its name in the journal.
+//! * Nothing polls, except a source or cluster that cannot be reached.
+//! * Nothing but [`log::emit`] writes to the journal above the level debug.
+//!
+//! # Where a change goes
+//!
+//! | change | place |
+//! |---|---|
+//! | another key in the file | [`config::keys`], its rule in `config::check`, a bad file in `tests/config/bad`, the example |
+//! | another source | a module in [`source`] with a decider and a driver; [`daemon`] starts it |
+//! | which prefix wins | [`arbiter`] |
+//! | another way to cut a prefix | [`plan`] |
+//! | another kind of object | [`config::Kind`], [`cluster::object`], [`cluster::entry`] |
+//! | another failure of an API server | `cluster::failure` (what it means), [`cluster::island`] (when to try again) |
+//! | another field in `status` | [`status`] and [`daemon::view`]; fields are only ever added |
+//! | another line in the journal | [`log::record`], with a MESSAGE_ID of its own |
+//! | something that must survive a restart | [`store::state`], readable by the version before |
+
 pub mod arbiter;
 pub mod cli;
 pub mod clock;

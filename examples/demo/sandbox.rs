@@ -50,11 +50,11 @@ fn forbidden(errno: Errno, sysctl: impl Fn(&str) -> Option<String>) -> anyhow::E
             "This machine forbids user namespaces: {key} is {bad}. Allow them for now with\n\n    \
              sudo sysctl {key}={good}\n\nor run the demo as root:"
         ),
-        None => {
-            "Neither is allowed here, nor is a user namespace (in a container, it has to be a privileged one). Run \
-                 the demo as root:"
-                .to_owned()
-        }
+        None => format!(
+            "Here they are not allowed, and neither are user namespaces ({}). A container has to be a privileged one; \
+             elsewhere, run the demo as root:",
+            errno.desc()
+        ),
     };
     anyhow::anyhow!(
         "it needs network namespaces of its own, so that it touches nothing of this machine.\n{mend}\n\n    sudo \

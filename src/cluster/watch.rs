@@ -23,6 +23,7 @@ use super::object::{Object, resource};
 use super::timeouts::Timeouts;
 use crate::clock;
 use crate::config::{Kind, ObjectRef};
+use crate::log::{self, record};
 use crate::time::Instant;
 
 /// What a watch is about.
@@ -312,7 +313,7 @@ impl Watch {
             Subject::Definition(_) => return None,
         };
         let cut = Object::from_json(kind, value);
-        cut.inspect_err(|error| tracing::warn!("an object of kind {} cannot be read: {error}", kind.as_str())).ok()
+        cut.inspect_err(|error| log::emit(&record::unreadable(kind.as_str(), &error.to_string()))).ok()
     }
 
     fn selector(&self) -> Option<String> {

@@ -56,11 +56,18 @@ struct Trouble {
     told_at: Instant,
 }
 
+/// Why an object fails, and whether it did so for another reason before: the log may have told that.
+#[derive(Debug)]
+struct Failing {
+    reason: String,
+    is_first: bool,
+}
+
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct WriteLog {
     waiting: BTreeMap<(String, Topic, String), Waiting>,
-    failing: BTreeMap<(String, ObjectRef), String>,
+    failing: BTreeMap<(String, ObjectRef), Failing>,
     connections: BTreeMap<String, (ConnectionState, Option<String>)>,
     troubles: BTreeMap<(String, String), Trouble>,
     entries: VecDeque<Entry>,
@@ -79,12 +86,17 @@ impl WriteLog {
                 self.collect((cluster, Topic::Released, ""), Batch::Released(vec![released]), now);
             }
             Event::Failing { object, reason, message } => {
-                self.failing.insert((cluster.to_owned(), object.clone()), reason.clone());
+                let key = (cluster.to_owned(), object.clone());
+                let is_first = !self.failing.contains_key(&key);
+                self.failing.insert(key, Failing { reason: reason.clone(), is_first });
                 self.collect((cluster, Topic::Failing, &reason), Batch::Failing(vec![(object, message)]), now);
             }
             Event::Recovered { object } => {
+                let untold = self.take_back(cluster, &object);
                 self.recovered(cluster, &object);
-                self.collect((cluster, Topic::Recovered, ""), Batch::Recovered(vec![object]), now);
+                if !untold {
+                    self.collect((cluster, Topic::Recovered, ""), Batch::Recovered(vec![object]), now);
+                }
             }
             Event::Contested { object, manager, hint } => {
                 self.entries.push_back(record::contested(cluster, &object, manager.as_deref(), &hint));
@@ -114,8 +126,23 @@ impl WriteLog {
         self.troubles.retain(|(cluster, _), _| keep(cluster));
     }
 
+    /// Forgets a failure that was not told yet, if that is all there was: what is over so soon is no news.
+    fn take_back(&mut self, cluster: &str, object: &ObjectRef) -> bool {
+        let failing = self.failing.get(&(cluster.to_owned(), object.clone()));
+        let Some(Failing { reason, is_first: true }) = failing else { return false };
+        let key = (cluster.to_owned(), Topic::Failing, reason.clone());
+        let Some(Waiting { batch: Batch::Failing(all), .. }) = self.waiting.get_mut(&key) else { return false };
+        let before = all.len();
+        all.retain(|(other, _)| other != object);
+        let is_taken = all.len() < before;
+        if all.is_empty() {
+            self.waiting.remove(&key);
+        }
+        is_taken
+    }
+
     fn recovered(&mut self, cluster: &str, object: &ObjectRef) {
-        let Some(reason) = self.failing.remove(&(cluster.to_owned(), object.clone())) else { return };
+        let Some(Failing { reason, .. }) = self.failing.remove(&(cluster.to_owned(), object.clone())) else { return };
         if !self.fails(cluster, &reason) {
             self.troubles.remove(&(cluster.to_owned(), reason));
         }
@@ -123,7 +150,7 @@ impl WriteLog {
 
     /// Whether any object of `cluster` fails for this reason.
     fn fails(&self, cluster: &str, reason: &str) -> bool {
-        self.failing.iter().any(|((name, _), other)| name == cluster && other == reason)
+        self.failing.iter().any(|((name, _), other)| name == cluster && other.reason == reason)
     }
 
     fn collect(&mut self, (cluster, topic, reason): (&str, Topic, &str), new: Batch, now: Instant) {

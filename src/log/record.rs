@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::arbiter::{Current, Loss, Reason, Transition};
 use crate::config::{Finding, Severity};
-use crate::source::{SourceReport, SourceState};
+use crate::source::{SourceId, SourceKind, SourceReport, SourceState};
 use crate::time::{Deadline, Epoch};
 
 use super::{Entry, Priority};
@@ -29,6 +29,9 @@ const FINDING: &str = "cf984bb528984a27a83745e4ec1dfbcc";
 const FATAL: &str = "3abdffae30a6436e8b17e0630d08fa79";
 const TASK_ENDED: &str = "314ad439709b425a942aeeb8bcc893a7";
 const RESUMED: &str = "8a77f1ad67fa439ca0d8698f2329411a";
+const IGNORED: &str = "82dd05e932464d09b9c9eea4b13511b8";
+const LINKS: &str = "366ebc8b71574c6b9edb4293b8b3774f";
+const UNREADABLE: &str = "130fca412f954c47ae3f11ce83650805";
 
 /// The daemon runs.
 pub fn started(version: &str, daemon_id: &str, config: &str) -> Entry {
@@ -121,6 +124,28 @@ pub fn source(report: &SourceReport) -> Entry {
     Entry { source: Some(report.id.to_string()), ..Entry::new(SOURCE, priority, message) }
 }
 
+/// Something in a Router Advertisement is not used.
+pub fn ignored(interface: &str, what: &str) -> Entry {
+    let source = SourceId { kind: SourceKind::RouterAdvertisement, interface: Some(interface.to_owned()) };
+    let message = format!("{interface}: {what}. Further ones are only counted.");
+    Entry { source: Some(source.to_string()), ..Entry::new(IGNORED, Priority::Info, message) }
+}
+
+/// The interfaces of this host cannot be listed.
+pub fn links(error: &str, retry: Duration) -> Entry {
+    let message = format!(
+        "Cannot list the interfaces of this host by netlink ({error}); trying again every {}.",
+        duration(retry)
+    );
+    Entry::new(LINKS, Priority::Warning, message)
+}
+
+/// An object has another shape than its kind should have.
+pub fn unreadable(kind: &str, error: &str) -> Entry {
+    let message = format!("An object of kind {kind} is left alone, for it cannot be read: {error}");
+    Entry::new(UNREADABLE, Priority::Warning, message)
+}
+
 /// What became of the prefixes of the DynamicPrefix `name`.
 pub fn transition(name: &str, transition: &Transition, epoch: &Epoch) -> Entry {
     let entry = match transition {
@@ -208,85 +233,4 @@ pub fn duration(duration: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::arbiter::Generation;
-    use crate::source::{SourceId, SourceKind};
-    use crate::time::Instant;
-
-    fn epoch() -> Epoch {
-        Epoch::new(Instant::from_secs(0), "2026-01-04T10:00:00Z".parse().unwrap())
-    }
-
-    fn current() -> Current {
-        Current {
-            generation: Generation(7),
-            prefix: "2001:db8:2::/64".parse().unwrap(),
-            source: SourceId { kind: SourceKind::RouterAdvertisement, interface: Some("eth0".to_owned()) },
-            routers: Vec::new(),
-            acquired_at: Instant::from_secs(0),
-            preferred_until: Deadline::At(Instant::from_secs(1800)),
-            valid_until: Deadline::Never,
-            excluded: Vec::new(),
-            lost: None,
-        }
-    }
-
-    #[test]
-    fn one_line_tells_old_and_new_prefix_and_where_it_came_from() {
-        let previous = Some("2001:db8:1::/64".parse().unwrap());
-        let entry = transition("home", &Transition::Acquired { current: current(), previous }, &epoch());
-        assert_eq!(
-            entry.message,
-            "home: 2001:db8:2::/64 takes the place of 2001:db8:1::/64 (router-advertisement on eth0, generation 7); \
-             it is preferred until 2026-01-04T10:30:00Z."
-        );
-        assert_eq!(entry.name.as_deref(), Some("home"));
-        assert_eq!(entry.current.as_deref(), Some("2001:db8:2::/64"));
-        assert_eq!(entry.previous.as_deref(), Some("2001:db8:1::/64"));
-        assert_eq!(entry.source.as_deref(), Some("router-advertisement on eth0"));
-    }
-
-    #[test]
-    fn a_loss_says_what_happens_to_the_targets() {
-        let prefix = "2001:db8:2::/64".parse().unwrap();
-        let lost = Transition::Lost { prefix, loss: Loss::Unlisted, withdrawn: false };
-        assert_eq!(
-            transition("home", &lost, &epoch()).message,
-            "home: 2001:db8:2::/64 is lost: its router lists it no longer; there is no other, so the targets keep it \
-             (transition.onLoss = \"keep\")."
-        );
-    }
-
-    #[test]
-    fn every_kind_of_message_has_an_id_of_its_own() {
-        let ids = [
-            STARTED,
-            STATUS,
-            STOPPING,
-            RELOADED,
-            RELOAD_REFUSED,
-            STORE,
-            SOURCE,
-            ACQUIRED,
-            LOST,
-            REGAINED,
-            DRAIN_ENDED,
-            REFUSED,
-            TASK_ENDED,
-            RESUMED,
-        ];
-        let ids: Vec<&str> = ids.into_iter().chain(cluster::IDS).collect();
-        let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
-        assert_eq!(distinct.len(), ids.len());
-        assert!(ids.iter().all(|id| id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit())));
-    }
-
-    #[test]
-    fn durations_read_well() {
-        let cases = [(12, "12 ms"), (3_000, "3 s"), (300_000, "5 min"), (7_500_000, "2 h 5 min")];
-        for (milliseconds, text) in cases {
-            assert_eq!(duration(Duration::from_millis(milliseconds)), text);
-        }
-    }
-}
+mod tests;

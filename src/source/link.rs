@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::log::{self, record};
 use anyhow::Context;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
@@ -226,7 +227,7 @@ async fn follow(
             anyhow::bail!("the netlink socket that watches the interfaces was closed");
         };
         if take(&mut links, &batch) == Completeness::MessagesLost {
-            tracing::info!("Netlink messages about interfaces were lost; reading all interfaces again.");
+            tracing::debug!("Netlink messages about interfaces were lost; reading all interfaces again.");
             reload(handle, &mut links).await;
         }
     }
@@ -263,14 +264,14 @@ fn publish_if_changed(publish: &watch::Sender<Arc<Links>>, links: &Links) {
 }
 
 async fn reload(handle: &Handle, links: &mut Links) {
+    let mut told = false;
     loop {
         match dump(handle).await {
             Ok(dump) => return links.replace(dump),
             Err(error) => {
-                tracing::warn!(
-                    "Cannot list the interfaces of this host by netlink ({error}); trying again in {} s.",
-                    DUMP_RETRY.as_secs()
-                );
+                if !std::mem::replace(&mut told, true) {
+                    log::emit(&record::links(&error.to_string(), DUMP_RETRY));
+                }
                 tokio::time::sleep(DUMP_RETRY).await;
             }
         }

@@ -4,6 +4,8 @@
 //!
 //! The tests share one API server and one pair of namespaces, and run one after the other.
 
+#![expect(clippy::disallowed_methods, reason = "real programs: their time is that of the machine")]
+
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +16,7 @@ use rig::{Rig, Scene};
 
 #[path = "../support/lab.rs"]
 mod lab;
-#[expect(dead_code, reason = "these tests need a part of it")]
+#[expect(dead_code, clippy::expect_used, reason = "these tests need a part of it, and a broken rig fails them")]
 #[path = "../support/netns.rs"]
 mod netns;
 

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use ipnet::Ipv6Net;
 use serde_json::{Value, json};
 
-use crate::lab::ApiServer;
+use crate::lab::{ApiServer, wait_for};
 
 /// The pool; bound to a range.
 pub(crate) const POOL: &str = "/apis/cilium.io/v2/ciliumloadbalancerippools/pool";
@@ -84,7 +84,9 @@ pub(crate) struct Watched {
 impl Watched {
     pub(crate) fn start(api: &ApiServer, path: &str) -> Result<Self> {
         let (lists, name) = path.rsplit_once('/').unwrap_or_default();
-        let events = api.watch(&format!("{lists}?fieldSelector=metadata.name%3D{name}"))?;
+        let lists = format!("{lists}?fieldSelector=metadata.name%3D{name}");
+        // An API server that has just started answers 429 for a while.
+        let events = wait_for("a watch", SOON, || api.watch(&lists).map(Some))?;
         let mut watched = Self { path: path.to_owned(), events, seen: Vec::new() };
         watched.next(Instant::now() + SOON)?;
         Ok(watched)

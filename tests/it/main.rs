@@ -8,3 +8,4 @@ mod support;
 mod cli;
 mod cluster;
 mod readme;
+mod tidy;

@@ -84,7 +84,8 @@ fn conflict(lab: &Lab) -> Result<()> {
         outcome.map(|()| count)
     })?;
     let object = server.get(&path)?;
-    ensure!(object["metadata"]["labels"]["count"] == count.to_string(), "a label of the other writer was lost");
+    let expected = json!(count.to_string());
+    ensure!(object["metadata"]["labels"]["count"] == expected, "a label of the other writer was lost");
     daemon.wait_reason(&name, "Synced")?;
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! The real daemon against real API servers with the projects' own CRDs, the real Cilium operator and, with
 //! DYN_PREFIX_LAB_FULL=1, the real MetalLB controller. `cargo test --test lab`, after `tests/lab/build`.
 
+#![expect(clippy::disallowed_methods, reason = "the stories hold a clock against real programs, and set a pace")]
+
 use std::process::ExitCode;
 use std::sync::Arc;
 

@@ -52,7 +52,7 @@ fn in_private_network() -> Result<()> {
         // It keeps its address as long as the old range drains, and flips when that leaves.
         daemon.rotate('b')?;
         Kind::Metallb.wait(server, ID, POOL, &user, &Kind::Metallb.all_ours(Part::Lb, "ba"))?;
-        let flips = server.watch(&format!("/api/v1/namespaces/default/services?fieldSelector=metadata.name=front"))?;
+        let flips = server.watch("/api/v1/namespaces/default/services?fieldSelector=metadata.name=front")?;
         wait_address('a')?;
         daemon.edit(&(template.clone() + &dynamic_prefix(ID, "drainPeriodMinutes = 0")))?;
         wait_address('b')?;

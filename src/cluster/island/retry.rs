@@ -171,7 +171,7 @@ pub(super) fn need(reference: &ObjectRef) -> String {
     let (group, _, plural) = object::resource(reference.kind, "");
     let role = if reference.kind.is_namespaced() { "Role" } else { "ClusterRole" };
     format!(
-        "It needs a {role} with apiGroups: [{group}], resources: [{plural}], verbs: [get, list, watch, patch]{}.",
+        "It needs a {role} with apiGroups: [{group}], resources: [{plural}], verbs: [list, watch, patch]{}.",
         in_namespace(reference)
     )
 }

@@ -159,3 +159,30 @@ fn what_begins_anew_tells_of_its_objects_itself() {
     log.forget_objects();
     assert_eq!(lines(&mut log, NOW + QUIET + REMINDER).len(), 1, "only the connection is known to fail");
 }
+
+#[test]
+fn what_is_over_before_it_is_told_is_no_news() {
+    let mut log = WriteLog::default();
+    log.handle_event("home", failing("a"), NOW);
+    log.handle_event("home", failing("b"), NOW);
+    log.handle_event("home", Event::Recovered { object: pool("a") }, NOW);
+    let told = lines(&mut log, NOW + QUIET);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].message.contains("CiliumLoadBalancerIPPool/b"), "{told:?}");
+    assert!(!told[0].message.contains("CiliumLoadBalancerIPPool/a"), "{told:?}");
+    log.handle_event("home", Event::Recovered { object: pool("b") }, NOW + QUIET);
+    let told = lines(&mut log, NOW + QUIET * 2);
+    assert_eq!(told.len(), 1, "a failure that was told is told to be over: {told:?}");
+}
+
+#[test]
+fn a_failure_that_was_told_before_for_another_reason_is_told_to_be_over() {
+    let mut log = WriteLog::default();
+    log.handle_event("home", failing("a"), NOW);
+    assert_eq!(lines(&mut log, NOW + QUIET).len(), 1);
+    let other = Event::Failing { object: pool("a"), reason: "Invalid".to_owned(), message: "No.".to_owned() };
+    log.handle_event("home", other, NOW + QUIET);
+    log.handle_event("home", Event::Recovered { object: pool("a") }, NOW + QUIET);
+    let told = lines(&mut log, NOW + QUIET * 2);
+    assert!(told.iter().any(|entry| entry.message.contains("in order again")), "{told:?}");
+}

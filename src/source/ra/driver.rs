@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::socket::Socket;
 use super::table::{Notice, Settings, Table};
 use crate::clock::{self, Alarm};
+use crate::log::{self, record};
 use crate::source::link::{LinkState, Links};
 use crate::source::{Offer, SourceReport};
 use crate::time::Instant;
@@ -129,19 +130,14 @@ impl Driver {
             Ok(socket) => {
                 self.socket = Some(socket);
                 self.table.handle_failure(None);
-                if self.failure.take().is_some() {
-                    tracing::info!("Listening to Router Advertisements on {} again.", self.interface);
-                }
+                self.failure = None;
             }
             Err(error) => self.fail(open_failure(&self.interface, &error)),
         }
     }
 
-    /// Says so once, not at every attempt.
+    /// The report says so; who gets it writes it to the journal.
     fn fail(&mut self, text: String) {
-        if self.failure.as_ref() != Some(&text) {
-            tracing::warn!("{text}");
-        }
         self.socket = None;
         self.reopen_at = Some(clock::now() + REOPEN);
         self.failure = Some(text.clone());
@@ -188,7 +184,7 @@ impl Driver {
             self.solicit();
         }
         while let Some(notice) = self.table.poll_notice() {
-            log(notice, &self.interface);
+            tell(notice, &self.interface);
         }
     }
 
@@ -197,7 +193,7 @@ impl Driver {
         match socket.solicit() {
             Ok(()) => tracing::debug!(interface = %self.interface, "Sent a Router Solicitation."),
             // The next one follows in four seconds, or at the next link-up.
-            Err(error) => tracing::info!("Cannot send a Router Solicitation on {}: {error}.", self.interface),
+            Err(error) => tracing::debug!(interface = %self.interface, "Cannot send a Router Solicitation: {error}."),
         }
     }
 }
@@ -226,16 +222,14 @@ fn open_failure(interface: &str, error: &io::Error) -> String {
     )
 }
 
-fn log(notice: Notice, interface: &str) {
-    match notice {
-        Notice::Dropped(source, reason) => tracing::info!(
-            "Ignored a Router Advertisement from {source} on {interface}: {reason}. Further ones are only counted."
-        ),
-        Notice::Ignored(router, reason) => tracing::info!(
-            "Ignored a prefix in the Router Advertisement of {router} on {interface}: {reason}. Further ones are only \
-             counted."
-        ),
-    }
+fn tell(notice: Notice, interface: &str) {
+    let what = match notice {
+        Notice::Dropped(source, reason) => format!("Ignored a Router Advertisement from {source}: {reason}"),
+        Notice::Ignored(router, reason) => {
+            format!("Ignored a prefix in the Router Advertisement of {router}: {reason}")
+        }
+    };
+    log::emit(&record::ignored(interface, &what));
 }
 
 #[cfg(test)]

@@ -79,10 +79,12 @@ fn all_well_exits_0() {
     let first = lines.next().unwrap();
     assert!(first.ends_with(" as test: home 2001:db8:1::/56; 1 of 1 targets in sync"), "{first}");
     let expected = "\
-targets
-  lab CiliumCIDRGroup/group  Synced
-    2001:db8:1:4::/64, 2001:db8:1:5::/64, 2001:db8:1:7::/64
-    the user's: 192.0.2.0/24
+targets in lab
+  CiliumCIDRGroup/group  Synced
+    2001:db8:1:4::/64
+    2001:db8:1:5::/64
+    2001:db8:1:7::/64
+    192.0.2.0/24  (the user's)
 ";
     assert!(outcome.stdout.ends_with(expected), "{}", outcome.stdout);
     assert!(outcome.stdout.contains("\n  lab  connected"), "{}", outcome.stdout);
@@ -100,7 +102,7 @@ fn a_pool_that_its_controller_has_not_seen_exits_3() {
     daemon.until("in sync", synced);
     let outcome = home.ask(&["status"]);
     assert_eq!(outcome.code, Some(3));
-    let expected = "lab CiliumLoadBalancerIPPool/pool  Synced, its controller has not seen it yet";
+    let expected = "\n  CiliumLoadBalancerIPPool/pool  Synced, its controller has not seen it yet";
     assert!(outcome.stdout.contains(expected), "{}", outcome.stdout);
 }
 

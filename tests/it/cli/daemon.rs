@@ -25,14 +25,14 @@ dyn-prefix VERSION as test: home 2001:db8:1::/56; 0 of 2 targets in sync; not co
 sources
   static  configured
 home  2001:db8:1::/56 from static, generation 1
-  lb  2001:db8:1:0:f000:: - 2001:db8:1:0:f000::ffff
+  lb   2001:db8:1:0:f000:: - 2001:db8:1:0:f000::ffff
   web  2001:db8:1:4::/64, 2001:db8:1:5::/64, 2001:db8:1:7::/64
 clusters
   lab  misconfigured: KubeconfigUnusable: Cannot read the kubeconfig DIR/kubeconfig: No such file or directory \
 (os error 2). (next attempt at TIME)
-targets
-  lab CiliumLoadBalancerIPPool/pool  Waiting: The API server has not been asked yet.
-  lab CiliumCIDRGroup/group  Waiting: The API server has not been asked yet.
+targets in lab
+  CiliumLoadBalancerIPPool/pool  Waiting: The API server has not been asked yet.
+  CiliumCIDRGroup/group          Waiting: The API server has not been asked yet.
 "
     .replace("VERSION", env!("CARGO_PKG_VERSION"));
     assert_eq!((outcome.code, outcome.stdout, outcome.stderr.as_str()), (Some(3), expected, ""));

@@ -72,15 +72,21 @@ fn a_file_that_must_not_be_read_is_told_from_one_that_is_not_there() {
 fn plan_shows_what_every_object_would_hold() {
     let outcome = Home::new(FIXED).ask(&["plan", "--prefix", "2001:db8:a::/56", "--prefix", "home=2001:db8:b::/56"]);
     let expected = "\
-home  2001:db8:a::/56 from static, generation 2
-  lb  2001:db8:a:0:f000:: - 2001:db8:a:0:f000::ffff
-  web  2001:db8:a:4::/64, 2001:db8:a:5::/64, 2001:db8:a:7::/64
-  2001:db8:b::/56  draining (Replaced)
-targets
-  lab CiliumLoadBalancerIPPool/pool  Planned
-    2001:db8:a:0:f000::-2001:db8:a:0:f000::ffff, 2001:db8:b:0:f000::-2001:db8:b:0:f000::ffff
-  lab CiliumCIDRGroup/group  Planned
-    2001:db8:a:4::/64, 2001:db8:a:5::/64, 2001:db8:a:7::/64, 2001:db8:b:4::/64, 2001:db8:b:5::/64, 2001:db8:b:7::/64
+home  2001:db8:a::/56
+  lb        2001:db8:a:0:f000:: - 2001:db8:a:0:f000::ffff
+  web       2001:db8:a:4::/64, 2001:db8:a:5::/64, 2001:db8:a:7::/64
+  (former)  2001:db8:b::/56  draining (Replaced)
+targets in lab
+  CiliumLoadBalancerIPPool/pool  Planned
+    2001:db8:a:0:f000::-2001:db8:a:0:f000::ffff
+    2001:db8:b:0:f000::-2001:db8:b:0:f000::ffff
+  CiliumCIDRGroup/group          Planned
+    2001:db8:a:4::/64
+    2001:db8:a:5::/64
+    2001:db8:a:7::/64
+    2001:db8:b:4::/64
+    2001:db8:b:5::/64
+    2001:db8:b:7::/64
 ";
     assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (Some(0), expected, ""));
 }
@@ -90,9 +96,9 @@ fn plan_without_a_prefix_and_without_a_stored_one_has_no_opinion() {
     let outcome = Home::new(FIXED).ask(&["plan"]);
     let expected = "\
 home  waits for a prefix
-targets
-  lab CiliumLoadBalancerIPPool/pool  NoOpinion: No prefix is known; the object stays as it is.
-  lab CiliumCIDRGroup/group  NoOpinion: No prefix is known; the object stays as it is.
+targets in lab
+  CiliumLoadBalancerIPPool/pool  NoOpinion: No prefix is known; the object stays as it is.
+  CiliumCIDRGroup/group          NoOpinion: No prefix is known; the object stays as it is.
 ";
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), expected));
 }
@@ -104,7 +110,7 @@ fn plan_names_the_entry_that_does_not_fit_and_goes_on_with_the_others() {
     assert_eq!(outcome.code, Some(0));
     assert!(outcome.stdout.contains("  lb  2001:db8:a:0:f000:: - 2001:db8:a:0:f000::ffff\n"), "{}", outcome.stdout);
     assert!(outcome.stdout.contains("  error in subnets[web]: "), "{}", outcome.stdout);
-    assert!(outcome.stdout.contains("lab CiliumCIDRGroup/group  EntryError: "), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("\n  CiliumCIDRGroup/group          EntryError: "), "{}", outcome.stdout);
 }
 
 #[test]

@@ -133,7 +133,7 @@ pub(super) fn wanted_on(prefix: &str, targets: &[ObjectRef]) -> Wanted {
     let former = [FIRST, SECOND, THIRD].into_iter().filter(|former| *former != prefix);
     let former = former.map(|former| generation(former, Role::Known, targets.len()));
     let generations = std::iter::once(generation(prefix, Role::Current, targets.len())).chain(former).collect();
-    let computed = Computed { has_opinion: true, generations, drain_period: None };
+    let computed = Computed { has_opinion: true, generations, drain_period: None, strays_since: None };
     let bindings = targets.iter().enumerate().map(|(number, target)| Binding {
         name: format!("on {target}"),
         cluster: "home".to_owned(),

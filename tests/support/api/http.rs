@@ -187,7 +187,10 @@ fn list(inner: &Inner, target: &Target, query: &str) -> Response<Body> {
     let next = (objects.len() > limit).then(|| (start + limit).to_string());
     objects.truncate(limit);
     let metadata = json!({"resourceVersion": inner.store.version().to_string(), "continue": next});
-    json_body(&json!({"kind": "List", "apiVersion": target.version, "metadata": metadata, "items": objects}))
+    // An empty list of metadata only, as definitions are asked for, has no items but null (seen on 1.36.3).
+    let is_null = objects.is_empty() && target.resource == DEFINITIONS;
+    let items = if is_null { Value::Null } else { Value::Array(objects) };
+    json_body(&json!({"kind": "List", "apiVersion": target.version, "metadata": metadata, "items": items}))
 }
 
 fn patch(state: &State, target: &Target, query: &str, body: &Value) -> Response<Body> {

@@ -1,0 +1,65 @@
+//! The daemon as a service: the real binary and its unit under a booted systemd, in a container of this machine's
+//! Debian release. Needs root; `cargo test --test systemd`. The first run makes the container's file system, which takes
+//! minutes and the network; it is kept in the cache directory.
+
+#![expect(clippy::expect_used, reason = "a test: clippy only exempts functions marked #[test]")]
+// The forger and the namespaces, of which this crate uses a part.
+#![allow(clippy::allow_attributes, dead_code, reason = "netns.rs is shared with the tests in network namespaces")]
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use guest::Guest;
+
+#[path = "../support/netns.rs"]
+mod support;
+
+mod guest;
+mod image;
+mod journal;
+mod service;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // One machine, one service.
+    arguments.test_threads = Some(1);
+    let guest = if arguments.list { Err("only listed".to_owned()) } else { boot() };
+    let trials = service::TESTS.iter().map(|test| trial(test, guest.clone())).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(guest);
+    conclusion.exit_code()
+}
+
+/// A booted container, or why there is none.
+fn boot() -> Result<Arc<Guest>, String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err("the tests under systemd need root".to_owned());
+    }
+    if let Some(missing) = support::missing() {
+        return Err(missing);
+    }
+    let image = image::find_or_make()?;
+    Guest::boot(&image).map(Arc::new)
+}
+
+/// A test by name.
+type Test = (&'static str, fn(&Guest));
+
+fn trial((name, test): &Test, guest: Result<Arc<Guest>, String>) -> Trial {
+    let test = *test;
+    Trial::ignorable_test(*name, move || {
+        let guest = match guest {
+            Ok(guest) => guest,
+            Err(reason) => return Ok(Completion::ignored_with(reason)),
+        };
+        let run = std::panic::AssertUnwindSafe(|| test(&guest));
+        std::panic::catch_unwind(run).map(|()| Completion::Completed).map_err(|panic| failed(&*panic))
+    })
+}
+
+fn failed(panic: &(dyn std::any::Any + Send)) -> Failed {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
+    Failed::from(text.unwrap_or("it panicked"))
+}
