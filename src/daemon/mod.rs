@@ -39,6 +39,7 @@ pub mod condition;
 pub mod coordinator;
 pub mod identity;
 mod saver;
+mod seeds;
 pub mod supervisor;
 mod systemd;
 mod tasks;

@@ -2,6 +2,7 @@
 
 mod current;
 mod drains;
+mod link;
 mod properties;
 mod restart;
 mod routers;
