@@ -64,6 +64,17 @@ fn a_conflict_is_not_waited_out_for_ever() {
     assert_eq!((lab.run(at(102)), lab.reason(&target)), (1, "Synced"));
 }
 
+/// Whoever has granted the missing right reloads, and need not wait five minutes to see that it was the right one.
+#[test]
+fn a_reload_tries_again_what_failed() {
+    let (mut lab, target) = due();
+    lab.fail(WriteError::Forbidden("User \"x\" cannot patch".to_owned()), at(100));
+    assert_eq!((lab.run(at(101)), lab.reason(&target)), (0, "Forbidden"));
+    lab.island.reconfigure(&cluster());
+    lab.island.handle_timeout(at(102));
+    assert_eq!((lab.run(at(102)), lab.reason(&target)), (1, "Synced"));
+}
+
 #[test]
 fn forbidden_is_tried_slowly_and_says_what_is_needed() {
     let (mut lab, target) = due();

@@ -106,6 +106,9 @@ fn a_kind_that_must_not_be_watched_is_read_by_name() {
     lab.island.handle_served(&served(), at(0));
     lab.island.handle_watch(target.kind, WatchState::Forbidden("cannot list".to_owned()), at(0));
     lab.want(bound(&target), at(0));
+    assert_eq!(lab.reason(&target), "Waiting", "it is not known yet whether it may be watched by its name");
+    lab.island.handle_unreadable(&target, at(0));
+    lab.run(at(0));
     assert_eq!(lab.reason(&target), "Forbidden");
     assert_eq!(lab.island.named(target.kind), std::slice::from_ref(&target));
     assert_eq!(lab.island.named(Kind::CiliumCIDRGroup), []);
