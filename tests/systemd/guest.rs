@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::image::Image;
 use super::journal::Journal;
@@ -151,6 +153,10 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
+        // Process 1 first: it outlives a systemd-nspawn that is killed, and with it ends everything inside.
+        if let Some(init) = i32::try_from(self.pid).ok().filter(|pid| *pid > 1) {
+            drop(kill(Pid::from_raw(init), Signal::SIGKILL));
+        }
         drop(self.nspawn.kill());
         drop(self.nspawn.wait());
     }
