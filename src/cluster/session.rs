@@ -207,8 +207,7 @@ impl Session {
 
 /// Sends a patch and reads the object from the answer.
 pub(super) async fn send(client: Client, write: Write, limit: Duration) -> Result<Object, Failure> {
-    let parameters =
-        PatchParams { dry_run: write.dry_run, field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let kind = write.object.kind;
     let request = Request::new(path(kind, &write.version, write.object.namespace.as_deref()));
     let patch = Patch::Merge(&write.patch);

@@ -28,8 +28,6 @@ pub struct Write {
     pub version: String,
     /// A JSON merge patch (RFC 7396) that carries `metadata.resourceVersion`.
     pub patch: Value,
-    /// Never set: in a cluster with `dryRun` nothing is handed out, and the patch goes into [`Event::DryRun`].
-    pub dry_run: bool,
 }
 
 /// Why a patch was not accepted.

@@ -228,7 +228,7 @@ impl Island {
             slot.queued = false;
             let version = self.served.as_ref().and_then(|served| served.get(&reference.kind));
             if let Some((version, patch)) = version.and_then(|version| Some((version, slot.take_off(version)?))) {
-                return Some(Write { object: reference, version: version.clone(), patch, dry_run: false });
+                return Some(Write { object: reference, version: version.clone(), patch });
             }
         }
         None

@@ -28,7 +28,7 @@ fn one_patch_holds_the_list_and_the_record_and_our_name() {
     });
     assert_eq!(lab.writes.len(), 1);
     assert_eq!(lab.writes[0].patch, expected);
-    assert_eq!((lab.writes[0].version.as_str(), lab.writes[0].dry_run), ("v2", false));
+    assert_eq!(lab.writes[0].version, "v2");
     let written = Event::Written {
         object: target.clone(),
         added: vec!["2001:db8:1::/64".to_owned()],
