@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 
 use crate::prefix::PrefixFilter;
+use crate::source::dhcpv6::{Duid, RawOption};
 use crate::source::{SourceId, SourceKind};
 
 mod check;
@@ -135,25 +136,63 @@ pub struct DynamicPrefix {
 impl DynamicPrefix {
     /// The sources this prefix may come from, best rank first.
     pub fn sources(&self) -> Vec<SourceId> {
+        let dhcpv6 = self
+            .acquisition
+            .dhcpv6
+            .as_ref()
+            .map(|dhcpv6| SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some(dhcpv6.interface.clone()) });
         let ra = self
             .acquisition
             .router_advertisement
             .as_ref()
             .map(|ra| SourceId { kind: SourceKind::RouterAdvertisement, interface: Some(ra.interface.clone()) });
         let fixed = self.acquisition.fixed.map(|_| SourceId { kind: SourceKind::Static, interface: None });
-        ra.into_iter().chain(fixed).collect()
+        dhcpv6.into_iter().chain(ra).chain(fixed).collect()
     }
 }
 
 /// `acquisition`: at least one source is present.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acquisition {
+    /// `dhcpv6` or `dhcpv6pd`
+    pub dhcpv6: Option<Dhcpv6>,
     /// `routerAdvertisement`; `None` also when `enabled = false`.
     pub router_advertisement: Option<RouterAdvertisement>,
     /// `static.prefix`
     pub fixed: Option<Ipv6Net>,
     /// `prefixFilter`
     pub filter: PrefixFilter,
+}
+
+/// `acquisition.dhcpv6`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dhcpv6 {
+    /// `interface`
+    pub interface: String,
+    /// `requestedPrefixLength`, 1 to 64: a wish that the server may ignore.
+    pub requested_prefix_length: Option<u8>,
+    /// `prefixHint`: a prefix to ask for as long as none is remembered.
+    pub prefix_hint: Option<Ipv6Net>,
+    /// `duid`; `None`: "auto".
+    pub duid: Option<Duid>,
+    /// `iaid`; `None`: made from the name of the DynamicPrefix.
+    pub iaid: Option<u32>,
+    /// `rapidCommit`
+    pub rapid_commit: bool,
+    /// `reconfigure`
+    pub reconfigure: bool,
+    /// `requireRouterAdvertisement`
+    pub require_router_advertisement: bool,
+    /// `requestAddress`
+    pub request_address: bool,
+    /// `rawOptions`
+    pub raw_options: Vec<RawOption>,
+    /// `priority`, 0 to 7.
+    pub priority: Option<u32>,
+    /// `takeOver`
+    pub take_over: bool,
+    /// `unreachableRoute`
+    pub unreachable_route: bool,
 }
 
 /// `acquisition.routerAdvertisement`

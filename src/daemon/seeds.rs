@@ -26,6 +26,7 @@ impl Coordinator {
         let offers = current.flat_map(|current| {
             current.routers.iter().map(|router| Offer {
                 prefix: current.prefix,
+                recipient: None,
                 router: Some(*router),
                 preferred_until: current.preferred_until,
                 valid_until: current.valid_until,

@@ -152,9 +152,17 @@ fn source_status(report: &SourceReport, epoch: &Epoch) -> SourceStatus {
         SourceState::Failed(reason) => Some(reason.clone()),
         SourceState::InterfaceAbsent
         | SourceState::LinkDown
+        | SourceState::NoLinkLocal
+        | SourceState::AwaitingRouter
         | SourceState::Soliciting
         | SourceState::Silent
         | SourceState::Receiving
+        | SourceState::Requesting
+        | SourceState::Bound
+        | SourceState::Renewing
+        | SourceState::Rebinding
+        | SourceState::Releasing
+        | SourceState::Released
         | SourceState::Configured => None,
     };
     SourceStatus {

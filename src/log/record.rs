@@ -118,6 +118,20 @@ pub fn source(report: &SourceReport) -> Entry {
             ),
         ),
         SourceState::Receiving => (Priority::Info, format!("Router Advertisements are heard on {interface}.")),
+        SourceState::NoLinkLocal => (
+            Priority::Warning,
+            format!("{interface} has no link-local IPv6 address that can be sent from yet; waiting for one."),
+        ),
+        SourceState::AwaitingRouter => (
+            Priority::Info,
+            format!("Waiting for a Router Advertisement on {interface} that says there is DHCPv6 (M or O flag)."),
+        ),
+        SourceState::Requesting => (Priority::Info, format!("A DHCPv6 server on {interface} has offered a prefix.")),
+        SourceState::Bound => (Priority::Info, format!("A prefix is delegated on {interface}.")),
+        SourceState::Renewing => (Priority::Info, format!("Asking the server on {interface} to extend the lease.")),
+        SourceState::Rebinding => (Priority::Info, format!("Asking any server on {interface} about the lease.")),
+        SourceState::Releasing => (Priority::Info, format!("Giving the delegation on {interface} back.")),
+        SourceState::Released => (Priority::Info, format!("The delegation on {interface} was given back.")),
         SourceState::Configured => (Priority::Info, "The prefix is written in the configuration.".to_owned()),
         SourceState::Failed(reason) => (Priority::Error, reason.clone()),
     };

@@ -4,13 +4,16 @@
 //! reports in a row is the arbiter's to decide. There is one source per kind and interface; DynamicPrefixes on one
 //! interface share it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 use ipnet::Ipv6Net;
 
 use crate::time::{Deadline, Instant};
 
+pub mod dhcpv6;
 pub mod link;
 pub mod ra;
 
@@ -81,9 +84,11 @@ impl fmt::Display for SourceId {
 pub enum Cut {
     /// The router announced it with preferred lifetime 0 (or valid lifetime 0, not confirmed yet).
     Deprecated,
-    /// The router listed another prefix, and no longer this one, twice.
+    /// The router listed another prefix, and no longer this one, twice; or the DHCPv6 server delegated another one and
+    /// was silent about this one.
     Unlisted,
-    /// The router announced valid lifetime 0, and confirmed it.
+    /// The router announced valid lifetime 0, and confirmed it; or the DHCPv6 server ended the lease, knows it no
+    /// longer, or let it run out although it was asked; or the link session it came by is gone.
     Withdrawn,
 }
 
@@ -95,6 +100,8 @@ pub enum Cut {
 pub struct Offer {
     /// The prefix, host bits zero.
     pub prefix: Ipv6Net,
+    /// The DynamicPrefix it is for, where a source has a prefix for each (an IA_PD); `None`: for all.
+    pub recipient: Option<String>,
     /// The link-local address of the router that announces it, for Router Advertisements.
     pub router: Option<Ipv6Addr>,
     /// The end of the preferred lifetime: from then on nothing new may use the prefix.
@@ -116,12 +123,28 @@ pub enum SourceState {
     InterfaceAbsent,
     /// The interface exists and has no carrier or is down.
     LinkDown,
+    /// The interface has no link-local address that could be sent from (RFC 4862 §5.4).
+    NoLinkLocal,
+    /// Waiting for a Router Advertisement that says there is DHCPv6 (`requireRouterAdvertisement`).
+    AwaitingRouter,
     /// Asking, no answer yet.
     Soliciting,
     /// Asked in vain; still listening.
     Silent,
     /// Hearing answers.
     Receiving,
+    /// A DHCPv6 server has offered, and is asked for the delegation (RFC 9915 §18.2.2).
+    Requesting,
+    /// A delegation is held (RFC 9915 §18.2.10.1).
+    Bound,
+    /// A delegation is held, and its server is asked to extend it (RFC 9915 §18.2.4).
+    Renewing,
+    /// A delegation is held, and any server is asked to confirm or extend it (RFC 9915 §18.2.5).
+    Rebinding,
+    /// The delegation is being given back (RFC 9915 §18.2.7).
+    Releasing,
+    /// The delegation was given back by `dyn-prefix dhcp-release`; nothing is asked for until a reload or restart.
+    Released,
     /// Nothing to ask: the prefix is written in the configuration.
     Configured,
     /// It cannot run; the text says what was tried, why it failed and what to do.
@@ -134,9 +157,17 @@ impl SourceState {
         match self {
             Self::InterfaceAbsent => "interface-absent",
             Self::LinkDown => "link-down",
+            Self::NoLinkLocal => "no-link-local",
+            Self::AwaitingRouter => "awaiting-router",
             Self::Soliciting => "soliciting",
             Self::Silent => "silent",
             Self::Receiving => "receiving",
+            Self::Requesting => "requesting",
+            Self::Bound => "bound",
+            Self::Renewing => "renewing",
+            Self::Rebinding => "rebinding",
+            Self::Releasing => "releasing",
+            Self::Released => "released",
             Self::Configured => "configured",
             Self::Failed(_) => "failed",
         }
@@ -160,12 +191,56 @@ pub struct SourceReport {
     pub offers: Vec<Offer>,
     /// When it will act next on its own, and why; for `status`.
     pub next_wake: Option<(Instant, &'static str)>,
+    /// The DynamicPrefixes that it is still asking for, or holds a prefix for, so that sources of lower rank are not
+    /// listened to, whatever `state` says; for a source that serves each on its own (DHCPv6).
+    pub pending: BTreeSet<String>,
+    /// What a DHCPv6 client must remember over a restart, its leases among it; also what `status` shows of them.
+    pub client: Option<Arc<dhcpv6::Memory>>,
+    /// What the Router Advertisements on the interface mean to a DHCPv6 client there.
+    pub advertised: Option<Advertised>,
+    /// Why the delegation is in doubt, a sentence: Router Advertisements speak of another prefix, and the server has not
+    /// confirmed it since.
+    pub doubt: Option<String>,
+    /// Another DHCPv6 client that was seen on the interface, a sentence: the port is its own until the next boot.
+    pub other_client: Option<String>,
+    /// What the user should know although it is no failure, a sentence each.
+    pub notes: Vec<String>,
+}
+
+impl SourceReport {
+    /// A report that says no more than this.
+    pub fn new(id: SourceId, state: SourceState) -> Self {
+        Self {
+            id,
+            state,
+            offers: Vec::new(),
+            next_wake: None,
+            pending: BTreeSet::new(),
+            client: None,
+            advertised: None,
+            doubt: None,
+            other_client: None,
+            notes: Vec::new(),
+        }
+    }
+}
+
+/// What the Router Advertisements on an interface say that matters to a DHCPv6 client there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Advertised {
+    /// The latest advertisement of a router has the M or the O flag set: there is DHCPv6 (RFC 4861 §4.2).
+    pub dhcpv6: bool,
+    /// A prefix is announced with the P flag: delegation is available and preferred (RFC 9762).
+    pub delegation_preferred: bool,
+    /// The prefixes on the link that may be used (preferred lifetime not over, not cut), by length as announced.
+    pub prefixes: BTreeSet<Ipv6Net>,
 }
 
 /// The report of the source `static`: a prefix written in the configuration, there for ever from `now` on.
 pub fn fixed(prefix: Ipv6Net, now: Instant) -> SourceReport {
     let offer = Offer {
         prefix: prefix.trunc(),
+        recipient: None,
         router: None,
         preferred_until: Deadline::Never,
         valid_until: Deadline::Never,
@@ -173,12 +248,8 @@ pub fn fixed(prefix: Ipv6Net, now: Instant) -> SourceReport {
         first_seen: now,
         cut: None,
     };
-    SourceReport {
-        id: SourceId { kind: SourceKind::Static, interface: None },
-        state: SourceState::Configured,
-        offers: vec![offer],
-        next_wake: None,
-    }
+    let id = SourceId { kind: SourceKind::Static, interface: None };
+    SourceReport { offers: vec![offer], ..SourceReport::new(id, SourceState::Configured) }
 }
 
 #[cfg(test)]

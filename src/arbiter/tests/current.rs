@@ -331,8 +331,7 @@ fn excluded_parts_go_along_with_the_prefix() {
         [pio("A", 1800, 3600), pio("A", 1800, 3600).from(2)].map(|pio| world.offer(&pio, ra_on_eth0().kind));
     offers[0].excluded = parts.to_vec();
     offers[1].excluded = vec![parts[1]];
-    let report =
-        SourceReport { id: ra_on_eth0(), state: SourceState::Receiving, offers: offers.into(), next_wake: None };
+    let report = SourceReport { offers: offers.into(), ..SourceReport::new(ra_on_eth0(), SourceState::Receiving) };
     world.arbiter.handle_report(&report, world.now);
     let snapshot = world.arbiter.snapshot().cloned().expect("an opinion");
     assert_eq!(snapshot.current.expect("current").excluded, [parts[1], parts[0]], "each once");

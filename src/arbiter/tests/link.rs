@@ -153,6 +153,7 @@ impl Link {
         let current = self.world.arbiter.snapshot().and_then(|snapshot| snapshot.current.clone());
         let offer = |current: &crate::arbiter::Current, router| Offer {
             prefix: current.prefix,
+            recipient: None,
             router: Some(router),
             preferred_until: current.preferred_until,
             valid_until: current.valid_until,

@@ -135,12 +135,13 @@ impl World {
 
     pub(super) fn report(&mut self, id: SourceId, state: SourceState, pios: &[Pio]) {
         let offers = pios.iter().map(|pio| self.offer(pio, id.kind)).collect();
-        self.arbiter.handle_report(&SourceReport { id, state, offers, next_wake: None }, self.now);
+        self.arbiter.handle_report(&SourceReport { offers, ..SourceReport::new(id, state) }, self.now);
     }
 
     pub(super) fn offer(&mut self, pio: &Pio, kind: SourceKind) -> Offer {
         Offer {
             prefix: pio.prefix,
+            recipient: None,
             router: (kind == SourceKind::RouterAdvertisement).then(|| router(pio.router)),
             preferred_until: Deadline::after(self.now, pio.preferred),
             valid_until: Deadline::after(self.now, pio.valid),

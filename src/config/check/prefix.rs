@@ -118,6 +118,7 @@ fn sources(table: &Table<'_>, report: &mut Report<'_>) -> Sources {
     }
     let checked = || {
         Some(Acquisition {
+            dhcpv6: None,
             router_advertisement: match router_advertisement {
                 Some(checked) => Some(checked?).filter(|_| is_listening),
                 None => None,

@@ -10,6 +10,7 @@ fn prefix() -> DynamicPrefix {
     DynamicPrefix {
         name: "home-ipv6".to_owned(),
         acquisition: Acquisition {
+            dhcpv6: None,
             router_advertisement: Some(RouterAdvertisement {
                 interface: "enp1s0.222".to_owned(),
                 delegated_prefix_length: Some(56),

@@ -215,6 +215,7 @@ impl Router {
     pub(super) fn offers(&self, address: Ipv6Addr) -> impl Iterator<Item = Offer> + '_ {
         self.entries.iter().map(move |(prefix, entry)| Offer {
             prefix: *prefix,
+            recipient: None,
             router: Some(address),
             preferred_until: entry.preferred_until,
             valid_until: entry.valid_until,

@@ -334,11 +334,11 @@ impl Table {
     /// What is known now.
     pub fn report(&self) -> SourceReport {
         let interface = Some(self.settings.interface.clone());
+        let id = SourceId { kind: SourceKind::RouterAdvertisement, interface };
         SourceReport {
-            id: SourceId { kind: SourceKind::RouterAdvertisement, interface },
-            state: self.state(),
             offers: self.routers.iter().flat_map(|(address, router)| router.offers(*address)).collect(),
             next_wake: self.poll_timeout(),
+            ..SourceReport::new(id, self.state())
         }
     }
 

@@ -120,6 +120,7 @@ impl World {
     pub(super) fn ra_on(&mut self, interface: &str, prefixes: &[(&str, u32, u32)]) {
         let offers = prefixes.iter().map(|(prefix, preferred, valid)| Offer {
             prefix: prefix.parse().unwrap(),
+            recipient: None,
             router: Some("fe80::1".parse().unwrap()),
             preferred_until: Deadline::after(self.now, *preferred),
             valid_until: Deadline::after(self.now, *valid),
@@ -128,11 +129,11 @@ impl World {
             cut: (*preferred == 0).then_some(Cut::Deprecated),
         });
         let offers = offers.collect();
-        self.report(SourceReport { id: on(interface), state: SourceState::Receiving, offers, next_wake: None });
+        self.report(SourceReport { offers, ..SourceReport::new(on(interface), SourceState::Receiving) });
     }
 
     pub(super) fn says(&mut self, interface: &str, state: SourceState) {
-        self.report(SourceReport { id: on(interface), state, offers: Vec::new(), next_wake: None });
+        self.report(SourceReport::new(on(interface), state));
     }
 
     pub(super) fn report(&mut self, report: SourceReport) {

@@ -153,6 +153,7 @@ fn what_is_heard_is_offered() {
     lab.hear(30, ROUTER, &[(A, 120, 300)]);
     let expected = Offer {
         prefix: net(A),
+        recipient: None,
         router: Some(ip(ROUTER)),
         preferred_until: until(150),
         valid_until: until(330),

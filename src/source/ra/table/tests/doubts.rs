@@ -10,6 +10,7 @@ fn filter(global_only: bool, allow: &[&str]) -> Interest {
 fn stored(prefix: &str) -> Offer {
     Offer {
         prefix: net(prefix),
+        recipient: None,
         router: Some(ip(ROUTER)),
         preferred_until: until(500),
         valid_until: until(900),

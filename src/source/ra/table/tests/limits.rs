@@ -110,6 +110,7 @@ fn unwanted_routers_are_not_stored() {
 fn stored_prefixes_respect_the_limits_and_the_lists() {
     let offer = |router: &str, prefix: String| Offer {
         prefix: net(&prefix),
+        recipient: None,
         router: Some(ip(router)),
         preferred_until: Deadline::Never,
         valid_until: Deadline::Never,

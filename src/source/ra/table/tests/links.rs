@@ -161,7 +161,12 @@ fn dynamic_prefix(interface: &str, routers: &[&str], allow: &[&str]) -> DynamicP
     let filter = PrefixFilter { require_global_unicast: true, allow: allow.iter().map(|text| net(text)).collect() };
     DynamicPrefix {
         name: "p".to_owned(),
-        acquisition: Acquisition { router_advertisement: Some(router_advertisement), fixed: None, filter },
+        acquisition: Acquisition {
+            dhcpv6: None,
+            router_advertisement: Some(router_advertisement),
+            fixed: None,
+            filter,
+        },
         address_ranges: vec![],
         subnets: vec![],
         transition: Transition::default(),

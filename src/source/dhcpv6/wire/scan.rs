@@ -1,0 +1,1 @@
+//! Looks a datagram over before dhcproto sees it.
