@@ -1,7 +1,6 @@
 use super::*;
 use crate::arbiter::Generation;
 use crate::source::{SourceId, SourceKind};
-use crate::time::Instant;
 
 fn epoch() -> Epoch {
     Epoch::new(Instant::from_secs(0), "2026-01-04T10:00:00Z".parse().unwrap())
