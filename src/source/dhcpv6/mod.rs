@@ -13,6 +13,10 @@ use crate::time::{Deadline, Instant};
 
 pub mod client;
 pub mod driver;
+pub mod others;
+pub mod owner;
+pub mod route;
+pub mod socket;
 pub mod wire;
 
 pub use client::Client;
