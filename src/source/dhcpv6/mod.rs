@@ -15,6 +15,7 @@ pub mod client;
 pub mod driver;
 pub mod others;
 pub mod owner;
+pub mod port;
 pub mod route;
 pub mod socket;
 pub mod wire;

@@ -10,9 +10,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 
-use netlink_packet_core::{
-    Emitable as _, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, Nla as _,
-};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, Nla as _};
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{AF_INET6, IPPROTO_UDP};
 use netlink_packet_sock_diag::inet::nlas::Nla;

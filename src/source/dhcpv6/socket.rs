@@ -183,7 +183,8 @@ mod tests {
     const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 
     fn link(addresses: &[(Ipv6Addr, bool)]) -> LinkState {
-        let addresses = addresses.iter().map(|(address, tentative)| LinkAddress { address: *address, tentative: *tentative });
+        let addresses =
+            addresses.iter().map(|(address, tentative)| LinkAddress { address: *address, tentative: *tentative });
         LinkState { ifindex: 7, up: true, mac: None, addresses: addresses.collect() }
     }
 
