@@ -6,8 +6,10 @@ use super::super::super::Dhcpv6;
 use super::super::super::finding::{Report, Span, quoted};
 use super::Written;
 
-/// The settings of a client as a whole, and whether two DynamicPrefixes agree on each.
-const OF_THE_CLIENT: &[(&str, fn(&Dhcpv6, &Dhcpv6) -> bool)] = &[
+/// A setting of a client as a whole: its key, and whether two DynamicPrefixes agree on it.
+type Shared = (&'static str, fn(&Dhcpv6, &Dhcpv6) -> bool);
+
+const SHARED: &[Shared] = &[
     ("duid", |a, b| a.duid == b.duid),
     ("rapidCommit", |a, b| a.rapid_commit == b.rapid_commit),
     ("reconfigure", |a, b| a.reconfigure == b.reconfigure),
@@ -64,7 +66,7 @@ pub(in super::super) fn clients<'a, 't: 'a>(
 }
 
 fn agree(interface: &str, first: &Member<'_, '_>, other: &Member<'_, '_>, report: &mut Report<'_>) {
-    for (key, agree) in OF_THE_CLIENT {
+    for (key, agree) in SHARED {
         if agree(first.checked, other.checked) {
             continue;
         }
