@@ -1,7 +1,8 @@
 //! DHCPv6 messages as values (RFC 9915 §8, §21): the only place that knows bytes, and the only one that knows dhcproto.
 //!
 //! dhcproto 0.15 reads a message with a malformed option as one that is short, panics on some and overflows the stack
-//! on others. Every datagram is therefore looked over first ([`scan`]): lengths, depth, exact sizes, duplicates.
+//! on others. Every datagram is therefore looked over first (`scan`): lengths, depth, exact sizes, duplicates. It also
+//! sorts the options of a message and scrambles those of one kind, so it gets one option at a time.
 
 use std::net::Ipv6Addr;
 
@@ -11,11 +12,15 @@ mod auth;
 mod decode;
 mod duid;
 mod encode;
+mod exclude;
+mod option;
 mod scan;
+pub mod server;
+mod text;
 
 pub use auth::{Authentication, Rkap, verify};
 pub use decode::{Malformed, decode};
-pub use duid::{Duid, InvalidDuid};
+pub use duid::{Duid, InvalidDuid, InvalidDuidText};
 pub use encode::{Outgoing, TooLong, encode};
 
 /// The messages that clients send (RFC 9915 §7.3).
@@ -35,6 +40,20 @@ pub enum ClientMessage {
     Release,
     /// INFORMATION-REQUEST (11)
     InformationRequest,
+}
+
+impl From<ClientMessage> for u8 {
+    fn from(message: ClientMessage) -> Self {
+        match message {
+            ClientMessage::Solicit => 1,
+            ClientMessage::Request => 3,
+            ClientMessage::Confirm => 4,
+            ClientMessage::Renew => 5,
+            ClientMessage::Rebind => 6,
+            ClientMessage::Release => 8,
+            ClientMessage::InformationRequest => 11,
+        }
+    }
 }
 
 /// The messages that servers send to clients (RFC 9915 §7.3). All others are refused by [`decode`].
@@ -88,6 +107,31 @@ pub struct Incoming {
     pub addresses: Vec<IaNa>,
     /// What was left out although it was meant for us: a sentence each, made safe for a log.
     pub oddities: Vec<String>,
+}
+
+impl Incoming {
+    /// A message without any option.
+    pub fn new(kind: ServerMessage, transaction_id: TransactionId) -> Self {
+        Self {
+            kind,
+            transaction_id,
+            client_id: None,
+            server_id: None,
+            preference: 0,
+            status: Status::default(),
+            rapid_commit: false,
+            reconfigure_accept: false,
+            reconfigure: None,
+            authentication: None,
+            sol_max_rt: None,
+            inf_max_rt: None,
+            refresh_time: None,
+            aftr_name: None,
+            delegations: Vec::new(),
+            addresses: Vec::new(),
+            oddities: Vec::new(),
+        }
+    }
 }
 
 /// OPTION_IA_PD (RFC 9915 §21.21).
@@ -178,3 +222,36 @@ pub enum StatusCode {
     /// Any other: to be taken as UnspecFail.
     Other(u16),
 }
+
+impl From<u16> for StatusCode {
+    fn from(code: u16) -> Self {
+        match code {
+            0 => Self::Success,
+            1 => Self::UnspecFail,
+            2 => Self::NoAddrsAvail,
+            3 => Self::NoBinding,
+            4 => Self::NotOnLink,
+            5 => Self::UseMulticast,
+            6 => Self::NoPrefixAvail,
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl From<StatusCode> for u16 {
+    fn from(code: StatusCode) -> Self {
+        match code {
+            StatusCode::Success => 0,
+            StatusCode::UnspecFail => 1,
+            StatusCode::NoAddrsAvail => 2,
+            StatusCode::NoBinding => 3,
+            StatusCode::NotOnLink => 4,
+            StatusCode::UseMulticast => 5,
+            StatusCode::NoPrefixAvail => 6,
+            StatusCode::Other(other) => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
