@@ -1,7 +1,6 @@
 use super::*;
 use crate::arbiter::Generation;
 use crate::source::{SourceId, SourceKind};
-use crate::time::Instant;
 
 fn epoch() -> Epoch {
     Epoch::new(Instant::from_secs(0), "2026-01-04T10:00:00Z".parse().unwrap())
@@ -62,6 +61,7 @@ fn every_kind_of_message_has_an_id_of_its_own() {
         REGAINED,
         DRAIN_ENDED,
         REFUSED,
+        RELEASED,
         FINDING,
         FATAL,
         TASK_ENDED,
