@@ -10,7 +10,7 @@ use crate::Test;
 use crate::capture::Seen;
 use crate::daemon::{Daemon, SOON};
 use crate::scene::Scene;
-use crate::servers::{Kind, Pool};
+use crate::servers::{KNOWN_CLIENT, Kind, Pool};
 
 pub(crate) const KEA: &[&str] = &["kea-dhcp6"];
 pub(crate) const ISC: &[&str] = &["dhcpd"];
@@ -54,16 +54,16 @@ pub(crate) fn bind(scene: &Scene, daemon: &mut Daemon<'_>) -> Result<(String, Ou
     Ok((prefix, request, reply))
 }
 
-fn fresh(scene: &Scene, kind: Kind) -> Result<()> {
+pub(crate) fn fresh(scene: &Scene, kind: Kind) -> Result<()> {
     let _server = scene.server(kind, &Pool::from(A))?;
-    let mut daemon = scene.start("requestedPrefixLength = 60")?;
+    let mut daemon = scene.start(&format!("requestedPrefixLength = 60, duid = \"{KNOWN_CLIENT}\""))?;
     let (prefix, request, reply) = bind(scene, &mut daemon)?;
     ensure!(is_from(A, &prefix) && prefix.ends_with("/56"), "the server has only /56, whatever is asked for: {prefix}");
     let mut kinds = scene.link.kinds(0);
     kinds.dedup();
     ensure!(kinds == [ClientMessage::Solicit, ClientMessage::Request], "{kinds:?}");
     let (solicit, _) = scene.link.wait_sent(ClientMessage::Solicit, 0, SOON)?;
-    ensure!(asked(&solicit) == ["::/60"], "{solicit:?}");
+    ensure!(asked(&solicit) == ["::/60"] && solicit.client_id.to_string() == KNOWN_CLIENT, "{solicit:?}");
     ensure!(solicit.transaction_id != request.transaction_id, "an exchange has a transaction-id of its own");
     let offers = |seen: &Seen| seen.server().is_some_and(|offer| offer.kind == ServerMessage::Advertise);
     let (advertise, _) = scene.link.wait("the Advertise", 0, SOON, offers)?;

@@ -20,14 +20,18 @@ mod lab;
 #[path = "../support/netns.rs"]
 mod netns;
 
+mod beside;
 mod capture;
+mod coexistence;
 mod daemon;
 mod lease;
 mod life;
+mod others;
 mod reference;
 mod rules;
 mod scene;
 mod servers;
+mod uplinks;
 
 /// A test: its name, the programs it needs, what its messages may be, and what it does.
 struct Test {
@@ -55,7 +59,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(AT_ONCE));
     let missing = netns::missing();
-    let all = [lease::TESTS, life::TESTS, reference::TESTS];
+    let all = [lease::TESTS, life::TESTS, others::TESTS, beside::TESTS, uplinks::TESTS, coexistence::TESTS, reference::TESTS];
     let trials = all.into_iter().flatten().map(|test| trial(test, missing.clone()));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }

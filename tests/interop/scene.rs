@@ -58,6 +58,11 @@ impl Scene {
     /// Brings the link up and starts a server.
     pub(crate) fn server(&self, kind: Kind, pool: &Pool) -> Result<Server<'_>> {
         self.join()?;
+        self.server_beside(kind, pool)
+    }
+
+    /// Starts a server on a link that is up.
+    pub(crate) fn server_beside(&self, kind: Kind, pool: &Pool) -> Result<Server<'_>> {
         Server::start(kind, &self.pair.router, pool)
     }
 
