@@ -69,6 +69,8 @@ struct Driver {
     alarm: Alarm,
     client: Client,
     settings: Settings,
+    /// The settings as the client has them.
+    settled: Settings,
     link: Option<LinkState>,
     socket: Option<Socket>,
     /// The attempt to get the port that is under way.
@@ -101,6 +103,7 @@ impl Driver {
             setup,
             alarm,
             client,
+            settled: settings.clone(),
             settings,
             link: None,
             socket: None,
@@ -175,8 +178,9 @@ impl Driver {
 
     fn take_settings(&mut self) {
         let settings = self.setup.settings.borrow_and_update().clone();
-        let former = std::mem::replace(&mut self.settings, settings.clone());
-        self.client.reconfigure(settings, clock::now());
+        let former = std::mem::replace(&mut self.settings, settings);
+        // Also when they are the same: after a reload a client that has given a delegation back asks for one again.
+        self.settle(true);
         let priority = self.settings.priority;
         if priority != former.priority
             && let Some(Err(error)) = self.socket.as_ref().map(|socket| socket.set_priority(priority))
@@ -190,6 +194,24 @@ impl Driver {
             self.try_port();
         }
         self.follow_routes();
+    }
+
+    /// Hands the client the settings with the DUID that they mean on this interface, if they are others than it has or
+    /// `always`; whether there is one.
+    fn settle(&mut self, always: bool) -> bool {
+        let mac = self.link.as_ref().and_then(|link| link.mac);
+        let now = u64::try_from(clock::epoch().wall_now().as_second()).unwrap_or_default();
+        // What was made stays, whatever becomes of the interface.
+        let remembered = self.report.as_ref().and_then(|report| report.client.as_ref());
+        let remembered = remembered.map_or(&self.setup.memory.duid, |memory| &memory.duid);
+        let settled = self.settings.duid.settled(remembered, mac, now);
+        let has_one = settled.is_some();
+        let settings = Settings { duid: settled.unwrap_or_default(), ..self.settings.clone() };
+        if always || settings != self.settled {
+            self.settled = settings.clone();
+            self.client.reconfigure(settings, clock::now());
+        }
+        has_one
     }
 
     fn release(&mut self, name: &str) {
@@ -229,14 +251,12 @@ impl Driver {
         while let Some(message) = self.client.poll_transmit() {
             self.send(&message);
         }
-        let before = self.report.as_ref().map(|report| report.state.clone());
         while let Some(report) = self.client.poll_report() {
             self.report = Some(report);
             self.follow_routes();
         }
-        let after = self.report.as_ref().map(|report| report.state.clone());
         while let Some(notice) = self.client.poll_notice() {
-            tell(&notice, &self.settings.interface, before.as_ref(), after.as_ref());
+            tell(&notice, &self.settings.interface);
         }
     }
 
@@ -270,6 +290,11 @@ impl Driver {
     /// The report that is to be sent, if it differs from the last one.
     fn news(&self) -> Option<SourceReport> {
         let mut report = self.report.clone()?;
+        if self.link.is_some() && report.state == SourceState::InterfaceAbsent {
+            // The client learns of the interface once it is clear whose the port is. Until then it can neither ask nor
+            // say that it cannot.
+            return None;
+        }
         report.other_client.clone_from(&self.setup.taken);
         report.notes.extend(self.routes.notes().chain(&self.send_failure).cloned());
         let retry = self.retry_at.map(|at| (at, "the port is tried again"));
@@ -296,17 +321,11 @@ async fn readable(socket: Option<&Socket>) -> io::Result<()> {
     }
 }
 
-fn tell(notice: &Notice, interface: &str, before: Option<&SourceState>, after: Option<&SourceState>) {
+fn tell(notice: &Notice, interface: &str) {
     match notice {
         Notice::Dropped(reason) => log::emit(&record::dhcpv6_dropped(interface, reason)),
         Notice::Warning(what) => log::emit(&record::dhcpv6_warning(interface, what)),
-        // A lease may be renewed every few minutes; that this went well is no news.
-        Notice::Transition(what) if is_routine(before, after) => tracing::debug!(interface, "{what}"),
-        Notice::Transition(what) => log::emit(&record::dhcpv6_transition(interface, what)),
+        // What came of it is told, with the prefixes, when the report gets to the coordinator.
+        Notice::Transition(what) => tracing::debug!(interface, "{what}"),
     }
-}
-
-fn is_routine(before: Option<&SourceState>, after: Option<&SourceState>) -> bool {
-    let of_a_renewal = |state: Option<&SourceState>| matches!(state, Some(SourceState::Bound | SourceState::Renewing));
-    of_a_renewal(before) && of_a_renewal(after)
 }
