@@ -64,7 +64,7 @@ fn early_renew(scene: &Scene) -> Result<()> {
     // Not more often than every 30 s, and there may have been one for the first prefix.
     let (renew, next) = scene.link.wait_sent(ClientMessage::Renew, from, Duration::from_secs(40))?;
     scene.link.wait_reply(renew.transaction_id, SOON)?;
-    daemon.until_bound(SOON, |prefix| prefix == held)?;
+    daemon.until_extended(SOON, &held)?;
     ensure!(scene.link.kinds(next).is_empty(), "one Renew: {:?}", scene.link.kinds(from));
     daemon.expect_always(&held)
 }

@@ -26,6 +26,8 @@ pub(crate) struct Daemon<'a> {
     process: Process,
     config: PathBuf,
     watch: Watch,
+    /// When the lease that was waited for last was granted.
+    granted: Option<String>,
 }
 
 /// A `status --watch` that runs.
@@ -58,7 +60,7 @@ impl<'a> Daemon<'a> {
         let mut process = Process::spawn("dyn-prefix", &mut command, &config.with_extension("log"))?;
         wait_ready(&notify, &mut process)?;
         let watch = Watch::start(namespace, config)?;
-        Ok(Self { namespace, process, config: config.to_owned(), watch })
+        Ok(Self { namespace, process, config: config.to_owned(), watch, granted: None })
     }
 
     /// Waits until the status is as wanted. The latest one counts, even if it came before.
@@ -73,8 +75,9 @@ impl<'a> Daemon<'a> {
                 Ok(line) => self.watch.seen.push(serde_json::from_str(&line).with_context(|| line)?),
                 Err(RecvTimeoutError::Disconnected) => bail!("{what}: the daemon has stopped"),
                 Err(RecvTimeoutError::Timeout) => {
-                    let last = self.watch.seen.last().map(brief);
-                    bail!("{what}: not within {limit:?}; the last status was {last:?}")
+                    let states: Vec<_> = self.watch.seen.iter().map(state).collect();
+                    let last = self.watch.seen.last().map_or_else(String::new, brief);
+                    bail!("{what}: not within {limit:?}; after {states:?} the status is {last}")
                 }
             }
         }
@@ -82,14 +85,19 @@ impl<'a> Daemon<'a> {
 
     /// Waits for the prefix `wanted` to be the current one, delegated.
     pub(crate) fn until_bound(&mut self, limit: Duration, wanted: impl Fn(&str) -> bool) -> Result<String> {
-        let is_bound = |status: &Value| {
-            let prefix = &status["dynamicPrefixes"][0];
-            let delegated =
-                prefix["prefixSource"] == "dhcpv6-pd" && prefix["currentPrefix"].as_str().is_some_and(&wanted);
-            delegated && state(status) == "bound"
-        };
-        let status = self.until("a delegated prefix", limit, is_bound)?;
+        let status = self.until("a delegated prefix", limit, |status| is_bound(status, &wanted))?;
+        self.granted = granted_at(&status);
         Ok(current(&status).unwrap_or_default().to_owned())
+    }
+
+    /// Waits until the lease of this prefix was granted again, later than the last one that was waited for, or than the
+    /// one that was remembered.
+    pub(crate) fn until_extended(&mut self, limit: Duration, prefix: &str) -> Result<()> {
+        let known = self.granted.clone().or_else(|| self.watch.seen.iter().find_map(granted_at));
+        let extended = |status: &Value| is_bound(status, |found| found == prefix) && granted_at(status) > known;
+        let status = self.until(&format!("the lease of {prefix} is extended"), limit, extended)?;
+        self.granted = granted_at(&status);
+        Ok(())
     }
 
     /// Waits for a state of the client.
@@ -123,11 +131,6 @@ impl<'a> Daemon<'a> {
     /// Waits for a line with all of `parts` in its log.
     pub(crate) fn wait_log(&mut self, parts: &[&str]) -> Result<String> {
         self.process.wait_log(0, parts, SOON)
-    }
-
-    /// What it has logged, with that of former ones of the same test in front.
-    pub(crate) fn log(&self) -> String {
-        self.process.log_text()
     }
 
     /// Stops it as systemd would. It has to end within five seconds, and well.
@@ -192,6 +195,17 @@ pub(crate) fn state(status: &Value) -> &str {
 /// The current prefix of the first DynamicPrefix.
 pub(crate) fn current(status: &Value) -> Option<&str> {
     status["dynamicPrefixes"][0]["currentPrefix"].as_str()
+}
+
+/// Whether such a prefix is in use, and delegated.
+fn is_bound(status: &Value, wanted: impl Fn(&str) -> bool) -> bool {
+    let delegated = status["dynamicPrefixes"][0]["prefixSource"] == "dhcpv6-pd";
+    delegated && current(status).is_some_and(wanted) && state(status) == "bound"
+}
+
+/// When the first delegation was granted or extended last. Such times sort as text.
+fn granted_at(status: &Value) -> Option<String> {
+    source(status)["lease"]["delegations"][0]["receivedAt"].as_str().map(str::to_owned)
 }
 
 /// What matters here of a status.

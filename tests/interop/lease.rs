@@ -107,7 +107,7 @@ fn renew(scene: &Scene, kind: Kind) -> Result<()> {
         ensure!(renew.server_id == reply.server_id, "{renew:?}");
         (reply, from) = scene.link.wait_reply(renew.transaction_id, SOON)?;
         ensure!(granted(&reply) == [prefix.as_str()], "{reply:?}");
-        daemon.until_bound(SOON, |_| true)?;
+        daemon.until_extended(SOON, &prefix)?;
     }
     let kinds = scene.link.kinds(0);
     ensure!(kinds.iter().filter(|kind| **kind == ClientMessage::Renew).count() == 2, "{kinds:?}");
@@ -130,10 +130,10 @@ fn rebind_to_another(scene: &Scene) -> Result<()> {
     ensure!(asked(&rebind) == [prefix.as_str()], "{rebind:?}");
     let (confirmed, from) = scene.link.wait_reply(rebind.transaction_id, SOON)?;
     ensure!(confirmed.server_id != request.server_id, "another server: {confirmed:?}");
-    daemon.until_bound(SOON, |_| true)?;
+    daemon.until_extended(SOON, &prefix)?;
     let (renew, _) = scene.link.wait_sent(ClientMessage::Renew, from, SOON)?;
     ensure!(renew.server_id == confirmed.server_id, "from now on this server is asked: {renew:?}");
-    daemon.until_bound(SOON, |_| true)?;
+    daemon.until_extended(SOON, &prefix)?;
     daemon.expect_always(&prefix)
 }
 
@@ -151,7 +151,7 @@ fn rebind_after_silence(scene: &Scene) -> Result<()> {
     scene.link.wait_reply(renew.transaction_id, SOON)?;
     let (confirmed, from) = scene.link.wait_reply(rebind.transaction_id, SOON)?;
     ensure!(granted(&confirmed) == [prefix.as_str()], "{confirmed:?}");
-    daemon.until_bound(SOON, |_| true)?;
+    daemon.until_extended(SOON, &prefix)?;
     let (renew, _) = scene.link.wait_sent(ClientMessage::Renew, from, SOON)?;
     expect_after(scene, &confirmed, &renew, 6)?;
     daemon.expect_always(&prefix)

@@ -80,7 +80,7 @@ fn restart_alone(scene: &Scene) -> Result<()> {
     ensure!((3..=5).contains(&rebinds.len()), "{rebinds:?}");
     ensure!(rebinds.iter().all(|rebind| rebind.transaction_id == first.transaction_id && rebind.elapsed < 1010));
     server.again(&pool)?;
-    daemon.until_bound(SOON * 2, |_| true)?;
+    daemon.until_extended(SOON * 2, &prefix)?;
     daemon.expect_always(&prefix)
 }
 

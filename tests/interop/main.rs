@@ -33,10 +33,11 @@ mod scene;
 mod servers;
 mod uplinks;
 
-/// A test: its name, the programs it needs, what its messages may be, and what it does.
+/// A test: its name, the programs and the type of network device it needs, what its messages may be, what it does.
 struct Test {
     name: &'static str,
     programs: &'static [&'static str],
+    device: Option<&'static str>,
     traffic: Traffic,
     run: fn(&Scene) -> Result<()>,
 }
@@ -44,11 +45,24 @@ struct Test {
 impl Test {
     /// One whose messages are all the daemon's, without a Release.
     const fn new(name: &'static str, programs: &'static [&'static str], run: fn(&Scene) -> Result<()>) -> Self {
-        Self { name, programs, traffic: Traffic::Ours, run }
+        Self { name, programs, device: None, traffic: Traffic::Ours, run }
     }
 
     const fn with(self, traffic: Traffic) -> Self {
         Self { traffic, ..self }
+    }
+
+    /// The same on a kernel that has this type of network device.
+    const fn on_device(self, kind: &'static str) -> Self {
+        Self { device: Some(kind), ..self }
+    }
+
+    /// Why it cannot run on this machine, if it cannot.
+    fn lacks(&self) -> Option<String> {
+        let lacks = |program: &&&str| servers::find(program).is_none();
+        let program = self.programs.iter().find(lacks);
+        let program = program.map(|program| format!("{program} is not on PATH (tests/lab/debs)"));
+        program.or_else(|| self.device.and_then(uplinks::lacks_device))
     }
 }
 
@@ -59,15 +73,14 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(AT_ONCE));
     let missing = netns::missing();
-    let all = [lease::TESTS, life::TESTS, others::TESTS, beside::TESTS, uplinks::TESTS, coexistence::TESTS, reference::TESTS];
+    let all =
+        [lease::TESTS, life::TESTS, others::TESTS, beside::TESTS, uplinks::TESTS, coexistence::TESTS, reference::TESTS];
     let trials = all.into_iter().flatten().map(|test| trial(test, missing.clone()));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
 fn trial(test: &'static Test, missing: Option<String>) -> Trial {
-    let lacks = |program: &&&str| servers::find(program).is_none();
-    let program = test.programs.iter().find(lacks).map(|program| format!("{program} is not on PATH (tests/lab/debs)"));
-    Trial::ignorable_test(test.name, move || match missing.or(program) {
+    Trial::ignorable_test(test.name, move || match missing.or_else(|| test.lacks()) {
         Some(reason) => Ok(Completion::ignored_with(reason)),
         None => run(test).map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}"))),
     })

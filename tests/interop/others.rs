@@ -98,7 +98,7 @@ fn dibbler_rebind(scene: &Scene) -> Result<()> {
         seen.server().is_some_and(|reply| reply.kind == ServerMessage::Reply && !granted(reply).is_empty())
     };
     scene.link.wait("a Reply with a prefix", from, SOON * 2, renews)?;
-    daemon.until_bound(SOON, |found| found == prefix)?;
+    daemon.until_extended(SOON, &prefix)?;
     ensure!(scene.link.kinds(from).len() <= 10, "{:?}", scene.link.kinds(from));
     daemon.expect_always(&prefix)
 }
@@ -123,7 +123,7 @@ fn wide(scene: &Scene) -> Result<()> {
     let (renew, _) = scene.link.wait_sent(ClientMessage::Renew, 0, SOON)?;
     let (reply, _) = scene.link.wait_reply(renew.transaction_id, SOON)?;
     ensure!(granted(&reply) == [prefix.as_str()], "{reply:?}");
-    daemon.until_bound(SOON, |_| true)?;
+    daemon.until_extended(SOON, &prefix)?;
     daemon.expect_always(&prefix)
 }
 
@@ -164,9 +164,8 @@ fn rapid_commit_refused(scene: &Scene) -> Result<()> {
         (_, from) = scene.link.wait_sent(ClientMessage::Solicit, from, SOON)?;
     }
     let refused = |seen: &Seen| {
-        seen.server().is_some_and(|reply| {
-            reply.delegations.iter().any(|ia| ia.status.code == StatusCode::NoPrefixAvail)
-        })
+        seen.server()
+            .is_some_and(|reply| reply.delegations.iter().any(|ia| ia.status.code == StatusCode::NoPrefixAvail))
     };
     scene.link.wait("NoPrefixAvail", 0, SOON, refused)?;
     ensure!(scene.link.kinds(0).iter().all(|kind| *kind == ClientMessage::Solicit), "{:?}", scene.link.kinds(0));
@@ -185,12 +184,14 @@ fn bind_two(scene: &Scene) -> Result<Vec<String>> {
         let all = status["dynamicPrefixes"].as_array().map_or(&[][..], Vec::as_slice);
         all.iter().filter_map(|prefix| prefix["currentPrefix"].as_str().map(str::to_owned)).collect()
     };
-    let status = daemon.until("two prefixes", SOON, |status| prefixes(status).len() == 2 && state(status) == "bound")?;
+    let status =
+        daemon.until("two prefixes", SOON, |status| prefixes(status).len() == 2 && state(status) == "bound")?;
     let (renew, _) = scene.link.wait_sent(ClientMessage::Renew, 0, SOON)?;
     ensure!(renew.delegations.len() == 2, "one Renew for both: {renew:?}");
     let (reply, _) = scene.link.wait_reply(renew.transaction_id, SOON)?;
     let found = prefixes(&status);
-    let extended = |status: &Value| status["dynamicPrefixes"][1]["validUntil"] != Value::Null && state(status) == "bound";
+    let extended =
+        |status: &Value| status["dynamicPrefixes"][1]["validUntil"] != Value::Null && state(status) == "bound";
     daemon.until("bound again", SOON, extended)?;
     ensure!(found.iter().all(|prefix| granted(&reply).contains(prefix)), "{found:?}: {reply:?}");
     Ok(found)

@@ -179,11 +179,6 @@ impl<'a> Server<'a> {
     pub(crate) fn thaw(&self) -> Result<()> {
         self.process.as_ref().context("the server runs")?.thaw()
     }
-
-    /// The end of what it has said.
-    pub(crate) fn log_tail(&self) -> String {
-        self.process.as_ref().map_or_else(String::new, |process| process.log_tail(30))
-    }
 }
 
 /// Whether a socket in the namespace is bound to this UDP port.
