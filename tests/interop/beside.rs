@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use dyn_prefix::source::dhcpv6::wire::ClientMessage;
 use serde_json::Value;
 
 use crate::Test;
+use crate::capture::Seen;
 use crate::daemon::{SOON, state};
 use crate::lease::{A, bind, is_from};
 use crate::netns::{LAN, Radvd, WAN};
@@ -61,11 +62,15 @@ fn early_renew(scene: &Scene) -> Result<()> {
     daemon.until("both", SOON, |status| hearing(status) && state(status) == "bound")?;
     let from = scene.link.position();
     radvd.reload(&format!("{flag} {}", prefix("2001:db8:101::/64")));
-    // Not more often than every 30 s, and there may have been one for the first prefix.
-    let (renew, next) = scene.link.wait_sent(ClientMessage::Renew, from, Duration::from_secs(40))?;
-    scene.link.wait_reply(renew.transaction_id, SOON)?;
-    daemon.until_extended(SOON, &held)?;
-    ensure!(scene.link.kinds(next).is_empty(), "one Renew: {:?}", scene.link.kinds(from));
+    let told = std::time::Instant::now();
+    let renews = |seen: &Seen| seen.client().is_some_and(|sent| sent.kind == ClientMessage::Renew);
+    let (early, next) = scene.link.wait("a Renew", from, Duration::from_secs(30), renews)?;
+    let early = early.client().context("of a client")?.transaction_id;
+    scene.link.wait_reply(early, SOON)?;
+    // That the former prefix is no longer announced is seen some seconds later, and asked about after 30 s at most.
+    let soon = |seen: &Seen| renews(seen) && seen.at < told + Duration::from_secs(25);
+    ensure!(scene.link.all().iter().skip(next).all(|seen| !soon(seen)), "one Renew: {:?}", scene.link.kinds(from));
+    daemon.until_bound(SOON, |prefix| prefix == held)?;
     daemon.expect_always(&held)
 }
 
