@@ -7,5 +7,6 @@ mod support;
 
 mod cli;
 mod cluster;
+mod corpus;
 mod readme;
 mod tidy;

@@ -1,7 +1,9 @@
 //! The coordinator in virtual time: what goes in stands in each test, what comes out is compared as text.
 
+mod delegation;
 mod life;
 mod outcome;
+mod release;
 mod reload;
 mod restart;
 mod world;

@@ -25,7 +25,7 @@ fn reconfigure(digest: [u8; 16]) -> Vec<u8> {
 }
 
 #[test]
-fn t106_a_digest_is_verified_over_the_octets_as_they_came() {
+fn a_digest_is_verified_over_the_octets_as_they_came() {
     let datagram = reconfigure(DIGEST);
     assert!(verify(&datagram, &KEY));
     let expected = Some(Authentication::rkap(1, Rkap::Digest(DIGEST)));
@@ -33,7 +33,7 @@ fn t106_a_digest_is_verified_over_the_octets_as_they_came() {
 }
 
 #[test]
-fn t102_a_wrong_digest_is_not_verified() {
+fn a_wrong_digest_is_not_verified() {
     let datagram = reconfigure(DIGEST);
     let mut other = KEY;
     other[15] ^= 1;
@@ -48,7 +48,7 @@ fn t102_a_wrong_digest_is_not_verified() {
 }
 
 #[test]
-fn t101_without_a_digest_nothing_is_verified() {
+fn without_a_digest_nothing_is_verified() {
     assert!(!verify(&[], &KEY));
     assert!(!verify(&message(RECONFIGURE, &[option(19, &[5])]), &KEY));
     assert!(!verify(&message(RECONFIGURE, &[information(3, 1, 0, 1, &[&[1][..], &KEY].concat())]), &KEY));
@@ -67,7 +67,7 @@ fn a_server_signs_what_clients_verify() {
 }
 
 #[test]
-fn t163_only_what_rkap_defines_is_taken_for_it() {
+fn only_what_rkap_defines_is_taken_for_it() {
     let read = |octets: Vec<u8>| reply(&[octets]).authentication.expect("there is one");
     let key = [&[1][..], &KEY].concat();
     assert_eq!(read(information(3, 1, 0, 7, &key)), Authentication::rkap(7, Rkap::Key(KEY)));

@@ -95,7 +95,7 @@ fn an_aftr_name_that_is_none_is_left_out() {
 }
 
 #[test]
-fn t158_status_codes_are_read_at_each_level() {
+fn status_codes_are_read_at_each_level() {
     let codes = [
         (0, StatusCode::Success),
         (1, StatusCode::UnspecFail),
@@ -124,9 +124,9 @@ fn t158_status_codes_are_read_at_each_level() {
     assert_eq!(none.delegations[0].prefixes[0].status.code, StatusCode::Success);
 }
 
-/// As dibbler delegates (T-048).
+/// As dibbler delegates.
 #[test]
-fn t048_host_bits_of_a_prefix_are_cleared() {
+fn host_bits_of_a_prefix_are_cleared() {
     let read = reply(&[ia_pd(1, &[ia_prefix("2001:db8:8288:ba1b:4619:1:2:3", 56, &[])])]);
     assert_eq!(read.delegations[0].prefixes[0].prefix, net("2001:db8:8288:ba00::/56"));
     assert!(read.oddities.is_empty());
@@ -167,7 +167,7 @@ fn oddities_do_not_pile_up() {
 }
 
 #[test]
-fn t105_a_reconfigure_asks_for_one_of_three_messages() {
+fn a_reconfigure_asks_for_one_of_three_messages() {
     let ask = |kind: u8| decode(&message(RECONFIGURE, &[option(19, &[kind])])).expect("in order");
     assert_eq!(ask(5).reconfigure, Some(ClientMessage::Renew));
     assert_eq!(ask(6).reconfigure, Some(ClientMessage::Rebind));
@@ -179,7 +179,7 @@ fn t105_a_reconfigure_asks_for_one_of_three_messages() {
 }
 
 #[test]
-fn t147_a_server_unicast_option_says_nothing() {
+fn a_server_unicast_option_says_nothing() {
     let unicast = option(12, &ip("2001:db8::1").octets());
     assert_eq!(reply(&[unicast]), Incoming::new(ServerMessage::Reply, XID));
 }

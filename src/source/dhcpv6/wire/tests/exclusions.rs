@@ -42,7 +42,7 @@ fn t056_the_excluded_prefix_is_written_at_every_split() {
 
 /// As Kea writes it.
 #[test]
-fn t057_the_last_64_of_a_56_is_40_ff() {
+fn the_last_64_of_a_56_is_40_ff() {
     assert_eq!(excluded("2001:db8:8:ab00::/56", &[0x40, 0xff]).0, Some(net("2001:db8:8:abff::/64")));
 }
 

@@ -29,9 +29,13 @@ fn t109_options_shorter_than_their_fixed_part_are_refused() {
     ];
     for (code, length) in short {
         let bad = option(code, &vec![0; length]);
-        assert_eq!(refused(&[bad.clone()]), Malformed::Size { code, at: 4, length }, "option {code}");
+        assert_eq!(refused(std::slice::from_ref(&bad)), Malformed::Size { code, at: 4, length }, "option {code}");
         // Inside others too, whatever they have to say there.
-        assert_eq!(refused(&[ia_pd(1, &[bad.clone()])]), Malformed::Size { code, at: 20, length }, "option {code}");
+        assert_eq!(
+            refused(&[ia_pd(1, std::slice::from_ref(&bad))]),
+            Malformed::Size { code, at: 20, length },
+            "option {code}"
+        );
         let deep = ia_pd(1, &[ia_prefix("2001:db8::", 56, &[bad])]);
         assert_eq!(refused(&[deep]), Malformed::Size { code, at: 49, length }, "option {code}");
     }
@@ -185,7 +189,7 @@ fn what_may_be_there_once_is_refused_twice() {
     ];
     for one in single {
         let code = u16::from_be_bytes([one[0], one[1]]);
-        assert!(decode(&message(REPLY, &[one.clone()])).is_ok(), "option {code}");
+        assert!(decode(&message(REPLY, std::slice::from_ref(&one))).is_ok(), "option {code}");
         assert_eq!(refused(&[one.clone(), one.clone()]), Malformed::Repeated { code, at: 4 + one.len() });
     }
     let twice = ia_pd(1, &[status(0, b""), status(6, b"")]);

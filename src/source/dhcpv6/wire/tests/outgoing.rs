@@ -136,12 +136,12 @@ fn t172_a_message_for_more_than_one_packet_is_refused() {
 #[test]
 fn a_server_reads_only_what_a_client_may_send() {
     let always = ALWAYS.to_vec();
-    let heard = |options: &[Vec<u8>]| decode_client(&message(1, &[&[always.clone()], options].concat()));
+    let heard = |options: &[Vec<u8>]| decode_client(&message(1, &[std::slice::from_ref(&always), options].concat()));
     assert_eq!(heard(&[]), Ok(solicit()));
     assert_eq!(decode_client(&message(1, &[option(1, b"abc")])), Err(Refused::Missing(8)));
     assert_eq!(decode_client(&message(1, &[option(8, &[0, 0])])), Err(Refused::Missing(1)));
     for kind in [0, 2, 7, 9, 10, 12, 13] {
-        assert_eq!(decode_client(&message(kind, &[always.clone()])), Err(Refused::Type(kind)));
+        assert_eq!(decode_client(&message(kind, std::slice::from_ref(&always))), Err(Refused::Type(kind)));
     }
     assert_eq!(heard(&[option(25, &numbers(&[1, 2, 0]))]), Err(Refused::Lifetime { code: 25, at: 19 }));
     assert_eq!(heard(&[option(3, &numbers(&[1, 0, 2]))]), Err(Refused::Lifetime { code: 3, at: 19 }));

@@ -212,3 +212,13 @@ proptest! {
         prop_assert_eq!(Duid::parse(&duid.to_string()), Ok(duid));
     }
 }
+
+/// Otherwise `no_tree_is_too_strange` would compare refusals only.
+#[test]
+fn trees_are_right_about_as_often_as_wrong() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut draw = || tree().new_tree(&mut runner).expect("a tree").current();
+    let right = (0..500).filter(|_| reference::accepts(&message(REPLY, &[draw()]))).count();
+    assert!((50..450).contains(&right), "{right} of 500");
+}
