@@ -52,10 +52,13 @@ mod tests {
 
     const INF: u32 = INFINITY;
 
+    /// T1 and T2 as sent, lifetimes, T1 and T2 as used.
+    type Case = ((u32, u32), &'static [(u32, u32)], Option<(u32, u32)>);
+
     /// T-079 to T-082, T-075, T-039; DC-085, DC-121 to DC-125
     #[test]
     fn what_servers_send_and_what_is_done() {
-        let cases: [((u32, u32), &[(u32, u32)], Option<(u32, u32)>); 15] = [
+        let cases: [Case; 15] = [
             ((50, 80), &[(100, 200)], Some((50, 80))),
             ((0, 0), &[(100, 200)], Some((50, 80))),
             ((0, 0), &[(1000, 2000), (100, 200)], Some((50, 80))),
