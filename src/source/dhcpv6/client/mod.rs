@@ -109,3 +109,6 @@ impl Client {
         false
     }
 }
+
+#[cfg(test)]
+mod tests;
