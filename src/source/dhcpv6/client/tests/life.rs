@@ -142,10 +142,15 @@ fn t093_a_release_is_sent_five_times_and_the_prefix_is_withdrawn_first() {
     let first = world.next_within(secs(0.0)).unwrap_or_else(|| world.last().clone());
     assert_eq!((first.kind, &first.server, first.elapsed), (Release, &Some(server(1)), 0));
     assert_eq!(first.pd(HOME), Some(vec![A.to_owned()]));
-    let (withdrawn, _) = world.reports.iter().find(|(_, report)| {
-        report.offers.iter().all(|offer| offer.valid_until.is_over(first.at) || offer.cut == Some(Cut::Withdrawn))
-            && report.state != SourceState::Soliciting && report.state != SourceState::Requesting
-    }).expect("a report without the prefix");
+    let (withdrawn, _) = world
+        .reports
+        .iter()
+        .find(|(_, report)| {
+            report.offers.iter().all(|offer| offer.valid_until.is_over(first.at) || offer.cut == Some(Cut::Withdrawn))
+                && report.state != SourceState::Soliciting
+                && report.state != SourceState::Requesting
+        })
+        .expect("a report without the prefix");
     assert!(*withdrawn <= first.at);
     world.run(secs(3600.0));
     let releases: Vec<_> = world.sent.iter().filter(|sent| sent.kind == Release).collect();
@@ -202,7 +207,7 @@ fn t095_nothing_but_a_release_releases() {
     world.run(secs(30.0));
     world.link(Some(down()));
     world.link(None);
-    world.client.handle_failure(Some("port 546 is taken".to_owned()), world.now);
+    world.failure(Some("port 546 is taken".to_owned()));
     world.run(secs(30.0));
     // That there is no Release is checked for every message that is sent.
     assert!(world.sent.iter().all(|sent| sent.kind != Release));

@@ -2,6 +2,10 @@
 //! its id. Expected values are those of RFC 9915, not of the code.
 
 mod answer;
+mod life;
+mod more;
+mod properties;
+mod reconfigure;
 mod renew;
 mod replies;
 mod request;

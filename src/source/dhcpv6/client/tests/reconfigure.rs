@@ -49,7 +49,10 @@ fn ignored(mut world: World, bytes: &[u8]) {
     world.run(secs(30.0));
     assert_eq!((world.sent.len(), world.state()), (count, state), "{:?}", world.kinds());
     world.deliver_bytes(&reconfigure(Renew).signed(&KEY, 1_000_000));
-    assert_eq!(world.next_within(secs(1.0)).or_else(|| world.sent.get(count).cloned()).map(|sent| sent.kind), Some(Renew));
+    assert_eq!(
+        world.next_within(secs(1.0)).or_else(|| world.sent.get(count).cloned()).map(|sent| sent.kind),
+        Some(Renew)
+    );
 }
 
 #[test]

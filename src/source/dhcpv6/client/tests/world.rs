@@ -204,6 +204,11 @@ impl World {
         self.drain();
     }
 
+    pub(super) fn failure(&mut self, failure: Option<String>) {
+        self.client.handle_failure(failure, self.now);
+        self.drain();
+    }
+
     /// An answer of server 1 to the message that was sent last.
     pub(super) fn answer(&self, kind: ServerMessage) -> Answer {
         Answer::to(self.last(), kind, 1)
