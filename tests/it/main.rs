@@ -7,5 +7,6 @@ mod support;
 
 mod cli;
 mod cluster;
+mod coverage;
 mod readme;
 mod tidy;
