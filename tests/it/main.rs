@@ -8,5 +8,6 @@ mod support;
 mod cli;
 mod cluster;
 mod coverage;
+mod corpus;
 mod readme;
 mod tidy;

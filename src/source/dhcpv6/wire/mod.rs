@@ -252,3 +252,6 @@ impl From<StatusCode> for u16 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,8 @@ pub(super) fn safe(octets: &[u8]) -> String {
     let text = String::from_utf8_lossy(octets);
     // Some servers send the NUL at the end of a C string too.
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
-    text.chars().take(MOST).map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    let safe = |c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().take(MOST).map(safe).collect::<String>().trim_end().to_owned()
 }
 
 /// Control characters, line and paragraph separators, and what changes the direction of the text.
