@@ -7,7 +7,7 @@ mod support;
 
 mod cli;
 mod cluster;
-mod coverage;
 mod corpus;
+mod coverage;
 mod readme;
 mod tidy;

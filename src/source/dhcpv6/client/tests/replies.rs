@@ -91,7 +91,7 @@ fn t050_an_iaid_that_was_not_asked_for_is_ignored() {
 fn t051_eight_delegations_share_one_exchange() {
     let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let delegations = (1..).zip(names).map(|(iaid, name)| delegation(name, iaid)).collect();
-    let prefixes: Vec<_> = (0..8).map(|number| format!("2001:db8:0:{number}::/64")).collect();
+    let prefixes: Vec<_> = (1..9).map(|number| net(&format!("2001:db8:1:{number}::/64")).to_string()).collect();
     let all = |answer: Answer| {
         (1..)
             .zip(&prefixes)

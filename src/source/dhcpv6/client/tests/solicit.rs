@@ -278,13 +278,6 @@ fn t023_prefixes_count_more_than_preference() {
     let full = offer(&world).from(2);
     world.deliver(&full);
     assert_eq!(world.next_of(Request).server, Some(server(2)));
-    // Of two delegations, the server that offers both.
-    let mut world = World::soliciting(two());
-    let one = offer(&world).preference(10).pd_status(LAB, NO_PREFIX_AVAIL);
-    world.deliver(&one);
-    let both = offer(&world).from(2).pd(LAB, 50, 80, &[(B, 100, 200)]);
-    world.deliver(&both);
-    assert_eq!(world.next_of(Request).server, Some(server(2)));
 }
 
 #[test]

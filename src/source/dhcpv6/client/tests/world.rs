@@ -292,6 +292,11 @@ impl World {
         self.sent.get(count).cloned()
     }
 
+    /// The message with this number, which may have been sent already, or is within `limit`.
+    pub(super) fn sent_within(&mut self, number: usize, limit: Duration) -> Option<Sent> {
+        self.sent.get(number).cloned().or_else(|| self.next_within(limit))
+    }
+
     /// Runs until the next message is sent.
     pub(super) fn next(&mut self) -> Sent {
         let state = self.state();
