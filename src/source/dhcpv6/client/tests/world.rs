@@ -11,7 +11,7 @@ use ipnet::Ipv6Net;
 use super::answer::{Answer, Sent};
 use crate::source::dhcpv6::client::{Client, Notice, Received};
 use crate::source::dhcpv6::wire::{ClientMessage, ServerMessage};
-use crate::source::dhcpv6::{Delegation, Duid, Memory, Settings};
+use crate::source::dhcpv6::{Delegation, Duid, DuidSetting, Memory, Settings};
 use crate::source::link::{LinkAddress, LinkState};
 use crate::source::{Advertised, Cut, Offer, SourceReport, SourceState};
 use crate::time::{Deadline, Instant};
@@ -65,7 +65,7 @@ pub(super) fn delegation(name: &str, iaid: u32) -> Delegation {
 pub(super) fn settings() -> Settings {
     Settings {
         interface: "wan".to_owned(),
-        duid: None,
+        duid: DuidSetting::Auto,
         rapid_commit: false,
         reconfigure: false,
         require_router_advertisement: false,
