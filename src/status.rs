@@ -7,7 +7,7 @@
 //! | `sources[].kind`, `prefixSource` | see [`crate::source::SourceKind::as_str`] |
 //! | `sources[].state` | see [`crate::source::SourceState::as_str`] |
 //! | `history[].state` | `draining`, `expired` |
-//! | `history[].reason` | `Replaced`, `DrainPeriodOver`, `TooMany`, `Dead` |
+//! | `history[].reason` | `Replaced`, `DrainPeriodOver`, `TooMany`, `Dead`, `Released` |
 //! | `conditions[].type` | `PrefixAcquired` |
 //! | `clusters[].state` | `connecting`, `connected`, `unreachable`, `unauthorized`, `misconfigured` |
 

@@ -6,9 +6,9 @@ use ipnet::Ipv6Net;
 
 use super::damping::Damping;
 use super::selection::{Candidate, Choice, Standing, View};
-use super::{Current, Generation, Loss, Restored, Snapshot, Transition, history};
+use super::{Current, Generation, Loss, Reason, Restored, Snapshot, Transition, history};
 use crate::config::{DynamicPrefix, OnLoss};
-use crate::source::{Cut, Offer, SourceId, SourceReport};
+use crate::source::{Cut, Offer, SourceId, SourceKind, SourceReport};
 use crate::time::{Deadline, Instant};
 
 /// How many refused prefixes are told of. Whoever forges advertisements must fill neither the log nor the memory.
@@ -28,6 +28,8 @@ pub struct Arbiter {
     has_opinion: bool,
     last_generation: Generation,
     damping: Damping,
+    /// What is being given back to the DHCPv6 server, for as long as it is still offered.
+    released: BTreeSet<Ipv6Net>,
     /// What the user has been told of.
     refused: BTreeSet<(SourceId, Ipv6Net)>,
     transitions: VecDeque<Transition>,
@@ -52,6 +54,7 @@ impl Arbiter {
             reports: BTreeMap::new(),
             snapshot,
             damping: Damping::default(),
+            released: BTreeSet::new(),
             refused: BTreeSet::new(),
             transitions: VecDeque::new(),
             done_until: now,
@@ -70,6 +73,8 @@ impl Arbiter {
             self.refused.clear();
         }
         self.config = config;
+        // A client that has given a delegation back asks anew after a reload.
+        self.released.clear();
         history::reschedule(&mut self.snapshot.history, &self.config.transition);
         self.evaluate(now);
     }
@@ -79,9 +84,39 @@ impl Arbiter {
         if self.config.sources().contains(&report.id) {
             let mut report = report.clone();
             report.offers.iter_mut().for_each(|offer| end_cut_lifetimes(offer, now));
+            if report.id.kind == SourceKind::Dhcpv6Pd {
+                let offered = |prefix: &Ipv6Net| {
+                    report.offers.iter().any(|offer| offer.prefix == *prefix && !offer.preferred_until.is_over(now))
+                };
+                self.released.retain(offered);
+            }
             self.reports.insert(report.id.clone(), report);
             self.evaluate(now);
         }
+    }
+
+    /// Takes what the DHCPv6 client holds for this DynamicPrefix out of the targets, whatever `onLoss` says, because it
+    /// will be given back (RFC 9915 §18.2.7: before that, its use ends). Returns these prefixes. As long as the client
+    /// goes on offering them they are not used.
+    pub fn release(&mut self, now: Instant) -> Vec<Ipv6Net> {
+        let name = &self.config.name;
+        let held = self.reports.values().filter(|report| report.id.kind == SourceKind::Dhcpv6Pd).flat_map(|report| {
+            report.offers.iter().filter(|offer| {
+                offer.recipient.as_ref().is_none_or(|recipient| recipient == name) && !offer.valid_until.is_over(now)
+            })
+        });
+        let mut released: BTreeSet<Ipv6Net> = held.map(|offer| offer.prefix).collect();
+        self.released.extend(released.iter().copied());
+        if let Some(current) = self.snapshot.current.take_if(|current| current.source.kind == SourceKind::Dhcpv6Pd) {
+            released.insert(current.prefix);
+            self.transitions.push_back(Transition::Released { prefix: current.prefix });
+            history::release_current(&mut self.snapshot.history, current, &self.config.transition, now);
+        }
+        for prefix in history::release_draining(&mut self.snapshot.history, &released) {
+            self.transitions.push_back(Transition::DrainEnded { prefix, reason: Reason::Released });
+        }
+        self.evaluate(now);
+        released.into_iter().collect()
     }
 
     /// Does what is due at `now`; harmless when called early.
@@ -119,7 +154,7 @@ impl Arbiter {
 
     fn evaluate(&mut self, now: Instant) {
         self.done_until = self.done_until.max(now);
-        let view = View::new(&self.config, &self.reports);
+        let view = View::new(&self.config, &self.reports, &self.released);
         self.tell_refused(&view);
         history::follow(&mut self.snapshot.history, &view);
         self.decide(&view, now);

@@ -1,11 +1,14 @@
 //! The prefixes that were current: how long they drain, and how long they are remembered.
 
+use std::collections::BTreeSet;
+
 use ipnet::Ipv6Net;
 
 use super::damping::MEMORY;
 use super::selection::View;
 use super::{Current, Previous, PreviousState, Reason};
 use crate::config::Transition as Settings;
+use crate::source::SourceKind;
 use crate::time::{Deadline, Instant};
 
 /// How many prefixes are remembered after they have left the targets.
@@ -20,6 +23,25 @@ pub(super) fn retire(history: &mut Vec<Previous>, current: Current, settings: &S
 pub(super) fn withdraw(history: &mut Vec<Previous>, current: Current, settings: &Settings, now: Instant) {
     history.insert(0, previous(current, settings, now, PreviousState::Expired, Reason::Dead));
     forget_oldest(history);
+}
+
+/// Puts `current`, which is given back to the DHCPv6 server, at the head of the history.
+pub(super) fn release_current(history: &mut Vec<Previous>, current: Current, settings: &Settings, now: Instant) {
+    history.insert(0, previous(current, settings, now, PreviousState::Expired, Reason::Released));
+    forget_oldest(history);
+}
+
+/// Ends the drains of the prefixes that are given back with the current one, and returns them newest first.
+pub(super) fn release_draining(history: &mut [Previous], released: &BTreeSet<Ipv6Net>) -> Vec<Ipv6Net> {
+    let mut ended = Vec::new();
+    for previous in history.iter_mut().filter(|p| p.state == PreviousState::Draining) {
+        if previous.source.kind == SourceKind::Dhcpv6Pd && released.contains(&previous.prefix) {
+            previous.state = PreviousState::Expired;
+            previous.reason = Reason::Released;
+            ended.push(previous.prefix);
+        }
+    }
+    ended
 }
 
 fn previous(current: Current, settings: &Settings, now: Instant, state: PreviousState, reason: Reason) -> Previous {

@@ -113,6 +113,8 @@ pub enum Reason {
     TooMany,
     /// Its valid lifetime is over or was set to 0.
     Dead,
+    /// It was given back to the DHCPv6 server, because the administrator said so.
+    Released,
 }
 
 /// What is true now for one DynamicPrefix. There is none before the first opinion.
@@ -143,6 +145,11 @@ pub enum Transition {
         loss: Loss,
         /// Whether it leaves the targets (`onLoss = "withdraw"`).
         withdrawn: bool,
+    },
+    /// The current prefix leaves the targets because it is given back to the DHCPv6 server.
+    Released {
+        /// The prefix.
+        prefix: Ipv6Net,
     },
     /// The current prefix, which had been lost, is usable again.
     Regained {

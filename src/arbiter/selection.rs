@@ -1,7 +1,7 @@
 //! Which of the offered prefixes should be current (design: "Which prefix is current").
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
@@ -90,19 +90,26 @@ struct SourceView {
 }
 
 impl SourceView {
-    fn new(id: SourceId, config: &DynamicPrefix, report: Option<&SourceReport>) -> Self {
+    fn new(
+        id: SourceId,
+        config: &DynamicPrefix,
+        report: Option<&SourceReport>,
+        released: &BTreeSet<Ipv6Net>,
+    ) -> Self {
         let ra =
             config.acquisition.router_advertisement.as_ref().filter(|_| id.kind == SourceKind::RouterAdvertisement);
         let routers = ra.map(|ra| ra.routers.clone()).unwrap_or_default();
         let length = ra.and_then(|ra| ra.delegated_prefix_length).unwrap_or(128);
         let mut heard: BTreeMap<Ipv6Net, Vec<&Offer>> = BTreeMap::new();
-        for offer in report.into_iter().flat_map(|report| &report.offers) {
+        let is_released = |offer: &&Offer| id.kind == SourceKind::Dhcpv6Pd && released.contains(&offer.prefix);
+        let offers = report.into_iter().flat_map(|report| &report.offers).filter(|offer| !is_released(offer));
+        for offer in offers.filter(|offer| offer.recipient.as_ref().is_none_or(|name| *name == config.name)) {
             if offer.router.is_none_or(|router| routers.is_empty() || routers.contains(&router)) {
                 heard.entry(covering(offer.prefix, length)).or_default().push(offer);
             }
         }
         let mut view = Self {
-            settled: report.is_some_and(|report| report.state.is_settled()),
+            settled: report.is_some_and(|report| is_settled(report, &config.name)),
             id,
             routers,
             candidates: BTreeMap::new(),
@@ -140,6 +147,20 @@ impl SourceView {
     }
 }
 
+/// Whether a source has said all it can say for now to the DynamicPrefix `name`. A DHCPv6 client serves each on its own,
+/// and its state cannot say it for all: while it asks for this one's delegation, or holds it, be it deprecated, what
+/// Router Advertisements say is no substitute.
+fn is_settled(report: &SourceReport, name: &str) -> bool {
+    match report.id.kind {
+        SourceKind::Dhcpv6Pd => !report.pending.contains(name),
+        SourceKind::Observed
+        | SourceKind::RouterAdvertisement
+        | SourceKind::Interface
+        | SourceKind::Http
+        | SourceKind::Static => report.state.is_settled(),
+    }
+}
+
 /// How the current prefix is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -171,12 +192,17 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn new(config: &DynamicPrefix, reports: &BTreeMap<SourceId, SourceReport>) -> Self {
+    /// `released`: what is being given back to the DHCPv6 server, and is not to be used although it may be offered still.
+    pub(super) fn new(
+        config: &DynamicPrefix,
+        reports: &BTreeMap<SourceId, SourceReport>,
+        released: &BTreeSet<Ipv6Net>,
+    ) -> Self {
         let mut ids = config.sources();
         ids.sort();
         let sources = ids.into_iter().map(|id| {
             let report = reports.get(&id);
-            SourceView::new(id, config, report)
+            SourceView::new(id, config, report, released)
         });
         Self { sources: sources.collect(), filter: config.acquisition.filter.clone() }
     }
@@ -196,6 +222,14 @@ impl View {
     /// Whether no more is to be expected from `source` for now.
     pub(super) fn is_settled(&self, source: &SourceId) -> bool {
         self.source(source).is_none_or(|view| view.settled)
+    }
+
+    /// Whether the DHCPv6 client says that the delegation of `current` has ended. Nobody else could have renewed it
+    /// unheard, so that is final although the client asks for another one already.
+    pub(super) fn has_ended(&self, current: &Current) -> bool {
+        let is_delegated = current.source.kind == SourceKind::Dhcpv6Pd;
+        let said = self.said_by(&current.source, current.prefix).and_then(|candidate| candidate.cut);
+        is_delegated && said == Some(Cut::Withdrawn)
     }
 
     /// How `current` is doing, going by its own source.

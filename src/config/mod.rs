@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 
 use crate::prefix::PrefixFilter;
-use crate::source::dhcpv6::{Duid, RawOption};
+use crate::source::dhcpv6::{DuidSetting, RawOption};
 use crate::source::{SourceId, SourceKind};
 
 mod check;
@@ -173,8 +173,8 @@ pub struct Dhcpv6 {
     pub requested_prefix_length: Option<u8>,
     /// `prefixHint`: a prefix to ask for as long as none is remembered.
     pub prefix_hint: Option<Ipv6Net>,
-    /// `duid`; `None`: "auto".
-    pub duid: Option<Duid>,
+    /// `duid`
+    pub duid: DuidSetting,
     /// `iaid`; `None`: made from the name of the DynamicPrefix.
     pub iaid: Option<u32>,
     /// `rapidCommit`

@@ -107,6 +107,7 @@ fn history(history: &[Previous], epoch: &Epoch) -> Vec<HistoryStatus> {
             Reason::DrainPeriodOver => "DrainPeriodOver",
             Reason::TooMany => "TooMany",
             Reason::Dead => "Dead",
+            Reason::Released => "Released",
         }
         .to_owned(),
     });

@@ -25,6 +25,7 @@ const LOST: &str = "41be8c61792b4cb0843b3ed665215072";
 const REGAINED: &str = "182c2db1be6c47a7808caaf38436f0cc";
 const DRAIN_ENDED: &str = "4ca9e72882d24fd6b37e1a95d301a480";
 const REFUSED: &str = "d634b61f534a4a498792601f9160cca4";
+const RELEASED: &str = "b0e7c2a4d5d54f0a9c1f63d7a8f14e52";
 const FINDING: &str = "cf984bb528984a27a83745e4ec1dfbcc";
 const FATAL: &str = "3abdffae30a6436e8b17e0630d08fa79";
 const TASK_ENDED: &str = "314ad439709b425a942aeeb8bcc893a7";
@@ -168,6 +169,14 @@ pub fn transition(name: &str, transition: &Transition, epoch: &Epoch) -> Entry {
             previous: Some(prefix.to_string()),
             ..Entry::new(LOST, Priority::Warning, lost(name, &prefix.to_string(), *loss, *withdrawn))
         },
+        Transition::Released { prefix } => Entry {
+            previous: Some(prefix.to_string()),
+            ..Entry::new(
+                RELEASED,
+                Priority::Info,
+                format!("{name}: {prefix} leaves the targets: {}.", drain_end(Reason::Released)),
+            )
+        },
         Transition::Regained { prefix } => Entry {
             current: Some(prefix.to_string()),
             ..Entry::new(REGAINED, Priority::Info, format!("{name}: {prefix} can be used again."))
@@ -232,6 +241,7 @@ const fn drain_end(reason: Reason) -> &'static str {
         Reason::DrainPeriodOver => "its drain period is over",
         Reason::TooMany => "more than maxPrefixHistory newer ones exist",
         Reason::Dead => "its valid lifetime is over",
+        Reason::Released => "it is given back to the DHCPv6 server, as was asked (`dyn-prefix dhcp-release`)",
     }
 }
 

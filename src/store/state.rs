@@ -65,6 +65,9 @@ struct StoredPrevious {
     drain_ends_at: Option<Timestamp>,
     excluded: Vec<Ipv6Net>,
     draining: bool,
+    /// A program that does not know of it reads that the prefix is dead.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    released: bool,
     reason: StoredReason,
 }
 
@@ -204,6 +207,7 @@ impl StoredPrevious {
             drain_ends_at: stored_deadline(previous.drain_ends_at, epoch),
             excluded: previous.excluded.clone(),
             draining: previous.state == PreviousState::Draining,
+            released: previous.reason == Reason::Released,
             reason: previous.reason.into(),
         }
     }
@@ -219,7 +223,7 @@ impl StoredPrevious {
             drain_ends_at: deadline(self.drain_ends_at, epoch),
             excluded: self.excluded.clone(),
             state: if self.draining { PreviousState::Draining } else { PreviousState::Expired },
-            reason: self.reason.into(),
+            reason: if self.released { Reason::Released } else { self.reason.into() },
         })
     }
 }
@@ -287,7 +291,7 @@ impl From<Reason> for StoredReason {
             Reason::Replaced => Self::Replaced,
             Reason::DrainPeriodOver => Self::DrainPeriodOver,
             Reason::TooMany => Self::TooMany,
-            Reason::Dead => Self::Dead,
+            Reason::Dead | Reason::Released => Self::Dead,
         }
     }
 }

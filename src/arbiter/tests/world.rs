@@ -201,6 +201,7 @@ fn show(transition: &Transition) -> String {
         }
         Transition::Lost { prefix, loss, withdrawn: false } => format!("lost {}: {loss:?}", name(*prefix)),
         Transition::Lost { prefix, loss, withdrawn: true } => format!("withdrew {}: {loss:?}", name(*prefix)),
+        Transition::Released { prefix } => format!("released {}", name(*prefix)),
         Transition::Regained { prefix } => format!("regained {}", name(*prefix)),
         Transition::DrainEnded { prefix, reason } => format!("drained {}: {reason:?}", name(*prefix)),
         Transition::Refused { prefix, rejection, .. } => format!("refused {}: {rejection:?}", name(*prefix)),

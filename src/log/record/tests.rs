@@ -62,6 +62,7 @@ fn every_kind_of_message_has_an_id_of_its_own() {
         REGAINED,
         DRAIN_ENDED,
         REFUSED,
+        RELEASED,
         FINDING,
         FATAL,
         TASK_ENDED,

@@ -13,10 +13,12 @@ use crate::time::{Deadline, Instant};
 
 pub mod client;
 pub mod driver;
+pub mod identity;
 pub mod wire;
 
 pub use client::Client;
 pub use driver::run;
+pub use identity::DuidSetting;
 pub use wire::Duid;
 
 /// What a client has to know of the configuration.
@@ -24,8 +26,9 @@ pub use wire::Duid;
 pub struct Settings {
     /// The interface it speaks on.
     pub interface: String,
-    /// `duid`; `None`: the one of [`Memory`].
-    pub duid: Option<Duid>,
+    /// `duid`; unless it is fixed, the one of [`Memory`] is used. The driver makes what needs a MAC address
+    /// ([`DuidSetting::settled`]).
+    pub duid: DuidSetting,
     /// `rapidCommit`: ask for the two-message exchange (RFC 9915 §18.2.1).
     pub rapid_commit: bool,
     /// `reconfigure`: accept Reconfigure messages, authenticated with RKAP (RFC 9915 §20.4).
@@ -115,7 +118,7 @@ impl Settings {
 /// What a client must remember over a restart (RFC 9915 §18.2.12): who it is, what it holds, and from whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// The client's own DUID; the same on all interfaces unless one is configured.
+    /// The client's own DUID, as it was sent last; the same on all interfaces unless one is configured.
     pub duid: Duid,
     /// The server of the leases, once there was one.
     pub server: Option<Duid>,
