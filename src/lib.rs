@@ -88,6 +88,7 @@ pub mod daemon;
 pub mod log;
 pub mod plan;
 pub mod prefix;
+pub mod record;
 pub mod source;
 pub mod status;
 pub mod store;

@@ -90,12 +90,7 @@ struct SourceView {
 }
 
 impl SourceView {
-    fn new(
-        id: SourceId,
-        config: &DynamicPrefix,
-        report: Option<&SourceReport>,
-        released: &BTreeSet<Ipv6Net>,
-    ) -> Self {
+    fn new(id: SourceId, config: &DynamicPrefix, report: Option<&SourceReport>, released: &BTreeSet<Ipv6Net>) -> Self {
         let ra =
             config.acquisition.router_advertisement.as_ref().filter(|_| id.kind == SourceKind::RouterAdvertisement);
         let routers = ra.map(|ra| ra.routers.clone()).unwrap_or_default();

@@ -11,6 +11,7 @@ use crate::cluster::island::Event;
 use crate::cluster::timeouts::Timeouts;
 use crate::cluster::{Update, Wanted, driver};
 use crate::config::{Cluster, DynamicPrefix};
+use crate::record::Recorder;
 use crate::source::link::Links;
 use crate::source::ra::Settings;
 use crate::source::{SourceReport, link, ra};
@@ -113,7 +114,7 @@ impl Tasks {
         let seeds = coordinator.seeds(name);
         let (reports, stop) = (self.reports.clone(), cancel.clone());
         self.supervisor.spawn(format!("router advertisements on {name}"), cancel.clone(), async move {
-            Ok(ra::run(followed, seeds, links, reports, stop).await?)
+            Ok(ra::run(followed, seeds, links, reports, Recorder::default(), stop).await?)
         });
         self.interfaces.insert(name.to_owned(), Interface { cancel, settings });
     }

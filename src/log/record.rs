@@ -10,8 +10,10 @@ use crate::time::{Deadline, Epoch};
 use super::{Entry, Priority};
 
 mod cluster;
+mod recording;
 
 pub use cluster::{Written, contested, dry_run, failing, health, note, recovered, released, still, written};
+pub use recording::recording_ended;
 
 const STARTED: &str = "dfd6f26fad1f499b9b29760499cb020d";
 const STATUS: &str = "93158ff203a54225b7b5c1805b777892";
