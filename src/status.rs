@@ -8,7 +8,7 @@
 //! | `sources[].state` | see [`crate::source::SourceState::as_str`] |
 //! | `history[].state` | `draining`, `expired` |
 //! | `history[].reason` | `Replaced`, `DrainPeriodOver`, `TooMany`, `Dead`, `Released` |
-//! | `conditions[].type` | `PrefixAcquired` |
+//! | `conditions[].type` | `PrefixAcquired`; `SourcesConsistent` where a delegation is held and routers are heard |
 //! | `clusters[].state` | `connecting`, `connected`, `unreachable`, `unauthorized`, `misconfigured` |
 
 use jiff::Timestamp;
@@ -67,12 +67,74 @@ pub struct SourceStatus {
     pub lease: Option<Lease>,
     /// When it acts next by itself.
     pub next_wake: Option<NextWake>,
+    /// What the user should know although it is no failure.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
-/// The lease of a DHCPv6 client.
+/// What a DHCPv6 client is and holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Lease {
+    /// The DUID of the server, in hexadecimal; null before there was one.
+    pub server: Option<String>,
+    /// Our own DUID, in hexadecimal.
+    pub client: Option<String>,
+    /// One for each DynamicPrefix (IA_PD).
+    pub delegations: Vec<DelegationStatus>,
+    /// The address beside them (IA_NA), if one is asked for and held.
+    pub address: Option<AddressStatus>,
+}
+
+/// What is delegated to one DynamicPrefix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Lease {}
+pub struct DelegationStatus {
+    /// The DynamicPrefix.
+    pub dynamic_prefix: String,
+    /// The IAID.
+    pub iaid: u32,
+    /// When the server granted or extended it last; null when there is none.
+    pub received_at: Option<Timestamp>,
+    /// When the server is asked to extend it; null: never.
+    pub t1: Option<Timestamp>,
+    /// When any server is asked; null: never.
+    pub t2: Option<Timestamp>,
+    /// The prefixes; after their end the last one, which is asked for again.
+    pub prefixes: Vec<LeasedPrefixStatus>,
+}
+
+/// A delegated prefix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeasedPrefixStatus {
+    /// The prefix.
+    pub prefix: String,
+    /// The part of it that the delegating router keeps, if there is one.
+    pub excluded: Option<String>,
+    /// The end of the preferred lifetime; null when it does not end.
+    pub preferred_until: Option<Timestamp>,
+    /// The end of the valid lifetime; null when it does not end.
+    pub valid_until: Option<Timestamp>,
+}
+
+/// An address that a DHCPv6 client holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AddressStatus {
+    /// The address.
+    pub address: String,
+    /// The IAID.
+    pub iaid: u32,
+    /// When the server is asked to extend it; null: never.
+    pub t1: Option<Timestamp>,
+    /// When any server is asked; null: never.
+    pub t2: Option<Timestamp>,
+    /// The end of the preferred lifetime; null when it does not end.
+    pub preferred_until: Option<Timestamp>,
+    /// The end of the valid lifetime; null when it does not end.
+    pub valid_until: Option<Timestamp>,
+}
 
 /// When and why something acts next by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -336,7 +398,10 @@ mod tests {
   "synced": true, "observed": true, "lastSyncTime": "2026-01-04T08:00:00Z", "retryAt": null, "reason": "Synced", "message": null}]}"#;
 
     /// Fields that were added to the shape since; they may be absent from the example, and nothing else may differ.
-    const ADDED: [(&str, &str); 2] = [("clusters", "message"), ("clusters", "notes")];
+    const ADDED: [(&str, &str); 3] = [("clusters", "message"), ("clusters", "notes"), ("sources", "notes")];
+
+    /// The fields of `lease`, which the example leaves open.
+    const LEASE: [&str; 4] = ["server", "client", "delegations", "address"];
 
     #[test]
     fn the_shape_is_the_designs() {
@@ -347,6 +412,10 @@ mod tests {
             for item in written[list].as_array_mut().unwrap() {
                 item.as_object_mut().unwrap().remove(field);
             }
+        }
+        for field in LEASE {
+            let removed = written["sources"][0]["lease"].as_object_mut().unwrap().remove(field);
+            assert!(removed.is_some(), "{field} is written, be it null");
         }
         assert_eq!(written, example);
     }

@@ -240,8 +240,8 @@ impl Arbiter {
         let confirmed = matches!(loss, Loss::Unlisted | Loss::Dead);
         // A lifetime that ran out while nobody could hear of its renewal (a restart, a link that was down) is waited
         // with until its source has asked.
-        let withdrawn =
-            confirmed && self.config.transition.on_loss == OnLoss::Withdraw && view.is_settled(&current.source);
+        let is_final = view.is_settled(&current.source) || view.has_ended(&current);
+        let withdrawn = confirmed && is_final && self.config.transition.on_loss == OnLoss::Withdraw;
         let prefix = current.prefix;
         if current.lost.replace(loss).is_none() || withdrawn {
             self.transitions.push_back(Transition::Lost { prefix, loss, withdrawn });

@@ -1,4 +1,4 @@
-//! `dyn-prefix status`, `history` and `reload`: what is asked of the running daemon.
+//! `dyn-prefix status`, `history`, `reload` and `dhcp-release`: what is asked of the running daemon.
 
 use std::path::Path;
 
@@ -62,7 +62,25 @@ pub(super) fn reload(socket: &Path) -> anyhow::Result<Exit> {
             Ok(Exit::Configuration)
         }
         Some(Response::Error { message }) => anyhow::bail!("{message}"),
-        Some(Response::Status { .. }) => anyhow::bail!("the daemon answered something else"),
+        Some(Response::Status { .. } | Response::Released { .. }) => {
+            anyhow::bail!("the daemon answered something else")
+        }
+        None => anyhow::bail!("the daemon closed the connection without an answer; is it stopping?"),
+    }
+}
+
+/// Gives the delegation of a DynamicPrefix back to the DHCPv6 server.
+pub(super) fn dhcp_release(socket: &Path, name: String) -> anyhow::Result<Exit> {
+    let Some(mut connection) = connect(socket, Request::DhcpRelease { name })? else { return Ok(Exit::NotRunning) };
+    match connection.next_response()? {
+        Some(Response::Released { done }) => {
+            terminal::say(&done.join("\n"))?;
+            Ok(Exit::Done)
+        }
+        Some(Response::Error { message }) => anyhow::bail!("{message}"),
+        Some(Response::Status { .. } | Response::Reloaded { .. } | Response::Refused { .. }) => {
+            anyhow::bail!("the daemon answered something else")
+        }
         None => anyhow::bail!("the daemon closed the connection without an answer; is it stopping?"),
     }
 }
@@ -93,7 +111,9 @@ fn status_of(response: Response) -> anyhow::Result<Status> {
     match response {
         Response::Status { status } => Ok(*status),
         Response::Error { message } => anyhow::bail!("{message}"),
-        Response::Reloaded { .. } | Response::Refused { .. } => anyhow::bail!("the daemon answered something else"),
+        Response::Reloaded { .. } | Response::Refused { .. } | Response::Released { .. } => {
+            anyhow::bail!("the daemon answered something else")
+        }
     }
 }
 

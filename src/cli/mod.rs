@@ -1,4 +1,4 @@
-//! The command line: `run | check | plan | status | history | reload`.
+//! The command line: `run | check | plan | status | history | reload | dhcp-release`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -67,6 +67,17 @@ enum Command {
     /// Exit status 0 when the new one is in use, 78 when it was refused (the former stays), 4 when the daemon is not
     /// running.
     Reload(ConfigArgs),
+    /// Give the prefix of a DHCPv6 client back to its server
+    ///
+    /// The prefix leaves the targets first, whatever transition.onLoss says; then the server gets a Release. Nothing is
+    /// asked for until a reload or restart. Nothing else ever releases a prefix: neither stopping nor removing the
+    /// daemon. Exit status 0 when it is given back, 1 when it is not, 4 when the daemon is not running.
+    DhcpRelease {
+        /// The name of the dynamicPrefix
+        name: String,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -137,6 +148,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status { config, output, watch: true } => ask::watch(&socket(&config), output.output),
         Command::History { config, output } => ask::history(&socket(&config), output.output),
         Command::Reload(args) => ask::reload(&socket(&args)),
+        Command::DhcpRelease { name, config } => ask::dhcp_release(&socket(&config), name),
     };
     match outcome {
         Ok(exit) => exit.into(),

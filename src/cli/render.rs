@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::status::{ClusterStatus, DynamicPrefixStatus, HistoryStatus, SourceStatus, Status, TargetStatus};
+use jiff::Timestamp;
+
+use crate::status::{ClusterStatus, DynamicPrefixStatus, HistoryStatus, Lease, SourceStatus, Status, TargetStatus};
 
 /// The whole status. Ends with a line break.
 pub fn status(status: &Status) -> String {
@@ -121,7 +123,45 @@ fn source(source: &SourceStatus) -> Row {
     {
         let _ = write!(text, " (next: {} at {at})", wake.reason);
     }
-    Row::new(&format!("{}{on}", source.kind), text)
+    let lease = source.lease.as_ref().map(lease).unwrap_or_default();
+    let notes = source.notes.iter().map(|note| format!("note: {note}"));
+    Row { below: lease.into_iter().chain(notes).collect(), ..Row::new(&format!("{}{on}", source.kind), text) }
+}
+
+/// The lines about a lease.
+fn lease(lease: &Lease) -> Vec<String> {
+    let mut lines = Vec::new();
+    for delegation in &lease.delegations {
+        let mut line = format!("{} (IAID {:08x})", delegation.dynamic_prefix, delegation.iaid);
+        if delegation.received_at.is_none() {
+            line.push_str(": nothing delegated yet");
+        } else {
+            line.push_str(&renewal(delegation.t1, delegation.t2));
+        }
+        lines.push(line);
+        lines.extend(delegation.prefixes.iter().map(|prefix| {
+            let excluded = prefix.excluded.as_ref().map(|part| format!(" without {part}")).unwrap_or_default();
+            format!("  {}{excluded}{}", prefix.prefix, lifetimes(prefix.preferred_until, prefix.valid_until))
+        }));
+    }
+    if let Some(address) = &lease.address {
+        lines.push(format!("address (IAID {:08x}){}", address.iaid, renewal(address.t1, address.t2)));
+        lines.push(format!("  {}{}", address.address, lifetimes(address.preferred_until, address.valid_until)));
+    }
+    let ends = [("server", &lease.server), ("client", &lease.client)];
+    lines.extend(ends.iter().filter_map(|(end, duid)| duid.as_ref().map(|duid| format!("{end} DUID {duid}"))));
+    lines
+}
+
+fn renewal(t1: Option<Timestamp>, t2: Option<Timestamp>) -> String {
+    let shown = |at: Option<Timestamp>| at.map_or_else(|| "never".to_owned(), |at| at.to_string());
+    format!(", renewed {} (T1), rebound {} (T2)", shown(t1), shown(t2))
+}
+
+fn lifetimes(preferred: Option<Timestamp>, valid: Option<Timestamp>) -> String {
+    let shown =
+        |until: Option<Timestamp>| until.map_or_else(|| "for ever".to_owned(), |until| format!("until {until}"));
+    format!(", preferred {}, valid {}", shown(preferred), shown(valid))
 }
 
 fn prefix_line(prefix: &DynamicPrefixStatus) -> String {

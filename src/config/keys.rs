@@ -194,11 +194,55 @@ pub static ACQUISITION: TableSpec = TableSpec {
     title: "[dynamicPrefix.acquisition]",
     help: "Where the prefix comes from; one source at least.",
     keys: &[
+        key("dhcpv6", Table(&DHCPV6), "Delegated to a DHCPv6 client of our own; the others stand in for it.")
+            .also("dhcpv6pd"),
         key("routerAdvertisement", Table(&ROUTER_ADVERTISEMENT), "From Router Advertisements heard on an interface."),
         key("static", Table(&STATIC), "A prefix that does not change."),
         key("prefixFilter", Table(&PREFIX_FILTER), "Which prefixes are accepted."),
     ],
-    later: &[("dhcpv6", "prefix delegation by DHCPv6"), ("dhcpv6pd", "prefix delegation by DHCPv6")],
+    later: &[],
+};
+
+/// `[dynamicPrefix.acquisition.dhcpv6]`
+pub static DHCPV6: TableSpec = TableSpec {
+    title: "[dynamicPrefix.acquisition.dhcpv6]",
+    help: "Delegated to a DHCPv6 client of our own; DynamicPrefixes on one interface share the client.",
+    keys: &[
+        key("interface", Text, "The interface to ask on: the uplink. No other DHCPv6 client may run there.").required(),
+        key("requestedPrefixLength", Integer(1, 64), "The length to ask for; the server may delegate another.")
+            .or("what the server chooses"),
+        key("prefixHint", Text, "A prefix to ask for, as ADDRESS/LENGTH, as long as none was ever delegated."),
+        key("duid", Text, "Who we are to servers: \"auto\", \"ll\", \"llt\", or a DUID in hexadecimal.")
+            .or("auto: a DUID-UUID made from the machine-id"),
+        key("iaid", Integer(0, 0xffff_ffff), "The number of this delegation among those of the client.")
+            .or("made from the name, and kept"),
+        key("rapidCommit", Boolean, "Asks for the exchange of two messages.").or("false"),
+        key("reconfigure", Boolean, "Lets the server say that there is something new, authenticated by a key.")
+            .or("false"),
+        key("requireRouterAdvertisement", Boolean, "Asks only when a router says that there is DHCPv6 (flag M or O).")
+            .or("false"),
+        key("requestAddress", Boolean, "Asks for an address beside the prefix, as some providers want it.").or("false"),
+        key("rawOptions", Tables(&RAW_OPTION), "Options that the provider wants, sent as they are."),
+        key("priority", Integer(0, 7), "The priority of what is sent, which a VLAN maps to 802.1p.").or("0"),
+        key("takeOver", Boolean, "Asks although another DHCPv6 client was seen on the interface.").or("false"),
+        key("unreachableRoute", Boolean, "Keeps an unreachable route for what is delegated, against loops.")
+            .or("false"),
+    ],
+    later: &[],
+};
+
+/// `[[dynamicPrefix.acquisition.dhcpv6.rawOptions]]`
+pub static RAW_OPTION: TableSpec = TableSpec {
+    title: "[[dynamicPrefix.acquisition.dhcpv6.rawOptions]]",
+    help: "An option that the provider wants, sent as it is.",
+    keys: &[
+        key("code", Integer(1, 65_535), "The number of the option, as in 15 for the User Class.").required(),
+        key("hex", Text, "What it holds, in hexadecimal, as in \"00:1f:a0\"."),
+        key("text", Text, "Instead of hex: what it holds, as text."),
+        key("messages", Choice(&["all", "establishing"], &[]), "Where it goes; establishing: Solicit and Request.")
+            .or("all"),
+    ],
+    later: &[],
 };
 
 /// `[dynamicPrefix.acquisition.routerAdvertisement]`

@@ -195,6 +195,27 @@ pub struct Dhcpv6 {
     pub unreachable_route: bool,
 }
 
+impl Dhcpv6 {
+    /// On this interface, with the defaults.
+    pub fn on(interface: &str) -> Self {
+        Self {
+            interface: interface.to_owned(),
+            requested_prefix_length: None,
+            prefix_hint: None,
+            duid: DuidSetting::default(),
+            iaid: None,
+            rapid_commit: false,
+            reconfigure: false,
+            require_router_advertisement: false,
+            request_address: false,
+            raw_options: Vec::new(),
+            priority: None,
+            take_over: false,
+            unreachable_route: false,
+        }
+    }
+}
+
 /// `acquisition.routerAdvertisement`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouterAdvertisement {

@@ -59,11 +59,6 @@ impl<'t> Table<'t> {
         self.get(key).is_some()
     }
 
-    /// Whether anything is written that only a later version knows.
-    pub(super) fn has_later(&self) -> bool {
-        self.spec.later.iter().any(|(name, _)| self.entries.contains_key(*name))
-    }
-
     pub(super) fn text(&self, key: &str) -> Option<At<&'t str>> {
         let value = self.get(key)?;
         value.value.as_str().map(|text| value.with(text))
@@ -165,6 +160,7 @@ fn compare(table: Table<'_>, report: &mut Report<'_>) {
     }
     for key in table.spec.keys {
         compare_presence(table, key, report);
+        compare_alias(table, key, report);
     }
 }
 
@@ -187,6 +183,20 @@ fn compare_presence(table: Table<'_>, key: &KeySpec, report: &mut Report<'_>) {
         report
             .error("missing-key", table.span, format!("{} needs the key `{}`", table.spec.title, key.name))
             .hint(format!("add `{}`: {}. {}", key.name, key.kind.wanted(), key.help));
+    }
+}
+
+/// A list may be written under both names; anything else has one value.
+fn compare_alias(table: Table<'_>, key: &KeySpec, report: &mut Report<'_>) {
+    let Some(alias) = key.alias.filter(|_| !matches!(key.kind, ValueKind::Tables(_))) else {
+        return;
+    };
+    let place = |name: &str| table.entries.get_key_value(name).map(|(key, _)| Span::from(key.span()));
+    if let Some((first, second)) = place(key.name).zip(place(alias)) {
+        let line = report.line(first);
+        report
+            .error("two-names", second, format!("`{alias}` is another name of `{}`, which is at line {line}", key.name))
+            .hint("keep one of the two");
     }
 }
 

@@ -11,6 +11,7 @@ use proptest::strategy::Strategy as _;
 use super::keys::{ROOT, TableSpec, ValueKind};
 use super::*;
 
+mod dhcpv6;
 mod example;
 mod values;
 

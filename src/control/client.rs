@@ -12,6 +12,9 @@ use super::{MAX_LINE, Request, Response, describe};
 /// How long a `reload` or `status` may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a `dhcp-release` may take: clusters let go of the prefix first, and the server may be silent.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Why the daemon did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -37,8 +40,11 @@ impl Connection {
     pub fn open(path: &Path, request: Request) -> Result<Self, Failure> {
         let stream = UnixStream::connect(path).map_err(|error| connect_failure(path, error))?;
         let prepared = || -> anyhow::Result<UnixStream> {
-            let patience = if request == Request::Watch { None } else { Some(PATIENCE) };
-            stream.set_read_timeout(patience)?;
+            stream.set_read_timeout(match request {
+                Request::Watch => None,
+                Request::DhcpRelease { .. } => Some(RELEASE_PATIENCE),
+                Request::Status | Request::Reload => Some(PATIENCE),
+            })?;
             let mut line = serde_json::to_vec(&request)?;
             line.push(b'\n');
             (&stream).write_all(&line)?;

@@ -1,4 +1,4 @@
-//! The control socket: how `status`, `history` and `reload` reach the running daemon.
+//! The control socket: how `status`, `history`, `reload` and `dhcp-release` reach the running daemon.
 //!
 //! A Unix stream socket, mode 0660. A client sends one line of JSON, `{"command": "status"}`, and gets one line back;
 //! `{"command": "watch"}` gets a status line now and after every change, until either side goes away.
@@ -13,7 +13,7 @@ pub mod client;
 pub mod server;
 
 /// What a client asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
 pub enum Request {
     /// The status, once.
@@ -22,6 +22,11 @@ pub enum Request {
     Watch,
     /// Read the configuration again; answered when it is in use or refused.
     Reload,
+    /// Give the delegation of a DynamicPrefix back to the DHCPv6 server; answered when that is done.
+    DhcpRelease {
+        /// The DynamicPrefix.
+        name: String,
+    },
 }
 
 /// What the daemon answers.
@@ -42,6 +47,11 @@ pub enum Response {
     Refused {
         /// Why, one finding each.
         findings: Vec<String>,
+    },
+    /// The delegation was given back.
+    Released {
+        /// What was done, a sentence each.
+        done: Vec<String>,
     },
     /// The request was not understood, or could not be answered.
     Error {

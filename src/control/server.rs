@@ -94,7 +94,7 @@ async fn serve(stream: UnixStream, asked: mpsc::Sender<Asked>, mut changed: watc
         Ok(Ok(length)) if length > 0 => {}
         _ => return,
     }
-    let request = match serde_json::from_str(&line) {
+    let request: Request = match serde_json::from_str(&line) {
         Ok(request) => request,
         Err(error) => {
             let message = format!("the request is not understood: {error}");
@@ -104,7 +104,7 @@ async fn serve(stream: UnixStream, asked: mpsc::Sender<Asked>, mut changed: watc
     };
     changed.mark_unchanged();
     loop {
-        let single = if request == Request::Watch { Request::Status } else { request };
+        let single = if request == Request::Watch { Request::Status } else { request.clone() };
         let (answer, answered) = oneshot::channel();
         if asked.send((single, answer)).await.is_err() {
             return;

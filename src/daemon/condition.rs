@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::arbiter::Snapshot;
+use crate::arbiter::{Reason, Snapshot};
 use crate::status::Condition;
 use crate::time::{Deadline, Epoch, Instant};
 
@@ -46,6 +46,13 @@ impl Conditions {
         conditions.insert(kind, (verdict, since));
     }
 
+    /// Forgets a condition: there is nothing to say of it.
+    pub fn remove(&mut self, name: &str, kind: &'static str) {
+        if let Some(conditions) = self.by_name.get_mut(name) {
+            conditions.remove(kind);
+        }
+    }
+
     /// Forgets the DynamicPrefixes that `keep` does not want.
     pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.by_name.retain(|name, _| keep(name));
@@ -70,6 +77,10 @@ pub(super) fn prefix_acquired(snapshot: Option<&Snapshot>, now: Instant) -> Verd
         return Verdict::no("WaitingForPrefix", "No source has offered a prefix that can be used.".to_owned());
     };
     let Some(current) = &snapshot.current else {
+        if snapshot.history.first().is_some_and(|former| former.reason == Reason::Released) {
+            let message = "The prefix was given back to the DHCPv6 server, as was asked; a reload asks for one again.";
+            return Verdict::no("Released", message.to_owned());
+        }
         return Verdict::no("Withdrawn", "The prefix was lost and is taken out of the targets.".to_owned());
     };
     match current.lost {

@@ -3,7 +3,7 @@
 //! Pure: reports, updates and time go in; what every cluster should hold, what the store should keep, the status and
 //! the lines for the journal come out. The loop in [`super`] does the rest.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::arbiter::{Arbiter, Restored, Snapshot};
@@ -12,11 +12,13 @@ use crate::config::{Binding, Config, DynamicPrefix, ObjectRef};
 use crate::log::Entry;
 use crate::log::record;
 use crate::plan::Catalogue;
+use crate::source::dhcpv6::Duid;
 use crate::source::{self, SourceId, SourceKind, SourceReport, SourceState};
 use crate::status;
 use crate::store::State;
 use crate::time::{Epoch, Instant};
 
+use super::clients::{self, Clients};
 use super::condition::{self, Conditions};
 use super::twins::{self, Denied};
 
@@ -27,6 +29,19 @@ pub struct Memory {
     pub prefixes: BTreeMap<String, Restored>,
     /// Per cluster.
     pub managed: BTreeMap<String, Vec<Managed>>,
+    /// The DHCPv6 clients.
+    pub clients: clients::Restored,
+}
+
+/// Who the daemon is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// In `dynamic-prefix.io/managed-by`.
+    pub daemon_id: String,
+    /// To DHCPv6 servers, unless the configuration says otherwise.
+    pub duid: Duid,
+    /// The boot of the machine in which it runs.
+    pub boot_id: Option<String>,
 }
 
 /// One cluster, as its task reports it.
@@ -52,6 +67,7 @@ impl Memory {
                 .filter_map(|prefix| Some((prefix.name.clone(), state.restore(&prefix.name, epoch)?)))
                 .collect(),
             managed: state.managed.keys().map(|cluster| (cluster.clone(), state.managed(cluster, epoch))).collect(),
+            clients: clients::Restored { memories: state.clients(epoch), others: state.other_clients() },
         }
     }
 }
@@ -60,13 +76,14 @@ impl Memory {
 #[derive(Debug)]
 pub struct Coordinator {
     pub(crate) config: Arc<Config>,
-    pub(crate) daemon_id: String,
+    pub(crate) identity: Identity,
     pub(crate) started_at: Instant,
     pub(crate) applied_at: Instant,
     pub(crate) reload_errors: Vec<String>,
     pub(crate) arbiters: BTreeMap<String, Arbiter>,
     pub(crate) reports: BTreeMap<SourceId, SourceReport>,
     pub(crate) clusters: BTreeMap<String, ClusterView>,
+    pub(super) clients: Clients,
     pub(crate) conditions: Conditions,
     pub(crate) catalogue: Arc<Catalogue>,
     /// What the catalogue was computed from.
@@ -75,7 +92,7 @@ pub struct Coordinator {
     managed: BTreeMap<String, BTreeMap<ObjectRef, Managed>>,
     denied: BTreeMap<String, Denied>,
     bindings: BTreeMap<String, Arc<Vec<Binding>>>,
-    entries: VecDeque<(Instant, Pending)>,
+    entries: VecDeque<Pending>,
     dirty: bool,
 }
 
@@ -88,7 +105,7 @@ enum Pending {
 
 impl Coordinator {
     /// Starts from a configuration and what a former run knew.
-    pub fn new(config: Arc<Config>, daemon_id: String, memory: Memory, now: Instant) -> Self {
+    pub fn new(config: Arc<Config>, identity: Identity, memory: Memory, now: Instant) -> Self {
         let managed = memory
             .managed
             .into_iter()
@@ -98,7 +115,8 @@ impl Coordinator {
             .collect();
         let mut coordinator = Self {
             config: Arc::default(),
-            daemon_id,
+            clients: Clients::new(identity.duid.clone(), memory.clients),
+            identity,
             started_at: now,
             applied_at: now,
             reload_errors: Vec::new(),
@@ -156,6 +174,7 @@ impl Coordinator {
         self.config = config;
         let sources: Vec<SourceId> = self.sources();
         self.reports.retain(|id, _| sources.contains(id));
+        self.clients.retain(&self.config.dynamic_prefixes);
         self.find_twins();
         self.feed_again(now);
         self.dirty = true;
@@ -188,9 +207,11 @@ impl Coordinator {
         sources
     }
 
-    /// The interfaces to hear Router Advertisements on.
-    pub fn ra_interfaces(&self) -> Vec<String> {
-        let listens = |id: SourceId| (id.kind == SourceKind::RouterAdvertisement).then_some(id.interface).flatten();
+    /// The interfaces to hear Router Advertisements on: those that a DynamicPrefix names, and those with a DHCPv6 client,
+    /// to which the routers are witnesses.
+    pub fn ra_interfaces(&self) -> BTreeSet<String> {
+        let hears = [SourceKind::RouterAdvertisement, SourceKind::Dhcpv6Pd];
+        let listens = |id: SourceId| id.interface.filter(|_| hears.contains(&id.kind));
         self.sources().into_iter().filter_map(listens).collect()
     }
 
@@ -229,6 +250,10 @@ impl Coordinator {
 
     /// A source has spoken.
     pub fn handle_report(&mut self, report: SourceReport, now: Instant) {
+        let interface = report.id.interface.as_deref();
+        if clients::interfaces(&self.config.dynamic_prefixes).any(|with_client| Some(with_client) == interface) {
+            self.dirty |= self.clients.hear(&report, now);
+        }
         let mut known = false;
         for prefix in &self.config.dynamic_prefixes {
             if prefix.sources().contains(&report.id)
@@ -238,14 +263,13 @@ impl Coordinator {
                 known = true;
             }
         }
-        if !known {
-            return;
+        if known {
+            let former = self.reports.get(&report.id);
+            if let Some(entry) = record::source(former, &report, now) {
+                self.entries.push_back(Pending::Entry(Box::new(entry)));
+            }
+            self.reports.insert(report.id.clone(), report);
         }
-        let former = self.reports.get(&report.id).map(|former| &former.state);
-        if former != Some(&report.state) {
-            self.entries.push_back((now, Pending::Entry(Box::new(record::source(&report)))));
-        }
-        self.reports.insert(report.id.clone(), report);
         self.settle(now);
     }
 
@@ -257,6 +281,7 @@ impl Coordinator {
         for report in self.reports.values_mut().filter(|report| report.id.kind != SourceKind::Static) {
             report.state = SourceState::Soliciting;
         }
+        self.ask_clients_again();
         self.feed_again(now);
         self.settle(now);
     }
@@ -301,24 +326,31 @@ impl Coordinator {
         for arbiter in self.arbiters.values_mut() {
             arbiter.handle_timeout(now);
         }
+        self.dirty |= self.clients.save_is_due(now);
         self.settle(now);
     }
 
     /// When [`Coordinator::handle_timeout`] is wanted next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.arbiters.values().filter_map(Arbiter::poll_timeout).min()
+        self.arbiters.values().filter_map(Arbiter::poll_timeout).chain(self.clients.poll_timeout()).min()
+    }
+
+    /// What the store keeps of the objects in one cluster.
+    pub(super) fn managed_in(&self, cluster: &str) -> Option<&BTreeMap<ObjectRef, Managed>> {
+        self.managed.get(cluster)
     }
 
     /// Collects what the arbiters decided and computes everything that follows from it.
-    fn settle(&mut self, now: Instant) {
+    pub(super) fn settle(&mut self, now: Instant) {
         for (name, arbiter) in &mut self.arbiters {
             while let Some(transition) = arbiter.poll_transition() {
-                self.entries.push_back((now, Pending::Transition(name.clone(), Box::new(transition))));
+                self.entries.push_back(Pending::Transition(name.clone(), Box::new(transition)));
                 self.dirty = true;
             }
             self.conditions.set(name, "PrefixAcquired", condition::prefix_acquired(arbiter.snapshot(), now), now);
         }
         self.conditions.retain(|name| self.arbiters.contains_key(name));
+        self.judge_consistency(now);
         let snapshots = self.snapshots();
         // Most inputs change neither, and with a thousand ranges computing them all takes milliseconds.
         if Arc::ptr_eq(&self.computed_from.0, &self.config) && self.computed_from.1 == snapshots {
@@ -338,7 +370,7 @@ impl Coordinator {
 
     /// The next line for the journal.
     pub fn poll_entry(&mut self, epoch: &Epoch) -> Option<Entry> {
-        self.entries.pop_front().map(|(_, pending)| match pending {
+        self.entries.pop_front().map(|pending| match pending {
             Pending::Entry(entry) => *entry,
             Pending::Transition(name, transition) => record::transition(&name, &transition, epoch),
         })
@@ -347,7 +379,7 @@ impl Coordinator {
     /// The whole wanted state of one cluster. Cheap: its parts are shared.
     pub fn wanted(&self, cluster: &str) -> Wanted {
         Wanted {
-            daemon_id: self.daemon_id.clone(),
+            daemon_id: self.identity.daemon_id.clone(),
             catalogue: Arc::clone(&self.catalogue),
             bindings: self.bindings.get(cluster).map(Arc::clone).unwrap_or_default(),
             denied: self.denied.get(cluster).map(Arc::clone).unwrap_or_default(),
@@ -366,7 +398,8 @@ impl Coordinator {
 
     /// What the store should keep.
     pub fn state(&self, epoch: &Epoch) -> State {
-        let mut state = State::new(epoch);
+        let mut state = State::new(epoch).saved_in(self.identity.boot_id.as_deref(), epoch);
+        self.clients.store(&mut state, epoch);
         for (name, arbiter) in &self.arbiters {
             if let Some(snapshot) = arbiter.snapshot() {
                 state.insert_prefix(name, snapshot, arbiter.last_generation(), epoch);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  links ──► router advertisements on IF ──┐ reports                        ┌─► cluster "home"
-//!            router advertisements on IF ──┤            ┌───────────────┐   │
+//!        ──► DHCPv6 client on IF ──────────┤            ┌───────────────┐   │
 //!                                          ├──────────► │ the loop here │ ──┤ wanted (latest value)
 //!  cluster "home", "lab" … ────────────────┤ news       │  Coordinator  │   │
 //!  control socket ─────────────────────────┘ requests   └──────┬────────┘   └─► cluster "lab"
@@ -27,17 +27,21 @@ use crate::control::server::{Asked, Server};
 use crate::control::{DEFAULT_SOCKET, Request, Response};
 use crate::log::{self, Priority, record};
 use crate::source::SourceReport;
-use crate::store::{Opened, Store};
+use crate::store::{Opened, State, Store};
 use crate::time::Instant;
 
-use coordinator::{Coordinator, Memory};
+use coordinator::{Coordinator, Identity, Memory};
+use release::Releases;
 use saver::Saver;
 use tasks::{Inbox, Tasks};
 use write_log::WriteLog;
 
+mod clients;
 pub mod condition;
 pub mod coordinator;
+pub mod delegation;
 pub mod identity;
+mod release;
 mod saver;
 mod seeds;
 pub mod supervisor;
@@ -106,6 +110,7 @@ struct Daemon {
     alarm: Alarm,
     saver: Saver,
     write_log: WriteLog,
+    releases: Releases,
     notice_at: Option<Instant>,
     ready_by: Option<Instant>,
     suspended: Duration,
@@ -119,7 +124,11 @@ impl Daemon {
         }
         let daemon_id = config.daemon.id.clone().unwrap_or_else(identity::daemon_id);
         log::emit(&record::started(crate::VERSION, &daemon_id, &path.display().to_string()));
-        let memory = Memory::from_state(opened.state.as_ref(), &config, &epoch);
+        let boot_id = identity::boot_id();
+        let state = opened.state.map(|state| state.read_in(boot_id.as_deref()));
+        // The stored one wins: servers know us by it, whatever became of the machine-id.
+        let duid = state.as_ref().and_then(State::duid).map_or_else(identity::duid, Ok)?;
+        let memory = Memory::from_state(state.as_ref(), &config, &epoch);
         let stop = CancellationToken::new();
         let (mut tasks, inbox) = Tasks::new(stop.clone());
         let (asked, requests) = mpsc::channel(16);
@@ -128,7 +137,7 @@ impl Daemon {
         let now = clock::now();
         Ok(Self {
             path: path.to_owned(),
-            coordinator: Coordinator::new(config, daemon_id, memory, now),
+            coordinator: Coordinator::new(config, Identity { daemon_id, duid, boot_id }, memory, now),
             tasks,
             inbox,
             requests,
@@ -137,6 +146,7 @@ impl Daemon {
             alarm: Alarm::new().context("cannot make a timer")?,
             saver: Saver::new(opened.store),
             write_log: WriteLog::default(),
+            releases: Releases::default(),
             notice_at: None,
             ready_by: Some(now + READY_PATIENCE),
             suspended: clock::suspended(),
@@ -184,6 +194,7 @@ impl Daemon {
             self.coordinator.poll_timeout(),
             self.saver.poll_timeout(),
             self.write_log.poll_timeout(),
+            self.releases.poll_timeout(),
             self.notice_at,
             self.ready_by,
         ];
@@ -212,6 +223,7 @@ impl Daemon {
         let now = clock::now();
         self.notice_suspend();
         self.coordinator.handle_timeout(now);
+        self.releases.advance(&self.coordinator, now, |release| self.tasks.release(release));
         self.tasks.publish(&self.coordinator);
         let epoch = clock::epoch();
         while let Some(entry) = self.coordinator.poll_entry(&epoch) {
@@ -273,6 +285,10 @@ impl Daemon {
                 Response::Status { status: Box::new(self.coordinator.status(&clock::epoch())) }
             }
             Request::Reload => self.reload().await,
+            Request::DhcpRelease { name } => match self.coordinator.release(&name, clock::now()) {
+                Ok(release) => return self.releases.begin(release, answer, clock::now()),
+                Err(message) => Response::Error { message },
+            },
         };
         // A client that went away meanwhile has no use for it.
         drop(answer.send(response));

@@ -1,6 +1,6 @@
-//! Which tasks run: one per interface and cluster of the configuration, started and stopped as it changes.
+//! Which tasks run: one per source's interface and per cluster of the configuration, started and stopped as it changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -14,9 +14,10 @@ use crate::config::{Cluster, DynamicPrefix};
 use crate::record::Recorder;
 use crate::source::link::Links;
 use crate::source::ra::Settings;
-use crate::source::{SourceReport, link, ra};
+use crate::source::{Advertised, SourceReport, dhcpv6, link, ra};
 
 use super::coordinator::Coordinator;
+use super::delegation::Release;
 use super::supervisor::Supervisor;
 
 /// The far ends of what tasks send to the daemon.
@@ -34,6 +35,9 @@ pub(super) struct Tasks {
     stop: CancellationToken,
     links: Option<watch::Receiver<Arc<Links>>>,
     interfaces: BTreeMap<String, Interface>,
+    clients: BTreeMap<String, Client>,
+    /// Of the last client on each interface: cancelled once it has let go of the port.
+    gone: BTreeMap<String, CancellationToken>,
     clusters: BTreeMap<String, Island>,
     reports: mpsc::Sender<SourceReport>,
     updates: mpsc::Sender<(String, Update)>,
@@ -44,6 +48,14 @@ pub(super) struct Tasks {
 struct Interface {
     cancel: CancellationToken,
     settings: watch::Sender<Settings>,
+}
+
+#[derive(Debug)]
+struct Client {
+    cancel: CancellationToken,
+    settings: watch::Sender<dhcpv6::Settings>,
+    advertised: watch::Sender<Advertised>,
+    releases: mpsc::Sender<String>,
 }
 
 #[derive(Debug)]
@@ -66,6 +78,8 @@ impl Tasks {
             stop,
             links: None,
             interfaces: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            gone: BTreeMap::new(),
             clusters: BTreeMap::new(),
             reports,
             updates,
@@ -76,12 +90,13 @@ impl Tasks {
 
     /// Makes the running tasks those of the coordinator's configuration, and hands each its part of it.
     pub(super) fn follow(&mut self, coordinator: &Coordinator) {
-        let interfaces: BTreeSet<String> = coordinator.ra_interfaces().into_iter().collect();
+        let interfaces = coordinator.ra_interfaces();
         self.interfaces.retain(|name, task| interfaces.contains(name) || stopped(&task.cancel));
         let config = coordinator.config();
         for name in interfaces {
             self.follow_interface(&name, &config.dynamic_prefixes, coordinator);
         }
+        self.follow_clients(coordinator);
         let clusters = &config.clusters;
         self.clusters
             .retain(|name, task| clusters.iter().any(|cluster| cluster.name == *name) || stopped(&task.cancel));
@@ -98,6 +113,7 @@ impl Tasks {
     /// Stops and starts every source and cluster task: after a suspend nothing they hold can be trusted.
     pub(super) fn restart(&mut self, coordinator: &Coordinator) {
         self.interfaces.retain(|_, task| stopped(&task.cancel));
+        self.clients.retain(|_, task| stopped(&task.cancel));
         self.clusters.retain(|_, task| stopped(&task.cancel));
         self.follow(coordinator);
     }
@@ -117,6 +133,54 @@ impl Tasks {
             Ok(ra::run(followed, seeds, links, reports, Recorder::default(), stop).await?)
         });
         self.interfaces.insert(name.to_owned(), Interface { cancel, settings });
+    }
+
+    fn follow_clients(&mut self, coordinator: &Coordinator) {
+        let wanted = coordinator.client_settings();
+        self.clients.retain(|interface, task| wanted.contains_key(interface) || stopped(&task.cancel));
+        for (interface, settings) in wanted {
+            match self.clients.get(&interface) {
+                // Also when they are the same: a client that has given its delegation back asks again.
+                Some(task) => drop(task.settings.send_replace(settings)),
+                None => self.start_client(&interface, settings, coordinator),
+            }
+        }
+    }
+
+    fn start_client(&mut self, interface: &str, settings: dhcpv6::Settings, coordinator: &Coordinator) {
+        let cancel = self.stop.child_token();
+        let (releases, asked) = mpsc::channel(16);
+        let (advertise, advertised) = watch::channel(coordinator.advertised(interface).cloned().unwrap_or_default());
+        let memory = coordinator.client_memory(&settings);
+        let (settings, followed) = watch::channel(settings);
+        let setup = dhcpv6::driver::Setup {
+            settings: followed,
+            memory,
+            taken: coordinator.other_client(interface),
+            links: self.links(),
+            advertised,
+            releases: asked,
+            reports: self.reports.clone(),
+        };
+        let (gone, stop) = (CancellationToken::new(), cancel.clone());
+        let former = self.gone.insert(interface.to_owned(), gone.clone());
+        self.supervisor.spawn(format!("DHCPv6 client on {interface}"), cancel.clone(), async move {
+            // There is one port, and the former client on the interface may hold it for a moment yet.
+            if let Some(former) = former {
+                former.cancelled().await;
+            }
+            let _gone = gone.drop_guard();
+            Ok(dhcpv6::run(setup, stop).await?)
+        });
+        self.clients.insert(interface.to_owned(), Client { cancel, settings, advertised: advertise, releases });
+    }
+
+    /// Tells a client to give back what it holds for a DynamicPrefix.
+    pub(super) fn release(&self, release: &Release) -> Result<(), String> {
+        let Release { name, interface, .. } = release;
+        let client = self.clients.get(interface).ok_or_else(|| format!("there is no DHCPv6 client on {interface}"))?;
+        let busy = |_| format!("the DHCPv6 client on {interface} does not listen; try again");
+        client.releases.try_send(name.clone()).map_err(busy)
     }
 
     /// The watcher of all links; started when the first source needs it.
@@ -153,8 +217,19 @@ impl Tasks {
         self.clusters.insert(config.name.clone(), Island { cancel, config: section, wanted });
     }
 
-    /// Hands every cluster what is wanted of it now, where that changed.
+    /// Hands every cluster what is wanted of it now, and every DHCPv6 client what routers say, where that changed.
     pub(super) fn publish(&self, coordinator: &Coordinator) {
+        for (interface, client) in &self.clients {
+            if let Some(advertised) = coordinator.advertised(interface) {
+                client.advertised.send_if_modified(|former| {
+                    let changed = former != advertised;
+                    if changed {
+                        former.clone_from(advertised);
+                    }
+                    changed
+                });
+            }
+        }
         for (name, island) in &self.clusters {
             let wanted = coordinator.wanted(name);
             island.wanted.send_if_modified(|former| {

@@ -6,10 +6,10 @@ use crate::cluster::{ConnectionState, Health, TargetReport};
 use crate::config::DynamicPrefix;
 use crate::plan::{Block, Catalogue, ComputedGeneration, Role};
 use crate::prefix::Interval;
-use crate::source::{SourceReport, SourceState};
+use crate::source::{SourceReport, SourceState, dhcpv6};
 use crate::status::{
-    ClusterStatus, DaemonStatus, DynamicPrefixStatus, EntryStatus, HistoryStatus, NextWake, RangeStatus,
-    SCHEMA_VERSION, SourceStatus, Status, SubnetStatus, TargetStatus,
+    AddressStatus, ClusterStatus, DaemonStatus, DelegationStatus, DynamicPrefixStatus, EntryStatus, HistoryStatus,
+    Lease, LeasedPrefixStatus, NextWake, RangeStatus, SCHEMA_VERSION, SourceStatus, Status, SubnetStatus, TargetStatus,
 };
 use crate::time::{Deadline, Epoch};
 
@@ -38,7 +38,7 @@ impl Coordinator {
             schema_version: SCHEMA_VERSION,
             daemon: DaemonStatus {
                 version: crate::VERSION.to_owned(),
-                id: self.daemon_id.clone(),
+                id: self.identity.daemon_id.clone(),
                 started_at: Some(epoch.wall(self.started_at)),
                 config_applied_at: Some(epoch.wall(self.applied_at)),
                 reload_errors: self.reload_errors.clone(),
@@ -171,10 +171,41 @@ fn source_status(report: &SourceReport, epoch: &Epoch) -> SourceStatus {
         interface: report.id.interface.clone(),
         state: report.state.as_str().to_owned(),
         reason,
-        lease: None,
+        lease: report.client.as_ref().map(|memory| lease(memory, epoch)),
         next_wake: report
             .next_wake
             .map(|(at, reason)| NextWake { at: Some(epoch.wall(at)), reason: reason.to_owned() }),
+        notes: report.notes.clone(),
+    }
+}
+
+fn lease(memory: &dhcpv6::Memory, epoch: &Epoch) -> Lease {
+    let prefix = |prefix: &dhcpv6::LeasedPrefix| LeasedPrefixStatus {
+        prefix: prefix.prefix.to_string(),
+        excluded: prefix.excluded.map(|excluded| excluded.to_string()),
+        preferred_until: wall(prefix.preferred_until, epoch),
+        valid_until: wall(prefix.valid_until, epoch),
+    };
+    let delegations = memory.leases.iter().map(|lease| DelegationStatus {
+        dynamic_prefix: lease.dynamic_prefix.clone(),
+        iaid: lease.iaid,
+        received_at: lease.received_at.map(|at| epoch.wall(at)),
+        t1: wall(lease.t1, epoch),
+        t2: wall(lease.t2, epoch),
+        prefixes: lease.prefixes.iter().map(prefix).collect(),
+    });
+    Lease {
+        server: memory.server.as_ref().map(ToString::to_string),
+        client: Some(memory.duid.to_string()),
+        delegations: delegations.collect(),
+        address: memory.address.as_ref().map(|lease| AddressStatus {
+            address: lease.address.to_string(),
+            iaid: lease.iaid,
+            t1: wall(lease.t1, epoch),
+            t2: wall(lease.t2, epoch),
+            preferred_until: wall(lease.preferred_until, epoch),
+            valid_until: wall(lease.valid_until, epoch),
+        }),
     }
 }
 

@@ -5,14 +5,17 @@ use std::time::Duration;
 use crate::arbiter::{Current, Loss, Reason, Transition};
 use crate::config::{Finding, Severity};
 use crate::source::{SourceId, SourceKind, SourceReport, SourceState};
-use crate::time::{Deadline, Epoch};
+use crate::time::{Deadline, Epoch, Instant};
 
 use super::{Entry, Priority};
 
 mod cluster;
+mod dhcpv6;
+mod lease;
 mod recording;
 
 pub use cluster::{Written, contested, dry_run, failing, health, note, recovered, released, still, written};
+pub use dhcpv6::{dhcpv6_dropped, dhcpv6_transition, dhcpv6_warning, unreachable_route};
 pub use recording::recording_ended;
 
 const STARTED: &str = "dfd6f26fad1f499b9b29760499cb020d";
@@ -104,14 +107,26 @@ pub fn resumed(slept: Duration) -> Entry {
     Entry::new(RESUMED, Priority::Info, message)
 }
 
-/// A source does something else than before.
-pub fn source(report: &SourceReport) -> Entry {
-    let interface = report.id.interface.as_deref().unwrap_or("-");
-    let (priority, message) = match &report.state {
-        SourceState::InterfaceAbsent => {
-            (Priority::Warning, format!("The interface {interface} does not exist; waiting for it to appear."))
+/// A source does something else than it did by its `former` report; `None`: that is no news.
+pub fn source(former: Option<&SourceReport>, report: &SourceReport, now: Instant) -> Option<Entry> {
+    let (priority, message) = match report.id.kind {
+        SourceKind::Dhcpv6Pd => lease::client(former, report, now)?,
+        SourceKind::Observed
+        | SourceKind::RouterAdvertisement
+        | SourceKind::Interface
+        | SourceKind::Http
+        | SourceKind::Static => {
+            let is_news = former.is_none_or(|former| former.state != report.state);
+            is_news.then(|| listener(report))?
         }
-        SourceState::LinkDown => (Priority::Warning, format!("The link of {interface} is down; waiting for it.")),
+    };
+    Some(Entry { source: Some(report.id.to_string()), ..Entry::new(SOURCE, priority, message) })
+}
+
+/// What a source does that only listens.
+fn listener(report: &SourceReport) -> (Priority, String) {
+    let interface = report.id.interface.as_deref().unwrap_or("-");
+    match &report.state {
         SourceState::Soliciting => (Priority::Info, format!("Asking for Router Advertisements on {interface}.")),
         SourceState::Silent => (
             Priority::Warning,
@@ -121,6 +136,28 @@ pub fn source(report: &SourceReport) -> Entry {
             ),
         ),
         SourceState::Receiving => (Priority::Info, format!("Router Advertisements are heard on {interface}.")),
+        SourceState::Configured => (Priority::Info, "The prefix is written in the configuration.".to_owned()),
+        state @ (SourceState::InterfaceAbsent
+        | SourceState::LinkDown
+        | SourceState::NoLinkLocal
+        | SourceState::AwaitingRouter
+        | SourceState::Requesting
+        | SourceState::Bound
+        | SourceState::Renewing
+        | SourceState::Rebinding
+        | SourceState::Releasing
+        | SourceState::Released
+        | SourceState::Failed(_)) => anywhere(interface, state),
+    }
+}
+
+/// What every source says in the same words.
+fn anywhere(interface: &str, state: &SourceState) -> (Priority, String) {
+    match state {
+        SourceState::InterfaceAbsent => {
+            (Priority::Warning, format!("The interface {interface} does not exist; waiting for it to appear."))
+        }
+        SourceState::LinkDown => (Priority::Warning, format!("The link of {interface} is down; waiting for it.")),
         SourceState::NoLinkLocal => (
             Priority::Warning,
             format!("{interface} has no link-local IPv6 address that can be sent from yet; waiting for one."),
@@ -129,16 +166,18 @@ pub fn source(report: &SourceReport) -> Entry {
             Priority::Info,
             format!("Waiting for a Router Advertisement on {interface} that says there is DHCPv6 (M or O flag)."),
         ),
-        SourceState::Requesting => (Priority::Info, format!("A DHCPv6 server on {interface} has offered a prefix.")),
-        SourceState::Bound => (Priority::Info, format!("A prefix is delegated on {interface}.")),
-        SourceState::Renewing => (Priority::Info, format!("Asking the server on {interface} to extend the lease.")),
-        SourceState::Rebinding => (Priority::Info, format!("Asking any server on {interface} about the lease.")),
-        SourceState::Releasing => (Priority::Info, format!("Giving the delegation on {interface} back.")),
-        SourceState::Released => (Priority::Info, format!("The delegation on {interface} was given back.")),
-        SourceState::Configured => (Priority::Info, "The prefix is written in the configuration.".to_owned()),
         SourceState::Failed(reason) => (Priority::Error, reason.clone()),
-    };
-    Entry { source: Some(report.id.to_string()), ..Entry::new(SOURCE, priority, message) }
+        SourceState::Soliciting
+        | SourceState::Silent
+        | SourceState::Receiving
+        | SourceState::Requesting
+        | SourceState::Bound
+        | SourceState::Renewing
+        | SourceState::Rebinding
+        | SourceState::Releasing
+        | SourceState::Released
+        | SourceState::Configured => (Priority::Info, format!("The source on {interface} is {}.", state.as_str())),
+    }
 }
 
 /// Something in a Router Advertisement is not used.

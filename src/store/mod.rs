@@ -13,6 +13,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 
+mod lease;
 pub mod state;
 
 pub use state::State;

@@ -1,6 +1,8 @@
 //! The shape of `state.json`, and its translation from and to what the deciders know.
 //!
-//! On disk every time is wall-clock time. A machine without a real-time clock may wake up in the past: a stored
+//! On disk every time is wall-clock time, as it was when the state was saved. Within one boot of the machine the boot-time
+//! clock tells how long ago that was, so that a wall clock that is set anew neither revives nor ends anything. After
+//! another boot only the wall clock can tell; a machine without a real-time clock may wake up in the past: a stored
 //! lifetime is therefore never longer than it was when it was saved.
 
 use std::collections::BTreeMap;
@@ -13,8 +15,11 @@ use serde::{Deserialize, Serialize};
 use crate::arbiter::{Current, Generation, Loss, Previous, PreviousState, Reason, Restored, Snapshot};
 use crate::cluster::Managed;
 use crate::config::{Kind, ObjectRef};
+use crate::source::dhcpv6::{self, Duid};
 use crate::source::{SourceId, SourceKind};
 use crate::time::{Deadline, Epoch, Instant};
+
+use super::lease;
 
 /// Everything that outlives the process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,10 +29,28 @@ pub struct State {
     pub version: u32,
     /// When it was saved.
     pub saved_at: Timestamp,
+    /// In which boot of the machine, and when in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    boot: Option<StoredBoot>,
+    /// Whether it is read in the boot in which it was saved.
+    #[serde(skip)]
+    same_boot: bool,
     /// Every DynamicPrefix by name.
     pub dynamic_prefixes: BTreeMap<String, StoredPrefix>,
     /// Every object that is managed, by cluster: only these are ever released.
     pub managed: BTreeMap<String, Vec<StoredObject>>,
+    /// The DHCPv6 clients.
+    #[serde(default, skip_serializing_if = "lease::Stored::is_empty")]
+    dhcpv6: lease::Stored,
+}
+
+/// A moment in one boot of the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct StoredBoot {
+    /// `/proc/sys/kernel/random/boot_id`
+    id: String,
+    /// Nanoseconds since the machine booted.
+    nanoseconds: i64,
 }
 
 /// One DynamicPrefix.
@@ -117,14 +140,68 @@ impl State {
         Self {
             version: Self::VERSION,
             saved_at: epoch.wall_now(),
+            boot: None,
+            same_boot: false,
             dynamic_prefixes: BTreeMap::new(),
             managed: BTreeMap::new(),
+            dhcpv6: lease::Stored::default(),
         }
     }
 
-    /// The clocks to read this state's times with: the wall clock is taken to be no earlier than the moment of saving.
+    /// Says in which boot of the machine it is saved.
+    #[must_use]
+    pub fn saved_in(mut self, boot_id: Option<&str>, epoch: &Epoch) -> Self {
+        self.boot = boot_id.map(|id| StoredBoot { id: id.to_owned(), nanoseconds: epoch.now().as_nanos() });
+        self
+    }
+
+    /// Says in which boot of the machine it is read.
+    #[must_use]
+    pub fn read_in(mut self, boot_id: Option<&str>) -> Self {
+        self.same_boot = boot_id.is_some() && boot_id == self.boot.as_ref().map(|boot| boot.id.as_str());
+        self
+    }
+
+    /// The clocks to read this state's times with: those of the moment of saving within the same boot; otherwise the
+    /// wall clock is taken to be no earlier than that moment.
     fn reading_epoch(&self, epoch: &Epoch) -> Epoch {
-        Epoch::new(epoch.now(), epoch.wall_now().max(self.saved_at))
+        match &self.boot {
+            Some(boot) if self.same_boot => Epoch::new(Instant::from_nanos(boot.nanoseconds), self.saved_at),
+            Some(_) | None => Epoch::new(epoch.now(), epoch.wall_now().max(self.saved_at)),
+        }
+    }
+
+    /// The DUID of this host, once there is one.
+    pub fn duid(&self) -> Option<Duid> {
+        self.dhcpv6.duid()
+    }
+
+    /// Puts the DUID of this host into the state.
+    pub fn set_duid(&mut self, duid: &Duid) {
+        self.dhcpv6.set_duid(duid);
+    }
+
+    /// What the DHCPv6 clients knew, by interface.
+    pub fn clients(&self, epoch: &Epoch) -> BTreeMap<String, dhcpv6::Memory> {
+        self.dhcpv6.clients(&self.reading_epoch(epoch))
+    }
+
+    /// Puts what the DHCPv6 client of an interface knows into the state.
+    pub fn insert_client(&mut self, interface: &str, memory: &dhcpv6::Memory, epoch: &Epoch) {
+        self.dhcpv6.insert_client(interface, memory, epoch);
+    }
+
+    /// The other DHCPv6 clients that were seen on this host since it booted, by interface; a sentence each.
+    pub fn other_clients(&self) -> BTreeMap<String, String> {
+        let boot_id = self.boot.as_ref().filter(|_| self.same_boot).map(|boot| boot.id.as_str());
+        self.dhcpv6.others(boot_id)
+    }
+
+    /// Puts another DHCPv6 client into the state that was seen on an interface. Forgotten at the next boot.
+    pub fn insert_other_client(&mut self, interface: &str, seen: &str) {
+        if let Some(boot) = &self.boot {
+            self.dhcpv6.insert_other(interface, seen, &boot.id);
+        }
     }
 
     /// What the arbiter of `name` starts from; `None` when it is not in the state, or names a source unknown here.

@@ -1,9 +1,11 @@
 //! Scenarios in virtual time.
 
 mod current;
+mod delegation;
 mod drains;
 mod link;
 mod properties;
+mod release;
 mod restart;
 mod routers;
 mod sources;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 
 use crate::arbiter::{Arbiter, Previous, PreviousState, Restored, Transition};
-use crate::config::{Acquisition, DynamicPrefix, OnLoss, RouterAdvertisement};
+use crate::config::{Acquisition, Dhcpv6, DynamicPrefix, OnLoss, RouterAdvertisement};
 use crate::source::{Cut, Offer, SourceId, SourceKind, SourceReport, SourceState};
 use crate::time::{Deadline, Instant};
 
@@ -44,6 +44,8 @@ pub(super) struct Pio {
     valid: u32,
     router: u16,
     cut: Option<Cut>,
+    recipient: Option<String>,
+    excluded: Vec<Ipv6Net>,
 }
 
 impl Pio {
@@ -54,10 +56,20 @@ impl Pio {
     pub(super) fn cut(self, cut: Cut) -> Self {
         Self { cut: Some(cut), ..self }
     }
+
+    /// Delegated to another DynamicPrefix.
+    pub(super) fn to(self, recipient: &str) -> Self {
+        Self { recipient: Some(recipient.to_owned()), ..self }
+    }
+
+    /// The delegating router keeps this part for itself.
+    pub(super) fn without(self, part: &str) -> Self {
+        Self { excluded: vec![net(part)], ..self }
+    }
 }
 
 pub(super) fn pio(prefix: &str, preferred: u32, valid: u32) -> Pio {
-    Pio { prefix: net(prefix), preferred, valid, router: 1, cut: None }
+    Pio { prefix: net(prefix), preferred, valid, router: 1, cut: None, recipient: None, excluded: Vec::new() }
 }
 
 /// What the source says of a prefix with preferred lifetime 0.
@@ -104,6 +116,17 @@ pub(super) fn ra_on_eth0() -> SourceId {
     SourceId { kind: SourceKind::RouterAdvertisement, interface: Some("eth0".into()) }
 }
 
+/// A DynamicPrefix by DHCPv6 on eth0, with Router Advertisements there to fall back to.
+pub(super) fn by_pd() -> DynamicPrefix {
+    let mut config = by_ra();
+    config.acquisition.dhcpv6 = Some(Dhcpv6::on("eth0"));
+    config
+}
+
+pub(super) fn pd_on_eth0() -> SourceId {
+    SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some("eth0".into()) }
+}
+
 pub(super) fn fixed() -> SourceId {
     SourceId { kind: SourceKind::Static, interface: None }
 }
@@ -131,6 +154,28 @@ impl World {
     /// The router advertisement source reports these.
     pub(super) fn ra(&mut self, pios: &[Pio]) {
         self.report(ra_on_eth0(), SourceState::Receiving, pios);
+    }
+
+    /// The DHCPv6 client reports these, each for "home"; it still asks for a delegation, or holds one.
+    pub(super) fn pd(&mut self, state: SourceState, pios: &[Pio]) {
+        self.client(state, &["home"], pios);
+    }
+
+    /// The same for a client that has asked in vain, or cannot run.
+    pub(super) fn pd_in_vain(&mut self, state: SourceState, pios: &[Pio]) {
+        self.client(state, &[], pios);
+    }
+
+    fn client(&mut self, state: SourceState, pending: &[&str], pios: &[Pio]) {
+        let offers = pios.iter().map(|pio| Offer {
+            recipient: Some(pio.recipient.clone().unwrap_or_else(|| "home".to_owned())),
+            excluded: pio.excluded.clone(),
+            ..self.offer(pio, SourceKind::Dhcpv6Pd)
+        });
+        let offers = offers.collect();
+        let pending = pending.iter().map(|name| (*name).to_owned()).collect();
+        let report = SourceReport { offers, pending, ..SourceReport::new(pd_on_eth0(), state) };
+        self.arbiter.handle_report(&report, self.now);
     }
 
     pub(super) fn report(&mut self, id: SourceId, state: SourceState, pios: &[Pio]) {

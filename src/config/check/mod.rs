@@ -10,6 +10,7 @@ use super::{Config, Daemon, Host};
 
 mod binding;
 mod cluster;
+mod dhcpv6;
 mod overlap;
 mod prefix;
 mod range;
@@ -24,6 +25,8 @@ pub(super) fn config(root: &Table<'_>, host: &Host<'_>, report: &mut Report<'_>)
     let daemon = daemon(root, report);
     let clusters = cluster::clusters(root, host, report);
     let prefixes = prefix::dynamic_prefixes(root, report);
+    let asked = prefixes.iter().filter_map(|prefix| Some((prefix.name, prefix.dhcpv6.as_ref()?)));
+    dhcpv6::client::clients(asked, report);
     let bindings = binding::bindings(root, &clusters, &prefixes, report);
     purpose(root, report);
     Some(Config {

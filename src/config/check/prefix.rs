@@ -7,6 +7,7 @@ use ipnet::Ipv6Net;
 use super::super::finding::{At, Report, Span};
 use super::super::read::Table;
 use super::super::{Acquisition, DynamicPrefix, OnLoss, RouterAdvertisement, Transition};
+use super::dhcpv6;
 use super::range::{self, Layout, Part, Room};
 use super::{Unique, values};
 use crate::prefix::PrefixFilter;
@@ -17,6 +18,8 @@ pub(super) struct Declared<'t> {
     pub(super) name: Option<&'t str>,
     /// Its ranges and subnets, also those in error.
     pub(super) parts: Vec<Part<'t>>,
+    /// Its `acquisition.dhcpv6`.
+    pub(super) dhcpv6: Option<dhcpv6::Written<'t>>,
     /// The DynamicPrefix, if it can be used.
     pub(super) checked: Option<DynamicPrefix>,
 }
@@ -63,19 +66,21 @@ fn dynamic_prefix<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Declared<'t
         name: written.map(|name| name.value),
         parts: range_parts.into_iter().chain(subnet_parts).flatten().collect(),
         checked: checked(),
+        dhcpv6: sources.dhcpv6,
     }
 }
 
 /// What is known of the sources.
 #[derive(Default)]
-struct Sources {
+struct Sources<'t> {
+    dhcpv6: Option<dhcpv6::Written<'t>>,
     fixed: Option<Ipv6Net>,
     /// Whether a Router Advertisement is listened to, and for a delegation of which length (`None`: not known).
     announced: Option<Option<u8>>,
     checked: Option<Acquisition>,
 }
 
-impl Sources {
+impl Sources<'_> {
     /// The prefixes that every range has to fit in. At least one is sure.
     fn rooms(&self) -> Vec<Room> {
         let fixed = self
@@ -86,11 +91,15 @@ impl Sources {
             .announced
             .flatten()
             .map(|length| Room::as_written(length, format!("delegatedPrefixLength = {length}")));
-        let on_link = matches!(self.announced, Some(None)).then(Room::on_link);
+        let asked = self.dhcpv6.as_ref().and_then(dhcpv6::Written::asked_length);
+        let asked = asked.map(|(length, key)| Room::asked(length, format!("{key} asks for a /{length}")));
+        let is_fallback = self.dhcpv6.is_some();
+        let on_link = matches!(self.announced, Some(None)).then(|| Room::on_link(is_fallback));
         let mut rooms: Vec<Room> = fixed.into_iter().chain(delegated).collect();
         if rooms.is_empty() {
             rooms.push(Room::largest());
         }
+        rooms.extend(asked);
         rooms.extend(on_link);
         rooms
     }
@@ -100,7 +109,8 @@ impl Sources {
     }
 }
 
-fn sources(table: &Table<'_>, report: &mut Report<'_>) -> Sources {
+fn sources<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Sources<'t> {
+    let dhcpv6 = table.table("dhcpv6").map(|table| dhcpv6::dhcpv6(&table, report));
     let announced = table.table("routerAdvertisement");
     let is_on = |table: &Table<'_>| table.boolean("enabled").is_none_or(|enabled| enabled.value);
     let router_advertisement = announced.map(|table| router_advertisement(&table, report));
@@ -110,15 +120,23 @@ fn sources(table: &Table<'_>, report: &mut Report<'_>) -> Sources {
     if let (Some(fixed), Some(filter)) = (&fixed, &filter) {
         accept(fixed, filter, report);
     }
+    if let (Some(written), Some(filter)) = (&dhcpv6, &filter) {
+        accept_hint(written, filter, report);
+    }
     let is_listening = announced.as_ref().is_some_and(is_on);
-    // A source that was reported for itself, or that a later version knows, is still a source that was meant.
-    let is_meant = table.has("static") || table.has_later() || announced.is_none() && table.has("routerAdvertisement");
+    // A source that was reported for itself is still a source that was meant.
+    let is_meant =
+        table.has("static") || table.has("dhcpv6") || announced.is_none() && table.has("routerAdvertisement");
     if !is_listening && !is_meant {
         no_source(table.span, announced.is_some(), report);
     }
     let checked = || {
         Some(Acquisition {
-            dhcpv6: None,
+            dhcpv6: match &dhcpv6 {
+                Some(written) => Some(written.checked.clone()?),
+                None if table.has("dhcpv6") => return None,
+                None => None,
+            },
             router_advertisement: match router_advertisement {
                 Some(checked) => Some(checked?).filter(|_| is_listening),
                 None => None,
@@ -134,14 +152,16 @@ fn sources(table: &Table<'_>, report: &mut Report<'_>) -> Sources {
             .filter(|table| !table.has("delegatedPrefixLength") || delegated(table).is_some())
             .map(|table| delegated(&table)),
         checked: checked(),
+        dhcpv6,
     }
 }
 
 fn no_source(span: Span, is_off: bool, report: &mut Report<'_>) {
     let why = if is_off { "its only source has enabled = false" } else { "it has no source" };
-    report
-        .error("no-source", span, format!("this DynamicPrefix can never have a prefix: {why}"))
-        .hint("add acquisition.routerAdvertisement = { interface = \"…\" } or acquisition.static = { prefix = \"…\" }");
+    report.error("no-source", span, format!("this DynamicPrefix can never have a prefix: {why}")).hint(
+        "add acquisition.dhcpv6 = { interface = \"…\" }, acquisition.routerAdvertisement = { interface = \"…\" } or \
+             acquisition.static = { prefix = \"…\" }",
+    );
 }
 
 fn router_advertisement(table: &Table<'_>, report: &mut Report<'_>) -> Option<RouterAdvertisement> {
@@ -196,6 +216,17 @@ fn accept(fixed: &At<Ipv6Net>, filter: &PrefixFilter, report: &mut Report<'_>) {
                 format!("the static prefix {} would never be used: {rejection}", fixed.value),
             )
             .hint("change the prefix or acquisition.prefixFilter");
+    }
+}
+
+/// What the server delegates may pass the filter all the same.
+fn accept_hint(written: &dhcpv6::Written<'_>, filter: &PrefixFilter, report: &mut Report<'_>) {
+    let hint = written.checked.as_ref().and_then(|checked| checked.prefix_hint);
+    let (Some(hint), Some(place)) = (hint, written.table.text("prefixHint")) else { return };
+    if let Err(rejection) = filter.check(hint) {
+        report
+            .warning("refused-prefix", place.span, format!("{hint} is asked for, and would not be used: {rejection}"))
+            .hint("change `prefixHint` or acquisition.prefixFilter");
     }
 }
 

@@ -36,6 +36,10 @@ enum Certainty {
     AsWritten,
     /// It usually is no larger.
     Usually,
+    /// So much is asked for, and the server may give more or less.
+    Asked,
+    /// It usually is no larger, and is used only while there is no delegation.
+    Fallback,
 }
 
 impl Room {
@@ -49,10 +53,15 @@ impl Room {
         Self { length: 32, why: "no line has a shorter prefix".to_owned(), certainty: Certainty::Always }
     }
 
+    /// A delegation of the length that is asked for.
+    pub(super) const fn asked(length: u8, why: String) -> Self {
+        Self { length, why, certainty: Certainty::Asked }
+    }
+
     /// RFC 4862 §5.5.3 makes addresses only from a prefix that fits the interface identifier of 64 bits.
-    pub(super) fn on_link() -> Self {
+    pub(super) fn on_link(is_fallback: bool) -> Self {
         let why = "what routers announce is nearly always a /64".to_owned();
-        Self { length: 64, why, certainty: Certainty::Usually }
+        Self { length: 64, why, certainty: if is_fallback { Certainty::Fallback } else { Certainty::Usually } }
     }
 
     fn holds(&self, address: u128) -> bool {
@@ -60,11 +69,19 @@ impl Room {
     }
 
     fn severity(&self) -> Severity {
-        if self.certainty == Certainty::Always { Severity::Error } else { Severity::Warning }
+        match self.certainty {
+            Certainty::Always => Severity::Error,
+            Certainty::AsWritten | Certainty::Usually | Certainty::Asked => Severity::Warning,
+            Certainty::Fallback => Severity::Note,
+        }
     }
 
     fn code(&self) -> &'static str {
-        if self.certainty == Certainty::Usually { "outside-on-link" } else { "outside-prefix" }
+        match self.certainty {
+            Certainty::Always | Certainty::AsWritten => "outside-prefix",
+            Certainty::Asked => "outside-requested",
+            Certainty::Usually | Certainty::Fallback => "outside-on-link",
+        }
     }
 
     fn hint(&self, hint: String) -> String {
@@ -77,6 +94,15 @@ impl Room {
                 format!(
                     "{hint}; if that /64 is part of a larger prefix, say so with routerAdvertisement.delegatedPrefixLength"
                 )
+            }
+            Certainty::Asked => format!(
+                "{hint}; if the server delegates just what is asked for, this entry is left out and what refers to it keeps \
+                 what it has"
+            ),
+            Certainty::Fallback => {
+                "right for a delegation; while there is none and a Router Advertisement stands in, this entry is left out \
+                 and what refers to it keeps what it has"
+                    .to_owned()
             }
         }
     }

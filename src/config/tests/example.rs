@@ -1,6 +1,7 @@
 //! What the documented example turns into: every key of it has to arrive.
 
 use super::*;
+use crate::source::dhcpv6::RawOptionMessages;
 
 fn text() -> String {
     std::fs::read_to_string(directory("examples/dyn-prefix.toml")).unwrap()
@@ -10,7 +11,7 @@ fn prefix() -> DynamicPrefix {
     DynamicPrefix {
         name: "home-ipv6".to_owned(),
         acquisition: Acquisition {
-            dhcpv6: None,
+            dhcpv6: Some(dhcpv6()),
             router_advertisement: Some(RouterAdvertisement {
                 interface: "enp1s0.222".to_owned(),
                 delegated_prefix_length: Some(56),
@@ -37,6 +38,27 @@ fn prefix() -> DynamicPrefix {
             max_prefix_history: 2,
             on_loss: OnLoss::Keep,
         },
+    }
+}
+
+fn dhcpv6() -> Dhcpv6 {
+    Dhcpv6 {
+        interface: "enp1s0.222".to_owned(),
+        requested_prefix_length: Some(60),
+        prefix_hint: Some("2001:db8:1234::/60".parse().unwrap()),
+        duid: DuidSetting::Auto,
+        iaid: Some(1),
+        rapid_commit: false,
+        reconfigure: false,
+        require_router_advertisement: false,
+        request_address: false,
+        raw_options: vec![
+            RawOption { code: 15, data: b"\x00\x06router".to_vec(), messages: RawOptionMessages::Establishing },
+            RawOption { code: 65001, data: b"customer 4711".to_vec(), messages: RawOptionMessages::All },
+        ],
+        priority: Some(6),
+        take_over: false,
+        unreachable_route: false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The coordinator in virtual time: what goes in stands in each test, what comes out is compared as text.
 
+mod delegation;
 mod life;
 mod outcome;
 mod reload;

@@ -1,7 +1,6 @@
 use super::*;
 use crate::arbiter::Generation;
 use crate::source::{SourceId, SourceKind};
-use crate::time::Instant;
 
 fn epoch() -> Epoch {
     Epoch::new(Instant::from_secs(0), "2026-01-04T10:00:00Z".parse().unwrap())
@@ -71,7 +70,7 @@ fn every_kind_of_message_has_an_id_of_its_own() {
         LINKS,
         UNREADABLE,
     ];
-    let ids: Vec<&str> = ids.into_iter().chain(cluster::IDS).collect();
+    let ids: Vec<&str> = ids.into_iter().chain(cluster::IDS).chain(dhcpv6::IDS).collect();
     let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
     assert_eq!(distinct.len(), ids.len());
     assert!(ids.iter().all(|id| id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit())));

@@ -14,6 +14,11 @@ use crate::time::{Deadline, Instant};
 pub mod client;
 pub mod driver;
 pub mod identity;
+pub mod others;
+pub mod owner;
+pub mod port;
+pub mod route;
+pub mod socket;
 pub mod wire;
 
 pub use client::Client;

@@ -53,6 +53,8 @@ struct Entry {
     listed_at: Instant,
     cut: Option<Cut>,
     doubt: Option<Doubt>,
+    /// The P flag, as listed last.
+    pd_preferred: bool,
     /// It comes from the store: perhaps cut to `delegatedPrefixLength`, so wider than what the router lists.
     seeded: bool,
 }
@@ -90,6 +92,7 @@ impl Router {
             listed_at: now,
             cut: offer.cut,
             doubt: None,
+            pd_preferred: false,
             seeded: true,
         };
         self.entries.insert(offer.prefix, entry);
@@ -212,6 +215,16 @@ impl Router {
         self.other
     }
 
+    /// Whether it lists a prefix with the P flag: who can ask for a delegation should (RFC 9762 §5).
+    pub(super) fn prefers_delegation(&self, now: Instant) -> bool {
+        self.entries.values().any(|entry| entry.pd_preferred && entry.is_usable(now))
+    }
+
+    /// The prefixes that anything new may use.
+    pub(super) fn usable(&self, now: Instant) -> impl Iterator<Item = Ipv6Net> + '_ {
+        self.entries.iter().filter(move |(_, entry)| entry.is_usable(now)).map(|(prefix, _)| *prefix)
+    }
+
     pub(super) fn offers(&self, address: Ipv6Addr) -> impl Iterator<Item = Offer> + '_ {
         self.entries.iter().map(move |(prefix, entry)| Offer {
             prefix: *prefix,
@@ -245,6 +258,7 @@ impl Entry {
             listed_at: now,
             cut: None,
             doubt: None,
+            pd_preferred: false,
             seeded: false,
         }
     }
@@ -262,6 +276,7 @@ impl Entry {
         }
         self.doubt = None;
         self.seeded = false;
+        self.pd_preferred = info.pd_preferred;
         self.listed_at = now;
         self.valid_until = Deadline::after(now, info.valid);
         if info.preferred == 0 {
@@ -317,6 +332,11 @@ impl Entry {
     fn end_preference(&mut self, cut: Cut, now: Instant) {
         self.preferred_until = self.preferred_until.min(Deadline::At(now));
         self.cut = Some(cut);
+    }
+
+    /// It was heard of in this run, is not cut and still preferred.
+    fn is_usable(&self, now: Instant) -> bool {
+        !self.seeded && self.cut.is_none() && !self.preferred_until.is_over(now)
     }
 
     fn is_over(&self, now: Instant) -> bool {

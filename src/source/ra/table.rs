@@ -8,10 +8,10 @@ use ipnet::Ipv6Net;
 use super::packet::{self, Advertisement, DropReason, Ignored, Received};
 use super::router::Router;
 use super::solicit::{HOLD_OFF, PATIENCE, Solicitor};
-use crate::config::DynamicPrefix;
+use crate::config::{Acquisition, DynamicPrefix};
 use crate::prefix::PrefixFilter;
 use crate::source::link::LinkState;
-use crate::source::{Offer, SourceId, SourceKind, SourceReport, SourceState};
+use crate::source::{Advertised, Offer, SourceId, SourceKind, SourceReport, SourceState};
 use crate::time::Instant;
 
 /// How many routers are kept.
@@ -36,15 +36,17 @@ pub struct Interest {
 }
 
 impl Settings {
-    /// What `dynamic_prefixes` ask of the advertisements on `interface`.
+    /// What `dynamic_prefixes` ask of the advertisements on `interface`: those that take their prefix from there, and
+    /// those that are delegated one there, to which every router is a witness.
     pub fn for_interface(interface: &str, dynamic_prefixes: &[DynamicPrefix]) -> Self {
-        let interests = dynamic_prefixes
-            .iter()
-            .map(|dynamic_prefix| &dynamic_prefix.acquisition)
-            .filter_map(|acquisition| Some((acquisition.router_advertisement.as_ref()?, &acquisition.filter)))
-            .filter(|(advertisement, _)| advertisement.interface == interface)
-            .map(|(advertisement, filter)| Interest { filter: filter.clone(), routers: advertisement.routers.clone() })
-            .collect();
+        let interest = |acquisition: &Acquisition| {
+            let here = |named: &str| named == interface;
+            let listens = acquisition.router_advertisement.as_ref().filter(|ra| here(&ra.interface));
+            let is_delegated = acquisition.dhcpv6.as_ref().is_some_and(|dhcpv6| here(&dhcpv6.interface));
+            let routers = listens.map(|ra| ra.routers.clone()).or_else(|| is_delegated.then(Vec::new))?;
+            Some(Interest { filter: acquisition.filter.clone(), routers })
+        };
+        let interests = dynamic_prefixes.iter().filter_map(|prefix| interest(&prefix.acquisition)).collect();
         Self { interface: interface.to_owned(), interests }
     }
 
@@ -93,6 +95,8 @@ pub struct Table {
     failure: Option<String>,
     hearing: Hearing,
     routers: BTreeMap<Ipv6Addr, Router>,
+    /// What the routers said by the last time that something was due or heard.
+    advertised: Option<Advertised>,
     solicitor: Solicitor,
     counters: Counters,
     notices: VecDeque<Notice>,
@@ -119,6 +123,7 @@ impl Table {
             failure: None,
             hearing: Hearing::Silence,
             routers: BTreeMap::new(),
+            advertised: None,
             solicitor: Solicitor::default(),
             counters: Counters::default(),
             notices: VecDeque::new(),
@@ -290,6 +295,17 @@ impl Table {
         for router in self.routers.values_mut() {
             router.forget(now);
         }
+        self.advertised = (self.hearing == Hearing::Routers).then(|| self.gather(now));
+    }
+
+    /// What a DHCPv6 client should know of the routers.
+    fn gather(&self, now: Instant) -> Advertised {
+        let routers = || self.routers.values();
+        Advertised {
+            dhcpv6: routers().any(|router| router.managed() || router.other()),
+            delegation_preferred: routers().any(|router| router.prefers_delegation(now)),
+            prefixes: routers().flat_map(|router| router.usable(now)).collect(),
+        }
     }
 
     /// When [`Table::handle_timeout`] has something to do, and what.
@@ -338,6 +354,7 @@ impl Table {
         SourceReport {
             offers: self.routers.iter().flat_map(|(address, router)| router.offers(*address)).collect(),
             next_wake: self.poll_timeout(),
+            advertised: self.advertised.clone(),
             ..SourceReport::new(id, self.state())
         }
     }
@@ -364,11 +381,6 @@ impl Table {
     /// What was not used, and how often.
     pub fn counters(&self) -> &Counters {
         &self.counters
-    }
-
-    /// Whether the latest advertisement of any router has the M or the O flag set: DHCPv6 is available.
-    pub fn dhcpv6_available(&self) -> bool {
-        self.routers.values().any(|router| router.managed() || router.other())
     }
 }
 

@@ -91,6 +91,22 @@ targets in lab
     assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (Some(0), expected, ""));
 }
 
+/// What a delegation would be carved into can be seen before there is one, also of another length than is asked for.
+#[test]
+fn plan_of_a_file_with_nothing_but_dhcpv6() {
+    let dhcpv6 = "acquisition.dhcpv6 = { interface = \"wan\", requestedPrefixLength = 60 }";
+    let text = FIXED.replace("acquisition.static.prefix = \"2001:db8:1::/56\"", dhcpv6);
+    assert!(text.contains(dhcpv6) && !text.contains("static"), "{text}");
+    let home = Home::new(&text);
+    let outcome = home.ask(&["plan", "--prefix", "2001:db8:a:10::/60"]);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+    for part in ["home  2001:db8:a:10::/60\n", "web  2001:db8:a:14::/64, 2001:db8:a:15::/64, 2001:db8:a:17::/64\n"] {
+        assert!(outcome.stdout.contains(part), "{part}: {}", outcome.stdout);
+    }
+    assert_eq!(home.ask(&["plan", "--prefix", "2001:db8:a::/56"]).code, Some(0));
+    assert!(home.ask(&["plan"]).stdout.starts_with("home  waits for a prefix\n"));
+}
+
 #[test]
 fn plan_without_a_prefix_and_without_a_stored_one_has_no_opinion() {
     let outcome = Home::new(FIXED).ask(&["plan"]);

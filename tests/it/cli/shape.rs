@@ -30,7 +30,7 @@ targets[].lastSyncTime targets[].retryAt targets[].reason targets[].message";
 const NOT_HERE: [&str; 2] = ["dynamicPrefixes[].errors[].entry", "dynamicPrefixes[].errors[].message"];
 
 /// Keys that were added since.
-const ADDED: [&str; 2] = ["clusters[].message", "clusters[].notes"];
+const ADDED: [&str; 3] = ["clusters[].message", "clusters[].notes", "sources[].notes"];
 
 /// What `plan` leaves out: times, and what only a running daemon knows.
 const ONLY_RUNNING: &str = "

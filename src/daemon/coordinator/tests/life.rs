@@ -106,7 +106,7 @@ fn dynamic_prefixes_on_one_interface_share_its_reports() {
         subnets = [{ name = "first", prefixLength = 64 }]
     "#;
     let mut world = World::new(&format!("{HOME}{other}"));
-    assert_eq!(world.coordinator.ra_interfaces(), ["eth0"]);
+    assert_eq!(Vec::from_iter(world.coordinator.ra_interfaces()), ["eth0"]);
     world.ra(&[(A, 1800, 3600)]);
     assert_eq!((world.wanted("home"), world.wanted("other")), (format!("{A} Current"), format!("{A} Current")));
 }

@@ -23,7 +23,7 @@ fn reload_adds_and_removes_dynamic_prefixes_with_their_interfaces_and_conditions
     let mut world = World::new(HOME);
     world.ra(&[(A, 1800, 3600)]);
     world.reload(&format!("{HOME}{LAB}"));
-    assert_eq!(world.coordinator.ra_interfaces(), ["eth0", "eth1"]);
+    assert_eq!(Vec::from_iter(world.coordinator.ra_interfaces()), ["eth0", "eth1"]);
     assert!(!world.coordinator.every_source_has_reported());
     assert_eq!(world.wanted("lab"), "no opinion");
     world.ra_on("eth1", &[(B, 1800, 3600)]);

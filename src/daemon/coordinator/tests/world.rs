@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::cluster::{ConnectionState, Health, Managed, TargetReport, Update};
 use crate::config::{Config, Host, Kind, ObjectRef};
-use crate::daemon::coordinator::{Coordinator, Memory};
+use crate::daemon::coordinator::{Coordinator, Identity, Memory};
+use crate::source::dhcpv6::Duid;
 use crate::source::{Cut, Offer, SourceId, SourceKind, SourceReport, SourceState};
 use crate::status::Status;
 use crate::store::State;
@@ -48,6 +49,14 @@ pub(super) fn config(text: &str) -> Arc<Config> {
     let host = Host { variable: &|_| None, exists: &|_| true };
     let loaded = Config::parse(text, Path::new("test.toml"), &host);
     Arc::new(loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.findings)))
+}
+
+/// The boot in which everything takes place.
+const BOOT: &str = "0b00";
+
+fn identity() -> Identity {
+    let duid = Duid::new(&[0, 4, 0xaa]).unwrap();
+    Identity { daemon_id: "me".to_owned(), duid, boot_id: Some(BOOT.to_owned()) }
 }
 
 pub(super) fn on(interface: &str) -> SourceId {
@@ -102,7 +111,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(text: &str) -> Self {
         let now = Instant::from_secs(1000);
-        let coordinator = Coordinator::new(config(text), "me".to_owned(), Memory::default(), now);
+        let coordinator = Coordinator::new(config(text), identity(), Memory::default(), now);
         Self { coordinator, now, first_seen: BTreeMap::new() }
     }
 
@@ -166,10 +175,10 @@ impl World {
     pub(super) fn restart(&mut self, text: &str, seconds: u64) {
         let stored = serde_json::to_string(&self.coordinator.state(&self.epoch())).unwrap();
         self.now = self.now + Duration::from_secs(seconds);
-        let state: State = serde_json::from_str(&stored).unwrap();
+        let state = serde_json::from_str::<State>(&stored).unwrap().read_in(Some(BOOT));
         let config = config(text);
         let memory = Memory::from_state(Some(&state), &config, &self.epoch());
-        self.coordinator = Coordinator::new(config, "me".to_owned(), memory, self.now);
+        self.coordinator = Coordinator::new(config, identity(), memory, self.now);
     }
 
     /// The prefixes of a DynamicPrefix as every cluster gets them: "2001:db8:a::/64 Current, …".

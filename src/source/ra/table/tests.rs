@@ -11,6 +11,7 @@ use crate::time::Deadline;
 mod doubts;
 mod limits;
 mod links;
+mod witness;
 
 const START: Instant = Instant::from_secs(1000);
 const ROUTER: &str = "fe80::1";
@@ -258,17 +259,6 @@ fn a_prefix_that_had_ended_is_new_when_it_is_listed_again() {
     assert_eq!(lab.offer(A).first_seen, at(20));
     lab.hear(100, ROUTER, &[(A, 10, 10)]);
     assert_eq!(lab.offer(A).first_seen, at(100));
-}
-
-/// T-176: the flags of the latest advertisement count.
-#[test]
-fn the_latest_flags_win() {
-    let mut lab = Lab::settled();
-    let managed = Advertisement { managed: true, ..advertisement(ROUTER, &[(A, 120, 300)]) };
-    lab.table.handle_advertisement(&managed, lab.now);
-    assert!(lab.table.dhcpv6_available());
-    lab.hear(30, ROUTER, &[(A, 120, 300)]);
-    assert!(!lab.table.dhcpv6_available());
 }
 
 /// A router with router lifetime 0 is no default router; its prefixes count (RFC 4861 §4.2).

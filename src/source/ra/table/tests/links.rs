@@ -151,7 +151,7 @@ fn a_changed_configuration_asks_again_and_the_same_one_does_not() {
     assert_eq!(lab.solicited, [20], "not while the link is down");
 }
 
-fn dynamic_prefix(interface: &str, routers: &[&str], allow: &[&str]) -> DynamicPrefix {
+pub(super) fn dynamic_prefix(interface: &str, routers: &[&str], allow: &[&str]) -> DynamicPrefix {
     use crate::config::{Acquisition, RouterAdvertisement, Transition};
     let router_advertisement = RouterAdvertisement {
         interface: interface.to_owned(),

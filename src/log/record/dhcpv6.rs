@@ -1,0 +1,46 @@
+//! Lines about the DHCPv6 client.
+
+use ipnet::Ipv6Net;
+
+use crate::log::{Entry, Priority};
+use crate::source::{SourceId, SourceKind};
+
+const TRANSITION: &str = "19aeaeecfcf84cd6badde5f8142bd6ac";
+const WARNING: &str = "06fb6acbc1a145e7a40e757981e67b7f";
+const DROPPED: &str = "e38c951f9be848ee8fdb06b3cb1e529f";
+const ROUTE: &str = "38ed8f64cc3a4d649ec41184ed0be9c4";
+
+/// The MESSAGE_IDs of this module.
+#[cfg(test)]
+pub(super) const IDS: [&str; 4] = [TRANSITION, WARNING, DROPPED, ROUTE];
+
+/// The client on an interface does something else than before.
+pub fn dhcpv6_transition(interface: &str, what: &str) -> Entry {
+    of_client(interface, Entry::new(TRANSITION, Priority::Info, what.to_owned()))
+}
+
+/// Something about the client on an interface that somebody should look at.
+pub fn dhcpv6_warning(interface: &str, what: &str) -> Entry {
+    of_client(interface, Entry::new(WARNING, Priority::Warning, what.to_owned()))
+}
+
+/// A datagram is not used.
+pub fn dhcpv6_dropped(interface: &str, reason: &str) -> Entry {
+    let message = format!("{interface}: ignored a DHCPv6 message: {reason}. Further ones are only counted.");
+    of_client(interface, Entry::new(DROPPED, Priority::Info, message))
+}
+
+/// The unreachable route for a delegated prefix came or went.
+pub fn unreachable_route(interface: &str, prefix: &Ipv6Net, added: bool) -> Entry {
+    let message = if added {
+        format!("{interface}: packets to unused parts of {prefix} are unreachable from now on (unreachableRoute).")
+    } else {
+        format!("{interface}: the unreachable route for {prefix} is taken away.")
+    };
+    of_client(interface, Entry::new(ROUTE, Priority::Info, message))
+}
+
+fn of_client(interface: &str, entry: Entry) -> Entry {
+    let source = SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some(interface.to_owned()) };
+    Entry { source: Some(source.to_string()), ..entry }
+}
