@@ -2,13 +2,14 @@
 //!
 //! # Bird's eye
 //!
-//! A host hears its prefix in Router Advertisements (or is told a fixed one). The daemon decides which prefix is in use
+//! A host is delegated its prefix by DHCPv6, or hears it in Router Advertisements (or is told a fixed one). The daemon decides which prefix is in use
 //! and which former ones still drain, computes the ranges that the configuration asks for, and makes the pools and CIDR
 //! groups of one or many clusters hold them: its own entries, beside whatever the user wrote.
 //!
 //! ```text
 //!  sources (sockets)       decisions (pure)                              targets (sockets)
-//!  router advertisements ─┐ reports ┌─────────┐ snapshot ┌──────┐ wanted  ┌─ cluster "home": island ⇄ driver
+//!  DHCPv6 clients ────────┐
+//!  router advertisements ─┤ reports ┌─────────┐ snapshot ┌──────┐ wanted  ┌─ cluster "home": island ⇄ driver
 //!  static ────────────────┼───────► │ arbiter │ ───────► │ plan │ ──────► ├─ cluster "lab":  island ⇄ driver
 //!  links (netlink) ───────┘         └─────────┘          └──────┘ (latest │
 //!                                     ▲    │ now                   value) │ updates
@@ -32,6 +33,7 @@
 //! | [`config`] | the file: key table, reader, rules; findings with line and column ([`config::file`] reads it) | decider |
 //! | [`source`] | what a source says: offers and states | decider |
 //! | [`source::ra`] | Router Advertisements: `packet`, `table`, `router`, `solicit` decide; `socket`, `driver` do | both |
+//! | [`source::dhcpv6`] | the DHCPv6 client: `wire` and `client` decide; `socket`, `driver` and what they look at do | both |
 //! | [`source::link`] | the host's interfaces, by netlink | driver |
 //! | [`arbiter`] | which prefix is in use, which ones drain, since when and until when | decider |
 //! | [`plan`] | every range, subnet and object for every generation known | decider |
@@ -39,6 +41,7 @@
 //! | [`cluster::entry`], [`cluster::object`], [`cluster::ownership`] | the lists on objects, and whose an entry is | decider |
 //! | [`cluster::driver`] | credentials, connection, discovery, watches, writes | driver |
 //! | [`daemon::coordinator`] | the one owner of arbiters, reports, targets, conditions | decider |
+//! | [`daemon::delegation`], `daemon::clients` | who the DHCPv6 clients are, what they must remember, how a delegation is given back | decider |
 //! | [`daemon::view`], [`status`] | the status value, for `status` and `plan` alike | decider |
 //! | [`daemon`] | the loop, the tasks, the supervisor's side, saving | driver |
 //! | [`store`] | the state directory ([`store::state`]: what is in it) | both |
@@ -56,8 +59,11 @@
 //! * A cluster never learns of the past: it gets the whole wanted state and makes the world equal to it.
 //! * There is no plan before the first opinion: "not known yet" and "publish nothing" are different values.
 //! * Nothing is removed from an object that is not recorded as ours, on the object or in the store.
-//! * Nothing is written when nothing changed; a refreshed lifetime changes neither objects nor the store.
-//! * Nothing is withdrawn at a stop or a crash.
+//! * Nothing is written when nothing changed; a refreshed lifetime does not change objects, and the
+//!   store at most every ten minutes.
+//! * Nothing is withdrawn at a stop or a crash. No DHCPv6 client sends a Release unless `dyn-prefix dhcp-release` asks for
+//!   it, and none does before the prefix has left the targets.
+//! * Who a DHCPv6 client is hangs on no interface, no card and no order in the file.
 //! * No cluster waits for another one: each has its task, its client, its back-off and a queue of one.
 //! * No error of one entry, object or cluster stops its neighbours; no wrong file stops a running daemon.
 //! * No task ends unnoticed: one that does ends the process, with its name in the journal.

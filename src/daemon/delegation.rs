@@ -93,10 +93,16 @@ impl Coordinator {
         };
         let interface = dhcpv6.interface.clone();
         let report = self.reports.get(&client_on(&interface));
-        if !report.is_some_and(|report| holds(report, name, now)) {
-            let state = report.map_or("not started", |report| report.state.as_str());
+        let state = report.map_or("not started", |report| report.state.as_str());
+        let Some(report) = report.filter(|report| holds(report, name, now)) else {
             return Err(format!(
                 "{name} holds no delegation on {interface}, where the client is {state}; `dyn-prefix status` says why"
+            ));
+        };
+        if cannot_send(&report.state) {
+            return Err(format!(
+                "the delegation of {name} cannot be given back now: nothing can be sent on {interface}, where the client \
+                 is {state}; nothing was changed"
             ));
         }
         let prefixes = self.arbiters.get_mut(name).map(|arbiter| arbiter.release(now)).unwrap_or_default();
@@ -138,6 +144,14 @@ impl Coordinator {
 /// The DHCPv6 client of an interface.
 fn client_on(interface: &str) -> SourceId {
     SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some(interface.to_owned()) }
+}
+
+/// Whether a client has no way to its server.
+const fn cannot_send(state: &SourceState) -> bool {
+    matches!(
+        state,
+        SourceState::InterfaceAbsent | SourceState::LinkDown | SourceState::NoLinkLocal | SourceState::Failed(_)
+    )
 }
 
 /// Whether a client holds a prefix for the DynamicPrefix `name` whose lease is not over.

@@ -16,7 +16,7 @@ use crate::time::{Deadline, Epoch};
 /// Everything about DHCPv6.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Stored {
+pub(super) struct Stored {
     /// The DUID of this host, in hexadecimal.
     duid: Option<String>,
     /// By interface.

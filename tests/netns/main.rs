@@ -1,5 +1,5 @@
-//! Router Advertisements on a real kernel: the driver of the source against radvd and against forged packets, in
-//! network namespaces. Needs root; `cargo test --test netns`.
+//! Router Advertisements and DHCPv6 on a real kernel: the drivers of the sources against radvd, against forged packets
+//! and against other DHCPv6 clients, in network namespaces. Needs root; `cargo test --test netns`.
 
 #![expect(clippy::expect_used, reason = "a test: clippy only exempts functions marked #[test]")]
 
@@ -10,16 +10,25 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 #[path = "../support/netns.rs"]
 mod support;
 
+mod dhcpv6;
 mod forged;
 mod lab;
 mod radvd;
 
 fn main() -> ExitCode {
+    if dhcpv6::holder::main() {
+        return ExitCode::SUCCESS;
+    }
     let missing = support::missing();
     let no_radvd = support::radvd().is_none().then(|| "radvd is not on PATH (Debian package radvd)".to_owned());
     let forged = forged::TESTS.iter().map(|test| trial(test, missing.clone()));
     let radvd = radvd::TESTS.iter().map(|test| trial(test, missing.clone().or_else(|| no_radvd.clone())));
-    libtest_mimic::run(&Arguments::from_args(), forged.chain(radvd).collect()).exit_code()
+    let no_socat =
+        support::on_path("socat").is_none().then(|| "socat is not on PATH (Debian package socat)".to_owned());
+    let dhcpv6 = dhcpv6::tests().map(|test| trial(test, missing.clone()));
+    let tun = dhcpv6::tests_with_socat().map(|test| trial(test, missing.clone().or_else(|| no_socat.clone())));
+    let trials = forged.chain(radvd).chain(dhcpv6).chain(tun).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
 /// A test by name.

@@ -44,8 +44,13 @@ pub(crate) fn missing() -> Option<String> {
 
 /// Where radvd is, if it is on PATH.
 pub(crate) fn radvd() -> Option<PathBuf> {
+    on_path("radvd")
+}
+
+/// Where a program is, if it is on PATH.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|directory| directory.join("radvd")).find(|file| file.is_file())
+    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())
 }
 
 fn run(command: &mut Command) {

@@ -69,6 +69,8 @@ struct Driver {
     alarm: Alarm,
     client: Client,
     settings: Settings,
+    /// The settings as the client has them.
+    settled: Settings,
     link: Option<LinkState>,
     socket: Option<Socket>,
     /// The attempt to get the port that is under way.
@@ -101,6 +103,7 @@ impl Driver {
             setup,
             alarm,
             client,
+            settled: settings.clone(),
             settings,
             link: None,
             socket: None,
@@ -175,8 +178,8 @@ impl Driver {
 
     fn take_settings(&mut self) {
         let settings = self.setup.settings.borrow_and_update().clone();
-        let former = std::mem::replace(&mut self.settings, settings.clone());
-        self.client.reconfigure(settings, clock::now());
+        let former = std::mem::replace(&mut self.settings, settings);
+        self.settle();
         let priority = self.settings.priority;
         if priority != former.priority
             && let Some(Err(error)) = self.socket.as_ref().map(|socket| socket.set_priority(priority))
@@ -190,6 +193,23 @@ impl Driver {
             self.try_port();
         }
         self.follow_routes();
+    }
+
+    /// Hands the client the settings with the DUID that they mean on this interface; whether there is one.
+    fn settle(&mut self) -> bool {
+        let mac = self.link.as_ref().and_then(|link| link.mac);
+        let now = u64::try_from(clock::epoch().wall_now().as_second()).unwrap_or_default();
+        // What was made stays, whatever becomes of the interface.
+        let remembered = self.report.as_ref().and_then(|report| report.client.as_ref());
+        let remembered = remembered.map_or(&self.setup.memory.duid, |memory| &memory.duid);
+        let settled = self.settings.duid.settled(remembered, mac, now);
+        let has_one = settled.is_some();
+        let settings = Settings { duid: settled.unwrap_or_default(), ..self.settings.clone() };
+        if settings != self.settled {
+            self.settled = settings.clone();
+            self.client.reconfigure(settings, clock::now());
+        }
+        has_one
     }
 
     fn release(&mut self, name: &str) {

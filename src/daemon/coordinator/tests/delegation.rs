@@ -262,9 +262,12 @@ fn what_is_not_held_cannot_be_released() {
     let refused = |world: &mut World, name: &str| world.coordinator.release(name, world.now).unwrap_err();
     assert!(refused(&mut world, "house").contains("there are: home"));
     assert!(refused(&mut world, "home").contains("holds no delegation on eth0"));
+    world.report(SourceReport { state: SourceState::LinkDown, ..bound(A, world.now) });
+    assert!(refused(&mut world, "home").contains("nothing can be sent on eth0"));
+    world.report(SourceReport::new(client(), SourceState::Soliciting));
     world.reload(HOME);
     assert!(refused(&mut world, "home").contains("has no acquisition.dhcpv6"));
-    assert_eq!(world.wanted("home"), format!("{B} Current"), "nothing was withdrawn");
+    assert!(world.status().dynamic_prefixes[0].current_prefix.is_some(), "nothing was withdrawn");
 }
 
 /// Every DynamicPrefix on the interface has its own IA_PD, and gets what is delegated to it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Driver;
 use crate::clock;
+use crate::source::dhcpv6::DuidSetting;
 use crate::source::dhcpv6::port::{self, Outcome, Request};
 use crate::source::dhcpv6::socket::{Local, Socket};
 
@@ -28,6 +29,14 @@ impl Driver {
         };
         if self.is_left_to_another() {
             return self.leave();
+        }
+        if !self.settle() {
+            self.fail(format!(
+                "DHCPv6 cannot run on {0}: {1}.",
+                self.settings.interface,
+                DuidSetting::without_mac(&self.settings.interface)
+            ));
+            return self.client.handle_link(Some(link), now);
         }
         if self.socket.as_ref().is_some_and(|socket| socket.local().is_on(&link)) || Local::of(&link).is_none() {
             return self.client.handle_link(Some(link), now);

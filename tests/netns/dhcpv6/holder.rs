@@ -1,0 +1,116 @@
+//! Another process on the port: this program, started again, opens a socket as other DHCPv6 clients do and prints a line
+//! for each datagram it receives.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv6Addr, SocketAddrV6};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::support::{Namespace, WAN};
+
+const PROFILE: &str = "DYN_PREFIX_TEST_HOLD";
+const READY: &str = "ready";
+
+/// Clients, and the sockets they open (measured; the first client's column of the matrix in the reference).
+pub(crate) const PROFILES: [&str; 7] =
+    ["odhcp6c", "networkd", "dibbler", "dhcpcd-manager", "dhcpcd-interface", "nclient6", "wide-dhcpv6"];
+
+/// When this process was started to hold a port, does so until its standard input ends.
+pub(crate) fn main() -> bool {
+    let Ok(profile) = std::env::var(PROFILE) else { return false };
+    let socket = (profile != "none").then(|| open(&profile));
+    say(READY);
+    let receiving = socket.map(|socket| {
+        std::thread::spawn(move || {
+            let socket = std::net::UdpSocket::from(socket);
+            while let Ok((length, _)) = socket.recv_from(&mut [0; 1500]) {
+                say(&length.to_string());
+            }
+        })
+    });
+    std::io::stdin().lines().for_each(drop);
+    drop(receiving);
+    true
+}
+
+fn say(line: &str) {
+    let mut output = std::io::stdout();
+    output.write_all(format!("{line}\n").as_bytes()).and_then(|()| output.flush()).expect("the test reads");
+}
+
+fn open(profile: &str) -> Socket {
+    let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP)).expect("a socket");
+    let ifindex = nix::net::if_::if_nametoindex(WAN).expect("the interface exists");
+    let any = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 546, 0, 0);
+    let own = SocketAddrV6::new(super::lab::link_local(), 546, 0, ifindex);
+    let address = match profile {
+        "odhcp6c" => {
+            socket.set_reuse_address(true).expect("SO_REUSEADDR");
+            socket.bind_device(Some(WAN.as_bytes())).expect("SO_BINDTODEVICE");
+            any
+        }
+        "networkd" | "dibbler" => {
+            socket.set_reuse_address(true).expect("SO_REUSEADDR");
+            own
+        }
+        "dhcpcd-manager" => any,
+        "wide-dhcpv6" => {
+            setsockopt(&socket, sockopt::ReusePort, &true).expect("SO_REUSEPORT");
+            any
+        }
+        _ => own,
+    };
+    socket.bind(&address.into()).expect("the port is free");
+    socket
+}
+
+/// A process that holds the port; it ends with the value.
+pub(crate) struct Holder {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Holder {
+    /// Opens the socket of this client in a namespace.
+    pub(crate) fn start(namespace: &Namespace, profile: &str) -> Self {
+        Self::run(namespace, profile, &std::env::current_exe().expect("its own path"), &[])
+    }
+
+    /// Runs under a name of its own, with arguments, and opens no socket.
+    pub(crate) fn pretend(namespace: &Namespace, program: &Path, arguments: &[&str]) -> Self {
+        std::os::unix::fs::symlink(std::env::current_exe().expect("its own path"), program).expect("a link");
+        Self::run(namespace, "none", program, arguments)
+    }
+
+    fn run(namespace: &Namespace, profile: &str, program: &Path, arguments: &[&str]) -> Self {
+        let mut command: Command = namespace.command(program.to_str().expect("a path in UTF-8"));
+        command.args(arguments).env(PROFILE, profile).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("ip netns exec");
+        let output = BufReader::new(child.stdout.take().expect("its output"));
+        let mut holder = Self { child, output };
+        assert_eq!(holder.line(), READY, "{profile}");
+        holder
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The length of the next datagram that it received, as text.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("it lives");
+        line.trim().to_owned()
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
