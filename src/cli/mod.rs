@@ -30,7 +30,7 @@ enum Command {
     ///
     /// Exit status 78 on a configuration error. Everything it tells goes to the journal, or to standard error when it
     /// does not run under systemd; DYN_PREFIX_LOG=debug tells more.
-    Run(ConfigArgs),
+    Run(RunArgs),
     /// Check a configuration file
     ///
     /// Prints every finding as FILE:LINE:COL with the source line. Exit status 0 when the file can be used, else 78.
@@ -88,6 +88,19 @@ struct ConfigArgs {
 }
 
 #[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Append to this file everything that the sources take in, so that `dyn-prefix replay` can run it again
+    ///
+    /// One JSON object a line, for as long as the daemon runs: about 1 MB a day on a quiet line. Nothing of the clusters
+    /// is in it, but the configuration, the stored state, the addresses of the line and the keys that DHCPv6 servers gave
+    /// are: only its owner may read it. The daemon must be allowed to write there; /var/lib/dyn-prefix is a good place.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct OutputArgs {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Output::Text)]
@@ -141,7 +154,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let outcome = match cli.command {
-        Command::Run(args) => run(&args),
+        Command::Run(args) => run(args),
         Command::Check { file } => check::check(&file),
         Command::Plan(args) => plan::plan(&args),
         Command::Status { config, output, watch: false } => ask::status(&socket(&config), output.output),
@@ -159,14 +172,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(args: &ConfigArgs) -> anyhow::Result<Exit> {
+fn run(args: RunArgs) -> anyhow::Result<Exit> {
     log::init();
-    let loaded = Config::load(&args.config);
+    let (loaded, text) = Config::load_with_text(&args.config.config);
     for finding in loaded.findings.iter().filter(|finding| finding.is_for_the_journal()) {
         log::emit(&log::record::finding(finding));
     }
     let Some(config) = loaded.config else { return Ok(Exit::Configuration) };
-    match daemon::run(config, &args.config) {
+    match daemon::run(daemon::Setup { config, path: args.config.config, text, record: args.record }) {
         Ok(()) => Ok(Exit::Done),
         Err(error) => {
             log::emit(&log::record::fatal(&error));

@@ -127,10 +127,19 @@ pub enum Event {
         /// The text of the file.
         config: String,
     },
-    /// The delegation of a DynamicPrefix was asked to be given back.
-    Release {
-        /// The interface of the client.
+    /// A DHCPv6 client got its settings anew.
+    Settings {
+        /// Its interface.
         interface: String,
+        /// The DUID that the configuration means there; `None`: the client's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        duid: Option<Hex>,
+    },
+    /// The delegation of a DynamicPrefix is to be given back.
+    Release {
+        /// The interface of the client, which does it; absent: it leaves the targets.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        interface: Option<String>,
         /// The DynamicPrefix.
         name: String,
     },
@@ -163,6 +172,9 @@ pub struct Start {
     /// The id that the daemon writes as.
     #[serde(default)]
     pub daemon_id: String,
+    /// The DUID of its DHCPv6 clients, unless the configuration says otherwise.
+    #[serde(default)]
+    pub duid: Hex,
     /// The path of the configuration file.
     #[serde(default)]
     pub path: String,

@@ -13,7 +13,7 @@ use anyhow::Context;
 
 use super::{Decider, Event, Hex, Line, Link, Seconds, Start};
 use crate::log::{self, record};
-use crate::source::dhcpv6::client;
+use crate::source::dhcpv6::{Duid, client};
 use crate::source::link::LinkState;
 use crate::source::ra::packet;
 use crate::time::Instant;
@@ -132,6 +132,12 @@ impl Tape {
         self.write(now, |interface| Event::Client { interface, seed: Hex(seed.to_vec()) });
     }
 
+    /// The DHCPv6 client got its settings anew, with this DUID.
+    pub fn settings(&self, duid: Option<&Duid>, now: Instant) {
+        let duid = duid.map(|duid| Hex(duid.as_bytes().to_vec()));
+        self.write(now, |interface| Event::Settings { interface, duid });
+    }
+
     /// The interface changed.
     pub fn link(&self, link: Option<&LinkState>, now: Instant) {
         self.write(now, |interface| Event::Link { interface, to: Some(self.to), link: link.map(Link::from) });
@@ -165,7 +171,7 @@ impl Tape {
 
     /// A delegation is to be given back.
     pub fn release(&self, name: &str, now: Instant) {
-        self.write(now, |interface| Event::Release { interface, name: name.to_owned() });
+        self.write(now, |interface| Event::Release { interface: Some(interface), name: name.to_owned() });
     }
 
     /// It was time for something.

@@ -116,7 +116,7 @@ impl Client {
     /// A client that knows what a former run knew. `seed` makes its random numbers.
     pub fn new(settings: Settings, memory: Memory, seed: [u8; 32], now: Instant) -> Self {
         let mut client = Self {
-            duid: settings.duid.clone().unwrap_or(memory.duid),
+            duid: settings.duid.fixed().cloned().unwrap_or(memory.duid),
             link: None,
             failure: None,
             state: State::Idle,
@@ -179,7 +179,7 @@ impl Client {
         };
         let asks_more = !wishes(&settings).is_subset(&wishes(&self.settings))
             || settings.request_address && !self.settings.request_address;
-        let duid = settings.duid.clone().unwrap_or_else(|| self.duid.clone());
+        let duid = settings.duid.fixed().cloned().unwrap_or_else(|| self.duid.clone());
         self.settings = settings;
         self.ias = self.ias_for(Vec::new(), now);
         self.address = self.address.take().filter(|_| self.settings.request_address);
