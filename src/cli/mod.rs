@@ -13,7 +13,9 @@ use crate::{control, log};
 mod ask;
 mod check;
 mod plan;
+mod preview;
 pub mod render;
+mod replay;
 mod terminal;
 
 /// Follows a changing IPv6 prefix and keeps Kubernetes load-balancer pools and CIDR groups on it
@@ -67,6 +69,17 @@ enum Command {
     /// Exit status 0 when the new one is in use, 78 when it was refused (the former stays), 4 when the daemon is not
     /// running.
     Reload(ConfigArgs),
+    /// Run what `dyn-prefix run --record` has written again, without network or cluster
+    ///
+    /// Prints what was received and sent, every transition as the journal told it, and the plan after every change. The
+    /// same file gives the same output, so that an odd line at a provider becomes a test case. Exit status 1 when the
+    /// file cannot be used.
+    Replay {
+        /// The record
+        file: PathBuf,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Give the prefix of a DHCPv6 client back to its server
     ///
     /// The prefix leaves the targets first, whatever transition.onLoss says; then the server gets a Release. Nothing is
@@ -161,6 +174,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status { config, output, watch: true } => ask::watch(&socket(&config), output.output),
         Command::History { config, output } => ask::history(&socket(&config), output.output),
         Command::Reload(args) => ask::reload(&socket(&args)),
+        Command::Replay { file, output } => replay::replay(&file, output.output),
         Command::DhcpRelease { name, config } => ask::dhcp_release(&socket(&config), name),
     };
     match outcome {

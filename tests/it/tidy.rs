@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Deciders: files, or directories with all that is in them. Their tests may do what they like.
-const DECIDERS: [&str; 30] = [
+const DECIDERS: [&str; 33] = [
     "src/time.rs",
     "src/prefix.rs",
     "src/status.rs",
@@ -37,6 +37,9 @@ const DECIDERS: [&str; 30] = [
     "src/daemon/write_log.rs",
     "src/store/lease.rs",
     "src/store/state.rs",
+    "src/record/mod.rs",
+    "src/record/encoding.rs",
+    "src/replay/",
 ];
 
 /// Reads the configuration file for the deciders beside it.

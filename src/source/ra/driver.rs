@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::socket::Socket;
-use super::table::{Notice, Settings, Table};
+use super::table::{Settings, Table};
 use crate::clock::{self, Alarm};
 use crate::log::{self, record};
 use crate::record::{Decider, Recorder, Tape};
@@ -216,7 +216,7 @@ impl Driver {
             self.solicit();
         }
         while let Some(notice) = self.table.poll_notice() {
-            tell(notice, &self.interface);
+            log::emit(&record::ignored(&self.interface, &notice.to_string()));
         }
     }
 
@@ -252,16 +252,6 @@ fn open_failure(interface: &str, error: &io::Error) -> String {
          {} s.",
         REOPEN.as_secs()
     )
-}
-
-fn tell(notice: Notice, interface: &str) {
-    let what = match notice {
-        Notice::Dropped(source, reason) => format!("Ignored a Router Advertisement from {source}: {reason}"),
-        Notice::Ignored(router, reason) => {
-            format!("Ignored a prefix in the Router Advertisement of {router}: {reason}")
-        }
-    };
-    log::emit(&record::ignored(interface, &what));
 }
 
 #[cfg(test)]
