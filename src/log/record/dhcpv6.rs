@@ -5,19 +5,13 @@ use ipnet::Ipv6Net;
 use crate::log::{Entry, Priority};
 use crate::source::{SourceId, SourceKind};
 
-const TRANSITION: &str = "19aeaeecfcf84cd6badde5f8142bd6ac";
 const WARNING: &str = "06fb6acbc1a145e7a40e757981e67b7f";
 const DROPPED: &str = "e38c951f9be848ee8fdb06b3cb1e529f";
 const ROUTE: &str = "38ed8f64cc3a4d649ec41184ed0be9c4";
 
 /// The MESSAGE_IDs of this module.
 #[cfg(test)]
-pub(super) const IDS: [&str; 4] = [TRANSITION, WARNING, DROPPED, ROUTE];
-
-/// The client on an interface does something else than before.
-pub fn dhcpv6_transition(interface: &str, what: &str) -> Entry {
-    of_client(interface, Entry::new(TRANSITION, Priority::Info, what.to_owned()))
-}
+pub(super) const IDS: [&str; 3] = [WARNING, DROPPED, ROUTE];
 
 /// Something about the client on an interface that somebody should look at.
 pub fn dhcpv6_warning(interface: &str, what: &str) -> Entry {

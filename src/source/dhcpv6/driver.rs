@@ -77,6 +77,8 @@ struct Driver {
     settings: Settings,
     /// The settings as the client has them.
     settled: Settings,
+    /// Whether there is a DUID: some are made from a MAC address, which not every interface has.
+    has_duid: bool,
     link: Option<LinkState>,
     socket: Option<Socket>,
     /// The attempt to get the port that is under way.
@@ -110,6 +112,7 @@ impl Driver {
             alarm,
             client,
             settled: settings.clone(),
+            has_duid: true,
             settings,
             link: None,
             socket: None,
@@ -186,7 +189,10 @@ impl Driver {
     fn take_settings(&mut self) {
         let settings = self.setup.settings.borrow_and_update().clone();
         let former = std::mem::replace(&mut self.settings, settings);
-        self.settle();
+        if !self.settle() {
+            // Also when they are the same: a reload asks again for what was given back.
+            self.client.reconfigure(self.settled.clone(), clock::now());
+        }
         let priority = self.settings.priority;
         if priority != former.priority
             && let Some(Err(error)) = self.socket.as_ref().map(|socket| socket.set_priority(priority))
@@ -202,21 +208,23 @@ impl Driver {
         self.follow_routes();
     }
 
-    /// Hands the client the settings with the DUID that they mean on this interface; whether there is one.
+    /// Hands the client the settings with the DUID that they mean on this interface, if that changes anything; whether it
+    /// does.
     fn settle(&mut self) -> bool {
         let mac = self.link.as_ref().and_then(|link| link.mac);
         let now = u64::try_from(clock::epoch().wall_now().as_second()).unwrap_or_default();
         // What was made stays, whatever becomes of the interface.
         let remembered = self.report.as_ref().and_then(|report| report.client.as_ref());
         let remembered = remembered.map_or(&self.setup.memory.duid, |memory| &memory.duid);
-        let settled = self.settings.duid.settled(remembered, mac, now);
-        let has_one = settled.is_some();
-        let settings = Settings { duid: settled.unwrap_or_default(), ..self.settings.clone() };
-        if settings != self.settled {
+        let duid = self.settings.duid.settled(remembered, mac, now);
+        self.has_duid = duid.is_some();
+        let settings = Settings { duid: duid.unwrap_or_default(), ..self.settings.clone() };
+        let changed = settings != self.settled;
+        if changed {
             self.settled = settings.clone();
             self.client.reconfigure(settings, clock::now());
         }
-        has_one
+        changed
     }
 
     fn release(&mut self, name: &str) {
@@ -256,14 +264,12 @@ impl Driver {
         while let Some(message) = self.client.poll_transmit() {
             self.send(&message);
         }
-        let before = self.report.as_ref().map(|report| report.state.clone());
         while let Some(report) = self.client.poll_report() {
             self.report = Some(report);
             self.follow_routes();
         }
-        let after = self.report.as_ref().map(|report| report.state.clone());
         while let Some(notice) = self.client.poll_notice() {
-            tell(&notice, &self.settings.interface, before.as_ref(), after.as_ref());
+            tell(&notice, &self.settings.interface);
         }
     }
 
@@ -297,6 +303,11 @@ impl Driver {
     /// The report that is to be sent, if it differs from the last one.
     fn news(&self) -> Option<SourceReport> {
         let mut report = self.report.clone()?;
+        if self.link.is_some() && report.state == SourceState::InterfaceAbsent {
+            // The client learns of the interface once it is clear whose the port is. Until then it can neither ask nor
+            // say that it cannot.
+            return None;
+        }
         report.other_client.clone_from(&self.setup.taken);
         report.notes.extend(self.routes.notes().chain(&self.send_failure).cloned());
         let retry = self.retry_at.map(|at| (at, "the port is tried again"));
@@ -323,17 +334,11 @@ async fn readable(socket: Option<&Socket>) -> io::Result<()> {
     }
 }
 
-fn tell(notice: &Notice, interface: &str, before: Option<&SourceState>, after: Option<&SourceState>) {
+fn tell(notice: &Notice, interface: &str) {
     match notice {
         Notice::Dropped(reason) => log::emit(&record::dhcpv6_dropped(interface, reason)),
         Notice::Warning(what) => log::emit(&record::dhcpv6_warning(interface, what)),
-        // A lease may be renewed every few minutes; that this went well is no news.
-        Notice::Transition(what) if is_routine(before, after) => tracing::debug!(interface, "{what}"),
-        Notice::Transition(what) => log::emit(&record::dhcpv6_transition(interface, what)),
+        // What came of it is told, with the prefixes, when the report gets to the coordinator.
+        Notice::Transition(what) => tracing::debug!(interface, "{what}"),
     }
-}
-
-fn is_routine(before: Option<&SourceState>, after: Option<&SourceState>) -> bool {
-    let of_a_renewal = |state: Option<&SourceState>| matches!(state, Some(SourceState::Bound | SourceState::Renewing));
-    of_a_renewal(before) && of_a_renewal(after)
 }

@@ -244,3 +244,17 @@ fn a_stop_takes_less_than_five_seconds_also_while_a_watch_runs() {
     assert_eq!(daemon.ended(), Some(0));
     assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
 }
+
+#[test]
+fn what_is_not_delegated_cannot_be_given_back() {
+    let home = Home::new(FIXED);
+    assert_eq!(home.ask(&["dhcp-release", "home"]).code, Some(4), "nobody runs");
+    let daemon = home.start();
+    daemon.until("the prefix", |status| status["dynamicPrefixes"][0]["currentPrefix"] == "2001:db8:1::/56");
+    for (name, part) in [("home", "home has no acquisition.dhcpv6"), ("house", "there is no dynamicPrefix \"house\"")] {
+        let outcome = home.ask(&["dhcp-release", name]);
+        assert_eq!(outcome.code, Some(1));
+        assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
+    }
+    daemon.until("it is untouched", |status| status["dynamicPrefixes"][0]["currentPrefix"] == "2001:db8:1::/56");
+}

@@ -21,9 +21,16 @@ pub(super) const SOON: Duration = Duration::from_secs(20);
 /// The prefix that [`Server`] delegates.
 pub(super) const PREFIX: &str = "2001:db8:a::/56";
 
-/// The link-local address of [`WAN`] in this thread's namespace, from /proc/net/if_inet6.
+/// The link-local address of [`WAN`] in this thread's namespace, as soon as the kernel has made it.
 pub(super) fn link_local() -> Ipv6Addr {
-    own_addresses().into_iter().map(|(address, _)| address).find(Ipv6Addr::is_unicast_link_local).expect("an address")
+    let until = dyn_prefix::clock::now() + SOON;
+    loop {
+        if let Some((address, _)) = own_addresses().iter().find(|(address, _)| address.is_unicast_link_local()) {
+            return *address;
+        }
+        assert!(dyn_prefix::clock::now() < until, "{WAN} has no link-local address after {SOON:?}");
+        std::thread::yield_now();
+    }
 }
 
 /// The addresses of [`WAN`] in this thread's namespace, and whether each is tentative (IFA_F_TENTATIVE).

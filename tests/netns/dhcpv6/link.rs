@@ -149,7 +149,7 @@ fn an_interface_that_comes_back() {
 
 fn recreate(host: &Namespace, pair: &Pair) {
     // Indexes are given out in ascending order; one more interface in between.
-    host.ip("link add between type dummy");
+    host.ip("link add between type veth peer name beyond");
     pair.join();
     assert!(host.inside(|| nix::net::if_::if_nametoindex(WAN)).is_ok());
     assert!(pair.router.inside(|| nix::net::if_::if_nametoindex(LAN)).is_ok());

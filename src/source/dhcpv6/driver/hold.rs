@@ -30,7 +30,8 @@ impl Driver {
         if self.is_left_to_another() {
             return self.leave();
         }
-        if !self.settle() {
+        self.settle();
+        if !self.has_duid {
             self.fail(format!(
                 "DHCPv6 cannot run on {0}: {1}.",
                 self.settings.interface,
