@@ -77,8 +77,6 @@ struct Driver {
     settings: Settings,
     /// The settings as the client has them.
     settled: Settings,
-    /// Whether there is a DUID: some are made from a MAC address, which not every interface has.
-    has_duid: bool,
     link: Option<LinkState>,
     socket: Option<Socket>,
     /// The attempt to get the port that is under way.
@@ -112,7 +110,6 @@ impl Driver {
             alarm,
             client,
             settled: settings.clone(),
-            has_duid: true,
             settings,
             link: None,
             socket: None,
@@ -189,10 +186,8 @@ impl Driver {
     fn take_settings(&mut self) {
         let settings = self.setup.settings.borrow_and_update().clone();
         let former = std::mem::replace(&mut self.settings, settings);
-        if !self.settle() {
-            // Also when they are the same: a reload asks again for what was given back.
-            self.client.reconfigure(self.settled.clone(), clock::now());
-        }
+        // Also when they are the same: after a reload a client that has given a delegation back asks for one again.
+        self.settle(true);
         let priority = self.settings.priority;
         if priority != former.priority
             && let Some(Err(error)) = self.socket.as_ref().map(|socket| socket.set_priority(priority))
@@ -208,23 +203,22 @@ impl Driver {
         self.follow_routes();
     }
 
-    /// Hands the client the settings with the DUID that they mean on this interface, if that changes anything; whether it
-    /// does.
-    fn settle(&mut self) -> bool {
+    /// Hands the client the settings with the DUID that they mean on this interface, if they are others than it has or
+    /// `always`; whether there is one.
+    fn settle(&mut self, always: bool) -> bool {
         let mac = self.link.as_ref().and_then(|link| link.mac);
         let now = u64::try_from(clock::epoch().wall_now().as_second()).unwrap_or_default();
         // What was made stays, whatever becomes of the interface.
         let remembered = self.report.as_ref().and_then(|report| report.client.as_ref());
         let remembered = remembered.map_or(&self.setup.memory.duid, |memory| &memory.duid);
-        let duid = self.settings.duid.settled(remembered, mac, now);
-        self.has_duid = duid.is_some();
-        let settings = Settings { duid: duid.unwrap_or_default(), ..self.settings.clone() };
-        let changed = settings != self.settled;
-        if changed {
+        let settled = self.settings.duid.settled(remembered, mac, now);
+        let has_one = settled.is_some();
+        let settings = Settings { duid: settled.unwrap_or_default(), ..self.settings.clone() };
+        if always || settings != self.settled {
             self.settled = settings.clone();
             self.client.reconfigure(settings, clock::now());
         }
-        changed
+        has_one
     }
 
     fn release(&mut self, name: &str) {

@@ -30,8 +30,7 @@ impl Driver {
         if self.is_left_to_another() {
             return self.leave();
         }
-        self.settle();
-        if !self.has_duid {
+        if !self.settle(false) {
             self.fail(format!(
                 "DHCPv6 cannot run on {0}: {1}.",
                 self.settings.interface,
