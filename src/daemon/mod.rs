@@ -229,7 +229,10 @@ impl Daemon {
     fn handle_report(&mut self, report: SourceReport) {
         // One from before a suspend judges lifetimes that ran out unheard.
         if !self.notice_suspend() {
-            self.coordinator.handle_report(report, clock::now());
+            let now = clock::now();
+            self.coordinator.handle_report(report, now);
+            // Also when it changes nothing that is published: a lease that is being renewed is shown, too.
+            self.notice_at.get_or_insert(now + NOTICE_INTERVAL);
         }
     }
 

@@ -1,6 +1,7 @@
 //! `acquisition.dhcpv6`: every spelling of its values, and what a client gets of them.
 
 use super::*;
+use crate::source::dhcpv6::wire::{ClientMessage, Outgoing, TooLong, encode};
 use crate::source::dhcpv6::{Delegation, Duid, RawOptionMessages, Settings};
 
 fn with(keys: &str) -> String {
@@ -178,6 +179,28 @@ fn as_many_as_fit_into_a_packet() {
     // An address takes 44 more.
     assert_eq!(many(22, ", requestAddress = true"), none);
     assert_eq!(many(23, ", requestAddress = true"), ["message-size"]);
+}
+
+/// The bound holds for what is really written: the largest Renew with as many IA_PDs as the checker lets pass.
+#[test]
+fn as_many_as_the_codec_writes() {
+    let largest = |delegations: u32| {
+        encode(&Outgoing {
+            kind: ClientMessage::Renew,
+            transaction_id: [1, 2, 3],
+            client_id: Duid::new(&[0, 4, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]).unwrap(),
+            server_id: Some(Duid::new(&[1; 130]).unwrap()),
+            elapsed: u16::MAX,
+            option_request: vec![82; 8],
+            rapid_commit: true,
+            reconfigure_accept: true,
+            delegations: (0..delegations).map(|iaid| (iaid, vec!["2001:db8::/56".parse().unwrap()])).collect(),
+            addresses: Vec::new(),
+            raw_options: Vec::new(),
+        })
+    };
+    assert_eq!(largest(23).map(|datagram| datagram.len()), Ok(194 + 23 * 45));
+    assert_eq!(largest(24), Err(TooLong(194 + 24 * 45)));
 }
 
 /// The good file with two delegations to one client.

@@ -82,11 +82,11 @@ fn a_client_can_be_heard(datagram: &[u8], accepted: bool) {
     assert!(accepted);
     match wire::encode(&outgoing) {
         Ok(written) => {
-            // The order may differ, the rest not.
-            assert_eq!(written.len(), datagram.len());
+            // The order may differ, and an empty Option Request is not written; the rest is the same.
+            assert!(written.len() == datagram.len() || written.len() + 4 == datagram.len());
             assert_eq!(server::decode_client(&written), Ok(outgoing));
         }
-        Err(wire::TooLong(octets)) => assert_eq!(octets, datagram.len()),
+        Err(wire::TooLong(octets)) => assert!(octets <= datagram.len()),
     }
 }
 
