@@ -67,6 +67,7 @@ fn text(moment: &Moment) -> String {
     match &moment.what {
         What::Started { program, daemon_id } => format!("dyn-prefix {program} starts; it writes as {daemon_id}."),
         What::Journal(entry) => entry.message.clone(),
+        What::Transition { text, .. } => text.clone(),
         What::Received { interface, message } => format!("{interface} < {message}"),
         What::Sent { interface, message } => format!("{interface} > {message}"),
         What::Plan { daemon_id, config, snapshots } => {
@@ -90,6 +91,9 @@ fn value(moment: &Moment) -> anyhow::Result<Value> {
             "previous": entry.previous,
             "source": entry.source,
         }),
+        What::Transition { interface, text } => {
+            json!({"kind": "transition", "interface": interface, "message": text})
+        }
         What::Received { interface, message } => {
             json!({"kind": "received", "interface": interface, "message": message})
         }

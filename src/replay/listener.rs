@@ -1,6 +1,6 @@
 //! What tables of routers and DHCPv6 clients have in common for whoever drives them.
 
-use crate::log::{Entry, record};
+use crate::log::record;
 use crate::source::SourceReport;
 use crate::source::dhcpv6::Client;
 use crate::source::dhcpv6::client::Notice;
@@ -18,7 +18,8 @@ pub(super) trait Listener {
     fn poll_timeout(&self) -> Option<Instant>;
     /// What is sent, in words.
     fn poll_message(&mut self) -> Option<String>;
-    fn poll_entry(&mut self, interface: &str) -> Option<Entry>;
+    /// What it has to say.
+    fn poll_notice(&mut self, interface: &str) -> Option<What>;
     fn has_news(&self) -> bool;
     fn poll_report(&mut self) -> Option<SourceReport>;
 }
@@ -44,8 +45,9 @@ impl Listener for Table {
         self.poll_solicit().then(|| "Router Solicitation".to_owned())
     }
 
-    fn poll_entry(&mut self, interface: &str) -> Option<Entry> {
-        self.poll_notice().map(|notice| record::ignored(interface, &notice.to_string()))
+    fn poll_notice(&mut self, interface: &str) -> Option<What> {
+        let notice = Self::poll_notice(self)?;
+        Some(What::Journal(Box::new(record::ignored(interface, &notice.to_string()))))
     }
 
     fn has_news(&self) -> bool {
@@ -78,11 +80,11 @@ impl Listener for Client {
         self.poll_transmit().map(|bytes| describe::sent(&bytes))
     }
 
-    fn poll_entry(&mut self, interface: &str) -> Option<Entry> {
-        Some(match self.poll_notice()? {
-            Notice::Dropped(reason) => record::dhcpv6_dropped(interface, &reason),
-            Notice::Warning(what) => record::dhcpv6_warning(interface, &what),
-            Notice::Transition(what) => record::dhcpv6_transition(interface, &what),
+    fn poll_notice(&mut self, interface: &str) -> Option<What> {
+        Some(match Self::poll_notice(self)? {
+            Notice::Dropped(reason) => What::Journal(Box::new(record::dhcpv6_dropped(interface, &reason))),
+            Notice::Warning(what) => What::Journal(Box::new(record::dhcpv6_warning(interface, &what))),
+            Notice::Transition(text) => What::Transition { interface: interface.to_owned(), text },
         })
     }
 
@@ -119,9 +121,7 @@ impl<D: Listener> Slot<D> {
 
 /// Takes what a decider sends and has to say, and notes whether there is something to report.
 pub(super) fn listen<D: Listener>(interface: &str, slot: &mut Slot<D>, now: Instant, said: &mut Vec<What>) {
-    while let Some(entry) = slot.decider.poll_entry(interface) {
-        said.push(What::Journal(Box::new(entry)));
-    }
+    said.extend(std::iter::from_fn(|| slot.decider.poll_notice(interface)));
     while let Some(message) = slot.decider.poll_message() {
         said.push(What::Sent { interface: interface.to_owned(), message });
     }

@@ -52,6 +52,13 @@ pub enum What {
     },
     /// A transition, as the journal tells it.
     Journal(Box<Entry>),
+    /// A DHCPv6 client went from one state to another. The journal tells what came of it.
+    Transition {
+        /// The interface of the client.
+        interface: String,
+        /// A sentence.
+        text: String,
+    },
     /// A message came in.
     Received {
         /// By this interface.
