@@ -31,6 +31,7 @@ mod reference;
 mod rules;
 mod scene;
 mod servers;
+mod tun;
 mod uplinks;
 
 /// A test: its name, the programs and the type of network device it needs, what its messages may be, what it does.

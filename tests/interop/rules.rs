@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dyn_prefix::source::dhcpv6::wire::{ClientMessage, Outgoing};
 
-use crate::capture::{Message, Seen};
+use super::capture::{Message, Seen};
 
 /// All_DHCP_Relay_Agents_and_Servers
 const SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);

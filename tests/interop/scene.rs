@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result, ensure};
 use dyn_prefix::source::dhcpv6::wire::ClientMessage;
 use tempfile::TempDir;
 
-use crate::capture::Capture;
-use crate::daemon::Daemon;
+use super::capture::Capture;
+use super::daemon::Daemon;
+use super::rules;
+use super::servers::{Kind, Pool, Server, wait_for_link_local};
 use crate::netns::{LAN, Pair, WAN};
-use crate::rules;
-use crate::servers::{Kind, Pool, Server, wait_for_link_local};
 
 /// The name of the DynamicPrefix.
 pub(crate) const NAME: &str = "home";
@@ -106,7 +106,7 @@ impl Scene {
     }
 
     /// Runs a test, and looks at everything that was sent.
-    pub(crate) fn run(&self, test: fn(&Self) -> Result<()>, traffic: Traffic) -> Result<()> {
+    pub(crate) fn run(&self, test: impl FnOnce(&Self) -> Result<()>, traffic: Traffic) -> Result<()> {
         test(self).and_then(|()| self.check(traffic)).with_context(|| self.story())
     }
 
