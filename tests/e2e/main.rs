@@ -2,7 +2,8 @@
 //! packets of the test's own making) on the other end of the link, and a real kube-apiserver with the projects' CRDs.
 //! What counts is what a watch on the pools shows. Needs root; `cargo test --test e2e`.
 //!
-//! The tests share one API server and one pair of namespaces, and run one after the other.
+//! Most tests share one API server and one pair of namespaces, and run one after the other. Those of [`delegation`] have
+//! their own, and run beside them.
 
 #![expect(clippy::disallowed_methods, reason = "real programs: their time is that of the machine")]
 
@@ -20,8 +21,21 @@ mod lab;
 #[path = "../support/netns.rs"]
 mod netns;
 
+/// What the tests with DHCPv6 servers are made of.
+#[expect(dead_code, clippy::expect_used, reason = "these tests need a part of it, and a broken rig fails them")]
+#[path = "../interop"]
+mod interop {
+    pub(crate) mod capture;
+    pub(crate) mod daemon;
+    mod rules;
+    pub(crate) mod scene;
+    pub(crate) mod servers;
+    pub(crate) mod tun;
+}
+
 mod away;
 mod daemon;
+mod delegation;
 mod forged;
 mod kill;
 mod pool;
@@ -43,9 +57,13 @@ fn main() -> ExitCode {
         tests.iter().map(|test| trial(*test, missing.clone(), Arc::clone(&shared))).collect()
     };
     let without_radvd = [forged::TESTS, store::TESTS, away::TESTS, kill::TESTS].concat();
-    let all =
-        [trials(radvd::TESTS, missing.clone().or(no_radvd)), trials(&without_radvd, missing)].into_iter().flatten();
-    let conclusion = libtest_mimic::run(&Arguments::from_args(), all.collect());
+    // First those that run at the same time; one thread is left for the others, which wait for each other.
+    let mut all = delegation::trials(missing.as_deref());
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(all.len() + 1));
+    all.extend(trials(radvd::TESTS, missing.clone().or(no_radvd)));
+    all.extend(trials(&without_radvd, missing));
+    let conclusion = libtest_mimic::run(&arguments, all);
     drop(shared.lock().unwrap_or_else(PoisonError::into_inner).take());
     conclusion.exit_code()
 }
