@@ -282,9 +282,11 @@ impl Daemon {
 
     fn notice_ready(&mut self, now: Instant) {
         if self.ready_by.is_some_and(|at| at <= now || self.coordinator.every_source_has_reported()) {
-            self.ready_by = None;
-            systemd::ready(&self.coordinator.summary());
-            self.log_status();
+            let taken = systemd::ready(&self.coordinator.summary());
+            self.ready_by = (!taken).then(|| now + systemd::AGAIN);
+            if taken {
+                self.log_status();
+            }
         }
     }
 
