@@ -1,7 +1,7 @@
 //! What happens to a lease: the daemon restarts, the server forgets, the prefix is replaced or given back.
 
 use anyhow::{Result, ensure};
-use dyn_prefix::source::dhcpv6::wire::{ClientMessage, Outgoing, StatusCode};
+use dyn_prefix::source::dhcpv6::wire::{ClientMessage, Incoming, Outgoing, StatusCode};
 use serde_json::Value;
 
 use crate::Test;
@@ -108,6 +108,14 @@ fn expect_succession(daemon: &mut Daemon<'_>, old: &str, new: &str) -> Result<()
     Ok(())
 }
 
+/// The Reply to the Request that follows a NoBinding, which keeps everything as it is.
+fn expect_request(scene: &Scene, unknown: &Incoming, from: usize) -> Result<Incoming> {
+    ensure!(unknown.delegations[0].status.code == StatusCode::NoBinding, "{unknown:?}");
+    let request = first_after(scene, from)?;
+    ensure!(request.kind == ClientMessage::Request && request.server_id == unknown.server_id, "{request:?}");
+    Ok(scene.link.wait_reply(request.transaction_id, SOON)?.0)
+}
+
 /// The server knows the lease no longer, but has prefixes. Kea gives another one by itself; dhcpd says NoBinding.
 fn wiped(scene: &Scene, kind: Kind) -> Result<()> {
     let pool = Pool::from(A);
@@ -117,14 +125,7 @@ fn wiped(scene: &Scene, kind: Kind) -> Result<()> {
     server.wipe(&pool)?;
     let (renew, _) = scene.link.wait_sent(ClientMessage::Renew, 0, SOON)?;
     let (reply, from) = scene.link.wait_reply(renew.transaction_id, SOON)?;
-    let reply = if kind == Kind::Isc {
-        ensure!(reply.delegations[0].status.code == StatusCode::NoBinding, "{reply:?}");
-        let request = first_after(scene, from)?;
-        ensure!(request.kind == ClientMessage::Request && request.server_id == renew.server_id, "{request:?}");
-        scene.link.wait_reply(request.transaction_id, SOON)?.0
-    } else {
-        reply
-    };
+    let reply = if kind == Kind::Isc { expect_request(scene, &reply, from)? } else { reply };
     let new = granted(&reply);
     ensure!(new.len() == 1, "{reply:?}");
     daemon.until_bound(SOON, |prefix| prefix == new[0])?;
@@ -140,7 +141,11 @@ fn emptied(scene: &Scene, kind: Kind) -> Result<()> {
     server.wipe(&pool.empty())?;
     let (renew, _) = scene.link.wait_sent(ClientMessage::Renew, 0, SOON)?;
     let (reply, from) = scene.link.wait_reply(renew.transaction_id, SOON)?;
+    let reply = if kind == Kind::Isc { expect_request(scene, &reply, from)? } else { reply };
     ensure!(granted(&reply).is_empty(), "{reply:?}");
+    ensure!(reply.delegations[0].status.code == StatusCode::NoPrefixAvail, "{reply:?}");
+    let zeroed = reply.delegations[0].prefixes.iter().any(|prefix| prefix.valid == 0);
+    ensure!(zeroed == (kind == Kind::Kea), "Kea says both in one IA: {reply:?}");
     // It goes on asking, and what was published stays where it is as long as there is no successor.
     scene.link.wait_sent(ClientMessage::Solicit, from, SOON)?;
     let gone = |status: &Value| {
@@ -161,10 +166,12 @@ fn replaced(scene: &Scene, kind: Kind) -> Result<()> {
     let (old, _, _) = bind(scene, &mut daemon)?;
     server.wipe(&Pool::from(B))?;
     let (renew, _) = scene.link.wait_sent(ClientMessage::Renew, 0, SOON)?;
-    let (reply, _) = scene.link.wait_reply(renew.transaction_id, SOON)?;
-    if kind == Kind::Kea {
-        let ended = |prefix: &dyn_prefix::source::dhcpv6::wire::IaPrefix| prefix.valid == 0;
-        ensure!(reply.delegations[0].prefixes.iter().any(ended), "the old one at 0: {reply:?}");
+    let (reply, from) = scene.link.wait_reply(renew.transaction_id, SOON)?;
+    if kind == Kind::Isc {
+        expect_request(scene, &reply, from)?;
+    } else {
+        let ended = reply.delegations[0].prefixes.iter().any(|prefix| prefix.valid == 0);
+        ensure!(ended, "the old one at 0: {reply:?}");
     }
     let new = daemon.until_bound(SOON, |prefix| is_from(B, prefix))?;
     expect_succession(&mut daemon, &old, &new)

@@ -110,7 +110,19 @@ fn dibbler_two(scene: &Scene) -> Result<()> {
         let net: Ipv6Net = prefix.parse()?;
         ensure!(net == net.trunc() && net.prefix_len() == 56, "{prefix}");
     }
+    let unmasked = |seen: &Seen| seen.server().is_some() && has_host_bits(&seen.datagram);
+    ensure!(scene.link.all().iter().any(unmasked), "what this test is about: no prefix has host bits");
     Ok(())
+}
+
+/// Whether a prefix of 56 bits in an IAPREFIX option without options of its own has more bits than that.
+fn has_host_bits(datagram: &[u8]) -> bool {
+    const HEADER: [u8; 4] = [0, 26, 0, 25];
+    const LENGTH: usize = 12;
+    const REST: std::ops::Range<usize> = 20..29;
+    datagram.windows(29).any(|option| {
+        option.starts_with(&HEADER) && option[LENGTH] == 56 && option[REST].iter().any(|octet| *octet != 0)
+    })
 }
 
 fn wide(scene: &Scene) -> Result<()> {
