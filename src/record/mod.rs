@@ -326,3 +326,6 @@ fn fits(before: Option<&Line>, line: &Line) -> Result<(), String> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -224,3 +224,6 @@ fn write_all(mut file: File, queue: &Receiver<Line>) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,3 +141,6 @@ fn sleep_before(began: Instant, before: Instant, ahead: &[Line]) -> Option<Durat
     let gap = at.saturating_since(before);
     soon.filter_map(slept).next().filter(|slept| gap + LATENESS >= *slept)
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,7 +131,9 @@ impl<'a> Session<'a> {
     pub(super) fn take(&mut self, event: &Event, at: Instant) -> Result<(), String> {
         self.now = at;
         self.give(event)?;
-        self.coordinator.handle_timeout(at);
+        if is_for_the_coordinator(event) {
+            self.coordinator.handle_timeout(at);
+        }
         self.settle();
         Ok(())
     }
@@ -376,6 +378,27 @@ impl<'a> Session<'a> {
 
     fn tell(&mut self, what: What) {
         (self.out)(Moment { at: self.now, epoch: self.epoch, what });
+    }
+}
+
+/// Whether the daemon's own task is what runs: it looks at its timers whenever it does.
+fn is_for_the_coordinator(event: &Event) -> bool {
+    match event {
+        Event::Wake { to, .. } => *to == Decider::Coordinator,
+        Event::Report { .. }
+        | Event::Reload { .. }
+        | Event::Resumed { .. }
+        | Event::Release { interface: None, .. } => true,
+        Event::Start(_)
+        | Event::Client { .. }
+        | Event::Link { .. }
+        | Event::RouterAdvertisement { .. }
+        | Event::Datagram { .. }
+        | Event::Sent { .. }
+        | Event::Failure { .. }
+        | Event::Settings { .. }
+        | Event::Release { .. }
+        | Event::End => false,
     }
 }
 
