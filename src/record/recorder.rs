@@ -169,6 +169,11 @@ impl Tape {
         });
     }
 
+    /// A DHCPv6 message went out.
+    pub fn sent(&self, bytes: &[u8], now: Instant) {
+        self.write(now, |interface| Event::Sent { interface, bytes: Hex(bytes.to_vec()) });
+    }
+
     /// A delegation is to be given back.
     pub fn release(&self, name: &str, now: Instant) {
         self.write(now, |interface| Event::Release { interface: Some(interface), name: name.to_owned() });
@@ -219,3 +224,6 @@ fn write_all(mut file: File, queue: &Receiver<Line>) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,7 @@ impl<'a> Daemon<'a> {
         let notify = UnixDatagram::bind(&socket)?;
         let mut command = namespace.command(PROGRAM);
         command.arg("run").arg("--config").arg(config).env("NOTIFY_SOCKET", &socket);
+        command.arg("--record").arg(config.with_extension("record"));
         for variable in ["JOURNAL_STREAM", "STATE_DIRECTORY", "WATCHDOG_USEC", "DYN_PREFIX_LOG"] {
             command.env_remove(variable);
         }

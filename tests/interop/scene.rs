@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use crate::capture::Capture;
 use crate::daemon::Daemon;
 use crate::netns::{LAN, Pair, WAN};
-use crate::rules;
 use crate::servers::{Kind, Pool, Server, wait_for_link_local};
+use crate::{replayed, rules};
 
 /// The name of the DynamicPrefix.
 pub(crate) const NAME: &str = "home";
@@ -114,6 +114,7 @@ impl Scene {
         if traffic == Traffic::Foreign {
             return Ok(());
         }
+        replayed::expect_the_same(self)?;
         let releases = self.link.kinds(0).contains(&ClientMessage::Release);
         ensure!(releases == (traffic == Traffic::Releases), "a Release was sent: {releases}");
         let complaints = rules::complaints(&self.link.all());
