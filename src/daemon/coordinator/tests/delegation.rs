@@ -115,9 +115,11 @@ fn routers_beside_a_client_are_heard_and_not_shown() {
     let mut world = world(false);
     assert_eq!(Vec::from_iter(world.coordinator.ra_interfaces()), ["eth0"]);
     world.says("eth0", SourceState::Failed("CAP_NET_RAW is missing".to_owned()));
+    let status = world.status();
+    assert_eq!(status.sources[0].notes, ["What routers say on eth0 cannot be heard: CAP_NET_RAW is missing"]);
     heard(&mut world);
     let status = world.status();
-    assert_eq!(status.sources.len(), 1, "{:?}", status.sources);
+    assert_eq!((status.sources.len(), status.sources[0].notes.len()), (1, 0), "{:?}", status.sources);
     assert!(world.coordinator.every_source_has_reported());
     assert!(world.coordinator.advertised("eth0").unwrap().dhcpv6);
     assert_eq!(world.wanted("home"), format!("{A} Current"));
@@ -182,10 +184,10 @@ fn remaining(state: &State, boot: &str, epoch: Epoch) -> (Option<Duration>, Opti
     (lease.remaining(epoch.now()), current.remaining(epoch.now()))
 }
 
-/// T-086, T-096: a wall clock that jumps neither revives nor kills a lease; after another boot the stored lifetimes are
+/// A wall clock that jumps neither revives nor kills a lease; after another boot the stored lifetimes are
 /// never longer than when they were saved.
 #[test]
-fn a_stored_lease_is_judged_by_the_clock_that_can_be_trusted() {
+fn t086_a_stored_lease_is_judged_by_the_clock_that_can_be_trusted() {
     let world = world(false);
     let state = world.coordinator.state(&world.epoch());
     let later = world.now + Duration::from_secs(600);
