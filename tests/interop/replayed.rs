@@ -31,11 +31,14 @@ pub(crate) fn expect_the_same(scene: &Scene) -> Result<()> {
     ensure!(story.sent == on_link, "replayed:\n{}\non the link:\n{}", lines(&story.sent), lines(&on_link));
     let log = std::fs::read_to_string(scene.path("dyn-prefix.log"))?;
     let mut log: VecDeque<&str> = log.lines().collect();
+    let mut left = Vec::new();
     for line in &story.told {
         let place = log.iter().position(|logged| logged.ends_with(line.as_str()));
         let place = place.with_context(|| format!("not in the log, or not in this order: {line}"))?;
-        log.drain(..=place);
+        left.extend(log.drain(..=place).take(place));
     }
+    left.extend(log);
+    eprintln!("LEFT {}", left.join("\nLEFT "));
     Ok(())
 }
 
