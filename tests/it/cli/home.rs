@@ -138,11 +138,16 @@ impl Home {
 
     /// Starts the daemon and waits until it is ready.
     pub(super) fn start(&self) -> Daemon<'_> {
+        self.start_with(&[])
+    }
+
+    /// The same, with more arguments.
+    pub(super) fn start_with(&self, arguments: &[&str]) -> Daemon<'_> {
         let notify = self.path().join("notify");
         drop(fs::remove_file(&notify));
         let socket = UnixDatagram::bind(&notify).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut command = self.command(BINARY, &["run", "--config", "c.toml"]);
+        let mut command = self.command(BINARY, &[&["run", "--config", "c.toml"], arguments].concat());
         let mut child = command.env("NOTIFY_SOCKET", &notify).stderr(Stdio::piped()).spawn().unwrap();
         let log = lines(child.stderr.take().unwrap());
         let mut daemon = Daemon { home: self, child, log, logged: Vec::new(), socket, notes: Vec::new() };
