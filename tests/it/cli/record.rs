@@ -67,3 +67,22 @@ fn a_record_that_cannot_be_written_is_told_before_anything_runs() {
         assert!(help.contains(part), "{part}: {help}");
     }
 }
+
+#[test]
+fn a_full_disk_ends_the_record_and_nothing_else() {
+    let home = Home::new(FIXED);
+    let mut daemon = home.start_with_small_files(&RECORD);
+    for _ in 0..8 {
+        assert_eq!(home.ask(&["reload"]).code, Some(0));
+    }
+    daemon.until_logged("The record record ends here: it cannot be written to (File too large (os error 27))");
+    assert_eq!(home.ask(&["reload"]).code, Some(0), "the daemon goes on");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.ended(), Some(0));
+    let told = daemon.whole_log().iter().filter(|line| line.contains("ends here")).count();
+    assert_eq!(told, 1);
+    let replay = home.run(&["replay", "record"]);
+    assert_eq!(replay.code, Some(0));
+    assert!(replay.stderr.contains("this line was cut off, by a crash or a full disk"), "{}", replay.stderr);
+    in_order(&replay.stdout, &["starts", "2001:db8:1::/56 is the prefix", "Read c.toml again"]);
+}
