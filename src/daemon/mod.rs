@@ -12,7 +12,7 @@
 //! One task owns everything that changes. It feeds one input to the [`coordinator::Coordinator`], publishes what
 //! follows, and waits for the next input or deadline. No other task shares memory with it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,10 +26,10 @@ use crate::config::Config;
 use crate::control::server::{Asked, Server};
 use crate::control::{DEFAULT_SOCKET, Request, Response};
 use crate::log::{self, Priority, record};
-use crate::record::{Decider, Event, Hex, Recorder, Recording, Seconds, Start};
+use crate::record::{Decider, Event, Recorder, Recording, Seconds};
 use crate::source::SourceReport;
 use crate::store::{Opened, State, Store};
-use crate::time::{Epoch, Instant};
+use crate::time::Instant;
 
 use coordinator::{Coordinator, Identity, Memory};
 use release::Releases;
@@ -42,6 +42,7 @@ pub mod condition;
 pub mod coordinator;
 pub mod delegation;
 pub mod identity;
+mod recording;
 mod release;
 mod reload;
 mod saver;
@@ -149,8 +150,8 @@ impl Daemon {
         // The stored one wins: servers know us by it, whatever became of the machine-id.
         let duid = state.as_ref().and_then(State::duid).map_or_else(identity::duid, Ok)?;
         let identity = Identity { daemon_id, duid, boot_id };
-        let started = || started(&identity, &path, text, stored, &epoch);
-        let recording = record_path.map(|file| Recording::start(&file, started(), epoch.now())).transpose()?;
+        let start = || recording::start(&identity, &path, text, stored, &epoch);
+        let recording = record_path.map(|file| Recording::start(&file, start(), epoch.now())).transpose()?;
         let recorder = recording.as_ref().map(Recording::recorder).unwrap_or_default();
         let memory = Memory::from_state(state.as_ref(), &config, &epoch);
         let stop = CancellationToken::new();
@@ -397,21 +398,5 @@ impl Daemon {
         while let Ok((cluster, update)) = self.inbox.updates.try_recv() {
             self.coordinator.handle_update(&cluster, update, clock::now());
         }
-    }
-}
-
-/// The first line of a record.
-fn started(identity: &Identity, path: &Path, text: String, state: Option<State>, epoch: &Epoch) -> Start {
-    Start {
-        record: crate::record::FORMAT,
-        program: crate::VERSION.to_owned(),
-        started: epoch.wall_now(),
-        boot_time: Seconds(epoch.now().saturating_since(Instant::BOOT)),
-        boot_id: identity.boot_id.clone(),
-        daemon_id: identity.daemon_id.clone(),
-        duid: Hex(identity.duid.as_bytes().to_vec()),
-        path: path.display().to_string(),
-        config: text,
-        state,
     }
 }

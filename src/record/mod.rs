@@ -10,7 +10,7 @@
 //!
 //! ```
 //! let text = r#"
-//! {"event": "start", "record": 1, "started": "2026-01-04T10:00:00Z", "config": "# a configuration file"}
+//! {"event": "start", "record": 1, "started": "2026-01-04T10:00:00Z", "config": ""}
 //! {"at": "0.5", "event": "link", "interface": "wan", "link": {"ifindex": 2, "up": true}}
 //! {"at": "2", "event": "end"}
 //! "#;

@@ -1,5 +1,6 @@
 //! Every daemon of these tests records its session. What a replay says has to be what happened: the same messages in the
-//! same order, and the same lines in the journal.
+//! same order, and the same lines in the journal,
+//! no more and no less.
 
 use std::collections::VecDeque;
 
@@ -31,12 +32,22 @@ pub(crate) fn expect_the_same(scene: &Scene) -> Result<()> {
     ensure!(story.sent == on_link, "replayed:\n{}\non the link:\n{}", lines(&story.sent), lines(&on_link));
     let log = std::fs::read_to_string(scene.path("dyn-prefix.log"))?;
     let mut log: VecDeque<&str> = log.lines().collect();
+    let mut left = Vec::new();
     for line in &story.told {
         let place = log.iter().position(|logged| logged.ends_with(line.as_str()));
         let place = place.with_context(|| format!("not in the log, or not in this order: {line}"))?;
-        log.drain(..=place);
+        left.extend(log.drain(..=place).take(place));
     }
+    left.extend(log);
+    let untold: Vec<&str> = left.into_iter().filter(|line| is_of_a_source(line)).collect();
+    ensure!(untold.is_empty(), "in the log, and not in the replay:\n{}", untold.join("\n"));
     Ok(())
+}
+
+/// Whether a line of the log follows from what the sources take in: it is none about the start, the end or the status.
+fn is_of_a_source(line: &str) -> bool {
+    let about_itself = [" ", "dyn-prefix ", "Stopping on "];
+    line.ends_with('.') && !about_itself.iter().any(|start| line.starts_with(start))
 }
 
 fn story(text: &str) -> Result<Story> {

@@ -21,10 +21,11 @@ fn session(path: &Path, names: &[&str]) {
 
 fn events(path: &Path) -> Vec<String> {
     let record = parse(&fs::read_to_string(path).unwrap()).unwrap();
-    let brief = |line: &Line| match &line.event {
-        Event::Start(_) => "start".to_owned(),
-        Event::Release { name, .. } => format!("{name} {}", line.at),
-        other => format!("{other:?} {}", line.at),
+    let brief = |line: &Line| {
+        if let Event::Release { name, .. } = &line.event {
+            return format!("{name} {}", line.at);
+        }
+        if matches!(line.event, Event::Start(_)) { "start".to_owned() } else { format!("{:?} {}", line.event, line.at) }
     };
     record.lines.iter().map(brief).collect()
 }
