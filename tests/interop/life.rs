@@ -25,6 +25,9 @@ pub(crate) const TESTS: &[Test] = &[
     Test::new("t093_isc_release", ISC, |scene| release(scene, Kind::Isc)).with(Traffic::Releases),
 ];
 
+/// T1, T2, preferred and valid lifetime where the server is started anew before T1, on a busy machine, too.
+const TIMES: [u32; 4] = [9, 14, 20, 25];
+
 /// The first message that a daemon sends after a place.
 fn first_after(scene: &Scene, from: usize) -> Result<Outgoing> {
     let (seen, _) = scene.link.wait("a message of the client", from, SOON, |seen| seen.client().is_some())?;
@@ -123,7 +126,7 @@ fn expect_request(scene: &Scene, unknown: &Incoming, from: usize) -> Result<Inco
 
 /// The server knows the lease no longer, but has prefixes. Kea gives another one by itself; dhcpd says NoBinding.
 fn wiped(scene: &Scene, kind: Kind) -> Result<()> {
-    let pool = Pool::from(A);
+    let pool = Pool::from(A).with_times(TIMES);
     let mut server = scene.server(kind, &pool)?;
     let mut daemon = scene.start("")?;
     let (old, _, _) = bind(scene, &mut daemon)?;
@@ -139,7 +142,7 @@ fn wiped(scene: &Scene, kind: Kind) -> Result<()> {
 
 /// Nothing is left to delegate; later there is again.
 fn emptied(scene: &Scene, kind: Kind) -> Result<()> {
-    let pool = Pool::from(A);
+    let pool = Pool::from(A).with_times(TIMES);
     let mut server = scene.server(kind, &pool)?;
     let mut daemon = scene.start("")?;
     let (old, _, _) = bind(scene, &mut daemon)?;
@@ -166,7 +169,7 @@ fn emptied(scene: &Scene, kind: Kind) -> Result<()> {
 
 /// The server has other prefixes now, and forgot the old one.
 fn replaced(scene: &Scene, kind: Kind) -> Result<()> {
-    let mut server = scene.server(kind, &Pool::from(A))?;
+    let mut server = scene.server(kind, &Pool::from(A).with_times(TIMES))?;
     let mut daemon = scene.start("")?;
     let (old, _, _) = bind(scene, &mut daemon)?;
     server.wipe(&Pool::from(B))?;
