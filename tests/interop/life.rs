@@ -136,8 +136,12 @@ fn wiped(scene: &Scene, kind: Kind) -> Result<()> {
     let reply = if kind == Kind::Isc { expect_request(scene, &reply, from)? } else { reply };
     let new = granted(&reply);
     ensure!(new.len() == 1, "{reply:?}");
+    if new[0] == old {
+        daemon.until_extended(SOON, &old)?;
+        return daemon.expect_always(&old);
+    }
     daemon.until_bound(SOON, |prefix| prefix == new[0])?;
-    if new[0] == old { daemon.expect_always(&old) } else { expect_succession(&mut daemon, &old, &new[0]) }
+    expect_succession(&mut daemon, &old, &new[0])
 }
 
 /// Nothing is left to delegate; later there is again.
