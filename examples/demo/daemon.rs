@@ -54,7 +54,7 @@ impl Daemon {
         tokio::spawn(async move {
             while let Ok(Some(text)) = stderr.next_line().await {
                 // After the end nobody reads them.
-                drop(lines.send(Event { at: clock::now(), who: Who::Daemon, text, advertises: false }));
+                drop(lines.send(Event { at: clock::now(), who: Who::Daemon, text, delegates: false }));
             }
         });
         self.child = Some(child);

@@ -1,4 +1,5 @@
-//! The ISP: a router in a namespace of its own that sends Router Advertisements and answers Router Solicitations.
+//! The ISP: a router in a namespace of its own that sends Router Advertisements, answers Router Solicitations, and
+//! delegates prefixes by DHCPv6.
 
 use std::fs::File;
 use std::io;
@@ -14,6 +15,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 
+use super::delegation::{Deed, Delegated, Server};
 use super::link;
 use super::prefixes::Prefix;
 use super::timeline::{Event, Who};
@@ -24,6 +26,32 @@ const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 
 /// How long this router thinks before it answers a solicitation; RFC 4861 §6.2.6 allows half a second.
 const THINKING: Duration = Duration::from_millis(20);
+
+/// How long the line is down when the router is started again.
+const REBOOT: Duration = Duration::from_millis(300);
+
+/// How long after the router the server tells its clients.
+const LATER: Duration = Duration::from_millis(100);
+
+/// What the ISP does: from now on it advertises and delegates other prefixes.
+pub(crate) struct Order {
+    /// How the host comes to know.
+    pub(crate) cause: Cause,
+    pub(crate) advertised: &'static [Announced],
+    pub(crate) delegated: &'static [Delegated],
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Cause {
+    /// It asks.
+    Question,
+    /// It hears a Router Advertisement, and asks.
+    Advertisement,
+    /// The line has been down.
+    Reboot,
+    /// It is told to ask by a Reconfigure, after a Router Advertisement.
+    Reconfigure,
+}
 
 /// A prefix in an advertisement, with its preferred and valid lifetime in seconds.
 #[derive(Clone, Copy)]
@@ -49,7 +77,7 @@ impl Announced {
 pub(crate) struct Isp {
     /// What it does.
     pub(crate) events: mpsc::UnboundedReceiver<Event>,
-    orders: mpsc::UnboundedSender<Vec<Announced>>,
+    orders: mpsc::UnboundedSender<&'static Order>,
     ready: oneshot::Receiver<anyhow::Result<()>>,
 }
 
@@ -84,17 +112,18 @@ impl Isp {
         (&mut self.ready).await.context("the ISP has vanished")?
     }
 
-    /// Advertises these prefixes now, and whenever it is asked from now on.
-    pub(crate) fn advertise(&self, prefixes: &[Announced]) {
+    /// Does this now.
+    pub(crate) fn order(&self, order: &'static Order) {
         // When it has ended, the daemon hears nothing, and the story fails.
-        drop(self.orders.send(prefixes.to_vec()));
+        self.orders.send(order).ok();
     }
 }
 
 struct Router {
     socket: AsyncFd<Socket>,
     index: u32,
-    announced: Vec<Announced>,
+    server: Server,
+    announced: &'static [Announced],
     events: mpsc::UnboundedSender<Event>,
 }
 
@@ -104,19 +133,16 @@ impl Router {
         link::lay(host).await?;
         let index = link::up(link::ISP, ADDRESS).await?;
         let socket = open(index).context("cannot open a raw socket for the router")?;
-        Ok(Self { socket, index, announced: Vec::new(), events })
+        Ok(Self { socket, index, server: Server::open(index)?, announced: &[], events })
     }
 
-    async fn run(&mut self, mut orders: mpsc::UnboundedReceiver<Vec<Announced>>) {
+    async fn run(&mut self, mut orders: mpsc::UnboundedReceiver<&'static Order>) {
         loop {
             tokio::select! {
                 order = orders.recv() => {
                     let Some(order) = order else { return };
-                    let first = self.announced.is_empty();
-                    self.announced = order;
-                    // Before the line comes up there is nobody to tell; the host will ask.
-                    if !first {
-                        self.send("advertises");
+                    if let Err(error) = self.obey(order).await {
+                        self.tell(format!("has failed: {error:#}"), false);
                     }
                 }
                 heard = solicitation(&self.socket) => {
@@ -126,22 +152,53 @@ impl Router {
                         self.send("answers with");
                     }
                 }
+                deed = self.server.serve() => self.done(deed),
             }
+        }
+    }
+
+    async fn obey(&mut self, order: &Order) -> anyhow::Result<()> {
+        self.announced = order.advertised;
+        self.server.delegate(order.delegated);
+        match order.cause {
+            Cause::Question => {}
+            Cause::Advertisement => self.send("advertises"),
+            Cause::Reboot => {
+                self.tell("is started again: the line is down".to_owned(), false);
+                link::down(link::ISP).await?;
+                tokio::time::sleep(REBOOT).await;
+                link::up(link::ISP, ADDRESS).await?;
+                self.tell("is back".to_owned(), false);
+            }
+            Cause::Reconfigure => {
+                self.send("advertises");
+                tokio::time::sleep(LATER).await;
+                let deed = self.server.reconfigure().await;
+                self.done(deed);
+            }
+        }
+        Ok(())
+    }
+
+    fn done(&self, deed: io::Result<Deed>) {
+        match deed {
+            Ok(Deed { text, delegates }) => self.tell(text, delegates),
+            Err(error) => self.tell(format!("has failed at DHCPv6: {error}"), false),
         }
     }
 
     fn send(&self, what: &str) {
         let prefixes: Vec<String> = self.announced.iter().map(describe).collect();
-        self.tell(format!("{what} {}", prefixes.join(", ")), true);
+        self.tell(format!("{what} {}", prefixes.join(", ")), false);
         let to = SocketAddrV6::new(ALL_NODES, 0, 0, self.index);
-        if let Err(error) = self.socket.get_ref().send_to(&encode(&self.announced), &to.into()) {
+        if let Err(error) = self.socket.get_ref().send_to(&encode(self.announced), &to.into()) {
             self.tell(format!("cannot send: {error}"), false);
         }
     }
 
-    fn tell(&self, text: String, advertises: bool) {
+    fn tell(&self, text: String, delegates: bool) {
         // Nobody listens any more at the very end.
-        drop(self.events.send(Event { at: clock::now(), who: Who::Isp, text, advertises }));
+        drop(self.events.send(Event { at: clock::now(), who: Who::Isp, text, delegates }));
     }
 }
 
@@ -165,7 +222,7 @@ fn encode(announced: &[Announced]) -> Vec<u8> {
         router: ADDRESS,
         router_lifetime: 1800,
         managed: false,
-        other: false,
+        other: true,
         prefixes: announced.iter().map(information).collect(),
         ignored: Vec::new(),
     }

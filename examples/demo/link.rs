@@ -37,6 +37,14 @@ pub(crate) async fn up(name: &str, address: Ipv6Addr) -> anyhow::Result<u32> {
     Ok(index)
 }
 
+/// Takes an interface of this thread's namespace down: the other end loses its carrier.
+pub(crate) async fn down(name: &str) -> anyhow::Result<()> {
+    let links = open()?;
+    let index = index(&links, name).await?;
+    let down = LinkUnspec::new_with_index(index).down().build();
+    links.link().change(down).execute().await.with_context(|| format!("cannot take {name} down"))
+}
+
 /// Brings the loopback interface up.
 pub(crate) async fn loopback() -> anyhow::Result<()> {
     let links = open()?;

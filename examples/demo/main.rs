@@ -22,6 +22,7 @@ mod support;
 
 mod cluster;
 mod daemon;
+mod delegation;
 mod isp;
 mod link;
 mod prefixes;

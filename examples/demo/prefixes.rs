@@ -4,7 +4,7 @@ use std::fmt;
 
 use ipnet::Ipv6Net;
 
-/// One of the prefixes that the ISP gives to this customer: a /56, of which the router announces the first /64.
+/// One of the prefixes that the ISP delegates to this customer: a /56. The link has the first /64 of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Prefix(u16);
 
@@ -16,6 +16,11 @@ impl Prefix {
     /// What Router Advertisements say.
     pub(crate) fn on_link(self) -> Ipv6Net {
         Ipv6Net::new_assert(std::net::Ipv6Addr::new(0x2001, 0xdb8, self.0, 0, 0, 0, 0, 0), 64)
+    }
+
+    /// What is delegated.
+    pub(crate) fn delegation(self) -> Ipv6Net {
+        Ipv6Net::new_assert(self.on_link().addr(), 56)
     }
 
     /// The first and the last address of the addressRange "loadbalancers".
@@ -39,7 +44,7 @@ impl fmt::Display for Prefix {
 /// What the daemon is told: the file that it reads, apart from paths.
 pub(crate) const CONFIGURATION: &str = r#"[[dynamicPrefix]]
 name = "home-ipv6"
-acquisition.routerAdvertisement = { interface = "wan", delegatedPrefixLength = 56 }
+acquisition.dhcpv6 = { interface = "wan", requestedPrefixLength = 56, reconfigure = true }
 addressRanges = [{ name = "loadbalancers", start = "::f000:0:0:0", end = "::f000:0:0:ffff" }]
 subnets = [{ name = "services", index = 5, prefixLength = 64 }]
 "#;

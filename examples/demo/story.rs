@@ -10,13 +10,14 @@ use futures_util::stream::FuturesUnordered;
 
 use super::cluster::{self, Object};
 use super::daemon::Daemon;
-use super::isp::{Announced, Isp};
+use super::delegation::Delegated;
+use super::isp::{Announced, Cause, Isp, Order};
 use super::link;
 use super::prefixes::{CONFIGURATION, FIRST, Prefix, SECOND, THIRD};
 use super::support::api::Api;
 use super::timeline::{Event, Timeline, Who, milliseconds};
 
-/// How long a chapter may take. The longest has to ask the router, at most every three seconds.
+/// How long a chapter may take. A client waits up to a second before it asks for the first time (RFC 9915 §18.2.1).
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// How long the daemon may take to hear that the controller of the pool has seen its last write.
@@ -32,36 +33,55 @@ const SAYS_IT_WROTE: [&str; 2] = [" written, the last after ", " now holds "];
 struct Chapter {
     title: &'static str,
     lines: &'static str,
-    advertised: &'static [Announced],
+    order: Order,
     /// The prefix in use, then those that drain, newest first.
     published: &'static [Prefix],
 }
 
-const CHAPTERS: [Chapter; 4] = [
+static CHAPTERS: [Chapter; 4] = [
     Chapter {
         title: "1. The line comes up",
-        lines: "The daemon starts, asks for a Router Advertisement, and fills three pools that carry annotations.",
-        advertised: &[Announced::in_use(FIRST)],
+        lines: "The daemon starts, has a prefix delegated, and fills three pools that carry annotations.",
+        order: Order {
+            cause: Cause::Question,
+            advertised: &[Announced::in_use(FIRST)],
+            delegated: &[Delegated::in_use(FIRST)],
+        },
         published: &[FIRST],
     },
     Chapter {
-        title: "2. The prefix changes; the router deprecates the old one",
-        lines: "The old prefix stays in the pools while it drains, behind the new one.",
-        advertised: &[Announced::deprecated(FIRST), Announced::in_use(SECOND)],
+        title: "2. The ISP replaces the prefix in the middle of the lease",
+        lines: "A Router Advertisement shows it first: the daemon asks at once, not in a quarter of an hour. The old prefix \
+                stays in the pools while it drains, behind the new one.",
+        order: Order {
+            cause: Cause::Advertisement,
+            advertised: &[Announced::deprecated(FIRST), Announced::in_use(SECOND)],
+            delegated: &[Delegated::deprecated(FIRST), Delegated::in_use(SECOND)],
+        },
         published: &[SECOND, FIRST],
     },
     Chapter {
-        title: "3. The router reboots and has forgotten the old prefix",
-        lines: "It never says that the old one is over. One silent advertisement proves nothing, so the daemon asks the \
-                router, at most every three seconds, and believes the second.",
-        advertised: &[Announced::in_use(THIRD)],
-        published: &[THIRD, SECOND, FIRST],
+        title: "3. The router reboots, and the line has another prefix",
+        lines: "The daemon asks whether its delegation still holds. It does not: what is not valid any more leaves the pools \
+                with the write that brings its successor.",
+        order: Order {
+            cause: Cause::Reboot,
+            advertised: &[Announced::in_use(THIRD)],
+            delegated: &[Delegated::deprecated(FIRST), Delegated::ended(SECOND), Delegated::in_use(THIRD)],
+        },
+        published: &[THIRD, FIRST],
     },
     Chapter {
         title: "4. Back to the first prefix",
-        lines: "It is the current one again, and no longer part of the past.",
-        advertised: &[Announced::deprecated(THIRD), Announced::in_use(FIRST)],
-        published: &[FIRST, THIRD, SECOND],
+        lines: "The daemon has just asked because of a Router Advertisement, and does so at most twice a minute; this time the \
+                server tells it to. The first prefix is the current one again, and no longer \
+                part of the past.",
+        order: Order {
+            cause: Cause::Reconfigure,
+            advertised: &[Announced::deprecated(THIRD), Announced::in_use(FIRST)],
+            delegated: &[Delegated::deprecated(THIRD), Delegated::in_use(FIRST)],
+        },
+        published: &[FIRST, THIRD],
     },
 ];
 
@@ -77,7 +97,7 @@ pub(crate) async fn tell(mut isp: Isp, timeline: Timeline) -> anyhow::Result<()>
     let mut figures = Vec::new();
     for (number, chapter) in CHAPTERS.iter().enumerate() {
         stage.timeline.chapter(chapter.title, chapter.lines)?;
-        stage.isp.advertise(chapter.advertised);
+        stage.isp.order(&chapter.order);
         if number == 0 {
             stage.daemon.start()?;
         }
@@ -107,7 +127,7 @@ struct Stage {
     timeline: Timeline,
 }
 
-/// How long after the Router Advertisement the first and the last object were right.
+/// How long after the Reply of the ISP the first and the last object were right.
 struct Figures {
     first: Duration,
     last: Duration,
@@ -116,7 +136,7 @@ struct Figures {
 /// What is known of a chapter while it goes on.
 #[derive(Default)]
 struct Progress {
-    advertised: Option<Instant>,
+    delegated: Option<Instant>,
     right: Vec<Instant>,
     has_said_so: bool,
 }
@@ -124,9 +144,9 @@ struct Progress {
 impl Progress {
     /// Once every object is right and the daemon has said so.
     fn figures(&self) -> Option<Figures> {
-        let (advertised, first, last) = (self.advertised?, self.right.first()?, self.right.last()?);
+        let (delegated, first, last) = (self.delegated?, self.right.first()?, self.right.last()?);
         let is_done = self.right.len() == Object::ALL.len() && self.has_said_so;
-        is_done.then(|| Figures { first: first.saturating_since(advertised), last: last.saturating_since(advertised) })
+        is_done.then(|| Figures { first: first.saturating_since(delegated), last: last.saturating_since(delegated) })
     }
 }
 
@@ -145,8 +165,8 @@ impl Stage {
             tokio::select! {
                 biased;
                 Some(event) = isp.events.recv() => {
-                    if event.advertises {
-                        progress.advertised.get_or_insert(event.at);
+                    if event.delegates {
+                        progress.delegated.get_or_insert(event.at);
                     }
                     timeline.event(&event)?;
                 }
@@ -215,7 +235,7 @@ fn show(timeline: &mut Timeline, object: Object, at: Instant, published: &[Prefi
     let lines = object.wanted(published);
     let entries = lines.iter().map(|line| format!("  {:<52}{}", line.shown, line.role));
     for text in std::iter::once(title).chain(entries) {
-        timeline.event(&Event { at, who: Who::Cluster, text, advertises: false })?;
+        timeline.event(&Event { at, who: Who::Cluster, text, delegates: false })?;
     }
     Ok(())
 }
@@ -239,7 +259,7 @@ fn wrong(api: &Api, chapter: &Chapter, progress: &Progress) -> anyhow::Error {
 }
 
 fn summary(figures: &[(&str, Figures)]) -> String {
-    let mut text = "\nFrom the Router Advertisement to the first and to the last of the three objects\n\n".to_owned();
+    let mut text = "\nFrom the DHCPv6 Reply to the first and to the last of the three objects\n\n".to_owned();
     for (title, Figures { first, last }) in figures {
         text.push_str(&format!("  {title:<60}{:>10}{:>10}\n", milliseconds(*first), milliseconds(*last)));
     }

@@ -41,8 +41,8 @@ pub(crate) struct Event {
     pub(crate) at: Instant,
     pub(crate) who: Who,
     pub(crate) text: String,
-    /// Whether it is a Router Advertisement.
-    pub(crate) advertises: bool,
+    /// Whether it is a DHCPv6 Reply with what is delegated.
+    pub(crate) delegates: bool,
 }
 
 /// Prints it as it happens.

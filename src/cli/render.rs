@@ -154,8 +154,8 @@ fn lease(lease: &Lease) -> Vec<String> {
 }
 
 fn renewal(t1: Option<Timestamp>, t2: Option<Timestamp>) -> String {
-    let shown = |at: Option<Timestamp>| at.map_or_else(|| "never".to_owned(), |at| at.to_string());
-    format!(", renewed {} (T1), rebound {} (T2)", shown(t1), shown(t2))
+    let shown = |at: Option<Timestamp>| at.map_or_else(|| "never".to_owned(), |at| format!("at {at}"));
+    format!(", to be renewed {} (T1), rebound {} (T2)", shown(t1), shown(t2))
 }
 
 fn lifetimes(preferred: Option<Timestamp>, valid: Option<Timestamp>) -> String {

@@ -27,7 +27,9 @@ fn main() -> ExitCode {
         support::on_path("socat").is_none().then(|| "socat is not on PATH (Debian package socat)".to_owned());
     let dhcpv6 = dhcpv6::tests().map(|test| trial(test, missing.clone()));
     let tun = dhcpv6::tests_with_socat().map(|test| trial(test, missing.clone().or_else(|| no_socat.clone())));
-    let trials = forged.chain(radvd).chain(dhcpv6).chain(tun).collect();
+    let no_cgroup = missing.clone().or_else(dhcpv6::holder::Cgroup::missing);
+    let cgroups = dhcpv6::tests_with_cgroups().map(|test| trial(test, no_cgroup.clone()));
+    let trials = forged.chain(radvd).chain(dhcpv6).chain(tun).chain(cgroups).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

@@ -3,6 +3,7 @@
 mod delegation;
 mod life;
 mod outcome;
+mod release;
 mod reload;
 mod restart;
 mod world;

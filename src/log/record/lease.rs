@@ -1,6 +1,7 @@
 //! What a DHCPv6 client does, as the journal tells it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
@@ -135,7 +136,8 @@ impl Lease<'_> {
         match until.remaining(self.now) {
             None => "without end".to_owned(),
             Some(rest) if rest.is_zero() => "no more".to_owned(),
-            Some(rest) => format!("for {}", duration(rest)),
+            // What was granted for 90 s a moment ago reads so.
+            Some(rest) => format!("for {}", duration(rest + Duration::from_millis(500))),
         }
     }
 }

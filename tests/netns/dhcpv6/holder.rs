@@ -3,7 +3,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv6Addr, SocketAddrV6};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -85,9 +85,23 @@ impl Holder {
         Self::run(namespace, "none", program, arguments)
     }
 
+    /// Opens the socket of this client from inside a cgroup.
+    pub(crate) fn start_in(namespace: &Namespace, profile: &str, cgroup: &Cgroup) -> Self {
+        let program = std::env::current_exe().expect("its own path");
+        let inner = namespace.command(program.to_str().expect("a path in UTF-8"));
+        // Before `ip`, which hides the cgroups from what it runs.
+        let script = format!("echo $$ >{}/cgroup.procs && exec \"$0\" \"$@\"", cgroup.0.display());
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).arg(inner.get_program()).args(inner.get_args());
+        Self::spawn(&mut command, profile)
+    }
+
     fn run(namespace: &Namespace, profile: &str, program: &Path, arguments: &[&str]) -> Self {
-        let mut command: Command = namespace.command(program.to_str().expect("a path in UTF-8"));
-        command.args(arguments).env(PROFILE, profile).stdin(Stdio::piped()).stdout(Stdio::piped());
+        Self::spawn(namespace.command(program.to_str().expect("a path in UTF-8")).args(arguments), profile)
+    }
+
+    fn spawn(command: &mut Command, profile: &str) -> Self {
+        command.env(PROFILE, profile).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("ip netns exec");
         let output = BufReader::new(child.stdout.take().expect("its output"));
         let mut holder = Self { child, output };
@@ -112,5 +126,34 @@ impl Drop for Holder {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+/// A cgroup with the name of a unit; it is removed with the value.
+pub(crate) struct Cgroup(PathBuf);
+
+impl Cgroup {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// When this machine lets nobody make one.
+    pub(crate) fn new(unit: &str) -> std::io::Result<Self> {
+        let mounts = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(Path::new);
+        let version_2 = mounts.into_iter().find(|mount| mount.join("cgroup.controllers").exists());
+        let path = version_2.ok_or(std::io::ErrorKind::NotFound)?.join(unit);
+        std::fs::create_dir(&path).map(|()| Self(path))
+    }
+
+    /// Why there are none here.
+    pub(crate) fn missing() -> Option<String> {
+        let probe = Self::new(&format!("dp-probe-{}.service", std::process::id()));
+        probe.err().map(|error| format!("cannot make a cgroup of version 2: {error}"))
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // Its process was waited for.
+        drop(std::fs::remove_dir(&self.0));
     }
 }

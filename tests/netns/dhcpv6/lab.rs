@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dyn_prefix::record::Recorder;
 use dyn_prefix::source::dhcpv6::driver::Setup;
 use dyn_prefix::source::dhcpv6::socket::Local;
 use dyn_prefix::source::dhcpv6::{self, Delegation, Duid, DuidSetting, Memory, Settings};
@@ -21,9 +22,16 @@ pub(super) const SOON: Duration = Duration::from_secs(20);
 /// The prefix that [`Server`] delegates.
 pub(super) const PREFIX: &str = "2001:db8:a::/56";
 
-/// The link-local address of [`WAN`] in this thread's namespace, from /proc/net/if_inet6.
+/// The link-local address of [`WAN`] in this thread's namespace, as soon as the kernel has made it.
 pub(super) fn link_local() -> Ipv6Addr {
-    own_addresses().into_iter().map(|(address, _)| address).find(Ipv6Addr::is_unicast_link_local).expect("an address")
+    let until = dyn_prefix::clock::now() + SOON;
+    loop {
+        if let Some((address, _)) = own_addresses().iter().find(|(address, _)| address.is_unicast_link_local()) {
+            return *address;
+        }
+        assert!(dyn_prefix::clock::now() < until, "{WAN} has no link-local address after {SOON:?}");
+        std::thread::yield_now();
+    }
 }
 
 /// The addresses of [`WAN`] in this thread's namespace, and whether each is tentative (IFA_F_TENTATIVE).
@@ -101,8 +109,16 @@ impl Probe {
         let (release, releases) = mpsc::channel(1);
         let (sender, reports) = mpsc::channel(1);
         let taken = taken.map(str::to_owned);
-        let setup =
-            Setup { settings: current, memory, taken, links: watched, advertised: heard, releases, reports: sender };
+        let setup = Setup {
+            settings: current,
+            memory,
+            taken,
+            links: watched,
+            advertised: heard,
+            releases,
+            reports: sender,
+            recorder: Recorder::default(),
+        };
         let driver = tokio::spawn(dhcpv6::run(setup, cancel.clone()));
         Self { reports, last: None, settings, _others: (advertised, release), cancel, driver }
     }

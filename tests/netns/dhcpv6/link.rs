@@ -15,7 +15,7 @@ use crate::support::{LAN, Namespace, Pair, WAN};
 
 pub(super) const TESTS: &[Test] = &[
     ("t148_nothing_is_sent_from_a_tentative_address", nothing_is_sent_from_a_tentative_address),
-    ("t001_a_solicit_goes_to_all_servers_with_hop_limit_one", a_solicit_goes_to_all_servers),
+    ("t001_a_solicit_goes_to_all_servers_from_port_546", a_solicit_goes_to_all_servers),
     ("t053_t115_multicast_and_oversized_datagrams_are_left_out", unfit_datagrams_are_left_out),
     ("t054_an_answer_from_an_ephemeral_port_delegates", an_answer_from_an_ephemeral_port_delegates),
     ("so_priority_is_set_and_changed", so_priority_is_set_and_changed),
@@ -149,7 +149,7 @@ fn an_interface_that_comes_back() {
 
 fn recreate(host: &Namespace, pair: &Pair) {
     // Indexes are given out in ascending order; one more interface in between.
-    host.ip("link add between type dummy");
+    host.ip("link add between type veth peer name beyond");
     pair.join();
     assert!(host.inside(|| nix::net::if_::if_nametoindex(WAN)).is_ok());
     assert!(pair.router.inside(|| nix::net::if_::if_nametoindex(LAN)).is_ok());

@@ -18,3 +18,8 @@ pub(crate) fn tests() -> impl Iterator<Item = &'static Test> {
 pub(crate) fn tests_with_socat() -> impl Iterator<Item = &'static Test> {
     tun::TESTS.iter()
 }
+
+/// Those that need a cgroup of their own.
+pub(crate) fn tests_with_cgroups() -> impl Iterator<Item = &'static Test> {
+    port::TESTS_WITH_CGROUPS.iter()
+}

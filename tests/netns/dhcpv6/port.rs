@@ -9,7 +9,7 @@ use dyn_prefix::source::dhcpv6::Settings;
 use dyn_prefix::source::dhcpv6::port::{Outcome, Request, acquire};
 use dyn_prefix::source::dhcpv6::socket;
 
-use super::holder::{Holder, PROFILES};
+use super::holder::{Cgroup, Holder, PROFILES};
 use super::lab::{Probe, Server, local, memory, on_host, settings};
 use crate::Test;
 use crate::support::{LAN, Pair, WAN};
@@ -22,7 +22,11 @@ pub(super) const TESTS: &[Test] = &[
     ("t140_the_driver_leaves_the_port_for_this_boot", the_driver_leaves_the_port),
     ("t140_with_take_over_a_held_port_is_tried_again", a_held_port_is_tried_again),
     ("t140_what_a_former_run_saw_counts", what_a_former_run_saw_counts),
+    ("without_the_right_to_bind_the_capability_is_named", without_the_right_to_bind),
 ];
+
+pub(super) const TESTS_WITH_CGROUPS: &[Test] =
+    &[("t140_without_rights_the_owner_is_named_by_its_unit", the_owner_is_named_by_its_unit)];
 
 fn request(pair: &Pair, take_over: bool) -> Request {
     Request { interface: WAN.to_owned(), local: local(&pair.host), priority: None, take_over, held: false }
@@ -98,9 +102,13 @@ fn the_driver_leaves_the_port() {
         assert!(text.contains(&format!("(process {}", holder.pid())), "{text}");
         assert_eq!(failed.other_client.as_ref(), Some(text));
         drop(holder);
-        // The link goes down and comes back: the port is free, and stays so.
-        pair.router.ip(&format!("link set {LAN} down"));
-        pair.router.ip(&format!("link set {LAN} up"));
+        // The interface goes and comes back; the port is free, and stays so.
+        pair.part();
+        probe.until("the interface is gone", |report| report.state == SourceState::InterfaceAbsent).await;
+        pair.join();
+        probe.until("it fails again", |report| report.state == failed.state).await;
+        let own = local(&pair.host);
+        drop(socket::bind(own, None).expect("the port was not taken"));
         let router = Server::start(&pair);
         probe.settings.send_modify(|settings| settings.take_over = true);
         let solicit = router.next().await;
@@ -119,8 +127,7 @@ fn a_held_port_is_tried_again() {
         assert!(failed.other_client.is_none() && failed.next_wake.is_some(), "{failed:?}");
         drop(holder);
         let server = Server::start(&pair);
-        pair.router.ip(&format!("link set {LAN} down"));
-        pair.router.ip(&format!("link set {LAN} up"));
+        pair.host.ip(&format!("addr add 2001:db8::1/64 dev {WAN} nodad"));
         server.next().await;
     });
 }
@@ -134,4 +141,35 @@ fn what_a_former_run_saw_counts() {
         let own = local(&pair.host);
         assert!(socket::bind(own, None).is_ok(), "the port was not taken");
     });
+}
+
+/// What a thread without capabilities finds, as an unprivileged daemon would.
+fn unprivileged<T>(work: impl FnOnce() -> T) -> T {
+    use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+    let own = capabilities(None).expect("capget");
+    set_capabilities(None, CapabilitySets { effective: CapabilitySet::empty(), ..own }).expect("capset");
+    let found = work();
+    set_capabilities(None, own).expect("capset");
+    found
+}
+
+fn the_owner_is_named_by_its_unit() {
+    let pair = Pair::joined();
+    let unit = format!("dp-networkd-{}.service", std::process::id());
+    let cgroup = Cgroup::new(&unit).expect("a cgroup");
+    let request = request(&pair, false);
+    let attempt = || acquire(&request, Path::new("/"));
+    let holder = Holder::start_in(&pair.host, "networkd", &cgroup);
+    let Outcome::Taken(text) = pair.host.inside(attempt) else { panic!("the port is taken") };
+    assert!(text.contains(&format!("(process {}, {unit})", holder.pid())), "{text}");
+    let Outcome::Taken(text) = pair.host.inside(|| unprivileged(attempt)) else { panic!("the port is taken") };
+    assert!(text.starts_with(&format!("{unit} holds UDP port 546 on wan")), "{text}");
+}
+
+fn without_the_right_to_bind() {
+    let pair = Pair::joined();
+    let request = request(&pair, false);
+    let outcome = pair.host.inside(|| unprivileged(|| acquire(&request, Path::new("/"))));
+    let Outcome::Failed(text) = outcome else { panic!("{outcome:?}") };
+    assert!(text.contains("AmbientCapabilities=CAP_NET_BIND_SERVICE"), "{text}");
 }

@@ -74,7 +74,7 @@ fn a_tun_device_that_is_made_anew() {
         let before = nix::net::if_::if_nametoindex(WAN).expect("the interface exists");
         drop(tun);
         probe.until("it is gone", |report| report.state == SourceState::InterfaceAbsent).await;
-        host.ip("link add between type dummy");
+        host.ip("link add between type veth peer name beyond");
         let tun = Tun::start(&host, directory.path(), 2);
         let (_, second) = tun.next().await;
         assert_ne!(nix::net::if_::if_nametoindex(WAN).expect("the interface exists"), before);

@@ -208,7 +208,7 @@ fn the_facts_are_read_from_the_files_of_the_host() {
         "run/NetworkManager/system-connections/b",
         "[connection]\nid=b\nuuid=0a1b\n\n[ipv6]\nmethod=link-local\n",
     );
-    write(root, "proc/77/cmdline", "/usr/sbin/odhcp6c\0-P\00\0wan\0");
+    write(root, "proc/77/cmdline", "/usr/sbin/odhcp6c\0-P\x000\0wan\0");
     write(root, "proc/78/cmdline", "bash\0-c\0dhclient -6 wan\0");
 
     let gathered = gather("wan", 3, root);
