@@ -173,6 +173,7 @@ impl Client {
     /// Goes on with other settings of the same interface: an IA_PD more or less, other options. What was given back is
     /// asked for again.
     pub fn reconfigure(&mut self, settings: Settings, now: Instant) {
+        self.expire(now);
         let wishes = |settings: &Settings| {
             let wish = |wanted: &super::Delegation| (wanted.dynamic_prefix.clone(), wanted.requested_length);
             settings.delegations.iter().map(wish).collect::<BTreeSet<_>>()
@@ -205,6 +206,7 @@ impl Client {
 
     /// The interface changed; `None`: it does not exist.
     pub fn handle_link(&mut self, link: Option<LinkState>, now: Instant) {
+        self.expire(now);
         let before = std::mem::replace(&mut self.link, link);
         let could_send = before.as_ref().is_some_and(|before| before.up && before.can_send());
         match (&before, &self.link) {
@@ -227,6 +229,7 @@ impl Client {
 
     /// There is no socket (the text says why and what to do), or there is one again.
     pub fn handle_failure(&mut self, failure: Option<String>, now: Instant) {
+        self.expire(now);
         let changed = failure.is_some() != self.failure.is_some();
         self.failure = failure;
         if changed {
