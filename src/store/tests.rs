@@ -117,7 +117,7 @@ fn a_second_daemon_is_refused_and_told_what_to_do() {
 }
 
 #[test]
-fn an_unreadable_state_is_kept_aside() {
+fn t096_an_unreadable_state_is_kept_aside() {
     for text in
         ["{", "", "[]", r#"{"version": 99, "savedAt": "2026-01-04T10:00:00Z", "dynamicPrefixes": {}, "managed": {}}"#]
     {

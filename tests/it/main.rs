@@ -8,5 +8,6 @@ mod support;
 mod cli;
 mod cluster;
 mod corpus;
+mod coverage;
 mod readme;
 mod tidy;

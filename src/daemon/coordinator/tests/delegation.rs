@@ -182,10 +182,10 @@ fn remaining(state: &State, boot: &str, epoch: Epoch) -> (Option<Duration>, Opti
     (lease.remaining(epoch.now()), current.remaining(epoch.now()))
 }
 
-/// T-086, T-096: a wall clock that jumps neither revives nor kills a lease; after another boot the stored lifetimes are
+/// A wall clock that jumps neither revives nor kills a lease; after another boot the stored lifetimes are
 /// never longer than when they were saved.
 #[test]
-fn a_stored_lease_is_judged_by_the_clock_that_can_be_trusted() {
+fn t086_a_stored_lease_is_judged_by_the_clock_that_can_be_trusted() {
     let world = world(false);
     let state = world.coordinator.state(&world.epoch());
     let later = world.now + Duration::from_secs(600);

@@ -330,3 +330,6 @@ fn shares_link_local(before: &LinkState, link: &LinkState) -> bool {
     };
     usable(before).is_empty() || !usable(before).is_disjoint(&usable(link))
 }
+
+#[cfg(test)]
+mod tests;
