@@ -20,7 +20,7 @@ pub(super) struct Surroundings {
     latest: Advertised,
     /// There were prefixes on the link once: from now on another set is a change.
     known: bool,
-    /// When the last early Renew was due.
+    /// When the last early Renew was, or is, due.
     asked_at: Option<Instant>,
     doubt: Option<String>,
 }
@@ -65,10 +65,9 @@ impl Client {
             return;
         }
         self.surroundings.doubt = Some(self.doubt_about(&gone, &new));
-        if matches!(self.state, State::Bound { .. } | State::Informing(_)) {
+        if matches!(self.state, State::Bound { .. } | State::Informing(_)) && self.early.is_none() {
             let at = self.surroundings.asked_at.map_or(now, |asked_at| now.max(asked_at + HOLD_OFF));
-            self.surroundings.asked_at = Some(at);
-            self.early = Some(self.early.map_or(at, |early| early.min(at)));
+            (self.surroundings.asked_at, self.early) = (Some(at), Some(at));
         }
     }
 

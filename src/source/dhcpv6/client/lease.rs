@@ -86,9 +86,13 @@ impl Ia {
         let held = |leased| Held { leased, cut: None, session: 0, ended_at: None };
         self.held = lease.prefixes.into_iter().take(MOST_PREFIXES).map(held).collect();
         self.expire(false, now);
-        let wish = self.delegation.requested_length;
-        let is_short = |prefix: &LeasedPrefix| wish.is_some_and(|wish| wish < prefix.prefix.prefix_len());
-        self.resize = self.is_held() && self.active().all(is_short);
+        self.resize = self.is_short();
+    }
+
+    /// Whether all that is held is smaller than what is wished for.
+    fn is_short(&self) -> bool {
+        let Some(wish) = self.delegation.requested_length else { return false };
+        self.is_held() && self.active().all(|held| wish < held.prefix.prefix_len())
     }
 
     /// The prefixes that are valid.
@@ -227,10 +231,12 @@ impl Ia {
         }
     }
 
-    /// A server has delegated or extended it.
-    pub(super) fn bind(&mut self, (t1, t2): (Deadline, Deadline), now: Instant) {
+    /// A server has delegated it (`is_new`) or extended it. One that gave less than wished for is asked once more, when it
+    /// is asked to extend it (RFC 8168 §3.4).
+    pub(super) fn bind(&mut self, (t1, t2): (Deadline, Deadline), is_new: bool, now: Instant) {
         (self.received_at, self.t1, self.t2) = (Some(now), t1, t2);
-        (self.unbound, self.resize, self.refusal) = (false, false, None);
+        (self.unbound, self.refusal) = (false, None);
+        self.resize = is_new && self.is_short();
     }
 
     /// What to ask for when nothing is bound: what is held or was held last, else what the file says (RFC 8168 §3).

@@ -162,7 +162,7 @@ impl Client {
             }
             let lease = leases.iter().position(|lease| lease.dynamic_prefix == *name);
             let lease = lease.map(|position| leases.swap_remove(position));
-            let iaid = wanted.iaid.or(lease.as_ref().map(|lease| lease.iaid));
+            let iaid = wanted.iaid.or_else(|| lease.as_ref().map(|lease| lease.iaid));
             let iaid = iaid.unwrap_or_else(|| lease::new_iaid(name, &taken));
             taken.push(iaid);
             ias.push(Ia::new(wanted.clone(), iaid, lease, now));

@@ -234,10 +234,11 @@ fn take_ia(ia: &mut Ia, option: &IaPd, others: &[Ipv6Net], session: u64, now: In
         ia.withdraw(ended.prefix, now);
     }
     for refused in option.prefixes.iter().filter(|prefix| prefix.valid > 0) {
-        refusal = refusal.or(outcome_of(&refused.status));
+        refusal = refusal.or_else(|| outcome_of(&refused.status));
     }
     let unusable = u64::try_from(unusable).unwrap_or(u64::MAX);
     if outcome_of(&option.status).is_none() && !granted.is_empty() {
+        let is_new = !ia.is_held();
         let mut renumbered = false;
         for prefix in &granted {
             renumbered |= ia.grant(prefix, session, now);
@@ -246,7 +247,7 @@ fn take_ia(ia: &mut Ia, option: &IaPd, others: &[Ipv6Net], session: u64, now: In
             let mentioned: Vec<_> = option.prefixes.iter().map(|prefix| prefix.prefix).collect();
             ia.supersede(&mentioned, session, now);
         }
-        ia.bind(timers, now);
+        ia.bind(timers, is_new, now);
         return (Outcome::Granted, unusable);
     }
     if refusal == Some(Outcome::NoBinding) {

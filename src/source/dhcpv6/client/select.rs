@@ -105,9 +105,10 @@ impl Candidate {
         self.delegations.iter().find(|(offered, _)| *offered == iaid).map(|(_, prefixes)| prefixes.as_slice())
     }
 
-    /// Offers with prefixes first, then the server's preference, then for how many IAs there are prefixes.
+    /// For how many IAs there are prefixes, then the server's preference: one that gives nothing for some of them may be
+    /// passed over whatever it prefers (RFC 9915 §18.2.9).
     fn rank(&self) -> impl Ord + use<> {
-        (!self.delegations.is_empty(), self.preference, self.delegations.len())
+        (self.delegations.len(), self.preference)
     }
 }
 

@@ -121,6 +121,9 @@ impl State {
 impl Client {
     /// The link changed, or may have: what is held is checked, and what is not is asked for at once.
     pub(super) fn relink(&mut self, why: &str, now: Instant) {
+        if let State::Releasing(_, release) = &mut self.state {
+            self.to_release = std::mem::take(release);
+        }
         self.setbacks = 0;
         if !self.can_send() || !self.to_release.is_empty() {
             self.settle(why, now);
