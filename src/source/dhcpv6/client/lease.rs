@@ -36,6 +36,8 @@ pub(super) struct Ia {
     pub(super) unbound: bool,
     /// It was given back, and is not asked for.
     pub(super) released: bool,
+    /// What is held is what a former run held.
+    pub(super) restored: bool,
     /// Another length is wished for than when it was delegated.
     pub(super) resize: bool,
     /// What a server said when it refused it.
@@ -71,6 +73,7 @@ impl Ia {
             patience,
             unbound: false,
             released: false,
+            restored: false,
             resize: false,
             refusal: None,
         };
@@ -82,7 +85,7 @@ impl Ia {
 
     fn restore(&mut self, lease: Lease, now: Instant) {
         (self.received_at, self.t1, self.t2) = (lease.received_at, lease.t1, lease.t2);
-        self.unbound = lease.iaid != self.iaid;
+        (self.unbound, self.restored) = (lease.iaid != self.iaid, true);
         let held = |leased| Held { leased, cut: None, session: 0, ended_at: None };
         self.held = lease.prefixes.into_iter().take(MOST_PREFIXES).map(held).collect();
         self.expire(false, now);
@@ -235,7 +238,7 @@ impl Ia {
     /// is asked to extend it (RFC 8168 §3.4).
     pub(super) fn bind(&mut self, (t1, t2): (Deadline, Deadline), is_new: bool, now: Instant) {
         (self.received_at, self.t1, self.t2) = (Some(now), t1, t2);
-        (self.unbound, self.refusal) = (false, None);
+        (self.unbound, self.restored, self.refusal) = (false, false, None);
         self.resize = is_new && self.is_short();
     }
 

@@ -116,7 +116,7 @@ impl Client {
     /// A client that knows what a former run knew. `seed` makes its random numbers.
     pub fn new(settings: Settings, memory: Memory, seed: [u8; 32], now: Instant) -> Self {
         let mut client = Self {
-            duid: settings.duid.fixed().cloned().unwrap_or(memory.duid),
+            duid: settings.duid.fixed().unwrap_or(&memory.duid).clone(),
             link: None,
             failure: None,
             state: State::Idle,
@@ -143,6 +143,9 @@ impl Client {
             settings,
         };
         client.ias = client.ias_for(memory.leases, now);
+        if client.duid != memory.duid {
+            client.become_another(now);
+        }
         client
     }
 

@@ -232,8 +232,10 @@ impl Client {
         self.address.is_some() || self.ias.iter().any(Ia::is_bound)
     }
 
-    /// Whether something is held that came by a former life of the interface.
+    /// Whether something is held that came by a former life of the interface. After a restart nobody knows on a
+    /// point-to-point link: it has no MAC, and was perhaps dialled anew.
     pub(super) fn is_elsewhere(&self) -> bool {
-        self.ias.iter().any(|ia| ia.is_bound() && !ia.is_of(self.session))
+        let dialled = self.link.as_ref().is_some_and(|link| link.mac.is_none());
+        self.ias.iter().any(|ia| ia.is_bound() && (!ia.is_of(self.session) || dialled && ia.restored))
     }
 }

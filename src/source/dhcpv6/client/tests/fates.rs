@@ -11,8 +11,39 @@ use crate::source::link::LinkState;
 use crate::source::{Cut, SourceState};
 use crate::time::Deadline;
 
+/// A long lease, as the next run is given it.
+fn remembered() -> Memory {
+    World::bound_with(settings(), |answer| answer.pd(HOME, 302_400, 483_840, &[(A, 604_800, 2_592_000)])).memory()
+}
+
+fn ppp() -> LinkState {
+    LinkState { mac: None, ..up() }
+}
+
 fn is_pending(world: &World) -> bool {
     world.report().pending.contains("home")
+}
+
+/// DC-061, T-091: after a reboot a PPP session is another one, and the access concentrator knows neither the lease nor
+/// answers what it does not know (dhcpcd#76).
+#[test]
+fn a_restart_on_a_point_to_point_link_solicits_when_nobody_answers_the_rebind() {
+    let mut world = World::absent(settings(), remembered(), 1, START + secs(100.0));
+    world.link(Some(ppp()));
+    world.next_of(Rebind);
+    let solicit = world.until_sent(Solicit);
+    assert!(solicit.at <= START + secs(115.0), "{:?}", world.kinds());
+    assert_eq!((solicit.pd(HOME), world.usable()), (Some(vec![A.to_owned()]), vec![A.to_owned()]), "used meanwhile");
+    let advertise = world.answer(ServerMessage::Advertise).preference(255).pd(HOME, 50, 80, &[(A, 100, 200)]);
+    world.deliver(&advertise);
+    let reply = world.reply().pd(HOME, 50, 80, &[(A, 100, 200)]);
+    world.deliver(&reply);
+    world.link(Some(LinkState { up: false, ..ppp() }));
+    world.link(Some(ppp()));
+    world.next_of(Rebind);
+    assert_eq!(world.next_of(Rebind).pd(HOME), Some(vec![A.to_owned()]));
+    world.run(secs(12.0));
+    assert_eq!(world.state(), SourceState::Bound, "a lease of this session is not given up (DC-129)");
 }
 
 #[test]
@@ -37,4 +68,20 @@ fn a_lease_that_ends_while_the_link_is_down_leaves_the_field() {
     assert!(is_pending(&world), "a lease that is held is used to its end");
     world.run(secs(2.0));
     assert!(world.alive().is_empty() && !is_pending(&world));
+}
+
+/// Whoever changes `duid` and restarts wants the same as whoever reloads: the server knows no lease of the new one.
+#[test]
+fn another_duid_after_a_restart_solicits() {
+    let other = Duid::new(&[0, 2, 0, 0, 0, 9, 1]).expect("a DUID");
+    let settings = Settings { duid: DuidSetting::Fixed(other), ..settings() };
+    let mut client = Client::new(settings, remembered(), [7; 32], START);
+    client.handle_link(Some(up()), START);
+    let due = client.poll_timeout().expect("something to do").0;
+    client.handle_timeout(due);
+    let first = client.poll_transmit().expect("a message");
+    assert_eq!(first[0], 1, "a Solicit");
+    let report = client.poll_report().expect("a report");
+    assert!(report.offers.iter().any(|offer| offer.prefix == net(A) && offer.cut.is_none()), "used meanwhile");
+    assert_eq!(report.client.and_then(|memory| memory.server.clone()), None);
 }
