@@ -94,6 +94,8 @@ pub struct Client {
     session: u64,
     /// How many Requests have failed since something was delegated.
     setbacks: u32,
+    /// How often what is missing beside a lease was asked for in vain.
+    retries: u32,
     /// When an early Renew is due.
     early: Option<Instant>,
     /// What is to be given back.
@@ -128,6 +130,7 @@ impl Client {
             key: memory.reconfigure_key,
             session: 0,
             setbacks: 0,
+            retries: 0,
             early: None,
             to_release: Release::default(),
             surroundings: Surroundings::default(),

@@ -173,11 +173,15 @@ impl Client {
     /// Looks for servers. After Requests in vain not at once: the next one would be refused, too.
     pub(super) fn solicit(&mut self, why: &str, now: Instant) {
         self.servers.clear();
-        let doublings = self.setbacks.saturating_sub(1).min(10);
-        let pause = if doublings == 0 { 0 } else { LONGEST_PAUSE.min(1 << doublings) };
         let timing = Timing::SOLICIT.capped(self.sol_max_rt.unwrap_or(DEFAULT_MAX_RT));
-        let exchange = self.exchange(ClientMessage::Solicit, timing, Duration::from_secs(pause), now);
+        let exchange = self.exchange(ClientMessage::Solicit, timing, self.pause(), now);
         self.enter(State::Soliciting(Solicitation::new(exchange)), why);
+    }
+
+    /// How long to wait after Requests in vain, before what may lead to the next one.
+    fn pause(&self) -> Duration {
+        let doublings = self.setbacks.saturating_sub(1).min(10);
+        Duration::from_secs(if doublings == 0 { 0 } else { LONGEST_PAUSE.min(1 << doublings) })
     }
 
     /// Asks a server for its offer.
@@ -191,18 +195,18 @@ impl Client {
         if self.server.is_none() {
             return self.rebind(Occasion::Expiry, why, now);
         }
-        let exchange = self.exchange(ClientMessage::Renew, Timing::RENEW, Duration::ZERO, now);
+        let exchange = self.exchange(ClientMessage::Renew, Timing::RENEW, self.pause(), now);
         self.enter(State::Renewing(exchange), why);
     }
 
     pub(super) fn rebind(&mut self, occasion: Occasion, why: &str, now: Instant) {
         self.early = None;
-        let timing = match occasion {
-            Occasion::Expiry => Timing::RENEW,
-            Occasion::LinkCheck => Timing::LINK_CHECK,
-            Occasion::Reconfigure => Timing::ASKED_FOR,
+        let (timing, pause) = match occasion {
+            Occasion::Expiry => (Timing::RENEW, self.pause()),
+            Occasion::LinkCheck => (Timing::LINK_CHECK, Duration::ZERO),
+            Occasion::Reconfigure => (Timing::ASKED_FOR, Duration::ZERO),
         };
-        let exchange = self.exchange(ClientMessage::Rebind, timing, Duration::ZERO, now);
+        let exchange = self.exchange(ClientMessage::Rebind, timing, pause, now);
         self.enter(State::Rebinding(exchange, occasion), why);
     }
 

@@ -70,6 +70,89 @@ fn a_lease_that_ends_while_the_link_is_down_leaves_the_field() {
     assert!(world.alive().is_empty() && !is_pending(&world));
 }
 
+/// One of two delegations ends, and the other is extended for days.
+#[test]
+fn what_is_missing_beside_a_long_lease_is_asked_for_soon_and_less_and_less_often() {
+    let both = |answer: Answer| {
+        answer.pd(HOME, 50, 80, &[(A, 100, 200)]).pd(LAB, 302_400, 483_840, &[(B, 604_800, 2_592_000)])
+    };
+    let mut world = World::bound_with(two(), both);
+    world.next_of(Renew);
+    let reply = world.reply().pd(LAB, 302_400, 483_840, &[(B, 604_800, 2_592_000)]).ia(IaPd {
+        iaid: HOME,
+        t1: 0,
+        t2: 0,
+        status: status(NO_PREFIX_AVAIL),
+        prefixes: vec![prefix(&(A, 0, 0))],
+    });
+    world.deliver(&reply);
+    assert_eq!(world.alive(), [B]);
+    let refused = |world: &World| {
+        world.reply().pd(LAB, 302_400, 483_840, &[(B, 604_800, 2_592_000)]).pd_status(HOME, NO_PREFIX_AVAIL)
+    };
+    let count = world.sent.len();
+    for _ in 0..12 {
+        world.next_of(Renew);
+        let reply = refused(&world);
+        world.deliver(&reply);
+    }
+    let gaps = world.gaps(count - 1);
+    assert!(gaps[0] <= 60.0, "{gaps:?}");
+    assert!(gaps.windows(2).all(|pair| pair[0] <= pair[1] + 1.0), "{gaps:?}");
+    assert!(gaps.last().is_some_and(|gap| (3000.0..4000.0).contains(gap)), "SOL_MAX_RT: {gaps:?}");
+}
+
+/// RFC 9915 §18.2.12 lets it confirm the address; the prefix is asked for all the same.
+#[test]
+fn a_prefix_that_is_missing_beside_an_address_is_asked_for_soon() {
+    let end = |seconds: f64| Deadline::At(START + secs(seconds));
+    let address = AddressLease {
+        iaid: HOME,
+        address: ip("2001:db8:1::c"),
+        t1: end(302_400.0),
+        t2: end(483_840.0),
+        preferred_until: end(604_800.0),
+        valid_until: end(2_592_000.0),
+    };
+    let memory = Memory { server: Some(server(1)), address: Some(address), ..Memory::new(our_duid()) };
+    let settings = Settings { request_address: true, ..settings() };
+    let mut world = World::started(settings, memory, 1, START);
+    world.next_of(ClientMessage::Confirm);
+    let success = world.reply().with(|message| message.status = status(0));
+    world.deliver(&success);
+    let renew = world.sent_within(1, secs(60.0)).expect("a Renew");
+    assert_eq!((renew.kind, renew.pd(HOME)), (Renew, Some(vec![])));
+}
+
+/// DC-013: a Request that is refused beside a lease whose T1 is over.
+#[test]
+fn a_server_that_refuses_forever_is_not_asked_forever_at_the_limit_of_the_rate() {
+    let both = |answer: Answer| {
+        answer.pd(HOME, 5_000, 8_000, &[(A, 100_000, 200_000)]).pd(LAB, 5_000, 8_000, &[(B, 100_000, 200_000)])
+    };
+    let mut world = World::bound_with(two(), both);
+    world.next_of(Renew);
+    let end = world.now + secs(1_000.0);
+    let count = world.sent.len();
+    while world.now < end {
+        let before = world.sent.len();
+        let answer = match world.last().kind {
+            Renew => world.reply().pd_status(HOME, NO_BINDING),
+            Request => world.reply().pd_status(HOME, NO_PREFIX_AVAIL),
+            other @ (Solicit | Rebind | Release | ClientMessage::Confirm | ClientMessage::InformationRequest) => {
+                panic!("{other:?}")
+            }
+        };
+        world.deliver(&answer);
+        if world.sent_within(before, secs(1_000.0)).is_none() {
+            break;
+        }
+    }
+    let sent = world.sent.len() - count;
+    assert!(sent < 60, "{sent} messages in 1000 s");
+    assert_eq!(world.alive(), [A, B]);
+}
+
 /// Whoever changes `duid` and restarts wants the same as whoever reloads: the server knows no lease of the new one.
 #[test]
 fn another_duid_after_a_restart_solicits() {
