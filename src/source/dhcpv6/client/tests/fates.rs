@@ -153,6 +153,70 @@ fn a_server_that_refuses_forever_is_not_asked_forever_at_the_limit_of_the_rate()
     assert_eq!(world.alive(), [A, B]);
 }
 
+/// A server that lost its leases may give each delegation the prefix of the other.
+#[test]
+fn two_delegations_may_change_places() {
+    let both = |answer: Answer| answer.pd(HOME, 50, 80, &[(A, 100, 200)]).pd(LAB, 50, 80, &[(B, 100, 200)]);
+    let mut world = World::bound_with(two(), both);
+    world.next_of(Renew);
+    let answer = world.reply().pd_status(HOME, NO_BINDING).pd_status(LAB, NO_BINDING);
+    world.deliver(&answer);
+    assert_eq!(world.last().kind, Request);
+    let reply = world.reply().pd(HOME, 50, 80, &[(B, 100, 200)]).pd(LAB, 50, 80, &[(A, 100, 200)]);
+    world.deliver(&reply);
+    assert_eq!(world.state(), SourceState::Bound);
+    let of = |name: &str| {
+        let offers = &world.report().offers;
+        let live = offers.iter().filter(|offer| offer.recipient.as_deref() == Some(name) && offer.cut.is_none());
+        live.map(|offer| offer.prefix.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!((of("home"), of("lab")), (vec![B.to_owned()], vec![A.to_owned()]));
+}
+
+/// DC-094: the one who holds it keeps it, whatever the order.
+#[test]
+fn a_prefix_that_another_delegation_holds_is_not_taken_twice() {
+    let mut world =
+        World::bound_with(two(), |answer| answer.pd(LAB, 50, 80, &[(B, 100, 200)]).pd_status(HOME, NO_PREFIX_AVAIL));
+    world.next_of(Renew);
+    let reply = world.reply().pd(HOME, 50, 80, &[(B, 100, 200)]).pd(LAB, 50, 80, &[(B, 100, 200)]);
+    world.deliver(&reply);
+    let offers = &world.report().offers;
+    let held: Vec<_> = offers.iter().map(|offer| (offer.recipient.as_deref(), offer.cut)).collect();
+    assert_eq!(held, [(Some("lab"), None)]);
+}
+
+/// The server goes back to the former prefix, and is silent about the one between.
+#[test]
+fn a_prefix_that_comes_back_replaces_the_one_that_replaced_it() {
+    let mut world = World::bound();
+    for (prefix, gone) in [(B, A), (A, B), (B, A)] {
+        world.next_of(Renew);
+        let reply = world.reply().pd(HOME, 50, 80, &[(prefix, 100, 200)]);
+        world.deliver(&reply);
+        assert_eq!(world.usable(), [prefix]);
+        assert_eq!(world.offer(gone).and_then(|offer| offer.cut), Some(Cut::Unlisted));
+    }
+}
+
+/// A line that is dialled again and again, with another prefix each time.
+#[test]
+fn forty_sessions_in_ten_minutes_leave_the_last_prefix() {
+    let mut world = World::bound();
+    for session in 0..40_u32 {
+        world.link(None);
+        world.run(secs(5.0));
+        let ifindex = IFINDEX + 1 + session;
+        world.link(Some(LinkState { ifindex, ..ppp() }));
+        world.next_of(Rebind);
+        let prefix = format!("2001:db8:{:x}::/56", 0x1000 + session);
+        let reply = world.reply().pd(HOME, 50, 80, &[(&prefix, 100, 200)]).bytes();
+        world.grant(&prefix, 200);
+        world.deliver_to(ip(OURS), ifindex, &reply);
+        assert_eq!(world.usable(), [prefix]);
+    }
+}
+
 /// Whoever changes `duid` and restarts wants the same as whoever reloads: the server knows no lease of the new one.
 #[test]
 fn another_duid_after_a_restart_solicits() {
