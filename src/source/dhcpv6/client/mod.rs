@@ -186,11 +186,12 @@ impl Client {
         let asks_more = !wishes(&settings).is_subset(&wishes(&self.settings))
             || settings.request_address && !self.settings.request_address;
         let duid = settings.duid.fixed().cloned().unwrap_or_else(|| self.duid.clone());
+        self.expire(now);
         self.settings = settings;
         self.ias = self.ias_for(Vec::new(), now);
         self.address = self.address.take().filter(|_| self.settings.request_address);
         self.key = self.key.take().filter(|_| self.settings.reconfigure);
-        let asks_again = self.ias.iter().any(|ia| ia.released);
+        let asks_again = self.ias.iter().any(|ia| ia.released || ia.unbound);
         self.ias.iter_mut().for_each(|ia| ia.released = false);
         if duid != self.duid {
             self.duid = duid;
@@ -211,6 +212,7 @@ impl Client {
 
     /// The interface changed; `None`: it does not exist.
     pub fn handle_link(&mut self, link: Option<LinkState>, now: Instant) {
+        self.expire(now);
         let before = std::mem::replace(&mut self.link, link);
         let could_send = before.as_ref().is_some_and(|before| before.up && before.can_send());
         match (&before, &self.link) {
@@ -233,6 +235,7 @@ impl Client {
 
     /// There is no socket (the text says why and what to do), or there is one again.
     pub fn handle_failure(&mut self, failure: Option<String>, now: Instant) {
+        self.expire(now);
         let changed = failure.is_some() != self.failure.is_some();
         self.failure = failure;
         if changed {
@@ -266,6 +269,7 @@ impl Client {
             return false;
         }
         ia.released = true;
+        self.resume_release();
         if self.server.is_some() {
             self.to_release.delegations.push((iaid, prefixes));
         }

@@ -121,9 +121,7 @@ impl State {
 impl Client {
     /// The link changed, or may have: what is held is checked, and what is not is asked for at once.
     pub(super) fn relink(&mut self, why: &str, now: Instant) {
-        if let State::Releasing(_, release) = &mut self.state {
-            self.to_release = std::mem::take(release);
-        }
+        self.resume_release();
         self.setbacks = 0;
         if !self.can_send() || !self.to_release.is_empty() {
             self.settle(why, now);
@@ -134,6 +132,13 @@ impl Client {
             self.enter(State::Confirming { exchange, refused: false }, why);
         } else {
             self.settle(why, now);
+        }
+    }
+
+    /// What is being given back goes into the next Release, too: the server has not answered for it.
+    pub(super) fn resume_release(&mut self) {
+        if let State::Releasing(_, release) = &mut self.state {
+            self.to_release = std::mem::take(release);
         }
     }
 

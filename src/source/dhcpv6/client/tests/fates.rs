@@ -232,3 +232,39 @@ fn another_duid_after_a_restart_solicits() {
     assert!(report.offers.iter().any(|offer| offer.prefix == net(A) && offer.cut.is_none()), "used meanwhile");
     assert_eq!(report.client.and_then(|memory| memory.server.clone()), None);
 }
+
+#[test]
+fn a_delegation_with_another_iaid_is_asked_for_at_once() {
+    let both = |answer: Answer| {
+        answer.pd(HOME, 50_000, 80_000, &[(A, 100_000, 200_000)]).pd(LAB, 50_000, 80_000, &[(B, 100_000, 200_000)])
+    };
+    let mut world = World::bound_with(two(), both);
+    let count = world.sent.len();
+    let delegations = vec![delegation("home", HOME + 1), delegation("lab", LAB)];
+    world.reconfigure(Settings { delegations, ..two() });
+    let renew = world.sent_within(count, secs(30.0)).expect("an early Renew");
+    assert_eq!((renew.kind, renew.pd(HOME + 1)), (Renew, Some(vec![A.to_owned()])));
+}
+
+#[test]
+fn a_second_release_does_not_cut_the_first_short() {
+    let both = |answer: Answer| answer.pd(HOME, 50, 80, &[(A, 100, 200)]).pd(LAB, 50, 80, &[(B, 100, 200)]);
+    let mut world = World::bound_with(two(), both);
+    let count = world.sent.len();
+    assert!(world.release("home"));
+    assert!(world.release("lab"));
+    let first = world.sent_within(count, secs(1.0)).expect("a Release");
+    assert_eq!((first.kind, first.iaids()), (Release, vec![HOME]));
+    let second = world.sent_within(count + 1, secs(1.0)).expect("a Release");
+    assert_eq!((second.kind, second.iaids()), (Release, vec![HOME, LAB]), "the server has not answered for the first");
+}
+
+/// DC-030, DC-042: what has ended is in no message, whatever event comes before the timer.
+#[test]
+fn a_link_that_comes_back_after_the_end_of_the_lease_solicits() {
+    let mut world = World::bound();
+    world.link(Some(down()));
+    world.now = world.now + secs(3_000.0);
+    world.link(Some(up()));
+    assert_eq!(world.next().kind, Solicit);
+}
