@@ -94,6 +94,8 @@ pub struct Client {
     session: u64,
     /// How many Requests have failed since something was delegated.
     setbacks: u32,
+    /// How often what is missing beside a lease was asked for in vain.
+    retries: u32,
     /// When an early Renew is due.
     early: Option<Instant>,
     /// What is to be given back.
@@ -116,7 +118,7 @@ impl Client {
     /// A client that knows what a former run knew. `seed` makes its random numbers.
     pub fn new(settings: Settings, memory: Memory, seed: [u8; 32], now: Instant) -> Self {
         let mut client = Self {
-            duid: settings.duid.fixed().cloned().unwrap_or(memory.duid),
+            duid: settings.duid.fixed().unwrap_or(&memory.duid).clone(),
             link: None,
             failure: None,
             state: State::Idle,
@@ -128,6 +130,7 @@ impl Client {
             key: memory.reconfigure_key,
             session: 0,
             setbacks: 0,
+            retries: 0,
             early: None,
             to_release: Release::default(),
             surroundings: Surroundings::default(),
@@ -143,6 +146,9 @@ impl Client {
             settings,
         };
         client.ias = client.ias_for(memory.leases, now);
+        if client.duid != memory.duid {
+            client.become_another(now);
+        }
         client
     }
 
@@ -181,11 +187,12 @@ impl Client {
         let asks_more = !wishes(&settings).is_subset(&wishes(&self.settings))
             || settings.request_address && !self.settings.request_address;
         let duid = settings.duid.fixed().cloned().unwrap_or_else(|| self.duid.clone());
+        self.expire(now);
         self.settings = settings;
         self.ias = self.ias_for(Vec::new(), now);
         self.address = self.address.take().filter(|_| self.settings.request_address);
         self.key = self.key.take().filter(|_| self.settings.reconfigure);
-        let asks_again = self.ias.iter().any(|ia| ia.released);
+        let asks_again = self.ias.iter().any(|ia| ia.released || ia.unbound);
         self.ias.iter_mut().for_each(|ia| ia.released = false);
         if duid != self.duid {
             self.duid = duid;
@@ -263,6 +270,7 @@ impl Client {
             return false;
         }
         ia.released = true;
+        self.resume_release();
         if self.server.is_some() {
             self.to_release.delegations.push((iaid, prefixes));
         }

@@ -178,13 +178,7 @@ impl Client {
         let session = self.session;
         let mut tally = Tally { address: self.take_address(message, now), ..Tally::default() };
         for index in 0..self.ias.len() {
-            let others: Vec<Ipv6Net> = self
-                .ias
-                .iter()
-                .enumerate()
-                .filter(|(other, _)| *other != index)
-                .flat_map(|(_, ia)| ia.active().map(|held| held.prefix))
-                .collect();
+            let others = self.kept_by_others(index, message);
             let Some(ia) = self.ias.get_mut(index).filter(|ia| !ia.released) else { continue };
             let mut outcome = Outcome::Silence;
             let iaid = ia.iaid;
@@ -195,8 +189,35 @@ impl Client {
             }
             tally.unsettled |= outcome != Outcome::Granted && ia.is_bound();
             tally.outcomes.push(outcome);
+            self.take_from_others(index, now);
         }
         tally
+    }
+
+    /// The prefixes of the other IAs that they go on having, going by this message: it mentions them there, or says
+    /// nothing about that IA.
+    fn kept_by_others(&self, index: usize, message: &Incoming) -> Vec<Ipv6Net> {
+        let others = self.ias.iter().enumerate().filter(|(other, _)| *other != index);
+        let kept = others.flat_map(|(_, ia)| {
+            let options = || message.delegations.iter().filter(|option| option.iaid == ia.iaid);
+            let is_silent = options().next().is_none();
+            let mentions = move |prefix: Ipv6Net| {
+                options().flat_map(|option| &option.prefixes).any(|it| it.prefix == prefix && it.valid > 0)
+            };
+            let held = ia.active().map(|held| held.prefix);
+            held.filter(move |prefix| if is_silent { !ia.unbound } else { mentions(*prefix) })
+        });
+        kept.collect()
+    }
+
+    /// A prefix that a server has moved to another IA is in that one only.
+    fn take_from_others(&mut self, index: usize, now: Instant) {
+        let own: Vec<Ipv6Net> = self.ias.get(index).into_iter().flat_map(Ia::active).map(|held| held.prefix).collect();
+        for (_, ia) in self.ias.iter_mut().enumerate().filter(|(other, _)| *other != index) {
+            for prefix in &own {
+                ia.withdraw(*prefix, now);
+            }
+        }
     }
 
     /// Remembers why a server gave nothing.
