@@ -274,12 +274,12 @@ fn t165_the_key_survives_a_restart() {
 #[test]
 fn a_lease_that_is_delegated_anew_brings_its_own_key() {
     let mut world = bound();
-    world.next_of(ClientMessage::Renew);
+    world.next_of(Renew);
     let unknown = world.reply().pd_status(HOME, NO_BINDING);
     world.deliver(&unknown);
     assert_eq!(world.last().kind, ClientMessage::Request);
     let reply = grant(world.reply()).with(|message| message.authentication = Some(key([9; 16])));
     world.deliver(&reply);
-    world.deliver_bytes(&reconfigure(ClientMessage::Renew).signed(&[9; 16], 1));
-    assert_eq!(world.last().kind, ClientMessage::Renew, "{:?}", world.notices);
+    world.deliver_bytes(&reconfigure(Renew).signed(&[9; 16], 1));
+    assert_eq!(world.last().kind, Renew, "{:?}", world.notices);
 }
