@@ -94,6 +94,8 @@ pub mod daemon;
 pub mod log;
 pub mod plan;
 pub mod prefix;
+pub mod record;
+pub mod replay;
 pub mod source;
 pub mod status;
 pub mod store;

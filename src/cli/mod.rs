@@ -13,7 +13,9 @@ use crate::{control, log};
 mod ask;
 mod check;
 mod plan;
+mod preview;
 pub mod render;
+mod replay;
 mod terminal;
 
 /// Follows a changing IPv6 prefix and keeps Kubernetes load-balancer pools and CIDR groups on it
@@ -30,7 +32,7 @@ enum Command {
     ///
     /// Exit status 78 on a configuration error. Everything it tells goes to the journal, or to standard error when it
     /// does not run under systemd; DYN_PREFIX_LOG=debug tells more.
-    Run(ConfigArgs),
+    Run(RunArgs),
     /// Check a configuration file
     ///
     /// Prints every finding as FILE:LINE:COL with the source line. Exit status 0 when the file can be used, else 78.
@@ -67,6 +69,17 @@ enum Command {
     /// Exit status 0 when the new one is in use, 78 when it was refused (the former stays), 4 when the daemon is not
     /// running.
     Reload(ConfigArgs),
+    /// Run what `dyn-prefix run --record` has written again, without network or cluster
+    ///
+    /// Prints what was received and sent, every transition as the journal told it, and the plan after every change. The
+    /// same file gives the same output, so that an odd line at a provider becomes a test case. Exit status 1 when the
+    /// file cannot be used.
+    Replay {
+        /// The record
+        file: PathBuf,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Give the prefix of a DHCPv6 client back to its server
     ///
     /// The prefix leaves the targets first, whatever transition.onLoss says; then the server gets a Release. Nothing is
@@ -85,6 +98,19 @@ struct ConfigArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = crate::config::file::DEFAULT_PATH)]
     config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Append to this file everything that the sources take in, so that `dyn-prefix replay` can run it again
+    ///
+    /// One JSON object a line, for as long as the daemon runs: about 1 MB a day on a quiet line. Nothing of the clusters
+    /// is in it, but the configuration, the stored state, the addresses of the line and the keys that DHCPv6 servers gave
+    /// are: only its owner may read it. The daemon must be allowed to write there; /var/lib/dyn-prefix is a good place.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -141,13 +167,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let outcome = match cli.command {
-        Command::Run(args) => run(&args),
+        Command::Run(args) => run(args),
         Command::Check { file } => check::check(&file),
         Command::Plan(args) => plan::plan(&args),
         Command::Status { config, output, watch: false } => ask::status(&socket(&config), output.output),
         Command::Status { config, output, watch: true } => ask::watch(&socket(&config), output.output),
         Command::History { config, output } => ask::history(&socket(&config), output.output),
         Command::Reload(args) => ask::reload(&socket(&args)),
+        Command::Replay { file, output } => replay::replay(&file, output.output),
         Command::DhcpRelease { name, config } => ask::dhcp_release(&socket(&config), name),
     };
     match outcome {
@@ -159,14 +186,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(args: &ConfigArgs) -> anyhow::Result<Exit> {
+fn run(args: RunArgs) -> anyhow::Result<Exit> {
     log::init();
-    let loaded = Config::load(&args.config);
+    let (loaded, text) = Config::load_with_text(&args.config.config);
     for finding in loaded.findings.iter().filter(|finding| finding.is_for_the_journal()) {
         log::emit(&log::record::finding(finding));
     }
     let Some(config) = loaded.config else { return Ok(Exit::Configuration) };
-    match daemon::run(config, &args.config) {
+    match daemon::run(daemon::Setup { config, path: args.config.config, text, record: args.record }) {
         Ok(()) => Ok(Exit::Done),
         Err(error) => {
             log::emit(&log::record::fatal(&error));

@@ -7,19 +7,16 @@ use std::str::FromStr;
 use anyhow::Context;
 use clap::Args;
 use ipnet::Ipv6Net;
-use serde_json::Value;
 
 use crate::arbiter::{Current, Generation, Previous, PreviousState, Reason, Snapshot};
 use crate::clock;
-use crate::config::{Binding, Config, Severity};
-use crate::daemon::{self, identity, view};
-use crate::plan::{self, Catalogue, Contribution, ObjectWant, Role};
+use crate::config::{Config, Severity};
+use crate::daemon::{self, identity};
 use crate::source::{SourceId, SourceKind};
-use crate::status::{DaemonStatus, SCHEMA_VERSION, Status, TargetStatus};
 use crate::store;
 use crate::time::{Deadline, Epoch};
 
-use super::{Exit, Output, OutputArgs, render, terminal};
+use super::{Exit, Output, OutputArgs, preview, terminal};
 
 /// What `plan` is asked.
 #[derive(Debug, Args)]
@@ -68,7 +65,8 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Exit> {
     let epoch = clock::epoch();
     let snapshots =
         if args.prefix.is_empty() { stored(&config, &epoch)? } else { supposed(&config, &args.prefix, &epoch)? };
-    let mut status = status(&config, &snapshots, &epoch);
+    let daemon_id = config.daemon.id.clone().unwrap_or_else(identity::daemon_id);
+    let mut status = preview::status(&config, daemon_id, &snapshots, &epoch);
     if !args.prefix.is_empty() {
         // What is only supposed came from no source.
         for prefix in &mut status.dynamic_prefixes {
@@ -76,16 +74,11 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Exit> {
         }
     }
     let text = match args.output.output {
-        Output::Text => text(&status),
-        Output::Json => serde_json::to_string_pretty(&offline(&status)?)?,
+        Output::Text => preview::text(&status),
+        Output::Json => serde_json::to_string_pretty(&preview::offline(&status)?)?,
     };
     terminal::say(&text)?;
     Ok(Exit::Done)
-}
-
-fn text(status: &Status) -> String {
-    let text = format!("{}{}", render::prefixes(&status.dynamic_prefixes), render::targets(&status.targets));
-    if text.is_empty() { "no [[dynamicPrefix]] in the configuration\n".to_owned() } else { text }
 }
 
 fn stored(config: &Config, epoch: &Epoch) -> anyhow::Result<BTreeMap<String, Snapshot>> {
@@ -154,113 +147,6 @@ fn snapshot(prefixes: &[Ipv6Net], epoch: &Epoch) -> Option<Snapshot> {
         lost: None,
     };
     Some(Snapshot { current: Some(current), history: history.collect() })
-}
-
-fn status(config: &Config, snapshots: &BTreeMap<String, Snapshot>, epoch: &Epoch) -> Status {
-    let catalogue = Catalogue::compute(&config.dynamic_prefixes, snapshots);
-    let prefixes = config
-        .dynamic_prefixes
-        .iter()
-        .map(|prefix| view::dynamic_prefix(prefix, snapshots.get(&prefix.name), &catalogue, epoch));
-    Status {
-        schema_version: SCHEMA_VERSION,
-        daemon: DaemonStatus {
-            version: crate::VERSION.to_owned(),
-            id: config.daemon.id.clone().unwrap_or_else(identity::daemon_id),
-            started_at: None,
-            config_applied_at: None,
-            reload_errors: Vec::new(),
-        },
-        sources: Vec::new(),
-        dynamic_prefixes: prefixes.collect(),
-        clusters: Vec::new(),
-        targets: targets(config, &catalogue),
-    }
-}
-
-/// Every object that a binding names. Objects that are found by their annotations are only known in the cluster.
-fn targets(config: &Config, catalogue: &Catalogue) -> Vec<TargetStatus> {
-    let mut targets = BTreeMap::new();
-    for cluster in &config.clusters {
-        let bindings: Vec<Binding> =
-            config.bindings.iter().filter(|binding| binding.cluster == cluster.name).cloned().collect();
-        for binding in &bindings {
-            let want = plan::object(&binding.target, &BTreeMap::new(), &bindings, false, catalogue);
-            if let Some(want) = want {
-                targets.insert((cluster.name.clone(), binding.target.clone()), target(&cluster.name, binding, &want));
-            }
-        }
-    }
-    targets.into_values().collect()
-}
-
-fn target(cluster: &str, binding: &Binding, want: &ObjectWant) -> TargetStatus {
-    let object = &binding.target;
-    let error = want.contributions.iter().find_map(|(_, contribution)| match contribution {
-        Contribution::Error(error) => Some(("EntryError", error.message.clone())),
-        Contribution::NoOpinion => Some(("NoOpinion", "No prefix is known; the object stays as it is.".to_owned())),
-        Contribution::Blocks(_) => None,
-    });
-    let finding = want.findings.first().map(|finding| (finding.reason, finding.message.clone()));
-    let (reason, message) = finding.or(error).map_or(("Planned", None), |(reason, message)| (reason, Some(message)));
-    let blocks = want.blocks(object.kind);
-    let current = blocks.iter().filter(|block| {
-        want.known.iter().any(|(role, known)| *role == Role::Current && known.contains(&block.interval()))
-    });
-    let current: Vec<plan::Block> = current.copied().collect();
-    TargetStatus {
-        cluster: cluster.to_owned(),
-        kind: object.kind.as_str().to_owned(),
-        namespace: object.namespace.clone(),
-        name: object.name.clone(),
-        uid: None,
-        bindings: want.contributions.iter().map(|(name, _)| name.clone()).collect(),
-        bound_prefixes: view::cidrs(&current),
-        desired: blocks.iter().map(ToString::to_string).collect(),
-        foreign: Vec::new(),
-        synced: false,
-        observed: None,
-        last_sync_time: None,
-        retry_at: None,
-        reason: reason.to_owned(),
-        message,
-    }
-}
-
-/// The shape of `status` without times and without what only a running daemon knows.
-fn offline(status: &Status) -> anyhow::Result<Value> {
-    const UNKNOWN: [&str; 16] = [
-        "startedAt",
-        "configAppliedAt",
-        "reloadErrors",
-        "sources",
-        "clusters",
-        "preferredUntil",
-        "validUntil",
-        "leaseExpiresAt",
-        "acquiredAt",
-        "deprecatedAt",
-        "drainEndsAt",
-        "conditions",
-        "uid",
-        "foreign",
-        "observed",
-        "synced",
-    ];
-    fn prune(value: &mut Value) {
-        match value {
-            Value::Object(fields) => {
-                fields
-                    .retain(|name, _| !UNKNOWN.contains(&name.as_str()) && name != "lastSyncTime" && name != "retryAt");
-                fields.values_mut().for_each(prune);
-            }
-            Value::Array(items) => items.iter_mut().for_each(prune),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
-    }
-    let mut value = serde_json::to_value(status)?;
-    prune(&mut value);
-    Ok(value)
 }
 
 #[cfg(test)]

@@ -15,14 +15,20 @@ const MAX_BYTES: u64 = 1024 * 1024;
 impl Config {
     /// Reads and checks a file, with the environment and the files of this host.
     pub fn load(path: &Path) -> Loaded {
+        Self::load_with_text(path).0
+    }
+
+    /// The same, and the text of the file as it was read; empty when it could not be.
+    pub fn load_with_text(path: &Path) -> (Loaded, String) {
         let findings = match read(path).map(String::from_utf8) {
             Ok(Ok(text)) => {
-                return Self::parse(&text, path, &Host { variable: &variable, exists: &|path| path.exists() });
+                let loaded = Self::parse(&text, path, &Host { variable: &variable, exists: &|path| path.exists() });
+                return (loaded, text);
             }
             Ok(Err(error)) => not_utf8(path, &error),
             Err(error) => vec![unreadable(path, &error)],
         };
-        Loaded { config: None, findings }
+        (Loaded { config: None, findings }, String::new())
     }
 }
 

@@ -10,7 +10,7 @@ use ring::hmac;
 
 use crate::config::DynamicPrefix;
 use crate::source::dhcpv6::{self, Duid, DuidSetting, Lease, LeasedPrefix, Settings};
-use crate::source::{Advertised, SourceKind, SourceReport};
+use crate::source::{Advertised, SourceKind, SourceReport, SourceState};
 use crate::store::State;
 use crate::time::{Epoch, Instant};
 
@@ -38,6 +38,8 @@ pub(super) struct Clients {
     others: BTreeMap<String, String>,
     /// What is heard of the routers on the interfaces of the clients.
     advertised: BTreeMap<String, Advertised>,
+    /// Why no router can be heard on some of them.
+    deaf: BTreeMap<String, String>,
     /// When extended leases are to be saved, if there are any.
     save_at: Option<Instant>,
     renewals_saved_at: Option<Instant>,
@@ -51,6 +53,7 @@ impl Clients {
             memories: memories.collect(),
             others: restored.others,
             advertised: BTreeMap::new(),
+            deaf: BTreeMap::new(),
             save_at: None,
             renewals_saved_at: None,
         }
@@ -131,6 +134,7 @@ impl Clients {
             }
         }
         self.memories.retain(|interface, _| named.contains(interface.as_str()));
+        self.deaf.retain(|interface, _| named.contains(interface.as_str()));
         self.advertised.retain(|interface, _| named.contains(interface.as_str()));
         for (interface, memory) in &mut self.memories {
             let here = |lease: &Lease| {
@@ -148,10 +152,8 @@ impl Clients {
     /// Takes in what a client, or the routers on its interface, say. Whether the store should keep it at once.
     pub(super) fn hear(&mut self, report: &SourceReport, now: Instant) -> bool {
         let Some(interface) = &report.id.interface else { return false };
-        if report.id.kind == SourceKind::RouterAdvertisement
-            && let Some(advertised) = &report.advertised
-        {
-            self.advertised.insert(interface.clone(), advertised.clone());
+        if report.id.kind == SourceKind::RouterAdvertisement {
+            self.hear_routers(interface, report);
         }
         if report.id.kind != SourceKind::Dhcpv6Pd {
             return false;
@@ -168,6 +170,29 @@ impl Clients {
             }
         }
         urgent
+    }
+
+    fn hear_routers(&mut self, interface: &str, report: &SourceReport) {
+        if let Some(advertised) = &report.advertised {
+            self.advertised.insert(interface.to_owned(), advertised.clone());
+        }
+        match &report.state {
+            SourceState::Failed(why) => drop(self.deaf.insert(interface.to_owned(), why.clone())),
+            SourceState::InterfaceAbsent
+            | SourceState::LinkDown
+            | SourceState::NoLinkLocal
+            | SourceState::AwaitingRouter
+            | SourceState::Soliciting
+            | SourceState::Silent
+            | SourceState::Receiving
+            | SourceState::Requesting
+            | SourceState::Bound
+            | SourceState::Renewing
+            | SourceState::Rebinding
+            | SourceState::Releasing
+            | SourceState::Released
+            | SourceState::Configured => drop(self.deaf.remove(interface)),
+        }
     }
 
     fn save_later(&mut self, now: Instant) {
@@ -197,6 +222,11 @@ impl Clients {
     /// What the routers on the interface say; `None`: none was heard.
     pub(super) fn advertised(&self, interface: &str) -> Option<&Advertised> {
         self.advertised.get(interface)
+    }
+
+    /// Why no router can be heard on the interface, if that is so.
+    pub(super) fn deaf(&self, interface: &str) -> Option<&String> {
+        self.deaf.get(interface)
     }
 
     /// Puts everything into the state.

@@ -363,7 +363,8 @@ impl Coordinator {
         self.computed_from = (Arc::clone(&self.config), snapshots);
     }
 
-    fn snapshots(&self) -> BTreeMap<String, Snapshot> {
+    /// The prefixes of every DynamicPrefix that has an opinion.
+    pub(crate) fn snapshots(&self) -> BTreeMap<String, Snapshot> {
         let known = |(name, arbiter): (&String, &Arbiter)| Some((name.clone(), arbiter.snapshot()?.clone()));
         self.arbiters.iter().filter_map(known).collect()
     }

@@ -48,6 +48,15 @@ impl Coordinator {
         self.clients.advertised(interface)
     }
 
+    /// What `status` should add to what a source says: routers that cannot be heard beside a client are no source, and
+    /// nobody else would tell.
+    pub(super) fn note_on(&self, source: &SourceId) -> Option<String> {
+        let interface = source.interface.as_ref().filter(|_| source.kind == SourceKind::Dhcpv6Pd)?;
+        let routers = SourceId { kind: SourceKind::RouterAdvertisement, interface: Some(interface.clone()) };
+        let why = self.clients.deaf(interface).filter(|_| !self.reports.contains_key(&routers))?;
+        Some(format!("What routers say on {interface} cannot be heard: {why}"))
+    }
+
     /// After a suspend every client asks again for everything that it is configured to.
     pub(super) fn ask_clients_again(&mut self) {
         let config = &self.config;

@@ -26,9 +26,10 @@ use crate::config::Config;
 use crate::control::server::{Asked, Server};
 use crate::control::{DEFAULT_SOCKET, Request, Response};
 use crate::log::{self, Priority, record};
+use crate::record::{Decider, Event, Hex, Recorder, Recording, Seconds, Start};
 use crate::source::SourceReport;
 use crate::store::{Opened, State, Store};
-use crate::time::Instant;
+use crate::time::{Epoch, Instant};
 
 use coordinator::{Coordinator, Identity, Memory};
 use release::Releases;
@@ -63,13 +64,26 @@ const READY_PATIENCE: Duration = Duration::from_secs(5);
 /// A clock that went on for longer than this while the machine did not is a suspend.
 const SUSPEND_THRESHOLD: Duration = Duration::from_secs(2);
 
+/// What a daemon is to run with.
+#[derive(Debug)]
+pub struct Setup {
+    /// The configuration.
+    pub config: Config,
+    /// The file it is from.
+    pub path: PathBuf,
+    /// The text of that file.
+    pub text: String,
+    /// Where to record what the sources take in (`--record`).
+    pub record: Option<PathBuf>,
+}
+
 /// Runs the daemon until a signal stops it.
 ///
 /// # Errors
-/// When the state directory or the control socket cannot be had, or a task ends that should not.
-pub fn run(config: Config, path: &Path) -> anyhow::Result<()> {
+/// When the state directory, the control socket or the record cannot be had, or a task ends that should not.
+pub fn run(setup: Setup) -> anyhow::Result<()> {
+    let (directory, socket) = (state_directory(&setup.config), control_socket(&setup.config));
     let epoch = clock::epoch();
-    let directory = state_directory(&config);
     let opened = Store::open(&directory, epoch.wall_now())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -77,8 +91,8 @@ pub fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(async {
-        let server = Server::bind(&control_socket(&config))?;
-        let daemon = Daemon::new(Arc::new(config), path, opened, server)?;
+        let server = Server::bind(&socket)?;
+        let daemon = Daemon::new(setup, opened, server)?;
         daemon.run().await
     })
 }
@@ -109,6 +123,8 @@ struct Daemon {
     stop: CancellationToken,
     alarm: Alarm,
     saver: Saver,
+    recorder: Recorder,
+    recording: Option<Recording>,
     write_log: WriteLog,
     releases: Releases,
     notice_at: Option<Instant>,
@@ -117,27 +133,34 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn new(config: Arc<Config>, path: &Path, opened: Opened, server: Server) -> anyhow::Result<Self> {
+    fn new(setup: Setup, opened: Opened, server: Server) -> anyhow::Result<Self> {
         let epoch = clock::epoch();
+        let Setup { config, path, text, record: record_path } = setup;
+        let config = Arc::new(config);
         if let Some(warning) = opened.warning {
             log::emit(&record::store(Priority::Warning, warning));
         }
         let daemon_id = config.daemon.id.clone().unwrap_or_else(identity::daemon_id);
         log::emit(&record::started(crate::VERSION, &daemon_id, &path.display().to_string()));
         let boot_id = identity::boot_id();
+        let stored = opened.state.clone();
         let state = opened.state.map(|state| state.read_in(boot_id.as_deref()));
         // The stored one wins: servers know us by it, whatever became of the machine-id.
         let duid = state.as_ref().and_then(State::duid).map_or_else(identity::duid, Ok)?;
+        let identity = Identity { daemon_id, duid, boot_id };
+        let started = || started(&identity, &path, text, stored, &epoch);
+        let recording = record_path.map(|file| Recording::start(&file, started(), epoch.now())).transpose()?;
+        let recorder = recording.as_ref().map(Recording::recorder).unwrap_or_default();
         let memory = Memory::from_state(state.as_ref(), &config, &epoch);
         let stop = CancellationToken::new();
-        let (mut tasks, inbox) = Tasks::new(stop.clone());
+        let (mut tasks, inbox) = Tasks::new(recorder.clone(), stop.clone());
         let (asked, requests) = mpsc::channel(16);
         let (changed, changes) = watch::channel(0);
         tasks.supervisor.spawn("control socket".to_owned(), stop.clone(), server.run(asked, changes, stop.clone()));
         let now = clock::now();
         Ok(Self {
-            path: path.to_owned(),
-            coordinator: Coordinator::new(config, Identity { daemon_id, duid, boot_id }, memory, now),
+            path,
+            coordinator: Coordinator::new(config, identity, memory, now),
             tasks,
             inbox,
             requests,
@@ -145,6 +168,8 @@ impl Daemon {
             stop,
             alarm: Alarm::new().context("cannot make a timer")?,
             saver: Saver::new(opened.store),
+            recorder,
+            recording,
             write_log: WriteLog::default(),
             releases: Releases::default(),
             notice_at: None,
@@ -225,6 +250,9 @@ impl Daemon {
     fn after_input(&mut self) {
         let now = clock::now();
         self.notice_suspend();
+        if self.coordinator.poll_timeout().is_some_and(|at| at <= now) {
+            self.recorder.write(now, || Event::Wake { to: Decider::Coordinator, interface: None });
+        }
         self.coordinator.handle_timeout(now);
         self.releases.advance(&self.coordinator, now, |release| self.tasks.release(release));
         self.tasks.publish(&self.coordinator);
@@ -274,7 +302,9 @@ impl Daemon {
             return false;
         }
         log::emit(&record::resumed(slept));
-        self.coordinator.handle_resume(clock::now());
+        let now = clock::now();
+        self.recorder.write(now, || Event::Resumed { slept: Seconds(slept) });
+        self.coordinator.handle_resume(now);
         self.write_log.forget_objects();
         self.tasks.restart(&self.coordinator);
         // Of the tasks that have ended: the new ones have not run yet.
@@ -288,10 +318,14 @@ impl Daemon {
                 Response::Status { status: Box::new(self.coordinator.status(&clock::epoch())) }
             }
             Request::Reload => self.reload().await,
-            Request::DhcpRelease { name } => match self.coordinator.release(&name, clock::now()) {
-                Ok(release) => return self.releases.begin(release, answer, clock::now()),
-                Err(message) => Response::Error { message },
-            },
+            Request::DhcpRelease { name } => {
+                let now = clock::now();
+                self.recorder.write(now, || Event::Release { interface: None, name: name.clone() });
+                match self.coordinator.release(&name, now) {
+                    Ok(release) => return self.releases.begin(release, answer, now),
+                    Err(message) => Response::Error { message },
+                }
+            }
         };
         // A client that went away meanwhile has no use for it.
         drop(answer.send(response));
@@ -299,8 +333,8 @@ impl Daemon {
 
     async fn reload(&mut self) -> Response {
         let path = self.path.clone();
-        let loaded = tokio::task::spawn_blocking(move || Config::load(&path)).await;
-        let loaded = match loaded {
+        let loaded = tokio::task::spawn_blocking(move || Config::load_with_text(&path)).await;
+        let (loaded, text) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => return Response::Error { message: format!("the configuration could not be read: {error}") },
         };
@@ -312,6 +346,7 @@ impl Daemon {
         self.notice_at = Some(now);
         match config {
             Ok(config) => {
+                self.recorder.write(now, || Event::Reload { config: text });
                 self.coordinator.reconfigure(Arc::new(config), now);
                 self.tasks.follow(&self.coordinator);
                 let clusters = &self.coordinator.config().clusters;
@@ -358,6 +393,9 @@ impl Daemon {
         if let Err(error) = self.saver.save_now(&self.coordinator.state(&clock::epoch())).await {
             log::emit(&record::store(Priority::Error, format!("{error:#}")));
         }
+        if let Some(recording) = self.recording.take() {
+            recording.end(clock::now());
+        }
     }
 
     /// Takes the last updates of ending tasks: a write that was accepted must be known to the store.
@@ -377,5 +415,21 @@ impl Daemon {
         while let Ok((cluster, update)) = self.inbox.updates.try_recv() {
             self.coordinator.handle_update(&cluster, update, clock::now());
         }
+    }
+}
+
+/// The first line of a record.
+fn started(identity: &Identity, path: &Path, text: String, state: Option<State>, epoch: &Epoch) -> Start {
+    Start {
+        record: crate::record::FORMAT,
+        program: crate::VERSION.to_owned(),
+        started: epoch.wall_now(),
+        boot_time: Seconds(epoch.now().saturating_since(Instant::BOOT)),
+        boot_id: identity.boot_id.clone(),
+        daemon_id: identity.daemon_id.clone(),
+        duid: Hex(identity.duid.as_bytes().to_vec()),
+        path: path.display().to_string(),
+        config: text,
+        state,
     }
 }

@@ -11,6 +11,7 @@ use crate::cluster::island::Event;
 use crate::cluster::timeouts::Timeouts;
 use crate::cluster::{Update, Wanted, driver};
 use crate::config::{Cluster, DynamicPrefix};
+use crate::record::Recorder;
 use crate::source::link::Links;
 use crate::source::ra::Settings;
 use crate::source::{Advertised, SourceReport, dhcpv6, link, ra};
@@ -39,6 +40,7 @@ pub(super) struct Tasks {
     gone: BTreeMap<String, CancellationToken>,
     clusters: BTreeMap<String, Island>,
     reports: mpsc::Sender<SourceReport>,
+    recorder: Recorder,
     updates: mpsc::Sender<(String, Update)>,
     events: mpsc::UnboundedSender<(String, Event)>,
 }
@@ -65,8 +67,8 @@ struct Island {
 }
 
 impl Tasks {
-    /// No tasks yet. `stop` ends them all.
-    pub(super) fn new(stop: CancellationToken) -> (Self, Inbox) {
+    /// No tasks yet. `stop` ends them all. What the sources take in goes to `recorder`.
+    pub(super) fn new(recorder: Recorder, stop: CancellationToken) -> (Self, Inbox) {
         // All are taken at once; the bounds only keep a storm from growing without limit. Events are few for each
         // update, which is bounded, and the decider that makes them must not wait.
         let (reports, reports_in) = mpsc::channel(64);
@@ -81,6 +83,7 @@ impl Tasks {
             gone: BTreeMap::new(),
             clusters: BTreeMap::new(),
             reports,
+            recorder,
             updates,
             events,
         };
@@ -127,9 +130,9 @@ impl Tasks {
         let cancel = self.stop.child_token();
         let (settings, followed) = watch::channel(settings);
         let seeds = coordinator.seeds(name);
-        let (reports, stop) = (self.reports.clone(), cancel.clone());
+        let (reports, recorder, stop) = (self.reports.clone(), self.recorder.clone(), cancel.clone());
         self.supervisor.spawn(format!("router advertisements on {name}"), cancel.clone(), async move {
-            Ok(ra::run(followed, seeds, links, reports, stop).await?)
+            Ok(ra::run(followed, seeds, links, reports, recorder, stop).await?)
         });
         self.interfaces.insert(name.to_owned(), Interface { cancel, settings });
     }
@@ -160,6 +163,7 @@ impl Tasks {
             advertised,
             releases: asked,
             reports: self.reports.clone(),
+            recorder: self.recorder.clone(),
         };
         let (gone, stop) = (CancellationToken::new(), cancel.clone());
         let former = self.gone.insert(interface.to_owned(), gone.clone());

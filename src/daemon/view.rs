@@ -34,6 +34,11 @@ impl Coordinator {
                 .flat_map(|view| view.targets.values())
                 .map(move |target| target_status(&cluster.name, target, epoch))
         });
+        let sources = self.reports.values().map(|report| {
+            let mut shown = source_status(report, epoch);
+            shown.notes.extend(self.note_on(&report.id));
+            shown
+        });
         Status {
             schema_version: SCHEMA_VERSION,
             daemon: DaemonStatus {
@@ -43,7 +48,7 @@ impl Coordinator {
                 config_applied_at: Some(epoch.wall(self.applied_at)),
                 reload_errors: self.reload_errors.clone(),
             },
-            sources: self.reports.values().map(|report| source_status(report, epoch)).collect(),
+            sources: sources.collect(),
             dynamic_prefixes: prefixes.collect(),
             clusters: clusters.collect(),
             targets: targets.collect(),

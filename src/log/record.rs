@@ -12,9 +12,11 @@ use super::{Entry, Priority};
 mod cluster;
 mod dhcpv6;
 mod lease;
+mod recording;
 
 pub use cluster::{Written, contested, dry_run, failing, health, note, recovered, released, still, written};
 pub use dhcpv6::{dhcpv6_dropped, dhcpv6_warning, unreachable_route};
+pub use recording::recording_ended;
 
 const STARTED: &str = "dfd6f26fad1f499b9b29760499cb020d";
 const STATUS: &str = "93158ff203a54225b7b5c1805b777892";

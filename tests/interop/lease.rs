@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use dyn_prefix::source::dhcpv6::wire::{ClientMessage, Incoming, Outgoing, ServerMessage};
 use ipnet::Ipv6Net;
+use serde_json::Value;
 
 use crate::Test;
 use crate::capture::Seen;
-use crate::daemon::{Daemon, SOON};
+use crate::daemon::{Daemon, SOON, source};
 use crate::scene::Scene;
 use crate::servers::{KNOWN_CLIENT, Kind, Pool};
 
@@ -70,6 +71,11 @@ pub(crate) fn fresh(scene: &Scene, kind: Kind) -> Result<()> {
     let advertised = advertise.server().map(granted).unwrap_or_default();
     ensure!(asked(&request) == advertised, "the Request repeats what was offered: {request:?}");
     ensure!(request.server_id == reply.server_id, "{request:?}");
+    let told = |status: &Value| {
+        let notes = source(status)["notes"].to_string();
+        notes.contains("/60") && notes.contains(&prefix)
+    };
+    daemon.until("that it is not what was asked for", SOON, told)?;
     daemon.wait_log(&[&prefix])?;
     Ok(())
 }

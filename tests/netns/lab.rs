@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 use std::pin::pin;
 use std::time::Duration;
 
+use dyn_prefix::record::Recorder;
 use dyn_prefix::source::ra::packet::{Advertisement, PrefixInformation};
 use dyn_prefix::source::ra::{self, Interest, Settings};
 use dyn_prefix::source::{Cut, Offer, SourceReport, SourceState, link};
@@ -42,7 +43,7 @@ impl Probe {
         tokio::spawn(link::run(links, cancel.clone()));
         let (settings, current) = watch::channel(Settings { interface: WAN.to_owned(), interests });
         let (sender, reports) = mpsc::channel(1);
-        tokio::spawn(ra::run(current, Vec::new(), watched, sender, cancel.clone()));
+        tokio::spawn(ra::run(current, Vec::new(), watched, sender, Recorder::default(), cancel.clone()));
         Self { reports, last: None, _settings: settings, _cancel: cancel.drop_guard() }
     }
 

@@ -155,7 +155,7 @@ impl Drop for Guest {
     fn drop(&mut self) {
         // Process 1 first: it outlives a systemd-nspawn that is killed, and with it ends everything inside.
         if let Some(init) = i32::try_from(self.pid).ok().filter(|pid| *pid > 1) {
-            drop(kill(Pid::from_raw(init), Signal::SIGKILL));
+            let _ = kill(Pid::from_raw(init), Signal::SIGKILL);
         }
         drop(self.nspawn.kill());
         drop(self.nspawn.wait());
@@ -200,7 +200,7 @@ fn init_of(ancestor: u32) -> Option<u32> {
 
 /// Asks again and again until there is an answer; none after `limit`.
 #[expect(clippy::disallowed_methods, reason = "systemd has no event for what is asked here")]
-fn wait<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+pub(crate) fn wait<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(answer) = ask() {

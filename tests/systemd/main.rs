@@ -16,6 +16,7 @@ use guest::Guest;
 #[path = "../support/netns.rs"]
 mod support;
 
+mod beside;
 mod guest;
 mod image;
 mod journal;
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
     // One machine, one service.
     arguments.test_threads = Some(1);
     let guest = if arguments.list { Err("only listed".to_owned()) } else { boot() };
-    let trials = service::TESTS.iter().map(|test| trial(test, guest.clone())).collect();
+    let trials = service::TESTS.iter().chain(beside::TESTS).map(|test| trial(test, guest.clone())).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(guest);
     conclusion.exit_code()

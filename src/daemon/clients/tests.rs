@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::config::{Acquisition, Dhcpv6, Transition};
+use crate::source::SourceId;
 use crate::source::dhcpv6::ReconfigureKey;
-use crate::source::{SourceId, SourceState};
 use crate::time::Deadline;
 
 const NOW: Instant = Instant::from_secs(1000);

@@ -1,4 +1,4 @@
-//! Drives the [`Client`]: owns the socket, reads the clock, moves bytes.
+//! Drives the [`Client`](super::Client): owns the socket, reads the clock, moves bytes.
 
 use std::io;
 use std::sync::Arc;
@@ -12,14 +12,18 @@ use super::client::Notice;
 use super::port::{Outcome, Request};
 use super::route::Keeper;
 use super::socket::Socket;
-use super::{Client, Memory, Settings};
+use super::{Memory, Settings};
 use crate::clock::{self, Alarm};
 use crate::log::{self, record};
+use crate::record::Recorder;
 use crate::source::link::{LinkState, Links};
 use crate::source::{Advertised, SourceReport, SourceState};
 use crate::time::Instant;
 
 mod hold;
+mod taped;
+
+use taped::Taped;
 
 /// How many datagrams are read before reports and timers have their turn: a flood must not stop the rest.
 const BURST: usize = 64;
@@ -42,6 +46,8 @@ pub struct Setup {
     pub releases: mpsc::Receiver<String>,
     /// Where reports go.
     pub reports: mpsc::Sender<SourceReport>,
+    /// Where inputs are recorded.
+    pub recorder: Recorder,
 }
 
 /// Runs the client of one interface until cancelled. Nothing is released at the end, and no route is taken away.
@@ -67,7 +73,7 @@ pub async fn run(setup: Setup, cancel: CancellationToken) -> io::Result<()> {
 struct Driver {
     setup: Setup,
     alarm: Alarm,
-    client: Client,
+    client: Taped,
     settings: Settings,
     /// The settings as the client has them.
     settled: Settings,
@@ -97,7 +103,7 @@ impl Driver {
         let settings = setup.settings.borrow_and_update().clone();
         let routes = Keeper::new(&setup.memory);
         let now = clock::now();
-        let mut client = Client::new(settings.clone(), setup.memory.clone(), seed, now);
+        let mut client = Taped::new(settings.clone(), setup.memory.clone(), seed, &setup.recorder, now);
         client.handle_advertised(&setup.advertised.borrow_and_update(), now);
         Self {
             setup,
@@ -135,6 +141,7 @@ impl Driver {
                 biased;
                 permit = reports.reserve(), if news.is_some() => match (permit, news) {
                     (Ok(permit), Some(report)) => {
+                        self.client.reported(clock::now());
                         self.sent = Some(report.clone());
                         permit.send(report);
                     }

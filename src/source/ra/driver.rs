@@ -8,9 +8,10 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::socket::Socket;
-use super::table::{Notice, Settings, Table};
+use super::table::{Settings, Table};
 use crate::clock::{self, Alarm};
 use crate::log::{self, record};
+use crate::record::{Decider, Recorder, Tape};
 use crate::source::link::{LinkState, Links};
 use crate::source::{Offer, SourceReport};
 use crate::time::Instant;
@@ -32,10 +33,11 @@ pub async fn run(
     seed: Vec<Offer>,
     links: watch::Receiver<Arc<Links>>,
     reports: mpsc::Sender<SourceReport>,
+    recorder: Recorder,
     cancel: CancellationToken,
 ) -> io::Result<()> {
     let alarm = Alarm::new()?;
-    let mut driver = Driver::new(settings, links, alarm, &seed);
+    let mut driver = Driver::new(settings, links, alarm, &recorder, &seed);
     tokio::select! {
         // Who is told to end says no more: whoever cancelled it would take that for news.
         biased;
@@ -49,6 +51,7 @@ struct Driver {
     settings: watch::Receiver<Settings>,
     links: watch::Receiver<Arc<Links>>,
     alarm: Alarm,
+    tape: Tape,
     table: Table,
     interface: String,
     link: Option<LinkState>,
@@ -64,13 +67,26 @@ impl Driver {
         mut settings: watch::Receiver<Settings>,
         links: watch::Receiver<Arc<Links>>,
         alarm: Alarm,
+        recorder: &Recorder,
         seed: &[Offer],
     ) -> Self {
         let current = settings.borrow_and_update().clone();
         let interface = current.interface.clone();
+        let tape = recorder.tape(Decider::RouterAdvertisement, &interface);
         let mut table = Table::new(current);
         table.seed(seed, clock::now());
-        Self { settings, links, alarm, table, interface, link: None, socket: None, reopen_at: None, failure: None }
+        Self {
+            settings,
+            links,
+            alarm,
+            tape,
+            table,
+            interface,
+            link: None,
+            socket: None,
+            reopen_at: None,
+            failure: None,
+        }
     }
 
     /// Ends when whoever gave the channels is gone.
@@ -85,7 +101,10 @@ impl Driver {
             tokio::select! {
                 biased;
                 permit = reports.reserve(), if self.table.has_news() => match (permit, self.table.poll_report()) {
-                    (Ok(permit), Some(report)) => permit.send(report),
+                    (Ok(permit), Some(report)) => {
+                        self.tape.report(clock::now());
+                        permit.send(report);
+                    }
                     (Ok(_), None) => {}
                     (Err(_closed), _) => return,
                 },
@@ -112,7 +131,17 @@ impl Driver {
         self.open_socket();
         let now = clock::now();
         tracing::debug!(interface = %self.interface, ?link, "The interface changed.");
+        self.handle_link(link, now);
+    }
+
+    fn handle_link(&mut self, link: Option<LinkState>, now: Instant) {
+        self.tape.link(link.as_ref(), now);
         self.table.handle_link(link, now);
+    }
+
+    fn handle_failure(&mut self, failure: Option<String>) {
+        self.tape.failure(failure.as_deref(), clock::now());
+        self.table.handle_failure(failure);
     }
 
     /// Opens a socket if there is an interface and none on it yet.
@@ -121,7 +150,7 @@ impl Driver {
         let Some(link) = &self.link else {
             self.socket = None;
             self.failure = None;
-            return self.table.handle_failure(None);
+            return self.handle_failure(None);
         };
         if let Some(socket) = self.socket.as_mut().filter(|socket| socket.ifindex() == link.ifindex) {
             return socket.set_mac(link.mac);
@@ -129,7 +158,7 @@ impl Driver {
         match Socket::open(&self.interface, link) {
             Ok(socket) => {
                 self.socket = Some(socket);
-                self.table.handle_failure(None);
+                self.handle_failure(None);
                 self.failure = None;
             }
             Err(error) => self.fail(open_failure(&self.interface, &error)),
@@ -141,7 +170,7 @@ impl Driver {
         self.socket = None;
         self.reopen_at = Some(clock::now() + REOPEN);
         self.failure = Some(text.clone());
-        self.table.handle_failure(Some(text));
+        self.handle_failure(Some(text));
     }
 
     fn receive(&mut self, ready: io::Result<()>) {
@@ -160,20 +189,23 @@ impl Driver {
         let Some(socket) = &mut self.socket else { return Ok(()) };
         for _ in 0..BURST {
             let Some(received) = socket.try_receive()? else { return Ok(()) };
-            self.table.handle_packet(&received, clock::now());
+            let now = clock::now();
+            self.tape.advertisement(&received, now);
+            self.table.handle_packet(&received, now);
         }
         Ok(())
     }
 
     fn handle_timeout(&mut self) {
         let now = clock::now();
+        self.tape.wake(now);
         self.table.handle_timeout(now);
         if self.reopen_at.is_some_and(|at| at <= now) {
             self.open_socket();
             if self.socket.is_some() {
                 // What was solicited without a socket was not sent: begin as if the link had just come up.
-                self.table.handle_link(None, now);
-                self.table.handle_link(self.link.clone(), now);
+                self.handle_link(None, now);
+                self.handle_link(self.link.clone(), now);
             }
         }
     }
@@ -184,7 +216,7 @@ impl Driver {
             self.solicit();
         }
         while let Some(notice) = self.table.poll_notice() {
-            tell(notice, &self.interface);
+            log::emit(&record::ignored(&self.interface, &notice.to_string()));
         }
     }
 
@@ -222,16 +254,6 @@ fn open_failure(interface: &str, error: &io::Error) -> String {
     )
 }
 
-fn tell(notice: Notice, interface: &str) {
-    let what = match notice {
-        Notice::Dropped(source, reason) => format!("Ignored a Router Advertisement from {source}: {reason}"),
-        Notice::Ignored(router, reason) => {
-            format!("Ignored a prefix in the Router Advertisement of {router}: {reason}")
-        }
-    };
-    log::emit(&record::ignored(interface, &what));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,7 +281,7 @@ mod tests {
         let (_settings, current) = watch::channel(settings());
         let (sender, mut reports) = mpsc::channel(1);
         let cancel = CancellationToken::new();
-        let driver = tokio::spawn(run(current, Vec::new(), watched, sender, cancel.clone()));
+        let driver = tokio::spawn(run(current, Vec::new(), watched, sender, Recorder::default(), cancel.clone()));
         tokio::task::yield_now().await;
         assert!(reports.try_recv().is_err(), "an interface that was not looked for is not absent");
         let mut loaded = Links::default();
@@ -280,6 +302,8 @@ mod tests {
         let mut loaded = Links::default();
         loaded.replace([]);
         links.send_replace(Arc::new(loaded));
-        run(current, Vec::new(), watched, sender, CancellationToken::new()).await.expect("no error");
+        run(current, Vec::new(), watched, sender, Recorder::default(), CancellationToken::new())
+            .await
+            .expect("no error");
     }
 }

@@ -1,6 +1,7 @@
 //! The routers and prefixes of one interface, and what they amount to. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
@@ -85,6 +86,17 @@ pub enum Notice {
     Dropped(Ipv6Addr, DropReason),
     /// The first Prefix Information option that was ignored for this reason.
     Ignored(Ipv6Addr, Ignored),
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dropped(source, reason) => write!(f, "Ignored a Router Advertisement from {source}: {reason}"),
+            Self::Ignored(router, reason) => {
+                write!(f, "Ignored a prefix in the Router Advertisement of {router}: {reason}")
+            }
+        }
+    }
 }
 
 /// The Router Advertisements of one interface.

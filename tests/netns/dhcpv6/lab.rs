@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dyn_prefix::record::Recorder;
 use dyn_prefix::source::dhcpv6::driver::Setup;
 use dyn_prefix::source::dhcpv6::socket::Local;
 use dyn_prefix::source::dhcpv6::{self, Delegation, Duid, DuidSetting, Memory, Settings};
@@ -108,8 +109,16 @@ impl Probe {
         let (release, releases) = mpsc::channel(1);
         let (sender, reports) = mpsc::channel(1);
         let taken = taken.map(str::to_owned);
-        let setup =
-            Setup { settings: current, memory, taken, links: watched, advertised: heard, releases, reports: sender };
+        let setup = Setup {
+            settings: current,
+            memory,
+            taken,
+            links: watched,
+            advertised: heard,
+            releases,
+            reports: sender,
+            recorder: Recorder::default(),
+        };
         let driver = tokio::spawn(dhcpv6::run(setup, cancel.clone()));
         Self { reports, last: None, settings, _others: (advertised, release), cancel, driver }
     }

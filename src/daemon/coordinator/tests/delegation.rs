@@ -115,9 +115,11 @@ fn routers_beside_a_client_are_heard_and_not_shown() {
     let mut world = world(false);
     assert_eq!(Vec::from_iter(world.coordinator.ra_interfaces()), ["eth0"]);
     world.says("eth0", SourceState::Failed("CAP_NET_RAW is missing".to_owned()));
+    let status = world.status();
+    assert_eq!(status.sources[0].notes, ["What routers say on eth0 cannot be heard: CAP_NET_RAW is missing"]);
     heard(&mut world);
     let status = world.status();
-    assert_eq!(status.sources.len(), 1, "{:?}", status.sources);
+    assert_eq!((status.sources.len(), status.sources[0].notes.len()), (1, 0), "{:?}", status.sources);
     assert!(world.coordinator.every_source_has_reported());
     assert!(world.coordinator.advertised("eth0").unwrap().dhcpv6);
     assert_eq!(world.wanted("home"), format!("{A} Current"));

@@ -266,3 +266,20 @@ fn t098_a_flood_of_bad_replies() {
     assert!(world.notices.len() - notices < 40, "told once for each reason: {:?}", world.notices.len());
     assert_eq!(world.alive(), [A]);
 }
+
+/// Without the limit, 80 messages and more would be sent in this time.
+#[test]
+fn t098_a_link_that_goes_up_and_down_is_within_the_limit() {
+    let mut world = World::new();
+    while world.now < START + secs(40.0) {
+        world.link(Some(down()));
+        world.link(Some(up()));
+        // Each carrier lets it solicit within a second; each offer lets it request at once.
+        if world.next_within(secs(1.0)).is_some_and(|sent| sent.kind == Solicit) {
+            let answer = world.answer(ServerMessage::Advertise).preference(255);
+            world.deliver(&answer.pd(HOME, 50, 80, &[(A, 100, 200)]));
+        }
+    }
+    // At most 20 messages in 20 s is checked for every message.
+    assert!((35..=60).contains(&world.sent.len()), "the limit was reached: {}", world.sent.len());
+}

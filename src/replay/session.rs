@@ -1,0 +1,372 @@
+//! One session: from a start of the daemon to its end.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, Host, Severity};
+use crate::daemon::coordinator::{Coordinator, Identity, Memory};
+use crate::log::{Entry, record};
+use crate::plan::Catalogue;
+use crate::record::{Decider, Event, Hex, Start};
+use crate::source::dhcpv6::client::Received;
+use crate::source::dhcpv6::{self, Client, Duid, DuidSetting};
+use crate::source::link::LinkState;
+use crate::source::ra::packet;
+use crate::source::ra::table::{self, Table};
+use crate::source::{Advertised, SourceReport};
+use crate::time::{Epoch, Instant};
+
+use super::listener::{Listener, Slot, listen};
+use super::{LATENESS, Moment, What, describe};
+
+/// After so many timers at one moment something is wrong with the program; better to show what there is.
+const MOST_AT_ONCE: usize = 10_000;
+
+/// See the module's documentation.
+pub(super) struct Session<'a> {
+    epoch: Epoch,
+    /// It was written by a daemon, so that calls are made when the record says so.
+    of_a_daemon: bool,
+    path: PathBuf,
+    coordinator: Coordinator,
+    tables: BTreeMap<String, Slot<Table>>,
+    clients: BTreeMap<String, Slot<Client>>,
+    /// What the clients were told last of what routers say.
+    advertised: BTreeMap<String, Advertised>,
+    links: BTreeMap<String, LinkState>,
+    catalogue: Arc<Catalogue>,
+    now: Instant,
+    out: &'a mut dyn FnMut(Moment),
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        start: &Start,
+        began: Instant,
+        of_a_daemon: bool,
+        out: &'a mut dyn FnMut(Moment),
+    ) -> Result<Self, String> {
+        let epoch = Epoch::new(began, start.started);
+        let path = PathBuf::from(&start.path);
+        let config = configuration(&start.config, &path)?;
+        // A hand-made one has no need of an identity.
+        let duid = Duid::new(&start.duid.0).unwrap_or_else(|_| Duid::uuid([0; 16]));
+        let boot_id = start.boot_id.clone();
+        let state = start.state.clone().map(|state| state.read_in(boot_id.as_deref()));
+        let memory = Memory::from_state(state.as_ref(), &config, &epoch);
+        let identity = Identity { daemon_id: start.daemon_id.clone(), duid, boot_id };
+        let started = What::Started { program: start.program.clone(), daemon_id: start.daemon_id.clone() };
+        let mut session = Self {
+            epoch,
+            of_a_daemon,
+            path,
+            coordinator: Coordinator::new(Arc::new(config), identity, memory, began),
+            tables: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            advertised: BTreeMap::new(),
+            links: BTreeMap::new(),
+            catalogue: Arc::default(),
+            now: began,
+            out,
+        };
+        session.tell(started);
+        session.follow();
+        session.settle();
+        Ok(session)
+    }
+
+    /// Lets time go on to `to`: what is due happens, unless the machine sleeps, which it does from `awake_until` on.
+    pub(super) fn advance(&mut self, to: Instant, awake_until: Instant) {
+        let grace = if self.of_a_daemon { LATENESS } else { Duration::ZERO };
+        let mut at_once = 0;
+        while let Some(due) = self.due().filter(|due| *due + grace <= to && *due <= awake_until) {
+            at_once = if due > self.now { 0 } else { at_once + 1 };
+            if at_once > MOST_AT_ONCE {
+                return self.tell(What::Unheard("a timer that does not end".to_owned()));
+            }
+            self.now = self.now.max(due);
+            self.fire();
+            self.settle();
+        }
+        self.now = self.now.max(to);
+    }
+
+    /// When something is to be done next.
+    fn due(&self) -> Option<Instant> {
+        fn of<D: Listener>(slots: &BTreeMap<String, Slot<D>>) -> impl Iterator<Item = Instant> {
+            slots.values().flat_map(|slot| slot.decider.poll_timeout().into_iter().chain(slot.news_since))
+        }
+        of(&self.tables).chain(of(&self.clients)).chain(self.coordinator.poll_timeout()).min()
+    }
+
+    /// Does all that is due.
+    fn fire(&mut self) {
+        fn wake<D: Listener>(slots: &mut BTreeMap<String, Slot<D>>, now: Instant) -> Vec<SourceReport> {
+            let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            let mut reports = Vec::new();
+            for slot in slots.values_mut() {
+                if is_due(slot.decider.poll_timeout()) {
+                    slot.decider.handle_timeout(now);
+                }
+                if is_due(slot.news_since) {
+                    reports.extend(slot.decider.poll_report());
+                }
+            }
+            reports
+        }
+        let reports = [wake(&mut self.tables, self.now), wake(&mut self.clients, self.now)].concat();
+        for report in reports {
+            self.coordinator.handle_report(report, self.now);
+        }
+        self.coordinator.handle_timeout(self.now);
+    }
+
+    /// Takes the next line.
+    pub(super) fn take(&mut self, event: &Event, at: Instant) -> Result<(), String> {
+        self.now = at;
+        self.give(event)?;
+        self.coordinator.handle_timeout(at);
+        self.settle();
+        Ok(())
+    }
+
+    fn give(&mut self, event: &Event) -> Result<(), String> {
+        let now = self.now;
+        match event {
+            Event::Start(_) => {}
+            Event::Client { interface, seed } => self.start_client(interface, seed)?,
+            Event::Link { interface, to, link } => self.link(interface, *to, link.as_ref().map(LinkState::from)),
+            Event::RouterAdvertisement { interface, source, hop_limit, fragmented, bytes } => {
+                let packet = packet::Received {
+                    source: *source,
+                    hop_limit: *hop_limit,
+                    fragmented: *fragmented,
+                    bytes: &bytes.0,
+                };
+                let table = self.tables.get_mut(interface).map(|slot| slot.decider.handle_packet(&packet, now));
+                self.heard(table, interface);
+            }
+            Event::Datagram { interface, destination, ifindex, bytes } => {
+                let message = describe::received(&bytes.0);
+                self.tell(What::Received { interface: interface.clone(), message });
+                let datagram = Received { destination: *destination, ifindex: *ifindex, bytes: &bytes.0 };
+                let client = self.clients.get_mut(interface).map(|slot| slot.decider.handle_datagram(&datagram, now));
+                self.heard(client, interface);
+            }
+            Event::Failure { interface, to, text } => {
+                let heard = self.each(interface, *to, |decider| decider.handle_failure(text.clone(), now));
+                self.heard(heard, interface);
+            }
+            Event::Wake { to: Decider::Coordinator, .. } => {}
+            Event::Wake { to, interface } => {
+                let interface = interface.as_deref().unwrap_or_default();
+                let heard = self.each(interface, *to, |decider| decider.handle_timeout(now));
+                self.heard(heard, interface);
+            }
+            Event::Report { to, interface } => self.report(interface, *to),
+            Event::Reload { config } => self.reload(config)?,
+            Event::Settings { interface, duid } => self.settings(interface, duid.as_ref())?,
+            Event::Release { interface, name } => self.release(interface.as_deref(), name),
+            Event::Resumed { slept } => {
+                self.journal(record::resumed(slept.0));
+                self.coordinator.handle_resume(now);
+                self.tables.clear();
+                self.clients.clear();
+                self.follow();
+            }
+            Event::End => self.tell(What::Stopped),
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, interface: &str, to: Option<Decider>, link: Option<LinkState>) {
+        let now = self.now;
+        let told =
+            [Decider::RouterAdvertisement, Decider::Dhcpv6].into_iter().filter(|it| to.is_none_or(|to| to == *it));
+        let heard: Vec<()> =
+            told.filter_map(|to| self.each(interface, to, |decider| decider.handle_link(link.clone(), now))).collect();
+        self.heard((!heard.is_empty()).then_some(()), interface);
+        match link {
+            Some(link) => drop(self.links.insert(interface.to_owned(), link)),
+            None => drop(self.links.remove(interface)),
+        }
+    }
+
+    fn report(&mut self, interface: &str, to: Decider) {
+        let report = match to {
+            Decider::RouterAdvertisement => self.tables.get_mut(interface).map(|slot| slot.decider.poll_report()),
+            Decider::Dhcpv6 => self.clients.get_mut(interface).map(|slot| slot.decider.poll_report()),
+            Decider::Coordinator => None,
+        };
+        if let Some(Some(report)) = report {
+            self.coordinator.handle_report(report, self.now);
+        }
+    }
+
+    fn reload(&mut self, text: &str) -> Result<(), String> {
+        let config = configuration(text, &self.path)?;
+        self.coordinator.reconfigure(Arc::new(config), self.now);
+        self.journal(record::reloaded(&self.path.display().to_string()));
+        self.follow();
+        Ok(())
+    }
+
+    fn settings(&mut self, interface: &str, duid: Option<&Hex>) -> Result<(), String> {
+        let Some(mut settings) = self.coordinator.client_settings().remove(interface) else { return Ok(()) };
+        if let Some(duid) = duid {
+            settings.duid = DuidSetting::Fixed(Duid::new(&duid.0).map_err(|error| error.to_string())?);
+        }
+        let now = self.now;
+        let client = self.clients.get_mut(interface).map(|slot| slot.decider.reconfigure(settings, now));
+        self.heard(client, interface);
+        Ok(())
+    }
+
+    fn release(&mut self, interface: Option<&str>, name: &str) {
+        if let Some(interface) = interface {
+            let now = self.now;
+            let client = self.clients.get_mut(interface).map(|slot| slot.decider.release(name, now));
+            return self.heard(client.map(drop), interface);
+        }
+        match self.coordinator.release(name, self.now) {
+            Ok(release) if !self.of_a_daemon => self.release(Some(&release.interface), name),
+            Ok(_) => {}
+            Err(why) => self.tell(What::Unheard(why)),
+        }
+    }
+
+    /// Makes the deciders those of the coordinator's configuration.
+    fn follow(&mut self) {
+        let (now, of_a_daemon) = (self.now, self.of_a_daemon);
+        let interfaces = self.coordinator.ra_interfaces();
+        self.tables.retain(|name, _| interfaces.contains(name));
+        for name in interfaces {
+            let settings = table::Settings::for_interface(&name, &self.coordinator.config().dynamic_prefixes);
+            match self.tables.get_mut(&name) {
+                Some(slot) => slot.decider.reconfigure(settings, now),
+                None => {
+                    let mut table = Table::new(settings);
+                    table.seed(&self.coordinator.seeds(&name), now);
+                    if let Some(link) = self.links.get(&name).filter(|_| !of_a_daemon) {
+                        table.handle_link(Some(link.clone()), now);
+                    }
+                    self.tables.insert(name, Slot::new(table));
+                }
+            }
+        }
+        let clients = self.coordinator.client_settings();
+        self.clients.retain(|name, _| clients.contains_key(name));
+        for (name, settings) in clients.into_iter().filter(|_| !of_a_daemon) {
+            match self.clients.get_mut(&name) {
+                Some(slot) => slot.decider.reconfigure(settings, now),
+                None => self.add_client(settings, [0; 32]),
+            }
+        }
+    }
+
+    fn start_client(&mut self, interface: &str, seed: &Hex) -> Result<(), String> {
+        let seed = seed.0.as_slice().try_into().map_err(|_| "the seed of a client has 32 octets".to_owned())?;
+        match self.coordinator.client_settings().remove(interface) {
+            Some(settings) => self.add_client(settings, seed),
+            None => self.heard(None, interface),
+        }
+        Ok(())
+    }
+
+    fn add_client(&mut self, settings: dhcpv6::Settings, seed: [u8; 32]) {
+        let name = settings.interface.clone();
+        let memory = self.coordinator.client_memory(&settings);
+        let mut client = Client::new(settings, memory, seed, self.now);
+        let advertised = self.coordinator.advertised(&name).cloned().unwrap_or_default();
+        client.handle_advertised(&advertised, self.now);
+        if let Some(link) = self.links.get(&name).filter(|_| !self.of_a_daemon) {
+            client.handle_link(Some(link.clone()), self.now);
+        }
+        self.advertised.insert(name.clone(), advertised);
+        self.clients.insert(name, Slot::new(client));
+    }
+
+    /// Takes everything that the deciders give, until they have no more.
+    fn settle(&mut self) {
+        self.drain();
+        while !self.of_a_daemon && self.due().is_some_and(|due| due <= self.now) && self.has_news() {
+            self.fire();
+            self.drain();
+        }
+        self.plan();
+    }
+
+    fn has_news(&self) -> bool {
+        self.tables.values().any(|slot| slot.news_since.is_some())
+            || self.clients.values().any(|slot| slot.news_since.is_some())
+    }
+
+    fn drain(&mut self) {
+        let now = self.now;
+        for (interface, client) in &mut self.clients {
+            let told = self.advertised.entry(interface.clone()).or_default();
+            if let Some(advertised) = self.coordinator.advertised(interface).filter(|advertised| *advertised != told) {
+                told.clone_from(advertised);
+                client.decider.handle_advertised(advertised, now);
+            }
+        }
+        let mut said = Vec::new();
+        self.tables.iter_mut().for_each(|(interface, slot)| listen(interface, slot, now, &mut said));
+        self.clients.iter_mut().for_each(|(interface, slot)| listen(interface, slot, now, &mut said));
+        said.into_iter().for_each(|what| self.tell(what));
+        while let Some(entry) = self.coordinator.poll_entry(&self.epoch) {
+            self.journal(entry);
+        }
+    }
+
+    /// Tells of the plan when there is another one.
+    fn plan(&mut self) {
+        if Arc::ptr_eq(&self.catalogue, &self.coordinator.catalogue) {
+            return;
+        }
+        let none_before = *self.catalogue == Catalogue::default();
+        self.catalogue = Arc::clone(&self.coordinator.catalogue);
+        let snapshots = self.coordinator.snapshots();
+        // Before the first opinion there is no plan.
+        if none_before && snapshots.is_empty() {
+            return;
+        }
+        let config = Arc::clone(&self.coordinator.config);
+        self.tell(What::Plan { daemon_id: self.coordinator.identity.daemon_id.clone(), config, snapshots });
+    }
+
+    /// Calls a decider on an interface, if it is there.
+    fn each(&mut self, interface: &str, to: Decider, call: impl Fn(&mut dyn Listener)) -> Option<()> {
+        match to {
+            Decider::RouterAdvertisement => self.tables.get_mut(interface).map(|slot| call(&mut slot.decider)),
+            Decider::Dhcpv6 => self.clients.get_mut(interface).map(|slot| call(&mut slot.decider)),
+            Decider::Coordinator => None,
+        }
+    }
+
+    /// A daemon's tasks may take in something while they end; in a record made by hand it is a mistake.
+    fn heard(&mut self, heard: Option<()>, interface: &str) {
+        if heard.is_none() && !self.of_a_daemon {
+            self.tell(What::Unheard(format!("the configuration has nothing for this on {interface}")));
+        }
+    }
+
+    fn journal(&mut self, entry: Entry) {
+        self.tell(What::Journal(Box::new(entry)));
+    }
+
+    fn tell(&mut self, what: What) {
+        (self.out)(Moment { at: self.now, epoch: self.epoch, what });
+    }
+}
+
+/// Reads a configuration as if every file and variable that it names were there.
+fn configuration(text: &str, path: &Path) -> Result<Config, String> {
+    let variable = |name: &str| Some(format!("/{name}"));
+    let loaded = Config::parse(text, path, &Host { variable: &variable, exists: &|_| true });
+    let errors = loaded.findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let errors: Vec<String> = errors.map(ToString::to_string).collect();
+    loaded.config.ok_or_else(|| format!("its configuration cannot be used:\n{}", errors.join("\n")))
+}
