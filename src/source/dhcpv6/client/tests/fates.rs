@@ -268,3 +268,32 @@ fn a_link_that_comes_back_after_the_end_of_the_lease_solicits() {
     world.link(Some(up()));
     assert_eq!(world.next().kind, Solicit);
 }
+
+/// A home router beside the one that delegates: it knows nothing of the lease, and may be faster.
+#[test]
+fn after_a_link_event_another_server_takes_nothing_away_before_the_own_one_had_its_say() {
+    let mut world = World::bound();
+    for refusal in [
+        |answer: Answer| answer.pd_status(HOME, NO_BINDING),
+        |answer: Answer| answer.status(NO_BINDING),
+        |answer: Answer| answer.pd(HOME, 50, 80, &[(A, 0, 0), (B, 100, 200)]),
+    ] {
+        world.link(Some(down()));
+        world.link(Some(up()));
+        world.next_of(Rebind);
+        let foreign = refusal(world.reply().from(2));
+        world.deliver(&foreign);
+        assert_eq!((world.last().kind, world.usable()), (Rebind, vec![A.to_owned()]));
+        let own = world.reply().pd(HOME, 50, 80, &[(A, 100, 200)]);
+        world.deliver(&own);
+        assert_eq!((world.state(), world.memory().server), (SourceState::Bound, Some(server(1))));
+    }
+    // When it is silent, the other one counts from the second transmission on.
+    world.link(Some(down()));
+    world.link(Some(up()));
+    world.next_of(Rebind);
+    world.next_of(Rebind);
+    let foreign = world.reply().from(2).pd_status(HOME, NO_BINDING);
+    world.deliver(&foreign);
+    assert_eq!((world.last().kind, world.last().server.clone()), (Request, Some(server(2))));
+}
