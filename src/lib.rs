@@ -44,6 +44,8 @@
 //! | [`daemon::delegation`], `daemon::clients` | who the DHCPv6 clients are, what they must remember, how a delegation is given back | decider |
 //! | [`daemon::view`], [`status`] | the status value, for `status` and `plan` alike | decider |
 //! | [`daemon`] | the loop, the tasks, the supervisor's side, saving | driver |
+//! | [`record`] | every input of the sources with its time, as a file (`recorder` writes it) | both |
+//! | [`replay`] | runs such a file again, in virtual time | decider |
 //! | [`store`] | the state directory ([`store::state`]: what is in it) | both |
 //! | [`control`] | the control socket, both sides | driver |
 //! | [`log`] | the journal; [`log::record`] has every kind of line | driver |
@@ -82,6 +84,7 @@
 //! | another failure of an API server | `cluster::failure` (what it means), [`cluster::island`] (when to try again) |
 //! | another field in `status` | [`status`] and [`daemon::view`]; fields are only ever added |
 //! | another line in the journal | [`log::record`], with a MESSAGE_ID of its own |
+//! | another input of a source's decider | [`record::Event`], its driver's tape, [`replay`] |
 //! | something that must survive a restart | [`store::state`], readable by the version before |
 
 pub mod arbiter;

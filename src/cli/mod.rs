@@ -1,4 +1,4 @@
-//! The command line: `run | check | plan | status | history | reload | dhcp-release`.
+//! The command line: `run | check | plan | status | history | reload | dhcp-release | replay`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

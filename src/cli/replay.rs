@@ -69,7 +69,7 @@ fn text(moment: &Moment) -> String {
         What::Journal(entry) => entry.message.clone(),
         What::Transition { text, .. } => text.clone(),
         What::Received { interface, message } => format!("{interface} < {message}"),
-        What::Sent { interface, message } => format!("{interface} > {message}"),
+        What::Sent { interface, message, .. } => format!("{interface} > {message}"),
         What::Plan { daemon_id, config, snapshots } => {
             let status = preview::status(config, daemon_id.clone(), snapshots, &moment.epoch);
             preview::text(&status).lines().map(|line| format!("| {line}\n")).collect()
@@ -97,7 +97,10 @@ fn value(moment: &Moment) -> anyhow::Result<Value> {
         What::Received { interface, message } => {
             json!({"kind": "received", "interface": interface, "message": message})
         }
-        What::Sent { interface, message } => json!({"kind": "sent", "interface": interface, "message": message}),
+        What::Sent { interface, message, octets } => {
+            let octets = octets.clone().map(|octets| record::Hex(octets).to_string());
+            json!({"kind": "sent", "interface": interface, "message": message, "octets": octets})
+        }
         What::Plan { daemon_id, config, snapshots } => {
             let status = preview::status(config, daemon_id.clone(), snapshots, &moment.epoch);
             json!({"kind": "plan", "plan": preview::offline(&status)?})

@@ -12,7 +12,7 @@
 //! One task owns everything that changes. It feeds one input to the [`coordinator::Coordinator`], publishes what
 //! follows, and waits for the next input or deadline. No other task shares memory with it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,10 +26,10 @@ use crate::config::Config;
 use crate::control::server::{Asked, Server};
 use crate::control::{DEFAULT_SOCKET, Request, Response};
 use crate::log::{self, Priority, record};
-use crate::record::{Decider, Event, Hex, Recorder, Recording, Seconds, Start};
+use crate::record::{Decider, Event, Recorder, Recording, Seconds};
 use crate::source::SourceReport;
 use crate::store::{Opened, State, Store};
-use crate::time::{Epoch, Instant};
+use crate::time::Instant;
 
 use coordinator::{Coordinator, Identity, Memory};
 use release::Releases;
@@ -42,7 +42,9 @@ pub mod condition;
 pub mod coordinator;
 pub mod delegation;
 pub mod identity;
+mod recording;
 mod release;
+mod reload;
 mod saver;
 mod seeds;
 pub mod supervisor;
@@ -148,8 +150,8 @@ impl Daemon {
         // The stored one wins: servers know us by it, whatever became of the machine-id.
         let duid = state.as_ref().and_then(State::duid).map_or_else(identity::duid, Ok)?;
         let identity = Identity { daemon_id, duid, boot_id };
-        let started = || started(&identity, &path, text, stored, &epoch);
-        let recording = record_path.map(|file| Recording::start(&file, started(), epoch.now())).transpose()?;
+        let start = || recording::start(&identity, &path, text, stored, &epoch);
+        let recording = record_path.map(|file| Recording::start(&file, start(), epoch.now())).transpose()?;
         let recorder = recording.as_ref().map(Recording::recorder).unwrap_or_default();
         let memory = Memory::from_state(state.as_ref(), &config, &epoch);
         let stop = CancellationToken::new();
@@ -343,7 +345,10 @@ impl Daemon {
         let findings: Vec<String> =
             loaded.findings.iter().filter(|finding| finding.is_for_the_journal()).map(ToString::to_string).collect();
         let shown = self.path.display().to_string();
-        let config = loaded.config.ok_or_else(|| findings.clone()).and_then(|config| self.reloadable(config));
+        let config = loaded
+            .config
+            .ok_or_else(|| findings.clone())
+            .and_then(|config| reload::accept(config, self.coordinator.config(), &shown));
         let now = clock::now();
         self.notice_at = Some(now);
         match config {
@@ -363,28 +368,6 @@ impl Daemon {
                 Response::Refused { findings }
             }
         }
-    }
-
-    /// Refuses what only a restart can change.
-    fn reloadable(&self, config: Config) -> Result<Config, Vec<String>> {
-        let running = self.coordinator.config();
-        let fixed = [
-            ("stateDirectory", state_directory(running) != state_directory(&config)),
-            ("controlSocket", control_socket(running) != control_socket(&config)),
-            ("id", running.daemon.id != config.daemon.id),
-        ];
-        let refused: Vec<String> = fixed
-            .into_iter()
-            .filter(|(_, changed)| *changed)
-            .map(|(key, _)| {
-                format!(
-                    "{}: error: daemon.{key} cannot change while the daemon runs; restart it (systemctl restart \
-                     dyn-prefix)",
-                    self.path.display()
-                )
-            })
-            .collect();
-        if refused.is_empty() { Ok(config) } else { Err(refused) }
     }
 
     /// Ends every task and saves; what is published stays.
@@ -417,21 +400,5 @@ impl Daemon {
         while let Ok((cluster, update)) = self.inbox.updates.try_recv() {
             self.coordinator.handle_update(&cluster, update, clock::now());
         }
-    }
-}
-
-/// The first line of a record.
-fn started(identity: &Identity, path: &Path, text: String, state: Option<State>, epoch: &Epoch) -> Start {
-    Start {
-        record: crate::record::FORMAT,
-        program: crate::VERSION.to_owned(),
-        started: epoch.wall_now(),
-        boot_time: Seconds(epoch.now().saturating_since(Instant::BOOT)),
-        boot_id: identity.boot_id.clone(),
-        daemon_id: identity.daemon_id.clone(),
-        duid: Hex(identity.duid.as_bytes().to_vec()),
-        path: path.display().to_string(),
-        config: text,
-        state,
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! ```
 //! let text = r#"
-//! {"event": "start", "record": 1, "started": "2026-01-04T10:00:00Z", "config": "# a configuration file"}
+//! {"event": "start", "record": 1, "started": "2026-01-04T10:00:00Z", "config": ""}
 //! {"at": "0.5", "event": "link", "interface": "wan", "link": {"ifindex": 2, "up": true}}
 //! {"at": "2", "event": "end"}
 //! "#;
@@ -87,7 +87,8 @@ pub enum Event {
         /// The ICMPv6 message.
         bytes: Hex,
     },
-    /// A DHCPv6 message came in.
+    /// A DHCPv6 message came in. In a record made by hand the transaction-id 000000 stands for that of the last message
+    /// that was sent.
     Datagram {
         /// The interface.
         interface: String,
@@ -95,6 +96,14 @@ pub enum Event {
         destination: Ipv6Addr,
         /// The index of the interface it came in by.
         ifindex: u32,
+        /// The content of the UDP datagram.
+        bytes: Hex,
+    },
+    /// A DHCPv6 message went out. It follows from the rest; but another version of the program may choose another
+    /// transaction-id, and then takes the answers to this one for answers to its own.
+    Sent {
+        /// The interface.
+        interface: String,
         /// The content of the UDP datagram.
         bytes: Hex,
     },
@@ -317,3 +326,6 @@ fn fits(before: Option<&Line>, line: &Line) -> Result<(), String> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,11 +105,11 @@ fn lifetime(seconds: u32) -> String {
 
 /// Nothing for Success, which is as good as none.
 fn status(status: &Status) -> String {
-    match status.code {
-        StatusCode::Success => String::new(),
-        code if status.text.is_empty() => format!(", {code:?}"),
-        code => format!(", {code:?} \"{}\"", status.text),
+    let Status { code, text } = status;
+    if *code == StatusCode::Success {
+        return String::new();
     }
+    if text.is_empty() { format!(", {code:?}") } else { format!(", {code:?} \"{text}\"") }
 }
 
 fn flag(text: &mut String, set: bool, name: &str) {

@@ -16,8 +16,8 @@ pub(super) trait Listener {
     fn handle_failure(&mut self, failure: Option<String>, now: Instant);
     fn handle_timeout(&mut self, now: Instant);
     fn poll_timeout(&self) -> Option<Instant>;
-    /// What is sent, in words.
-    fn poll_message(&mut self) -> Option<String>;
+    /// What is sent: in words, and the octets of a DHCPv6 message.
+    fn poll_message(&mut self) -> Option<(String, Option<Vec<u8>>)>;
     /// What it has to say.
     fn poll_notice(&mut self, interface: &str) -> Option<What>;
     fn has_news(&self) -> bool;
@@ -41,8 +41,8 @@ impl Listener for Table {
         Self::poll_timeout(self).map(|(at, _)| at)
     }
 
-    fn poll_message(&mut self) -> Option<String> {
-        self.poll_solicit().then(|| "Router Solicitation".to_owned())
+    fn poll_message(&mut self) -> Option<(String, Option<Vec<u8>>)> {
+        self.poll_solicit().then(|| ("Router Solicitation".to_owned(), None))
     }
 
     fn poll_notice(&mut self, interface: &str) -> Option<What> {
@@ -76,8 +76,8 @@ impl Listener for Client {
         Self::poll_timeout(self).map(|(at, _)| at)
     }
 
-    fn poll_message(&mut self) -> Option<String> {
-        self.poll_transmit().map(|bytes| describe::sent(&bytes))
+    fn poll_message(&mut self) -> Option<(String, Option<Vec<u8>>)> {
+        self.poll_transmit().map(|octets| (describe::sent(&octets), Some(octets)))
     }
 
     fn poll_notice(&mut self, interface: &str) -> Option<What> {
@@ -122,8 +122,8 @@ impl<D: Listener> Slot<D> {
 /// Takes what a decider sends and has to say, and notes whether there is something to report.
 pub(super) fn listen<D: Listener>(interface: &str, slot: &mut Slot<D>, now: Instant, said: &mut Vec<What>) {
     said.extend(std::iter::from_fn(|| slot.decider.poll_notice(interface)));
-    while let Some(message) = slot.decider.poll_message() {
-        said.push(What::Sent { interface: interface.to_owned(), message });
+    while let Some((message, octets)) = slot.decider.poll_message() {
+        said.push(What::Sent { interface: interface.to_owned(), message, octets });
     }
     slot.look_for_news(now);
 }

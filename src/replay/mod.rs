@@ -18,6 +18,7 @@ use crate::record::{Event, Line, Record, Start};
 use crate::time::{Epoch, Instant};
 
 mod describe;
+mod exchange;
 mod listener;
 mod session;
 
@@ -72,6 +73,8 @@ pub enum What {
         interface: String,
         /// What it says.
         message: String,
+        /// The octets of a DHCPv6 message.
+        octets: Option<Vec<u8>>,
     },
     /// Another plan is in force.
     Plan {
@@ -138,3 +141,6 @@ fn sleep_before(began: Instant, before: Instant, ahead: &[Line]) -> Option<Durat
     let gap = at.saturating_since(before);
     soon.filter_map(slept).next().filter(|slept| gap + LATENESS >= *slept)
 }
+
+#[cfg(test)]
+mod tests;

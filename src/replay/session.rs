@@ -1,6 +1,7 @@
 //! One session: from a start of the daemon to its end.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::source::ra::table::{self, Table};
 use crate::source::{Advertised, SourceReport};
 use crate::time::{Epoch, Instant};
 
+use super::exchange::Exchanges;
 use super::listener::{Listener, Slot, listen};
 use super::{LATENESS, Moment, What, describe};
 
@@ -33,6 +35,7 @@ pub(super) struct Session<'a> {
     coordinator: Coordinator,
     tables: BTreeMap<String, Slot<Table>>,
     clients: BTreeMap<String, Slot<Client>>,
+    exchanges: BTreeMap<String, Exchanges>,
     /// What the clients were told last of what routers say.
     advertised: BTreeMap<String, Advertised>,
     links: BTreeMap<String, LinkState>,
@@ -65,6 +68,7 @@ impl<'a> Session<'a> {
             coordinator: Coordinator::new(Arc::new(config), identity, memory, began),
             tables: BTreeMap::new(),
             clients: BTreeMap::new(),
+            exchanges: BTreeMap::new(),
             advertised: BTreeMap::new(),
             links: BTreeMap::new(),
             catalogue: Arc::default(),
@@ -127,7 +131,9 @@ impl<'a> Session<'a> {
     pub(super) fn take(&mut self, event: &Event, at: Instant) -> Result<(), String> {
         self.now = at;
         self.give(event)?;
-        self.coordinator.handle_timeout(at);
+        if is_for_the_coordinator(event) {
+            self.coordinator.handle_timeout(at);
+        }
         self.settle();
         Ok(())
     }
@@ -149,11 +155,10 @@ impl<'a> Session<'a> {
                 self.heard(table, interface);
             }
             Event::Datagram { interface, destination, ifindex, bytes } => {
-                let message = describe::received(&bytes.0);
-                self.tell(What::Received { interface: interface.clone(), message });
-                let datagram = Received { destination: *destination, ifindex: *ifindex, bytes: &bytes.0 };
-                let client = self.clients.get_mut(interface).map(|slot| slot.decider.handle_datagram(&datagram, now));
-                self.heard(client, interface);
+                self.datagram(interface, *destination, *ifindex, bytes);
+            }
+            Event::Sent { interface, bytes } => {
+                self.exchanges.entry(interface.clone()).or_default().recorded(&bytes.0);
             }
             Event::Failure { interface, to, text } => {
                 let heard = self.each(interface, *to, |decider| decider.handle_failure(text.clone(), now));
@@ -192,6 +197,15 @@ impl<'a> Session<'a> {
             Some(link) => drop(self.links.insert(interface.to_owned(), link)),
             None => drop(self.links.remove(interface)),
         }
+    }
+
+    fn datagram(&mut self, interface: &str, destination: Ipv6Addr, ifindex: u32, bytes: &Hex) {
+        let bytes = self.exchanges.entry(interface.to_owned()).or_default().translate(bytes.0.clone());
+        let message = describe::received(&bytes);
+        self.tell(What::Received { interface: interface.to_owned(), message });
+        let (now, datagram) = (self.now, Received { destination, ifindex, bytes: &bytes });
+        let client = self.clients.get_mut(interface).map(|slot| slot.decider.handle_datagram(&datagram, now));
+        self.heard(client, interface);
     }
 
     fn report(&mut self, interface: &str, to: Decider) {
@@ -315,7 +329,12 @@ impl<'a> Session<'a> {
         let mut said = Vec::new();
         self.tables.iter_mut().for_each(|(interface, slot)| listen(interface, slot, now, &mut said));
         self.clients.iter_mut().for_each(|(interface, slot)| listen(interface, slot, now, &mut said));
-        said.into_iter().for_each(|what| self.tell(what));
+        for what in said {
+            if let What::Sent { interface, octets: Some(octets), .. } = &what {
+                self.exchanges.entry(interface.clone()).or_default().sent(octets);
+            }
+            self.tell(what);
+        }
         while let Some(entry) = self.coordinator.poll_entry(&self.epoch) {
             self.journal(entry);
         }
@@ -359,6 +378,27 @@ impl<'a> Session<'a> {
 
     fn tell(&mut self, what: What) {
         (self.out)(Moment { at: self.now, epoch: self.epoch, what });
+    }
+}
+
+/// Whether the daemon's own task is what runs: it looks at its timers whenever it does.
+fn is_for_the_coordinator(event: &Event) -> bool {
+    match event {
+        Event::Wake { to, .. } => *to == Decider::Coordinator,
+        Event::Report { .. }
+        | Event::Reload { .. }
+        | Event::Resumed { .. }
+        | Event::Release { interface: None, .. } => true,
+        Event::Start(_)
+        | Event::Client { .. }
+        | Event::Link { .. }
+        | Event::RouterAdvertisement { .. }
+        | Event::Datagram { .. }
+        | Event::Sent { .. }
+        | Event::Failure { .. }
+        | Event::Settings { .. }
+        | Event::Release { .. }
+        | Event::End => false,
     }
 }
 

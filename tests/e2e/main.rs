@@ -27,6 +27,7 @@ mod netns;
 mod interop {
     pub(crate) mod capture;
     pub(crate) mod daemon;
+    mod replayed;
     mod rules;
     pub(crate) mod scene;
     pub(crate) mod servers;

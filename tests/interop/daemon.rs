@@ -54,6 +54,7 @@ impl<'a> Daemon<'a> {
         let notify = UnixDatagram::bind(&socket)?;
         let mut command = namespace.command(PROGRAM);
         command.arg("run").arg("--config").arg(config).env("NOTIFY_SOCKET", &socket);
+        command.arg("--record").arg(config.with_extension("record"));
         for variable in ["JOURNAL_STREAM", "STATE_DIRECTORY", "WATCHDOG_USEC", "DYN_PREFIX_LOG"] {
             command.env_remove(variable);
         }
@@ -158,6 +159,7 @@ fn wait_ready(notify: &UnixDatagram, process: &mut Process) -> Result<()> {
                 return Ok(());
             }
             Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => {
                 process.check_alive()?;
                 return Err(error).with_context(|| format!("no READY=1; {}", process.log_tail(10)));

@@ -28,6 +28,7 @@ mod lease;
 mod life;
 mod others;
 mod reference;
+mod replayed;
 mod rules;
 mod scene;
 mod servers;

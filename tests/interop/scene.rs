@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use super::capture::Capture;
 use super::daemon::Daemon;
-use super::rules;
 use super::servers::{Kind, Pool, Server, wait_for_link_local};
+use super::{replayed, rules};
 use crate::netns::{LAN, Pair, WAN};
 
 /// The name of the DynamicPrefix.
@@ -114,6 +114,7 @@ impl Scene {
         if traffic == Traffic::Foreign {
             return Ok(());
         }
+        replayed::expect_the_same(self)?;
         let releases = self.link.kinds(0).contains(&ClientMessage::Release);
         ensure!(releases == (traffic == Traffic::Releases), "a Release was sent: {releases}");
         let complaints = rules::complaints(&self.link.all());

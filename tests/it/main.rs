@@ -10,4 +10,5 @@ mod cluster;
 mod corpus;
 mod coverage;
 mod readme;
+mod replay;
 mod tidy;

@@ -82,11 +82,13 @@ impl Root {
         command.output().unwrap()
     }
 
-    /// A daemon that has said that it started.
-    fn daemon(&self) -> Running {
+    /// A daemon with more arguments that has said that it started.
+    fn daemon(&self, arguments: &[&str]) -> Running {
         let mut command = Command::new(PROGRAM);
         command
-            .args(["run", "--config"])
+            .arg("run")
+            .args(arguments)
+            .arg("--config")
             .arg(self.path(CONFIG))
             .env_remove("JOURNAL_STREAM")
             .env_remove("NOTIFY_SOCKET");
@@ -182,7 +184,7 @@ fn status_and_history_answer_with_the_exit_status_that_the_readme_names() {
     let root = Root::new();
     let code = |line: &str| root.dyn_prefix(line).status.code();
     assert_eq!(code("sudo dyn-prefix status"), Some(4), "not running");
-    let daemon = root.daemon();
+    let daemon = root.daemon(&[]);
     // Its kubeconfig is empty and there is no prefix.
     assert_eq!(code("sudo dyn-prefix status"), Some(3), "not well");
     assert_eq!(code("sudo dyn-prefix history"), Some(0));
@@ -191,6 +193,20 @@ fn status_and_history_answer_with_the_exit_status_that_the_readme_names() {
     assert_eq!(status["dynamicPrefixes"][0]["name"], "home-ipv6");
     assert_eq!(status["clusters"][0]["state"], "misconfigured");
     drop(daemon);
+}
+
+#[test]
+fn what_is_recorded_can_be_replayed() {
+    assert!(README.contains("`dyn-prefix run --record FILE`") && README.contains("`dyn-prefix replay FILE`"));
+    let root = Root::new();
+    let file = root.path("/record");
+    let daemon = root.daemon(&["--record", file.to_str().unwrap()]);
+    assert_eq!(root.dyn_prefix("dyn-prefix status").status.code(), Some(3), "it runs");
+    drop(daemon);
+    let output = Command::new(PROGRAM).arg("replay").arg(&file).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains(&format!("dyn-prefix {} starts", dyn_prefix::VERSION)), "{told}");
 }
 
 #[test]

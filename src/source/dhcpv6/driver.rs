@@ -255,7 +255,7 @@ impl Driver {
 
     /// Does everything the client asks for, but the report, which is only taken from it.
     fn drain(&mut self) {
-        while let Some(message) = self.client.poll_transmit() {
+        while let Some(message) = self.client.poll_transmit(clock::now()) {
             self.send(&message);
         }
         while let Some(report) = self.client.poll_report() {

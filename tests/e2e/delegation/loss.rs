@@ -115,6 +115,8 @@ fn stand_in(story: &Story<'_>) -> Result<()> {
     let mut daemon = scene.daemon()?;
     let solicits = |seen: &Seen| seen.client().is_some_and(|sent| sent.kind == ClientMessage::Solicit);
     let (asked, _) = scene.link.wait("a Solicit", from, SOON, solicits)?;
+    let hints: Vec<_> = asked.client().into_iter().flat_map(|sent| &sent.delegations).collect();
+    ensure!(format!("{hints:?}").contains(&old.prefix), "the former prefix as a hint: {hints:?}");
     let at = targets.pool.until_within(SOON * 2, "the router's prefix", &blocks(&[ADVERTISED]))?;
     let waited = at.saturating_duration_since(asked.at);
     ensure!((Duration::from_secs(9)..Duration::from_secs(12)).contains(&waited), "asked in vain for {waited:?}");

@@ -50,7 +50,7 @@ fn wait_stored(story: &Story<'_>, prefix: &str) -> Result<()> {
 
 fn replaced_while_away(story: &Story<'_>) -> Result<()> {
     let mut server = story.scene.server(Kind::Kea, &Pool::from(A))?;
-    let objects = story.configure_clusters(&["home", "lab"], "")?;
+    let objects = story.configure_clusters(&["site", "lab"], "")?;
     let mut clusters = objects.iter().map(|objects| objects.watch(&story.home.api)).collect::<Result<Vec<_>>>()?;
     let mut daemon = story.scene.daemon()?;
     let old = story.granted(&mut daemon, 0)?;

@@ -19,7 +19,7 @@ pub(super) const A: &str = "2001:db8:8000::";
 pub(super) const B: &str = "2001:db8:9000::";
 
 /// The cluster of a story that has one.
-pub(super) const CLUSTER: &str = "home";
+pub(super) const CLUSTER: &str = "site";
 
 /// A link with a daemon at one end, and the way from there to the API server. The story itself is told in the API
 /// server's namespace.

@@ -63,8 +63,8 @@ impl Taped {
         self.client.poll_timeout()
     }
 
-    pub(super) fn poll_transmit(&mut self) -> Option<Vec<u8>> {
-        self.client.poll_transmit()
+    pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<Vec<u8>> {
+        self.client.poll_transmit().inspect(|message| self.tape.sent(message, now))
     }
 
     pub(super) fn poll_notice(&mut self) -> Option<Notice> {
