@@ -110,13 +110,19 @@ impl SourceView {
             candidates: BTreeMap::new(),
             refused: BTreeMap::new(),
         };
+        let is_alive = |offers: &[&Offer]| offers.iter().any(|offer| offer.cut != Some(Cut::Withdrawn));
+        let mut holds_refused = false;
         for (prefix, offers) in heard {
             if let Err(rejection) = config.acquisition.filter.check(prefix) {
                 view.refused.insert(prefix, rejection);
+                holds_refused |= is_alive(&offers);
             } else if let Some(candidate) = Candidate::merge(prefix, &view.id, &offers) {
                 view.candidates.insert(prefix, candidate);
             }
         }
+        // A client that holds nothing but what the filter refuses asks for nothing else.
+        let is_ended = |candidate: &Candidate| candidate.cut == Some(Cut::Withdrawn);
+        view.settled |= view.id.kind == SourceKind::Dhcpv6Pd && holds_refused && view.candidates.values().all(is_ended);
         view
     }
 

@@ -83,6 +83,21 @@ fn not_even_beside_a_deprecated_one() {
     assert_eq!(world.state(), "B#2 | A Dead");
 }
 
+/// Some routers delegate only of their ULA prefix, and announce one /64 of the provider's.
+#[test]
+fn a_delegation_that_the_filter_refuses_keeps_nobody_waiting() {
+    let mut world = World::new(by_pd());
+    world.ra(&[lasting("B")]);
+    world.pd(Soliciting, &[]);
+    assert_eq!(world.state(), "no opinion");
+    world.pd(Bound, &[lasting("fd00:0:0:1::/64").to("other")]);
+    assert_eq!(world.state(), "no opinion", "it is another one's");
+    world.pd(Bound, &[lasting("fd00::/56")]);
+    assert_eq!(world.state(), "B#1");
+    world.pd(Bound, &[lasting("fd00::/56"), pio("A", 1800, 3600)]);
+    assert_eq!(world.state(), "A#2 | B draining");
+}
+
 /// T-160: the client fell back to Solicit, and the lease is not over.
 #[test]
 fn a_lease_is_used_to_its_end_while_the_client_solicits() {

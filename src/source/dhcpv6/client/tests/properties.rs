@@ -5,10 +5,10 @@ use proptest::prelude::*;
 
 use super::answer::*;
 use super::world::*;
-use crate::source::Advertised;
 use crate::source::dhcpv6::Settings;
 use crate::source::dhcpv6::wire::{ClientMessage, IaPd, ServerMessage};
 use crate::source::link::LinkState;
+use crate::source::{Advertised, Offer};
 
 /// What a server says of one IA_PD.
 #[derive(Clone, Debug)]
@@ -221,5 +221,26 @@ proptest! {
             world.deliver(&answer);
         }
         prop_assert_eq!(world.usable(), [own(HOME), own(0)], "{:?} {:?}", world.notices, world.kinds());
+    }
+
+    /// Whatever happened before: what is not held is not waited for longer than 60 s of asking and 60 s of a link that is
+    /// down, flaps or not.
+    #[test]
+    fn sources_of_lower_rank_have_their_turn(
+        seed in any::<u64>(),
+        events in proptest::collection::vec(event(), 1..60),
+    ) {
+        let mut settings = chosen(true, false);
+        let mut world = World::seeded(settings.clone(), seed);
+        for event in &events {
+            apply(&mut world, event, &mut settings);
+        }
+        world.run(secs(121.0));
+        for name in ["home", "lab"] {
+            let report = world.report();
+            let own = |offer: &&Offer| offer.recipient.as_deref() == Some(name);
+            let held = report.offers.iter().filter(own).any(|offer| !offer.valid_until.is_over(world.now));
+            prop_assert!(held || !report.pending.contains(name), "{name} {:?} {:?}", report.state, world.notices);
+        }
     }
 }
