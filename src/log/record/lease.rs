@@ -16,7 +16,7 @@ pub(super) fn client(former: Option<&SourceReport>, report: &SourceReport, now: 
         return Some((priority, format!("{message}{}", refused.map(|why| format!(" {why}.")).unwrap_or_default())));
     }
     let why = new_refusal(former, report)?;
-    Some((Priority::Warning, format!("{why}. A DHCPv6 server on {} is there, and refuses.", lease.interface())))
+    Some((Priority::Warning, format!("{}: {why}.", lease.interface())))
 }
 
 /// What a server has answered instead of a prefix; what is refused again and again is told once.
@@ -282,8 +282,7 @@ mod tests {
             lines,
             [
                 "Asking the DHCPv6 servers on eth0 for a prefix.",
-                "For home the DHCPv6 server answered NoPrefixAvail: none left. A DHCPv6 server on eth0 is there, and \
-                 refuses.",
+                "eth0: For home the DHCPv6 server answered NoPrefixAvail: none left.",
                 "The DHCPv6 servers on eth0 delegate nothing. For home the DHCPv6 server answered NoPrefixAvail: none \
                  left. Asking on, less and less often. Does the router have prefixes to delegate?"
             ]

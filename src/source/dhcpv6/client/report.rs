@@ -15,7 +15,7 @@ impl Client {
         let id = SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some(self.settings.interface.clone()) };
         SourceReport {
             offers: self.ias.iter().flat_map(Ia::offers).collect(),
-            next_wake: self.poll_timeout(),
+            next_wake: self.next_act().or_else(|| self.poll_timeout()),
             pending: self.ias.iter().filter(|ia| self.is_pending(ia)).map(name).collect(),
             client: Some(Arc::new(self.memory())),
             doubt: self.surroundings.doubt().cloned(),
