@@ -291,4 +291,35 @@ mod tests {
         }
         assert_eq!(written, example);
     }
+
+    /// The words in quotes of the lines that hold one of `marks`.
+    fn words(source: &str, marks: &[&str]) -> Vec<String> {
+        let lines = source.lines().filter(|line| marks.iter().any(|mark| line.contains(mark)));
+        let quoted = lines.flat_map(|line| line.split('"').skip(1).step_by(2));
+        quoted.filter(|word| !word.contains(' ')).map(ToOwned::to_owned).collect()
+    }
+
+    #[test]
+    fn every_state_and_reason_is_documented() {
+        let documented: String = include_str!("status.rs").lines().take_while(|line| line.starts_with("//!")).collect();
+        let wakes = ["(at, \"", "_until, \"", "reason(t1", "reason(exchange", "reason(self.early"];
+        let sources = [
+            (include_str!("source/mod.rs"), &[" => \""][..], 21),
+            (include_str!("source/dhcpv6/client/mod.rs"), &wakes, 4),
+            (include_str!("source/dhcpv6/client/due.rs"), &wakes, 9),
+            (include_str!("source/dhcpv6/driver.rs"), &wakes, 1),
+            (include_str!("source/ra/table.rs"), &wakes, 3),
+            (include_str!("arbiter/mod.rs"), &["Self::"], 4),
+            (include_str!("daemon/view.rs"), &["Reason::", "PreviousState::"], 7),
+        ];
+        for (source, marks, least) in sources {
+            let words = words(source, marks);
+            assert!(words.len() >= least, "{words:?}");
+            // Kinds of source that there are only names for.
+            let unborn = ["observed", "interface", "http"];
+            for word in words.iter().filter(|word| !unborn.contains(&word.as_str())) {
+                assert!(documented.contains(&format!("`{word}`")), "{word} is in no row of the table");
+            }
+        }
+    }
 }

@@ -128,7 +128,11 @@ fn wiped(scene: &Scene, kind: Kind) -> Result<()> {
     let new = granted(&reply);
     ensure!(new.len() == 1, "{reply:?}");
     daemon.until_bound(SOON, |prefix| prefix == new[0])?;
-    if new[0] == old { daemon.expect_always(&old)? } else { expect_succession(&mut daemon, &old, &new[0])? }
+    if new[0] == old {
+        daemon.expect_always(&old)?
+    } else {
+        expect_succession(&mut daemon, &old, &new[0])?
+    }
     // With the same prefix nothing has shown that the daemon is done with the answer; killed now, it would have recorded
     // what it has not told yet.
     daemon.stop()
