@@ -11,12 +11,25 @@ use crate::time::{Deadline, Instant};
 /// One line for each change that a person wants to hear of; a renewal that goes well is none.
 pub(super) fn client(former: Option<&SourceReport>, report: &SourceReport, now: Instant) -> Option<(Priority, String)> {
     let lease = Lease { report, now };
-    if let Some((priority, message)) = of_state(former, &lease) {
-        let refused = if report.state == SourceState::Silent { None } else { new_refusal(former, report) };
-        return Some((priority, format!("{message}{}", refused.map(|why| format!(" {why}.")).unwrap_or_default())));
+    let begun = |why: &String| (Priority::Warning, format!("{}: {why}.", lease.interface()));
+    let refusal = new_refusal(former, report).map(begun);
+    let doubt = new_doubt(former, report).map(begun);
+    match of_state(former, &lease) {
+        Some((priority, message)) => {
+            let more = refusal.filter(|_| report.state != SourceState::Silent).into_iter().chain(doubt);
+            Some(
+                more.fold((priority, message), |(_, message), (priority, more)| {
+                    (priority, format!("{message} {more}"))
+                }),
+            )
+        }
+        None => refusal.or(doubt).or_else(|| lease.confirmed(former)),
     }
-    let why = new_refusal(former, report)?;
-    Some((Priority::Warning, format!("{}: {why}.", lease.interface())))
+}
+
+/// What has begun to speak against the delegation.
+fn new_doubt<'a>(former: Option<&SourceReport>, report: &'a SourceReport) -> Option<&'a String> {
+    report.doubt.as_ref().filter(|_| former.is_none_or(|former| former.doubt.is_none()))
 }
 
 /// What a server has answered instead of a prefix; what is refused again and again is told once.
@@ -93,6 +106,15 @@ impl Lease<'_> {
             Some(server) => format!("the DHCPv6 server {server}"),
             None => "the DHCPv6 server".to_owned(),
         }
+    }
+
+    /// That what was in doubt is none any longer.
+    fn confirmed(&self, former: Option<&SourceReport>) -> Option<(Priority, String)> {
+        let doubted = former.is_some_and(|former| former.doubt.is_some()) && self.report.doubt.is_none();
+        let holds = doubted && self.held().next().is_some();
+        holds.then(|| {
+            (Priority::Info, format!("On {}, {} has confirmed {}.", self.interface(), self.server(), self.listed()))
+        })
     }
 
     fn interface(&self) -> &str {
@@ -292,6 +314,22 @@ mod tests {
         let both = SourceReport { refusal: Some(why.to_owned()), ..report(Bound, &["2001:db8::/60"]) };
         let lines = told(&[report(Soliciting, &[]), both]);
         assert!(lines[1].contains("delegates 2001:db8::/60") && lines[1].ends_with(&format!("{why}.")), "{lines:#?}");
+    }
+
+    #[test]
+    fn a_doubt_is_told_when_it_begins_and_when_the_server_has_confirmed() {
+        use SourceState::{Bound, Renewing};
+        let held = &["2001:db8::/60"];
+        let doubted = |state| SourceReport { doubt: Some("Routers say otherwise".to_owned()), ..report(state, held) };
+        let lines =
+            told(&[report(Bound, held), doubted(Bound), doubted(Renewing), doubted(Bound), report(Bound, held)]);
+        assert_eq!(
+            lines[1..],
+            ["eth0: Routers say otherwise.", "On eth0, the DHCPv6 server 00030001aa has confirmed 2001:db8::/60."]
+        );
+        let moved = report(Bound, &["2001:db8:1::/60"]);
+        let lines = told(&[report(Bound, held), doubted(Bound), doubted(Renewing), moved]);
+        assert!(lines[2].contains("delegates 2001:db8:1::/60") && lines.len() == 3, "{lines:#?}");
     }
 
     #[test]
