@@ -11,9 +11,8 @@ use crate::time::{Deadline, Instant};
 /// One line for each change that a person wants to hear of; a renewal that goes well is none.
 pub(super) fn client(former: Option<&SourceReport>, report: &SourceReport, now: Instant) -> Option<(Priority, String)> {
     let lease = Lease { report, now };
-    let begun = |why: &String| (Priority::Warning, format!("{}: {why}.", lease.interface()));
-    let refusal = new_refusal(former, report).map(begun);
-    let doubt = new_doubt(former, report).map(begun);
+    let refusal = new_refusal(former, report).map(|why| (Priority::Warning, format!("{}: {why}.", lease.interface())));
+    let doubt = new_doubt(former, report).map(|why| (Priority::Warning, format!("{why}.")));
     match of_state(former, &lease) {
         Some((priority, message)) => {
             let more = refusal.filter(|_| report.state != SourceState::Silent).into_iter().chain(doubt);
@@ -325,7 +324,7 @@ mod tests {
             told(&[report(Bound, held), doubted(Bound), doubted(Renewing), doubted(Bound), report(Bound, held)]);
         assert_eq!(
             lines[1..],
-            ["eth0: Routers say otherwise.", "On eth0, the DHCPv6 server 00030001aa has confirmed 2001:db8::/60."]
+            ["Routers say otherwise.", "On eth0, the DHCPv6 server 00030001aa has confirmed 2001:db8::/60."]
         );
         let moved = report(Bound, &["2001:db8:1::/60"]);
         let lines = told(&[report(Bound, held), doubted(Bound), doubted(Renewing), moved]);
