@@ -59,9 +59,13 @@ impl Clients {
         }
     }
 
-    /// What the client of `interface` is to do; `None`: there is none. Every IAID is decided.
+    /// What the client of `interface` is to do; `None`: there is none. Every IAID is decided, and the DUID if it is ours.
     pub(super) fn settings(&self, interface: &str, dynamic_prefixes: &[DynamicPrefix]) -> Option<Settings> {
         let mut settings = Settings::for_interface(interface, dynamic_prefixes)?;
+        if settings.duid == DuidSetting::Auto {
+            // Also for a client that had another one before.
+            settings.duid = DuidSetting::Fixed(self.duid.clone());
+        }
         let iaids = self.iaids(dynamic_prefixes);
         for delegation in &mut settings.delegations {
             delegation.iaid = iaids.get(&delegation.dynamic_prefix).copied();
@@ -107,9 +111,6 @@ impl Clients {
         let known = self.memories.get(&settings.interface).or_else(|| self.memories.get(former?));
         let mut memory = known.map_or_else(|| dhcpv6::Memory::new(self.duid.clone()), |known| (**known).clone());
         memory.leases = leases.into_iter().map(|(_, lease)| lease.clone()).collect();
-        if matches!(settings.duid, DuidSetting::Auto) {
-            memory.duid = self.duid.clone();
-        }
         memory
     }
 
@@ -253,7 +254,8 @@ fn iaid(name: &str) -> u32 {
     u32::from_be_bytes(octets)
 }
 
-/// Whether a client knows the same as before, but that lifetimes end later.
+/// Whether a client knows the same as before, but that lifetimes end later, or that servers want other pauses: any
+/// Advertise may say so, also a forged one.
 fn is_mere_renewal(former: &dhcpv6::Memory, new: &dhcpv6::Memory) -> bool {
     let extended = |former: &LeasedPrefix, new: &LeasedPrefix| {
         former.prefix == new.prefix
@@ -274,8 +276,6 @@ fn is_mere_renewal(former: &dhcpv6::Memory, new: &dhcpv6::Memory) -> bool {
         && address(former) == address(new)
         && former.duid == new.duid
         && former.server == new.server
-        && former.sol_max_rt == new.sol_max_rt
-        && former.inf_max_rt == new.inf_max_rt
         && former.reconfigure_key == new.reconfigure_key
 }
 

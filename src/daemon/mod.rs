@@ -44,6 +44,7 @@ pub mod delegation;
 pub mod identity;
 mod recording;
 mod release;
+mod reload;
 mod saver;
 mod seeds;
 pub mod supervisor;
@@ -342,7 +343,10 @@ impl Daemon {
         let findings: Vec<String> =
             loaded.findings.iter().filter(|finding| finding.is_for_the_journal()).map(ToString::to_string).collect();
         let shown = self.path.display().to_string();
-        let config = loaded.config.ok_or_else(|| findings.clone()).and_then(|config| self.reloadable(config));
+        let config = loaded
+            .config
+            .ok_or_else(|| findings.clone())
+            .and_then(|config| reload::accept(config, self.coordinator.config(), &shown));
         let now = clock::now();
         self.notice_at = Some(now);
         match config {
@@ -362,28 +366,6 @@ impl Daemon {
                 Response::Refused { findings }
             }
         }
-    }
-
-    /// Refuses what only a restart can change.
-    fn reloadable(&self, config: Config) -> Result<Config, Vec<String>> {
-        let running = self.coordinator.config();
-        let fixed = [
-            ("stateDirectory", state_directory(running) != state_directory(&config)),
-            ("controlSocket", control_socket(running) != control_socket(&config)),
-            ("id", running.daemon.id != config.daemon.id),
-        ];
-        let refused: Vec<String> = fixed
-            .into_iter()
-            .filter(|(_, changed)| *changed)
-            .map(|(key, _)| {
-                format!(
-                    "{}: error: daemon.{key} cannot change while the daemon runs; restart it (systemctl restart \
-                     dyn-prefix)",
-                    self.path.display()
-                )
-            })
-            .collect();
-        if refused.is_empty() { Ok(config) } else { Err(refused) }
     }
 
     /// Ends every task and saves; what is published stays.

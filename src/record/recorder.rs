@@ -65,23 +65,24 @@ impl Recording {
     /// # Errors
     /// When the file cannot be opened for writing.
     pub fn start(path: &Path, start: Start, began: Instant) -> anyhow::Result<Self> {
-        let file = open(path).with_context(|| {
+        // Written at once: a place that cannot be written to is told before anything runs.
+        let first = Line { at: Seconds::default(), event: Event::Start(Box::new(start)) };
+        let file = open(path).and_then(|mut file| write(&mut file, &first).map(|()| file)).with_context(|| {
             format!("cannot write the record {} (--record); its directory must exist and be writable", path.display())
         })?;
         let (lines, queue) = sync_channel(QUEUE);
         let (done, written) = channel();
         let fate = Arc::new(Fate { path: path.to_owned(), ended: AtomicBool::new(false) });
         let of_writer = Arc::clone(&fate);
-        let write = move || {
+        let serve = move || {
             if let Err(error) = write_all(file, &queue) {
                 of_writer.end(&error.to_string());
             }
             // Nobody listens any more when the daemon did not wait.
             let _ = done.send(());
         };
-        std::thread::Builder::new().name("record".to_owned()).spawn(write).context("cannot start a thread")?;
+        std::thread::Builder::new().name("record".to_owned()).spawn(serve).context("cannot start a thread")?;
         let recorder = Recorder { open: Some(Open { began, lines, fate }) };
-        recorder.write(began, || Event::Start(Box::new(start)));
         Ok(Self { recorder, written })
     }
 
@@ -212,12 +213,16 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+fn write(file: &mut File, line: &Line) -> io::Result<()> {
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    file.write_all(&text)
+}
+
 /// Writes what comes, line by line, until the session ends.
 fn write_all(mut file: File, queue: &Receiver<Line>) -> io::Result<()> {
     while let Ok(line) = queue.recv() {
-        let mut text = serde_json::to_vec(&line)?;
-        text.push(b'\n');
-        file.write_all(&text)?;
+        write(&mut file, &line)?;
         if line.event == Event::End {
             break;
         }

@@ -1,4 +1,9 @@
+use std::sync::LazyLock;
 use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
 
 use super::*;
 use crate::record::{Hex, parse};
@@ -61,8 +66,7 @@ fn client() -> String {
 }
 
 /// Binds, renews late, loses the server, finds another one, sleeps, is reconfigured; every timer comes a little late.
-#[test]
-fn a_replay_says_what_the_recorded_session_said() {
+fn session() -> (String, Vec<String>) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("record");
     let mut live = Live::start(&path);
@@ -77,8 +81,13 @@ fn a_replay_says_what_the_recorded_session_said() {
     live.run(Duration::from_secs(100));
     live.reload(&CONFIG.replace("requestedPrefixLength = 56", "requestedPrefixLength = 60"));
     live.run(Duration::from_secs(3000));
-    let expected = live.end();
-    let text = std::fs::read_to_string(&path).unwrap();
+    let told = live.end();
+    (std::fs::read_to_string(&path).unwrap(), told)
+}
+
+#[test]
+fn a_replay_says_what_the_recorded_session_said() {
+    let (text, expected) = session();
     let record = parse(&text).unwrap();
     let replayed: Vec<String> = told(&record)
         .into_iter()
@@ -89,6 +98,23 @@ fn a_replay_says_what_the_recorded_session_said() {
         assert!(expected.iter().any(|line| line.contains(word)), "{word}: {expected:#?}");
     }
     assert_eq!(told(&record), told(&record), "the same record, the same words");
+}
+
+/// It chooses other transaction-ids and other moments within those that RFC 9915 §15 allows.
+#[test]
+fn another_version_of_the_program_takes_the_recorded_answers_for_answers_to_its_own() {
+    let (text, expected) = session();
+    let (seed, other) = (Hex(vec![1; 32]).to_string(), Hex(vec![9; 32]).to_string());
+    assert!(text.contains(&seed));
+    let replayed = told(&parse(&text.replace(&seed, &other)).unwrap());
+    let solicit = |lines: &[String]| lines.iter().find(|line| line.starts_with("> Solicit")).cloned();
+    assert_ne!(solicit(&replayed), solicit(&expected), "it is another one");
+    let prefixes = |lines: &[String]| -> Vec<String> {
+        let changes = lines.iter().filter(|line| line.starts_with("home: "));
+        changes.map(|line| line.split(';').next().unwrap().to_owned()).collect()
+    };
+    assert!(prefixes(&expected).len() > 3);
+    assert_eq!(prefixes(&replayed), prefixes(&expected));
 }
 
 /// Without the recorded wakes everything happens in its time, and a retransmission is as late as RFC 9915 §15 has it.
@@ -156,4 +182,37 @@ fn a_configuration_that_cannot_be_used_is_told_with_its_place() {
     let error = run(&parse(&text).unwrap(), &mut |_| {}).unwrap_err().to_string();
     assert!(error.starts_with("the session of 2026-01-04T10:00:00Z: its configuration cannot be used:\n"), "{error}");
     assert!(error.contains("/etc/dyn-prefix.toml:1:2: error"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Lines are missing, and in others stands something else; their times are left alone.
+    #[test]
+    fn no_record_makes_it_panic(
+        missing in vec(any::<Index>(), 0..6),
+        changes in vec((any::<Index>(), any::<Index>(), proptest::char::range(' ', '~')), 0..12),
+    ) {
+        static WHOLE: LazyLock<String> = LazyLock::new(|| session().0);
+        let mut lines: Vec<String> = WHOLE.lines().map(ToOwned::to_owned).collect();
+        for (line, place, letter) in changes {
+            let line = line.get(&lines).clone();
+            let after_the_time = line.find(',').unwrap();
+            let at = after_the_time + place.index(line.len() - after_the_time);
+            let changed = format!("{}{letter}{}", &line[..at], &line[at + 1..]);
+            lines.iter_mut().filter(|other| **other == line).for_each(|line| line.clone_from(&changed));
+        }
+        for missing in missing {
+            lines.remove(missing.index(lines.len()));
+        }
+        // What is left may be no record, or one whose configuration cannot be used.
+        if let Ok(record) = parse(&lines.join("\n")) {
+            drop(run(&record, &mut |_| {}));
+        }
+        // Such changes mostly break the JSON; without the broken lines it goes on.
+        lines.retain(|line| serde_json::from_str::<Line>(line).is_ok());
+        if let Ok(record) = parse(&lines.join("\n")) {
+            drop(run(&record, &mut |_| {}));
+        }
+    }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Seen {
     pub(crate) destination: SocketAddrV6,
     /// What.
     pub(crate) message: Message,
+    /// The same as it went over the link.
+    pub(crate) datagram: Vec<u8>,
 }
 
 /// A message, from either side.
@@ -214,5 +216,6 @@ fn dhcpv6(packet: &[u8]) -> Option<Seen> {
         source: SocketAddrV6::new(address(8)?, port(0), 0, 0),
         destination: SocketAddrV6::new(address(24)?, port(2), 0, 0),
         message,
+        datagram: datagram.to_vec(),
     })
 }

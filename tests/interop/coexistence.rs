@@ -71,8 +71,11 @@ fn keeps(scene: &Scene, client: fn(&Scene) -> Result<Process>, name: &str) -> Re
     let mut daemon = scene.daemon()?;
     expect_left_to(&mut daemon, name)?;
     drop(daemon);
-    let foreign = |seen: &&Seen| seen.server().is_some_and(|reply| reply.client_id.as_ref() != Some(&theirs));
-    ensure!(!scene.link.all().iter().any(|seen| foreign(&seen)), "nobody but {name} was answered");
+    let foreign = |seen: &Seen| {
+        let of_server = seen.server().is_some_and(|reply| reply.client_id.as_ref() != Some(&theirs));
+        of_server || seen.client().is_some_and(|message| message.client_id != theirs)
+    };
+    ensure!(!scene.link.all().iter().any(foreign), "nobody but {name} asks or is answered");
     scene.configure("takeOver = true")?;
     let mut daemon = scene.daemon()?;
     daemon.until_bound(Duration::from_secs(20), |prefix| is_from(A, prefix))?;

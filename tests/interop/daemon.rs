@@ -159,6 +159,7 @@ fn wait_ready(notify: &UnixDatagram, process: &mut Process) -> Result<()> {
                 return Ok(());
             }
             Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => {
                 process.check_alive()?;
                 return Err(error).with_context(|| format!("no READY=1; {}", process.log_tail(10)));

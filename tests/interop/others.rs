@@ -106,11 +106,24 @@ fn dibbler_rebind(scene: &Scene) -> Result<()> {
 /// Host bits set in what it delegates are no part of the prefix.
 fn dibbler_two(scene: &Scene) -> Result<()> {
     let _server = scene.server(Kind::Dibbler, &Pool::from(A))?;
-    for prefix in bind_two(scene)? {
+    // Both ask for the same one, which the first gets.
+    for prefix in bind_two(scene, "prefixHint = \"2001:db8:8000:500::/56\"")? {
         let net: Ipv6Net = prefix.parse()?;
         ensure!(net == net.trunc() && net.prefix_len() == 56, "{prefix}");
     }
+    let unmasked = |seen: &Seen| seen.server().is_some() && has_host_bits(&seen.datagram);
+    ensure!(scene.link.all().iter().any(unmasked), "what this test is about: no prefix has host bits");
     Ok(())
+}
+
+/// Whether a prefix of 56 bits in an IAPREFIX option without options of its own has more bits than that.
+fn has_host_bits(datagram: &[u8]) -> bool {
+    const HEADER: [u8; 4] = [0, 26, 0, 25];
+    const LENGTH: usize = 12;
+    const REST: std::ops::Range<usize> = 20..29;
+    datagram.windows(29).any(|option| {
+        option.starts_with(&HEADER) && option[LENGTH] == 56 && option[REST].iter().any(|octet| *octet != 0)
+    })
 }
 
 fn wide(scene: &Scene) -> Result<()> {
@@ -177,8 +190,8 @@ fn rapid_commit_refused(scene: &Scene) -> Result<()> {
 }
 
 /// Waits until two DynamicPrefixes have a prefix each; which.
-fn bind_two(scene: &Scene) -> Result<Vec<String>> {
-    scene.configure_all(&[(NAME, ""), ("guests", "")], "")?;
+fn bind_two(scene: &Scene, dhcpv6: &str) -> Result<Vec<String>> {
+    scene.configure_all(&[(NAME, dhcpv6), ("guests", dhcpv6)], "")?;
     let mut daemon = scene.daemon()?;
     let prefixes = |status: &Value| -> Vec<String> {
         let all = status["dynamicPrefixes"].as_array().map_or(&[][..], Vec::as_slice);
@@ -200,7 +213,7 @@ fn bind_two(scene: &Scene) -> Result<Vec<String>> {
 /// dhcpd offers the same prefix to both, and gives two.
 fn two(scene: &Scene, kind: Kind) -> Result<()> {
     let _server = scene.server(kind, &Pool::from(A))?;
-    let found = bind_two(scene)?;
+    let found = bind_two(scene, "")?;
     ensure!(found[0] != found[1] && found.iter().all(|prefix| is_from(A, prefix)), "{found:?}");
     let solicits = |kind: &&ClientMessage| **kind == ClientMessage::Solicit;
     let kinds = scene.link.kinds(0);

@@ -1,22 +1,28 @@
 //! Every daemon of these tests records its session. What a replay says has to be what happened: the same messages in the
-//! same order, and the same lines in the journal,
-//! no more and no less.
+//! same order, and the same lines in the journal, no more and no less.
+//!
+//! Most daemons are killed, and not all that they did in their last moment is on the link, in the log and in the record.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use dyn_prefix::record;
+use dyn_prefix::record::{self, Event, Record};
 use dyn_prefix::replay::{self, What};
 use dyn_prefix::source::dhcpv6::wire::Outgoing;
 use dyn_prefix::source::dhcpv6::wire::server::decode_client;
+use dyn_prefix::time::Instant;
 
 use crate::scene::Scene;
 
-/// What a replay has sent and told.
+/// How long the last moment of a daemon is: a busy machine may let it wait between two steps.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
+
+/// What a replay has sent and told; and whether that was in the last moment of a daemon that was killed.
 #[derive(Default)]
 struct Story {
-    sent: Vec<Outgoing>,
-    told: Vec<String>,
+    sent: Vec<(Outgoing, bool)>,
+    told: Vec<(String, bool)>,
 }
 
 /// Fails unless the record tells what the link and the log of the daemon have seen.
@@ -26,48 +32,87 @@ pub(crate) fn expect_the_same(scene: &Scene) -> Result<()> {
         // A test without a daemon.
         return Ok(());
     }
-    let text = std::fs::read_to_string(path)?;
-    let story = story(&text).context("the record")?;
-    let on_link = scene.link.sent(0);
-    ensure!(story.sent == on_link, "replayed:\n{}\non the link:\n{}", lines(&story.sent), lines(&on_link));
+    let story = story(&record::parse(&std::fs::read_to_string(path)?)?).context("the record")?;
+    let left =
+        left_over(story.sent.iter().map(|(message, last)| (message, *last)), scene.link.sent(0), |one, other| {
+            *one == other
+        });
+    let left = left.with_context(|| format!("replayed:\n{}", lines(story.sent.iter().map(|(message, _)| message))))?;
+    // The record may miss the last message of each daemon that was killed.
+    let last = story.sent.iter().filter(|(_, last)| *last).count().max(1);
+    ensure!(left.len() <= last, "on the link, and not in the replay:\n{}", lines(&left));
     let log = std::fs::read_to_string(scene.path("dyn-prefix.log"))?;
-    let mut log: VecDeque<&str> = log.lines().collect();
-    let mut left = Vec::new();
-    for line in &story.told {
-        let place = log.iter().position(|logged| logged.ends_with(line.as_str()));
-        let place = place.with_context(|| format!("not in the log, or not in this order: {line}"))?;
-        left.extend(log.drain(..=place).take(place));
-    }
-    left.extend(log);
+    let told = story.told.iter().map(|(line, last)| (line.as_str(), *last));
+    let left = left_over(told, log.lines().collect(), |line, logged| logged.ends_with(line))?;
     let untold: Vec<&str> = left.into_iter().filter(|line| is_of_a_source(line)).collect();
     ensure!(untold.is_empty(), "in the log, and not in the replay:\n{}", untold.join("\n"));
     Ok(())
 }
 
+/// Finds everything of the replay in what happened, in its order, and gives what is left. What may be missing there is
+/// marked.
+fn left_over<T: std::fmt::Debug, U>(
+    replayed: impl Iterator<Item = (T, bool)>,
+    happened: Vec<U>,
+    same: impl Fn(&T, &U) -> bool,
+) -> Result<Vec<U>> {
+    let mut happened = VecDeque::from(happened);
+    let mut left = Vec::new();
+    for (one, may_be_missing) in replayed {
+        match happened.iter().position(|other| same(&one, other)) {
+            Some(place) => left.extend(happened.drain(..=place).take(place)),
+            None => ensure!(may_be_missing, "in the replay, and did not happen, or not in this order: {one:?}"),
+        }
+    }
+    left.extend(happened);
+    Ok(left)
+}
 /// Whether a line of the log follows from what the sources take in: it is none about the start, the end or the status.
 fn is_of_a_source(line: &str) -> bool {
     let about_itself = [" ", "dyn-prefix ", "Stopping on "];
     line.ends_with('.') && !about_itself.iter().any(|start| line.starts_with(start))
 }
 
-fn story(text: &str) -> Result<Story> {
-    let mut story = Story::default();
-    replay::run(&record::parse(text)?, &mut |moment| match moment.what {
-        What::Sent { octets: Some(octets), .. } => story.sent.extend(decode_client(&octets).ok()),
-        What::Journal(entry) => story.told.push(entry.message),
-        What::Sent { octets: None, .. }
-        | What::Started { .. }
-        | What::Transition { .. }
-        | What::Received { .. }
-        | What::Plan { .. }
-        | What::Unheard(_)
-        | What::Stopped => {}
+fn story(record: &Record) -> Result<Story> {
+    let mut ends = last_moments(record).into_iter();
+    let (mut story, mut last_moment) = (Story::default(), None);
+    replay::run(record, &mut |moment| {
+        let last = last_moment.is_some_and(|from| moment.at >= from);
+        match moment.what {
+            What::Started { .. } => last_moment = ends.next().flatten(),
+            What::Sent { octets: Some(octets), .. } => {
+                story.sent.extend(decode_client(&octets).ok().map(|sent| (sent, last)));
+            }
+            What::Journal(entry) => story.told.push((entry.message, last)),
+            What::Sent { octets: None, .. }
+            | What::Transition { .. }
+            | What::Received { .. }
+            | What::Plan { .. }
+            | What::Unheard(_)
+            | What::Stopped => {}
+        }
     })?;
     Ok(story)
 }
 
-fn lines(messages: &[Outgoing]) -> String {
+/// From when on each session was in its last moment; `None`: it was stopped, not killed.
+fn last_moments(record: &Record) -> Vec<Option<Instant>> {
+    let mut sessions = Vec::new();
+    let mut began = Instant::BOOT;
+    for line in &record.lines {
+        if let Event::Start(start) = &line.event {
+            began = Instant::BOOT + start.boot_time.0;
+            sessions.push(None);
+        }
+        if let Some(session) = sessions.last_mut() {
+            *session = (line.event != Event::End).then(|| began + line.at.0 - LAST_MOMENT);
+        }
+    }
+    sessions
+}
+
+fn lines<'a>(messages: impl IntoIterator<Item = &'a Outgoing>) -> String {
     let line =
         |message: &Outgoing| format!("{:?} {:02x?} elapsed {}", message.kind, message.transaction_id, message.elapsed);
-    messages.iter().map(line).collect::<Vec<_>>().join("\n")
+    messages.into_iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -7,4 +7,5 @@ mod cluster;
 mod daemon;
 mod home;
 mod offline;
+mod record;
 mod shape;

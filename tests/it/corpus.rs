@@ -6,6 +6,14 @@ use std::path::Path;
 
 #[path = "../fuzz/bodies/decode.rs"]
 mod decode;
+#[path = "../fuzz/bodies/events.rs"]
+mod events;
+#[path = "../fuzz/bodies/exchange.rs"]
+mod exchange;
+#[path = "../fuzz/bodies/play.rs"]
+mod play;
+#[path = "../fuzz/bodies/watch.rs"]
+mod watch;
 
 /// More would make every checkout slower for what fuzzing finds again in seconds.
 const MOST_FILES: usize = 200;
@@ -35,6 +43,16 @@ fn replay(target: &str, check: fn(&[u8])) {
 #[test]
 fn decode_holds_for_its_corpus() {
     replay("decode", decode::check);
+}
+
+#[test]
+fn exchange_holds_for_its_corpus() {
+    replay("exchange", exchange::check);
+}
+
+#[test]
+fn events_hold_for_their_corpus() {
+    replay("events", events::check);
 }
 
 /// The corpus must reach what it is there for: messages of each kind that are in order.

@@ -125,7 +125,8 @@ fn a_made_duid_stays_with_its_client() {
     let settings = clients.settings("eth0", &[home]).unwrap();
     assert_eq!(clients.memory(&settings).duid, duid(3));
     let settings = clients.settings("eth0", &[prefix("home", "eth0")]).unwrap();
-    assert_eq!(clients.memory(&settings).duid, duid(1), "auto is that of the host");
+    assert_eq!(settings.duid.fixed(), Some(&duid(1)), "auto is that of the host");
+    assert_eq!(clients.memory(&settings).duid, duid(3), "so that the client sees that it is another one now");
 }
 
 #[test]
@@ -171,8 +172,23 @@ fn whatever_is_no_mere_renewal_is_saved_at_once() {
     assert!(changed(&|memory| memory.leases[0].prefixes[0].excluded = Some("2001:db8::/64".parse().unwrap())));
     assert!(changed(&|memory| memory.leases[0].prefixes.clear()));
     assert!(changed(&|memory| memory.server = Some(duid(8))));
-    assert!(changed(&|memory| memory.sol_max_rt = Some(60)));
     assert!(changed(&|memory| memory.reconfigure_key = Some(ReconfigureKey { key: [1; 16], replay: Some(2) })));
+}
+
+/// Whoever forges Advertises must not wear out the disk: they need no lease to bring another value each.
+#[test]
+fn what_every_advertise_may_set_is_saved_every_ten_minutes() {
+    let mut clients = clients();
+    clients.hear(&report("eth0", memory(Vec::new())), NOW);
+    let mut saved = 0;
+    for second in 0..1200 {
+        let now = NOW + Duration::from_secs(second);
+        let max_rt = u32::try_from(60 + second).ok();
+        let new = dhcpv6::Memory { sol_max_rt: max_rt, inf_max_rt: max_rt, ..memory(Vec::new()) };
+        assert!(!clients.hear(&report("eth0", new), now));
+        saved += u32::from(clients.save_is_due(now));
+    }
+    assert_eq!(saved, 2);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The unreachable route for what is delegated (RFC 7084 WPD-5): without it, packets to a part of the prefix that is not
 //! in use follow the default route back to the provider, who sends them here again.
 //!
-//! `plan` is pure; [`apply`] does what it says by rtnetlink. A route is ours if it looks exactly as we make it and its
+//! `plan` is pure; `apply` does what it says by rtnetlink. A route is ours if it looks exactly as we make it and its
 //! prefix is one that the client has held.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -138,11 +138,26 @@ impl Home {
 
     /// Starts the daemon and waits until it is ready.
     pub(super) fn start(&self) -> Daemon<'_> {
+        self.start_with(&[])
+    }
+
+    /// The same, with more arguments.
+    pub(super) fn start_with(&self, arguments: &[&str]) -> Daemon<'_> {
+        self.started(self.command(BINARY, &[&["run", "--config", "c.toml"], arguments].concat()))
+    }
+
+    /// The same, when no file can grow beyond a few kilobytes.
+    pub(super) fn start_with_small_files(&self, arguments: &[&str]) -> Daemon<'_> {
+        // An ignored signal stays ignored: writing then fails, as on a full disk. The unit is 512 octets.
+        let script = "trap '' XFSZ; ulimit -f 6; exec \"$0\" run --config c.toml \"$@\"";
+        self.started(self.command("sh", &[&["-c", script, BINARY], arguments].concat()))
+    }
+
+    fn started(&self, mut command: Command) -> Daemon<'_> {
         let notify = self.path().join("notify");
         drop(fs::remove_file(&notify));
         let socket = UnixDatagram::bind(&notify).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut command = self.command(BINARY, &["run", "--config", "c.toml"]);
         let mut child = command.env("NOTIFY_SOCKET", &notify).stderr(Stdio::piped()).spawn().unwrap();
         let log = lines(child.stderr.take().unwrap());
         let mut daemon = Daemon { home: self, child, log, logged: Vec::new(), socket, notes: Vec::new() };
@@ -207,6 +222,12 @@ impl Daemon<'_> {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = lines(child.stdout.take().unwrap());
         Watch { child, lines }
+    }
+
+    /// Every line of its log; it has ended.
+    pub(super) fn whole_log(&mut self) -> &[String] {
+        self.logged.extend(self.log.iter().map(|line| self.home.masked(&line)));
+        &self.logged
     }
 
     pub(super) fn signal(&self, signal: Signal) {

@@ -11,6 +11,9 @@ use crate::time::{Deadline, Instant};
 /// Who wakes that much too late has slept: the link may be another one.
 pub(super) const OVERSLEPT: Duration = Duration::from_secs(30);
 
+/// How soon what is missing beside a lease is asked for again.
+const FIRST_RETRY: Duration = Duration::from_secs(30);
+
 /// More steps than one input can need: whatever a server does, the rest waits for the next time-out.
 const MOST_STEPS: usize = 16;
 
@@ -83,7 +86,8 @@ impl Client {
             State::Bound { .. } if t1.is_over(now) => self.renew("T1 is over", now),
             State::Bound { .. } if self.early.is_some_and(|at| at <= now) => self.renew("there is reason to ask", now),
             State::Bound { .. } if self.retry_at().is_some_and(|at| at <= now) => {
-                self.renew("something is missing", now)
+                self.retries = self.retries.saturating_add(1);
+                self.renew("something is missing", now);
             }
             State::Bound { .. } => return false,
             State::Renewing(_) if t2.is_over(now) => self.rebind(Occasion::Expiry, "T2 is over", now),
@@ -124,11 +128,18 @@ impl Client {
         candidates.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// When what is missing is asked for again although nothing is to be extended: as rarely as Solicits are sent.
+    /// When what is missing is asked for again although nothing is to be extended: soon, and in the end as rarely as
+    /// Solicits are sent.
     fn retry_at(&self) -> Option<Instant> {
         let State::Bound { since } = self.state else { return None };
-        let missing = self.ias.iter().any(|ia| !ia.released && !ia.is_bound());
-        missing.then(|| since + Duration::from_secs(u64::from(self.sol_max_rt.unwrap_or(DEFAULT_MAX_RT))))
+        let most = Duration::from_secs(u64::from(self.sol_max_rt.unwrap_or(DEFAULT_MAX_RT)));
+        let pause = FIRST_RETRY.saturating_mul(1 << self.retries.min(16));
+        self.is_incomplete().then(|| since + pause.min(most))
+    }
+
+    /// Whether something is asked for, and the server does not know of it.
+    fn is_incomplete(&self) -> bool {
+        self.ias.iter().any(|ia| !ia.released && !ia.is_bound())
     }
 
     /// Whether a message that would be sent again has been answered well enough.
@@ -217,6 +228,9 @@ impl Client {
 
     /// Lets the stopwatches run for what is asked for.
     fn keep_time(&mut self, now: Instant) {
+        if !self.is_incomplete() {
+            self.retries = 0;
+        }
         let asking = match &self.state {
             State::Soliciting(_)
             | State::Requesting(_)

@@ -36,6 +36,8 @@ pub(super) struct Ia {
     pub(super) unbound: bool,
     /// It was given back, and is not asked for.
     pub(super) released: bool,
+    /// What is held is what a former run held.
+    pub(super) restored: bool,
     /// Another length is wished for than when it was delegated.
     pub(super) resize: bool,
     /// What a server said when it refused it.
@@ -71,6 +73,7 @@ impl Ia {
             patience,
             unbound: false,
             released: false,
+            restored: false,
             resize: false,
             refusal: None,
         };
@@ -82,7 +85,7 @@ impl Ia {
 
     fn restore(&mut self, lease: Lease, now: Instant) {
         (self.received_at, self.t1, self.t2) = (lease.received_at, lease.t1, lease.t2);
-        self.unbound = lease.iaid != self.iaid;
+        (self.unbound, self.restored) = (lease.iaid != self.iaid, true);
         let held = |leased| Held { leased, cut: None, session: 0, ended_at: None };
         self.held = lease.prefixes.into_iter().take(MOST_PREFIXES).map(held).collect();
         self.expire(false, now);
@@ -185,7 +188,8 @@ impl Ia {
         prefixes
     }
 
-    /// Takes a prefix that was delegated or extended. Whether it is new, and may be used for something new.
+    /// Takes a prefix that was delegated or extended. Whether it is new, or back after another one replaced it, and may
+    /// be used for something new.
     pub(super) fn grant(&mut self, granted: &IaPrefix, session: u64, now: Instant) -> bool {
         let preferred_until = Deadline::after(now, granted.preferred);
         let valid_until = Deadline::after(now, granted.valid);
@@ -200,18 +204,28 @@ impl Ia {
             excluded: granted.excluded,
             first_seen: now,
         };
-        let is_new = active.is_none() && granted.preferred > 0;
+        let is_back = active.as_ref().is_none_or(|active| active.cut == Some(Cut::Unlisted));
+        let is_new = is_back && granted.preferred > 0;
         if let Some(active) = active {
             leased.first_seen = active.leased.first_seen;
             if granted.preferred == 0 {
                 leased.preferred_until = preferred_until.min(active.leased.preferred_until);
             }
         }
+        self.make_room();
         if self.held.len() < MOST_PREFIXES {
             self.held.push(Held { leased, cut, session, ended_at: None });
         }
         self.held.sort_by_key(|held| (held.leased.first_seen, held.leased.prefix));
         is_new
+    }
+
+    /// What has ended goes before its time when there is no place for what is alive.
+    fn make_room(&mut self) {
+        let ended = self.held.iter().enumerate().filter_map(|(at, held)| Some((held.ended_at?, at)));
+        if let Some((_, oldest)) = ended.min().filter(|_| self.held.len() >= MOST_PREFIXES) {
+            self.held.remove(oldest);
+        }
     }
 
     /// A new prefix came, and the server was silent about these: nothing new may use them, and those that came by a
@@ -235,7 +249,7 @@ impl Ia {
     /// is asked to extend it (RFC 8168 §3.4).
     pub(super) fn bind(&mut self, (t1, t2): (Deadline, Deadline), is_new: bool, now: Instant) {
         (self.received_at, self.t1, self.t2) = (Some(now), t1, t2);
-        (self.unbound, self.refusal) = (false, None);
+        (self.unbound, self.restored, self.refusal) = (false, false, None);
         self.resize = is_new && self.is_short();
     }
 

@@ -94,6 +94,8 @@ pub struct Client {
     session: u64,
     /// How many Requests have failed since something was delegated.
     setbacks: u32,
+    /// How often what is missing beside a lease was asked for in vain.
+    retries: u32,
     /// When an early Renew is due.
     early: Option<Instant>,
     /// What is to be given back.
@@ -116,7 +118,7 @@ impl Client {
     /// A client that knows what a former run knew. `seed` makes its random numbers.
     pub fn new(settings: Settings, memory: Memory, seed: [u8; 32], now: Instant) -> Self {
         let mut client = Self {
-            duid: settings.duid.fixed().cloned().unwrap_or(memory.duid),
+            duid: settings.duid.fixed().unwrap_or(&memory.duid).clone(),
             link: None,
             failure: None,
             state: State::Idle,
@@ -128,6 +130,7 @@ impl Client {
             key: memory.reconfigure_key,
             session: 0,
             setbacks: 0,
+            retries: 0,
             early: None,
             to_release: Release::default(),
             surroundings: Surroundings::default(),
@@ -143,6 +146,9 @@ impl Client {
             settings,
         };
         client.ias = client.ias_for(memory.leases, now);
+        if client.duid != memory.duid {
+            client.become_another(now);
+        }
         client
     }
 
@@ -173,6 +179,7 @@ impl Client {
     /// Goes on with other settings of the same interface: an IA_PD more or less, other options. What was given back is
     /// asked for again.
     pub fn reconfigure(&mut self, settings: Settings, now: Instant) {
+        self.expire(now);
         let wishes = |settings: &Settings| {
             let wish = |wanted: &super::Delegation| (wanted.dynamic_prefix.clone(), wanted.requested_length);
             settings.delegations.iter().map(wish).collect::<BTreeSet<_>>()
@@ -180,11 +187,12 @@ impl Client {
         let asks_more = !wishes(&settings).is_subset(&wishes(&self.settings))
             || settings.request_address && !self.settings.request_address;
         let duid = settings.duid.fixed().cloned().unwrap_or_else(|| self.duid.clone());
+        self.expire(now);
         self.settings = settings;
         self.ias = self.ias_for(Vec::new(), now);
         self.address = self.address.take().filter(|_| self.settings.request_address);
         self.key = self.key.take().filter(|_| self.settings.reconfigure);
-        let asks_again = self.ias.iter().any(|ia| ia.released);
+        let asks_again = self.ias.iter().any(|ia| ia.released || ia.unbound);
         self.ias.iter_mut().for_each(|ia| ia.released = false);
         if duid != self.duid {
             self.duid = duid;
@@ -205,6 +213,7 @@ impl Client {
 
     /// The interface changed; `None`: it does not exist.
     pub fn handle_link(&mut self, link: Option<LinkState>, now: Instant) {
+        self.expire(now);
         let before = std::mem::replace(&mut self.link, link);
         let could_send = before.as_ref().is_some_and(|before| before.up && before.can_send());
         match (&before, &self.link) {
@@ -227,6 +236,7 @@ impl Client {
 
     /// There is no socket (the text says why and what to do), or there is one again.
     pub fn handle_failure(&mut self, failure: Option<String>, now: Instant) {
+        self.expire(now);
         let changed = failure.is_some() != self.failure.is_some();
         self.failure = failure;
         if changed {
@@ -260,6 +270,7 @@ impl Client {
             return false;
         }
         ia.released = true;
+        self.resume_release();
         if self.server.is_some() {
             self.to_release.delegations.push((iaid, prefixes));
         }

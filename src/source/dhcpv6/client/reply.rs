@@ -4,7 +4,7 @@ use ipnet::Ipv6Net;
 
 use super::lease::Ia;
 use super::select::Candidate;
-use super::state::State;
+use super::state::{Occasion, State};
 use super::{Client, timers};
 use crate::source::dhcpv6::wire::{Duid, IaPd, IaPrefix, Incoming, Status, StatusCode};
 use crate::time::Instant;
@@ -93,6 +93,9 @@ impl Client {
 
     /// A Reply to a Renew or Rebind.
     fn handle_extension(&mut self, message: &Incoming, server: &Duid, now: Instant) {
+        if self.is_hasty(message, server) {
+            return;
+        }
         self.note_refusal(message);
         match message.status.code {
             StatusCode::Success | StatusCode::NoAddrsAvail | StatusCode::NoPrefixAvail => {}
@@ -113,6 +116,22 @@ impl Client {
             let why = if granted { self.held("extended") } else { "the server has ended the lease".to_owned() };
             self.settle(&why, now);
         }
+    }
+
+    /// Whether another server than that of the leases would end one of them, although the own one had no time to answer
+    /// yet: after a link event all are asked, and whoever knows nothing of a lease may be the faster one. Not where there
+    /// can be only one.
+    fn is_hasty(&self, message: &Incoming, server: &Duid) -> bool {
+        let State::Rebinding(exchange, Occasion::LinkCheck | Occasion::Reconfigure) = &self.state else { return false };
+        let is_other = self.server.as_ref().is_some_and(|own| own != server);
+        let is_shared = self.link.as_ref().is_some_and(|link| link.mac.is_some());
+        let extends = |ia: &Ia| {
+            let options = message.delegations.iter().filter(|option| option.iaid == ia.iaid);
+            let mut granted = options.flat_map(|option| &option.prefixes).filter(|prefix| prefix.valid > 0);
+            granted.any(|prefix| ia.active().any(|held| held.prefix == prefix.prefix))
+        };
+        let first = exchange.transmissions() < 2;
+        first && is_other && is_shared && !self.ias.iter().filter(|ia| ia.is_bound()).all(extends)
     }
 
     /// Asks the server that does not know what it once gave for all IAs (RFC 9915 §18.2.10.1).
@@ -140,6 +159,10 @@ impl Client {
     }
 
     fn bound(&mut self, message: &Incoming, server: &Duid, accepts_reconfigure: bool, now: Instant) {
+        if message.authentication.as_ref().is_some_and(|authentication| authentication.rkap.is_some()) {
+            // A server that delegates anew has perhaps forgotten which key it gave before.
+            self.key = None;
+        }
         self.adopt(message, server, accepts_reconfigure);
         self.setbacks = 0;
         // Except for what was not part of the Request.
@@ -178,13 +201,7 @@ impl Client {
         let session = self.session;
         let mut tally = Tally { address: self.take_address(message, now), ..Tally::default() };
         for index in 0..self.ias.len() {
-            let others: Vec<Ipv6Net> = self
-                .ias
-                .iter()
-                .enumerate()
-                .filter(|(other, _)| *other != index)
-                .flat_map(|(_, ia)| ia.active().map(|held| held.prefix))
-                .collect();
+            let others = self.kept_by_others(index, message);
             let Some(ia) = self.ias.get_mut(index).filter(|ia| !ia.released) else { continue };
             let mut outcome = Outcome::Silence;
             let iaid = ia.iaid;
@@ -195,8 +212,35 @@ impl Client {
             }
             tally.unsettled |= outcome != Outcome::Granted && ia.is_bound();
             tally.outcomes.push(outcome);
+            self.take_from_others(index, now);
         }
         tally
+    }
+
+    /// The prefixes of the other IAs that they go on having, going by this message: it mentions them there, or says
+    /// nothing about that IA.
+    fn kept_by_others(&self, index: usize, message: &Incoming) -> Vec<Ipv6Net> {
+        let others = self.ias.iter().enumerate().filter(|(other, _)| *other != index);
+        let kept = others.flat_map(|(_, ia)| {
+            let options = || message.delegations.iter().filter(|option| option.iaid == ia.iaid);
+            let is_silent = options().next().is_none();
+            let mentions = move |prefix: Ipv6Net| {
+                options().flat_map(|option| &option.prefixes).any(|it| it.prefix == prefix && it.valid > 0)
+            };
+            let held = ia.active().map(|held| held.prefix);
+            held.filter(move |prefix| if is_silent { !ia.unbound } else { mentions(*prefix) })
+        });
+        kept.collect()
+    }
+
+    /// A prefix that a server has moved to another IA is in that one only.
+    fn take_from_others(&mut self, index: usize, now: Instant) {
+        let own: Vec<Ipv6Net> = self.ias.get(index).into_iter().flat_map(Ia::active).map(|held| held.prefix).collect();
+        for (_, ia) in self.ias.iter_mut().enumerate().filter(|(other, _)| *other != index) {
+            for prefix in &own {
+                ia.withdraw(*prefix, now);
+            }
+        }
     }
 
     /// Remembers why a server gave nothing.

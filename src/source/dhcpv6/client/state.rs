@@ -121,9 +121,7 @@ impl State {
 impl Client {
     /// The link changed, or may have: what is held is checked, and what is not is asked for at once.
     pub(super) fn relink(&mut self, why: &str, now: Instant) {
-        if let State::Releasing(_, release) = &mut self.state {
-            self.to_release = std::mem::take(release);
-        }
+        self.resume_release();
         self.setbacks = 0;
         if !self.can_send() || !self.to_release.is_empty() {
             self.settle(why, now);
@@ -134,6 +132,13 @@ impl Client {
             self.enter(State::Confirming { exchange, refused: false }, why);
         } else {
             self.settle(why, now);
+        }
+    }
+
+    /// What is being given back goes into the next Release, too: the server has not answered for it.
+    pub(super) fn resume_release(&mut self) {
+        if let State::Releasing(_, release) = &mut self.state {
+            self.to_release = std::mem::take(release);
         }
     }
 
@@ -173,11 +178,15 @@ impl Client {
     /// Looks for servers. After Requests in vain not at once: the next one would be refused, too.
     pub(super) fn solicit(&mut self, why: &str, now: Instant) {
         self.servers.clear();
-        let doublings = self.setbacks.saturating_sub(1).min(10);
-        let pause = if doublings == 0 { 0 } else { LONGEST_PAUSE.min(1 << doublings) };
         let timing = Timing::SOLICIT.capped(self.sol_max_rt.unwrap_or(DEFAULT_MAX_RT));
-        let exchange = self.exchange(ClientMessage::Solicit, timing, Duration::from_secs(pause), now);
+        let exchange = self.exchange(ClientMessage::Solicit, timing, self.pause(), now);
         self.enter(State::Soliciting(Solicitation::new(exchange)), why);
+    }
+
+    /// How long to wait after Requests in vain, before what may lead to the next one.
+    fn pause(&self) -> Duration {
+        let doublings = self.setbacks.saturating_sub(1).min(10);
+        Duration::from_secs(if doublings == 0 { 0 } else { LONGEST_PAUSE.min(1 << doublings) })
     }
 
     /// Asks a server for its offer.
@@ -191,18 +200,18 @@ impl Client {
         if self.server.is_none() {
             return self.rebind(Occasion::Expiry, why, now);
         }
-        let exchange = self.exchange(ClientMessage::Renew, Timing::RENEW, Duration::ZERO, now);
+        let exchange = self.exchange(ClientMessage::Renew, Timing::RENEW, self.pause(), now);
         self.enter(State::Renewing(exchange), why);
     }
 
     pub(super) fn rebind(&mut self, occasion: Occasion, why: &str, now: Instant) {
         self.early = None;
-        let timing = match occasion {
-            Occasion::Expiry => Timing::RENEW,
-            Occasion::LinkCheck => Timing::LINK_CHECK,
-            Occasion::Reconfigure => Timing::ASKED_FOR,
+        let (timing, pause) = match occasion {
+            Occasion::Expiry => (Timing::RENEW, self.pause()),
+            Occasion::LinkCheck => (Timing::LINK_CHECK, Duration::ZERO),
+            Occasion::Reconfigure => (Timing::ASKED_FOR, Duration::ZERO),
         };
-        let exchange = self.exchange(ClientMessage::Rebind, timing, Duration::ZERO, now);
+        let exchange = self.exchange(ClientMessage::Rebind, timing, pause, now);
         self.enter(State::Rebinding(exchange, occasion), why);
     }
 
@@ -232,8 +241,10 @@ impl Client {
         self.address.is_some() || self.ias.iter().any(Ia::is_bound)
     }
 
-    /// Whether something is held that came by a former life of the interface.
+    /// Whether something is held that came by a former life of the interface. After a restart nobody knows on a
+    /// point-to-point link: it has no MAC, and was perhaps dialled anew.
     pub(super) fn is_elsewhere(&self) -> bool {
-        self.ias.iter().any(|ia| ia.is_bound() && !ia.is_of(self.session))
+        let dialled = self.link.as_ref().is_some_and(|link| link.mac.is_none());
+        self.ias.iter().any(|ia| ia.is_bound() && (!ia.is_of(self.session) || dialled && ia.restored))
     }
 }

@@ -2,6 +2,7 @@
 //! its id. Expected values are those of RFC 9915, not of the code.
 
 mod answer;
+mod fates;
 mod life;
 mod more;
 mod properties;

@@ -1,12 +1,13 @@
 //! Whatever happens, in whatever order. The invariants below T-117 are checked by [`World`] after every step.
 
+use ipnet::Ipv6Net;
 use proptest::prelude::*;
 
 use super::answer::*;
 use super::world::*;
 use crate::source::Advertised;
 use crate::source::dhcpv6::Settings;
-use crate::source::dhcpv6::wire::{IaPd, ServerMessage};
+use crate::source::dhcpv6::wire::{ClientMessage, IaPd, ServerMessage};
 use crate::source::link::LinkState;
 
 /// What a server says of one IA_PD.
@@ -151,6 +152,28 @@ fn deliver(world: &mut World, event: &Event, flip: Option<(usize, u8)>) {
     world.deliver_bytes(&bytes);
 }
 
+/// The prefix of each IAID, as a server without faults has it.
+fn own(iaid: u32) -> &'static str {
+    if iaid == HOME { "2001:db8:4000::/56" } else { "2001:db8:5000::/56" }
+}
+
+/// What a server without faults answers: each IA its own prefix, and the end of every other one.
+fn honest(sent: &Sent) -> Answer {
+    let is_solicit = sent.kind == ClientMessage::Solicit;
+    let kind = if is_solicit { ServerMessage::Advertise } else { ServerMessage::Reply };
+    let mut answer = Answer::to(sent, kind, 9).preference(255);
+    if let Some(asked) = &sent.server {
+        answer.message.server_id = Some(asked.clone());
+    }
+    for (iaid, prefixes) in &sent.message.delegations {
+        let mut granted = vec![prefix(&(own(*iaid), 3_000, 6_000))];
+        let others = prefixes.iter().map(Ipv6Net::to_string).filter(|other| other != own(*iaid) && !is_solicit);
+        granted.extend(others.filter(|other| !other.starts_with("::/")).map(|other| prefix(&(other.as_str(), 0, 0))));
+        answer = answer.ia(IaPd { iaid: *iaid, t1: 1_500, t2: 2_400, status: status(0), prefixes: granted });
+    }
+    answer
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -172,5 +195,31 @@ proptest! {
         let holds = world.report().offers.iter().any(|offer| !offer.valid_until.is_over(world.now));
         let released = world.release_asked;
         prop_assert!(holds || released || world.next_within(secs(200_000.0)).is_some(), "{:?}", world.state());
+    }
+
+    /// Whatever happened before: a link that works and a server that works are enough.
+    #[test]
+    fn a_server_without_faults_ends_every_trouble(
+        seed in any::<u64>(),
+        events in proptest::collection::vec(event(), 1..60),
+    ) {
+        let mut settings = chosen(true, false);
+        let mut world = World::seeded(settings.clone(), seed);
+        for event in &events {
+            apply(&mut world, event, &mut settings);
+        }
+        settings = chosen(true, false);
+        world.reconfigure(settings);
+        world.failure(None);
+        world.link(Some(down()));
+        let mut count = world.sent.len();
+        world.link(Some(up()));
+        let end = world.now + secs(300.0);
+        while let Some(sent) = world.sent_within(count, end.saturating_since(world.now)) {
+            count += 1;
+            let answer = honest(&sent);
+            world.deliver(&answer);
+        }
+        prop_assert_eq!(world.usable(), [own(HOME), own(0)], "{:?} {:?}", world.notices, world.kinds());
     }
 }

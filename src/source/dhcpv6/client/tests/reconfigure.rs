@@ -269,3 +269,17 @@ fn t165_the_key_survives_a_restart() {
     without.run(secs(30.0));
     assert_eq!(without.sent.len(), count, "without the key there is nothing to trust");
 }
+
+/// A server that has lost everything makes another key with the next lease (RFC 9915 §20.4.2).
+#[test]
+fn a_lease_that_is_delegated_anew_brings_its_own_key() {
+    let mut world = bound();
+    world.next_of(Renew);
+    let unknown = world.reply().pd_status(HOME, NO_BINDING);
+    world.deliver(&unknown);
+    assert_eq!(world.last().kind, ClientMessage::Request);
+    let reply = grant(world.reply()).with(|message| message.authentication = Some(key([9; 16])));
+    world.deliver(&reply);
+    world.deliver_bytes(&reconfigure(Renew).signed(&[9; 16], 1));
+    assert_eq!(world.last().kind, Renew, "{:?}", world.notices);
+}

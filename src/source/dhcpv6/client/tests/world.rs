@@ -135,12 +135,12 @@ impl World {
 
     /// A start while nothing is known of the interface.
     pub(super) fn absent(settings: Settings, memory: Memory, seed: u64, now: Instant) -> Self {
-        let granted = memory
-            .leases
-            .iter()
-            .flat_map(|lease| &lease.prefixes)
-            .map(|held| (held.prefix, held.valid_until))
-            .collect();
+        let mut granted = BTreeMap::new();
+        // What one delegation has lost another one may have got.
+        for held in memory.leases.iter().flat_map(|lease| &lease.prefixes) {
+            let end = granted.entry(held.prefix).or_insert(held.valid_until);
+            *end = held.valid_until.max(*end);
+        }
         let mut octets = [0; 32];
         octets[..8].copy_from_slice(&seed.to_be_bytes());
         let client = Client::new(settings, memory, octets, now);
