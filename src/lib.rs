@@ -2,9 +2,10 @@
 //!
 //! # Bird's eye
 //!
-//! A host is delegated its prefix by DHCPv6, or hears it in Router Advertisements (or is told a fixed one). The daemon decides which prefix is in use
-//! and which former ones still drain, computes the ranges that the configuration asks for, and makes the pools and CIDR
-//! groups of one or many clusters hold them: its own entries, beside whatever the user wrote.
+//! A host is delegated its prefix by DHCPv6, or hears it in Router Advertisements (or is told a fixed one). The daemon
+//! decides which prefix is in use and which former ones still drain, computes the ranges that the configuration asks
+//! for, and makes the pools and CIDR groups of one or many clusters hold them: its own entries, beside whatever the user
+//! wrote.
 //!
 //! ```text
 //!  sources (sockets)       decisions (pure)                              targets (sockets)
@@ -33,7 +34,10 @@
 //! | [`config`] | the file: key table, reader, rules; findings with line and column ([`config::file`] reads it) | decider |
 //! | [`source`] | what a source says: offers and states | decider |
 //! | [`source::ra`] | Router Advertisements: `packet`, `table`, `router`, `solicit` decide; `socket`, `driver` do | both |
-//! | [`source::dhcpv6`] | the DHCPv6 client: `wire` and `client` decide; `socket`, `driver` and what they look at do | both |
+//! | [`source::dhcpv6::wire`] | DHCPv6 messages: a strict scan before anything is decoded; what is sent; `Authentication` | decider |
+//! | [`source::dhcpv6::client`] | the DHCPv6 client of an interface: states, exchanges, leases, doubts | decider |
+//! | [`source::dhcpv6::port`], [`source::dhcpv6::others`], [`source::dhcpv6::owner`] | whether UDP port 546 may be taken, and whose it is otherwise | both |
+//! | [`source::dhcpv6::driver`], [`source::dhcpv6::socket`], [`source::dhcpv6::route`] | its socket and timer, and the unreachable route | driver |
 //! | [`source::link`] | the host's interfaces, by netlink | driver |
 //! | [`arbiter`] | which prefix is in use, which ones drain, since when and until when | decider |
 //! | [`plan`] | every range, subnet and object for every generation known | decider |
@@ -66,6 +70,9 @@
 //! * Nothing is withdrawn at a stop or a crash. No DHCPv6 client sends a Release unless `dyn-prefix dhcp-release` asks for
 //!   it, and none does before the prefix has left the targets.
 //! * Who a DHCPv6 client is hangs on no interface, no card and no order in the file.
+//! * UDP port 546 is not taken on an interface where another DHCPv6 client was seen in this boot, unless `takeOver` says
+//!   so.
+//! * No datagram is decoded that the strict scan has not let through.
 //! * No cluster waits for another one: each has its task, its client, its back-off and a queue of one.
 //! * No error of one entry, object or cluster stops its neighbours; no wrong file stops a running daemon.
 //! * No task ends unnoticed: one that does ends the process, with its name in the journal.
@@ -78,6 +85,9 @@
 //! |---|---|
 //! | another key in the file | [`config::keys`], its rule in `config::check`, a bad file in `tests/config/bad`, the example |
 //! | another source | a module in [`source`] with a decider and a driver; [`daemon`] starts it |
+//! | another DHCPv6 option | [`source::dhcpv6::wire`]; `client::message` sends it, `client::receive` takes it |
+//! | another answer of a DHCPv6 server | `client::reply` and `client::select` in [`source::dhcpv6`]; a test with its T-number |
+//! | another program that runs a DHCPv6 client | [`source::dhcpv6::others`] |
 //! | which prefix wins | [`arbiter`] |
 //! | another way to cut a prefix | [`plan`] |
 //! | another kind of object | [`config::Kind`], [`cluster::object`], [`cluster::entry`] |

@@ -4,18 +4,23 @@
 //!
 //! | field | values |
 //! |---|---|
-//! | `sources[].kind`, `prefixSource` | see [`crate::source::SourceKind::as_str`] |
-//! | `sources[].state` | see [`crate::source::SourceState::as_str`] |
+//! | `sources[].kind`, `prefixSource` | `dhcpv6-pd`, `router-advertisement`, `static` |
+//! | `sources[].state` | `interface-absent`, `link-down`, `no-link-local`, `awaiting-router`, `soliciting`, `silent`, `receiving`, `requesting`, `bound`, `renewing`, `rebinding`, `releasing`, `released`, `configured`, `failed`; what each means: [`crate::source::SourceState`] |
+//! | `sources[].nextWake.reason` | a message is sent: `solicit`, `request`, `confirm`, `renew`, `rebind`, `inform`, `release`; `retry`: what is missing is asked for again; `stop-waiting`: sources of lower rank are listened to; `expire`: a lifetime ends; `forget`: what has ended is shown no longer; `open-port`: UDP port 546 is tried again |
 //! | `history[].state` | `draining`, `expired` |
 //! | `history[].reason` | `Replaced`, `DrainPeriodOver`, `TooMany`, `Dead`, `Released` |
 //! | `conditions[].type` | `PrefixAcquired`; `SourcesConsistent` where a delegation is held and routers are heard |
+//! | `conditions[].reason` of PrefixAcquired | `Acquired`; `WaitingForPrefix`, `Released`, `Withdrawn`: there is none; `Deprecated`, `Unlisted`, `Dead`, `Refused`: it is kept although it is lost |
+//! | `conditions[].reason` of SourcesConsistent | `Consistent`, `RouterAdvertisementDiffers` |
 //! | `clusters[].state` | `connecting`, `connected`, `unreachable`, `unauthorized`, `misconfigured` |
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+mod health;
 mod lease;
 
+pub(crate) use health::{Summary, in_use, summary, trouble};
 pub use lease::{AddressStatus, DelegationStatus, Lease, LeasedPrefixStatus};
 
 /// The version of the JSON shape; changes only when a field would have to change its meaning.
@@ -65,7 +70,7 @@ pub struct SourceStatus {
     pub interface: Option<String>,
     /// What it is doing.
     pub state: String,
-    /// Why, when it cannot do its work.
+    /// Why, when it cannot do its work; a sentence.
     pub reason: Option<String>,
     /// The lease of a DHCPv6 client.
     pub lease: Option<Lease>,
@@ -244,85 +249,12 @@ pub struct TargetStatus {
     pub message: Option<String>,
 }
 
-impl Status {
-    /// Whether all is well: every source listening, every prefix in use and computed, every cluster connected, every
-    /// target in sync.
-    pub fn is_healthy(&self) -> bool {
-        self.daemon.reload_errors.is_empty()
-            && self.sources.iter().all(SourceStatus::is_healthy)
-            && self.dynamic_prefixes.iter().all(DynamicPrefixStatus::is_healthy)
-            && self.clusters.iter().all(|cluster| cluster.state == "connected" && cluster.reason.is_none())
-            && self.targets.iter().all(|target| target.synced && target.observed != Some(false))
-    }
-
-    /// The one line that `systemctl status` shows: the prefixes in use and how many targets are in sync.
-    pub fn summary(&self) -> String {
-        let prefixes = self.dynamic_prefixes.iter();
-        let away = self.clusters.iter().filter(|cluster| cluster.state != "connected");
-        summary(&Summary {
-            prefixes: prefixes.map(|prefix| (prefix.name.as_str(), prefix.current_prefix.clone())).collect(),
-            targets: self.targets.len(),
-            synced: self.targets.iter().filter(|target| target.synced).count(),
-            away: away.map(|cluster| cluster.name.as_str()).collect(),
-            reload_refused: !self.daemon.reload_errors.is_empty(),
-        })
-    }
-}
-
-/// What the one line tells.
-#[derive(Debug)]
-pub(crate) struct Summary<'a> {
-    /// Every DynamicPrefix with its prefix in use.
-    pub(crate) prefixes: Vec<(&'a str, Option<String>)>,
-    pub(crate) targets: usize,
-    pub(crate) synced: usize,
-    /// The clusters that are not connected.
-    pub(crate) away: Vec<&'a str>,
-    pub(crate) reload_refused: bool,
-}
-
-pub(crate) fn summary(facts: &Summary<'_>) -> String {
-    if facts.prefixes.is_empty() {
-        return "idle: add a [[dynamicPrefix]] to the configuration file, then `systemctl reload dyn-prefix`"
-            .to_owned();
-    }
-    let prefixes: Vec<String> = facts
-        .prefixes
-        .iter()
-        .map(|(name, current)| match current {
-            Some(current) => format!("{name} {current}"),
-            None => format!("{name} waits for a prefix"),
-        })
-        .collect();
-    let mut line = format!("{}; {} of {} targets in sync", prefixes.join(", "), facts.synced, facts.targets);
-    if !facts.away.is_empty() {
-        line.push_str(&format!("; not connected: {}", facts.away.join(", ")));
-    }
-    if facts.reload_refused {
-        line.push_str("; the last reload was refused");
-    }
-    line
-}
-
-impl SourceStatus {
-    /// A source that asks in vain is no failure of its own: what counts is whether there is a prefix.
-    fn is_healthy(&self) -> bool {
-        !matches!(self.state.as_str(), "failed" | "interface-absent" | "link-down")
-    }
-}
-
-impl DynamicPrefixStatus {
-    fn is_healthy(&self) -> bool {
-        self.errors.is_empty() && self.conditions.iter().all(|condition| condition.status == "True")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// The example of the design, word for word.
-    const EXAMPLE: &str = r#"{"schemaVersion": 1,
+    pub(super) const EXAMPLE: &str = r#"{"schemaVersion": 1,
  "daemon": {"version": "0.1.0", "id": "x", "startedAt": "2026-01-04T08:00:00Z", "configAppliedAt": "2026-01-04T08:00:00Z", "reloadErrors": []},
  "sources": [{"kind": "dhcpv6-pd", "interface": "enp1s0.222", "state": "bound", "reason": null, "lease": {}, "nextWake": {"at": "2026-01-04T09:00:00Z", "reason": "renew"}}],
  "dynamicPrefixes": [{"name": "home-ipv6", "currentPrefix": "2001:db8:1234::/60", "prefixSource": "dhcpv6-pd", "generation": 7,
@@ -360,31 +292,34 @@ mod tests {
         assert_eq!(written, example);
     }
 
-    #[test]
-    fn the_summary_names_what_is_missing() {
-        let mut status: Status = serde_json::from_str(EXAMPLE).unwrap();
-        assert_eq!(status.summary(), "home-ipv6 2001:db8:1234::/60; 1 of 1 targets in sync");
-        status.clusters[0].state = "unreachable".to_owned();
-        status.dynamic_prefixes[0].current_prefix = None;
-        assert_eq!(status.summary(), "home-ipv6 waits for a prefix; 1 of 1 targets in sync; not connected: home");
-        status.dynamic_prefixes.clear();
-        assert_eq!(
-            status.summary(),
-            "idle: add a [[dynamicPrefix]] to the configuration file, then `systemctl reload dyn-prefix`"
-        );
+    /// The words in quotes of the lines that hold one of `marks`.
+    fn words(source: &str, marks: &[&str]) -> Vec<String> {
+        let lines = source.lines().filter(|line| marks.iter().any(|mark| line.contains(mark)));
+        let quoted = lines.flat_map(|line| line.split('"').skip(1).step_by(2));
+        quoted.filter(|word| !word.contains(' ')).map(ToOwned::to_owned).collect()
     }
 
     #[test]
-    fn an_error_anywhere_is_degraded() {
-        let mut status: Status = serde_json::from_str(EXAMPLE).unwrap();
-        assert!(!status.is_healthy(), "the example has an entry in error");
-        status.dynamic_prefixes[0].errors.clear();
-        assert!(status.is_healthy());
-        status.targets[0].observed = Some(false);
-        assert!(!status.is_healthy());
-        status.targets[0].observed = None;
-        assert!(status.is_healthy());
-        status.sources[0].state = "link-down".to_owned();
-        assert!(!status.is_healthy());
+    fn every_state_and_reason_is_documented() {
+        let documented: String = include_str!("status.rs").lines().take_while(|line| line.starts_with("//!")).collect();
+        let wakes = ["(at, \"", "_until, \"", "reason(t1", "reason(exchange", "reason(self.early"];
+        let sources = [
+            (include_str!("source/mod.rs"), &[" => \""][..], 21),
+            (include_str!("source/dhcpv6/client/mod.rs"), &wakes, 4),
+            (include_str!("source/dhcpv6/client/due.rs"), &wakes, 9),
+            (include_str!("source/dhcpv6/driver.rs"), &wakes, 1),
+            (include_str!("source/ra/table.rs"), &wakes, 3),
+            (include_str!("arbiter/mod.rs"), &["Self::"], 4),
+            (include_str!("daemon/view.rs"), &["Reason::", "PreviousState::"], 7),
+        ];
+        for (source, marks, least) in sources {
+            let words = words(source, marks);
+            assert!(words.len() >= least, "{words:?}");
+            // Kinds of source that there are only names for.
+            let unborn = ["observed", "interface", "http"];
+            for word in words.iter().filter(|word| !unborn.contains(&word.as_str())) {
+                assert!(documented.contains(&format!("`{word}`")), "{word} is in no row of the table");
+            }
+        }
     }
 }

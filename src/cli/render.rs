@@ -132,16 +132,16 @@ fn source(source: &SourceStatus) -> Row {
 fn lease(lease: &Lease) -> Vec<String> {
     let mut lines = Vec::new();
     for delegation in &lease.delegations {
-        let mut line = format!("{} (IAID {:08x})", delegation.dynamic_prefix, delegation.iaid);
-        if delegation.received_at.is_none() {
-            line.push_str(": nothing delegated yet");
-        } else {
-            line.push_str(&renewal(delegation.t1, delegation.t2));
-        }
-        lines.push(line);
+        let is_held = delegation.received_at.is_some();
+        let ending = if is_held { renewal(delegation.t1, delegation.t2) } else { ": nothing is delegated".to_owned() };
+        lines.push(format!("{} (IAID {:08x}){ending}", delegation.dynamic_prefix, delegation.iaid));
         lines.extend(delegation.prefixes.iter().map(|prefix| {
             let excluded = prefix.excluded.as_ref().map(|part| format!(" without {part}")).unwrap_or_default();
-            format!("  {}{excluded}{}", prefix.prefix, lifetimes(prefix.preferred_until, prefix.valid_until))
+            let ending = match prefix.valid_until {
+                Some(end) if !is_held => format!(" until {end}, to be asked for again"),
+                _ => lifetimes(prefix.preferred_until, prefix.valid_until),
+            };
+            format!("  {}{excluded}{ending}", prefix.prefix)
         }));
     }
     if let Some(address) = &lease.address {

@@ -225,12 +225,17 @@ impl Coordinator {
         let prefixes = self.config.dynamic_prefixes.iter().map(|prefix| {
             let snapshot = self.arbiters.get(&prefix.name).and_then(Arbiter::snapshot);
             let current = snapshot.and_then(|snapshot| snapshot.current.as_ref());
-            (prefix.name.as_str(), current.map(|current| current.prefix.to_string()))
+            let text = current.map(|current| current.prefix.to_string());
+            status::in_use(&prefix.name, text.as_deref(), current.is_some_and(|current| current.lost.is_some()))
+        });
+        let troubled = self.reports.values().filter_map(|report| {
+            status::trouble(report.id.kind.as_str(), report.id.interface.as_deref(), report.state.as_str())
         });
         let views = self.clusters.values();
         let targets = views.clone().flat_map(|view| view.targets.values());
         status::summary(&status::Summary {
             prefixes: prefixes.collect(),
+            troubled: troubled.collect(),
             targets: targets.clone().count(),
             synced: targets.filter(|target| target.synced).count(),
             away: self

@@ -6,7 +6,7 @@ use crate::cluster::{ConnectionState, Health, TargetReport};
 use crate::config::DynamicPrefix;
 use crate::plan::{Block, Catalogue, ComputedGeneration, Role};
 use crate::prefix::Interval;
-use crate::source::{SourceReport, SourceState, dhcpv6};
+use crate::source::{SourceKind, SourceReport, SourceState, dhcpv6};
 use crate::status::{
     AddressStatus, ClusterStatus, DaemonStatus, DelegationStatus, DynamicPrefixStatus, EntryStatus, HistoryStatus,
     Lease, LeasedPrefixStatus, NextWake, RangeStatus, SCHEMA_VERSION, SourceStatus, Status, SubnetStatus, TargetStatus,
@@ -154,34 +154,48 @@ fn errors(generation: &ComputedGeneration) -> Vec<EntryStatus> {
 }
 
 fn source_status(report: &SourceReport, epoch: &Epoch) -> SourceStatus {
-    let reason = match &report.state {
-        SourceState::Failed(reason) => Some(reason.clone()),
-        SourceState::InterfaceAbsent
-        | SourceState::LinkDown
-        | SourceState::NoLinkLocal
-        | SourceState::AwaitingRouter
-        | SourceState::Soliciting
-        | SourceState::Silent
-        | SourceState::Receiving
-        | SourceState::Requesting
-        | SourceState::Bound
-        | SourceState::Renewing
-        | SourceState::Rebinding
-        | SourceState::Releasing
-        | SourceState::Released
-        | SourceState::Configured => None,
-    };
     SourceStatus {
         kind: report.id.kind.to_string(),
         interface: report.id.interface.clone(),
         state: report.state.as_str().to_owned(),
-        reason,
+        reason: trouble(report),
         lease: report.client.as_ref().map(|memory| lease(memory, epoch)),
         next_wake: report
             .next_wake
             .map(|(at, reason)| NextWake { at: Some(epoch.wall(at)), reason: reason.to_owned() }),
         notes: report.notes.clone(),
     }
+}
+
+/// Why a source does not do its work now; what it says begins a line, or follows the state.
+fn trouble(report: &SourceReport) -> Option<String> {
+    let is_client = report.id.kind == SourceKind::Dhcpv6Pd;
+    let text = match &report.state {
+        SourceState::Failed(reason) => reason,
+        SourceState::InterfaceAbsent => "there is no interface with this name; waiting for it to appear",
+        SourceState::LinkDown => "the interface is down or has no carrier",
+        SourceState::NoLinkLocal => "the interface has no link-local address yet that can be sent from",
+        SourceState::AwaitingRouter => {
+            "no router says that there is DHCPv6, by the M or O flag, and requireRouterAdvertisement = true"
+        }
+        SourceState::Silent if is_client => match &report.refusal {
+            Some(refusal) => refusal,
+            None => {
+                "no DHCPv6 server answers; is there one that delegates prefixes, and does a firewall drop UDP port 546?"
+            }
+        },
+        SourceState::Silent => "no router answers; is there one, and does a firewall drop ICMPv6 type 134?",
+        SourceState::Rebinding => "the lease is not confirmed; every server is asked",
+        SourceState::Soliciting
+        | SourceState::Receiving
+        | SourceState::Requesting
+        | SourceState::Bound
+        | SourceState::Renewing
+        | SourceState::Releasing
+        | SourceState::Released
+        | SourceState::Configured => return None,
+    };
+    Some(text.to_owned())
 }
 
 fn lease(memory: &dhcpv6::Memory, epoch: &Epoch) -> Lease {
@@ -191,13 +205,18 @@ fn lease(memory: &dhcpv6::Memory, epoch: &Epoch) -> Lease {
         preferred_until: wall(prefix.preferred_until, epoch),
         valid_until: wall(prefix.valid_until, epoch),
     };
-    let delegations = memory.leases.iter().map(|lease| DelegationStatus {
-        dynamic_prefix: lease.dynamic_prefix.clone(),
-        iaid: lease.iaid,
-        received_at: lease.received_at.map(|at| epoch.wall(at)),
-        t1: wall(lease.t1, epoch),
-        t2: wall(lease.t2, epoch),
-        prefixes: lease.prefixes.iter().map(prefix).collect(),
+    let delegations = memory.leases.iter().map(|lease| {
+        // Of what is over only the last prefix is of interest: nothing of it will be renewed.
+        let lives = lease.prefixes.iter().any(|prefix| !prefix.valid_until.is_over(epoch.now()));
+        let timer = |deadline: Deadline| if lives { wall(deadline, epoch) } else { None };
+        DelegationStatus {
+            dynamic_prefix: lease.dynamic_prefix.clone(),
+            iaid: lease.iaid,
+            received_at: lease.received_at.filter(|_| lives).map(|at| epoch.wall(at)),
+            t1: timer(lease.t1),
+            t2: timer(lease.t2),
+            prefixes: lease.prefixes.iter().map(prefix).collect(),
+        }
     });
     Lease {
         server: memory.server.as_ref().map(ToString::to_string),

@@ -159,7 +159,8 @@ fn anywhere(interface: &str, state: &SourceState) -> (Priority, String) {
         }
         SourceState::LinkDown => (Priority::Warning, format!("The link of {interface} is down; waiting for it.")),
         SourceState::NoLinkLocal => (
-            Priority::Warning,
+            // For a second at every start of a link, while the address is checked for duplicates.
+            Priority::Info,
             format!("{interface} has no link-local IPv6 address that can be sent from yet; waiting for one."),
         ),
         SourceState::AwaitingRouter => (
@@ -265,7 +266,7 @@ fn lost(name: &str, prefix: &str, loss: Loss, withdrawn: bool) -> String {
     let why = match loss {
         Loss::Deprecated => "its preferred lifetime is over",
         Loss::Unlisted => "its router lists it no longer",
-        Loss::Dead => "its valid lifetime is over",
+        Loss::Dead => "its valid lifetime or its lease has ended",
         Loss::Refused => "the prefixFilter refuses it",
     };
     let what = if withdrawn {
@@ -281,20 +282,28 @@ const fn drain_end(reason: Reason) -> &'static str {
         Reason::Replaced => "it was replaced",
         Reason::DrainPeriodOver => "its drain period is over",
         Reason::TooMany => "more than maxPrefixHistory newer ones exist",
-        Reason::Dead => "its valid lifetime is over",
+        Reason::Dead => "its valid lifetime or its lease has ended",
         Reason::Released => "it is given back to the DHCPv6 server, as was asked (`dyn-prefix dhcp-release`)",
     }
 }
 
-/// A duration as a person says it: "12 ms", "3 s", "5 min", "2 h 5 min".
+/// A duration as a person says it, rounded: "12 ms", "3 s", "30 min", "2 h 5 min", "7 days". What was granted for 30 min a
+/// moment ago reads so.
 pub fn duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0 => format!("{} ms", duration.as_millis()),
-        1..=119 => format!("{seconds} s"),
-        120..=7199 => format!("{} min", seconds / 60),
-        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    let rounded = |unit: u128| (duration.as_millis() + unit / 2) / unit;
+    let (seconds, minutes, hours) = (rounded(1000), rounded(60_000), rounded(3_600_000));
+    match (seconds, minutes, hours) {
+        (0, ..) => format!("{} ms", duration.as_millis()),
+        (..120, ..) => format!("{seconds} s"),
+        (_, ..120, _) => format!("{minutes} min"),
+        (_, _, ..48) => two(minutes / 60, "h", minutes % 60, "min"),
+        _ => two(hours / 24, "days", hours % 24, "h"),
     }
+}
+
+/// A number of units and of the next smaller ones, unless there are none.
+fn two(many: u128, unit: &str, few: u128, smaller: &str) -> String {
+    if few == 0 { format!("{many} {unit}") } else { format!("{many} {unit} {few} {smaller}") }
 }
 
 #[cfg(test)]

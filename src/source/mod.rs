@@ -201,6 +201,8 @@ pub struct SourceReport {
     /// Why the delegation is in doubt, a sentence: Router Advertisements speak of another prefix, and the server has not
     /// confirmed it since.
     pub doubt: Option<String>,
+    /// What DHCPv6 servers answered instead of a prefix, a sentence without a full stop.
+    pub refusal: Option<String>,
     /// Another DHCPv6 client that was seen on the interface, a sentence: the port is its own until the next boot.
     pub other_client: Option<String>,
     /// What the user should know although it is no failure, a sentence each.
@@ -219,6 +221,7 @@ impl SourceReport {
             client: None,
             advertised: None,
             doubt: None,
+            refusal: None,
             other_client: None,
             notes: Vec::new(),
         }

@@ -25,7 +25,7 @@ pub struct DelegationStatus {
     pub dynamic_prefix: String,
     /// The IAID.
     pub iaid: u32,
-    /// When the server granted or extended it last; null when there is none.
+    /// When the server granted or extended it last; null when nothing is delegated, or no longer.
     pub received_at: Option<Timestamp>,
     /// When the server is asked to extend it; null: never.
     pub t1: Option<Timestamp>,

@@ -161,6 +161,29 @@ fn the_configuration_is_the_example() {
     assert_eq!(blocks("toml"), [include_str!("../../examples/home.toml")]);
 }
 
+/// The delegation that the README offers instead is one that the checker takes, with the rights that the unit has.
+#[test]
+fn the_delegation_of_the_readme_can_be_asked_for() {
+    let start = README.find("acquisition.dhcpv6 = {").expect("acquisition.dhcpv6");
+    let delegation = README[start..].split('`').next().unwrap();
+    let root = Root::new();
+    let heard = "acquisition.routerAdvertisement = { interface = \"eth0\" }";
+    let text = fs::read_to_string(root.path(CONFIG)).unwrap();
+    for acquisition in [delegation.to_owned(), format!("{delegation}\n{heard}")] {
+        assert!(text.contains(heard));
+        fs::write(root.path(CONFIG), text.replace(heard, &acquisition)).unwrap();
+        let output = root.dyn_prefix("dyn-prefix check");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && printed.ends_with(": can be used\n"), "{acquisition}: {printed}");
+    }
+    let unit = include_str!("../../systemd/dyn-prefix.service");
+    for right in unit.lines().find_map(|line| line.strip_prefix("AmbientCapabilities=")).unwrap().split(' ') {
+        assert!(README.contains(right), "{right}");
+    }
+    let keys = include_str!("../../examples/dyn-prefix.toml");
+    assert!(README.contains("takeOver = true") && keys.contains("takeOver = "));
+}
+
 #[test]
 fn check_and_plan_print_what_the_readme_shows() {
     let root = Root::new();

@@ -1,7 +1,6 @@
 //! What a DHCPv6 client does, as the journal tells it.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
@@ -11,39 +10,65 @@ use crate::time::{Deadline, Instant};
 
 /// One line for each change that a person wants to hear of; a renewal that goes well is none.
 pub(super) fn client(former: Option<&SourceReport>, report: &SourceReport, now: Instant) -> Option<(Priority, String)> {
+    let lease = Lease { report, now };
+    let refusal = new_refusal(former, report).map(|why| (Priority::Warning, format!("{}: {why}.", lease.interface())));
+    let doubt = new_doubt(former, report).map(|why| (Priority::Warning, format!("{why}.")));
+    match of_state(former, &lease) {
+        Some((priority, message)) => {
+            let more = refusal.filter(|_| report.state != SourceState::Silent).into_iter().chain(doubt);
+            Some(
+                more.fold((priority, message), |(_, message), (priority, more)| {
+                    (priority, format!("{message} {more}"))
+                }),
+            )
+        }
+        None => refusal.or(doubt).or_else(|| lease.confirmed(former)),
+    }
+}
+
+/// What has begun to speak against the delegation.
+fn new_doubt<'a>(former: Option<&SourceReport>, report: &'a SourceReport) -> Option<&'a String> {
+    report.doubt.as_ref().filter(|_| former.is_none_or(|former| former.doubt.is_none()))
+}
+
+/// What a server has answered instead of a prefix; what is refused again and again is told once.
+fn new_refusal<'a>(former: Option<&SourceReport>, report: &'a SourceReport) -> Option<&'a String> {
+    report.refusal.as_ref().filter(|_| former.is_none_or(|former| former.refusal.is_none()))
+}
+
+/// What follows from the state.
+fn of_state(former: Option<&SourceReport>, lease: &Lease<'_>) -> Option<(Priority, String)> {
+    let (report, now) = (lease.report, lease.now);
     let told = former.map(|former| &former.state);
     let same_state = told == Some(&report.state);
-    let interface = report.id.interface.as_deref().unwrap_or("-");
-    let lease = Lease { report, now };
     match &report.state {
         SourceState::Renewing => None,
         SourceState::Bound => {
             let undisturbed = matches!(told, Some(SourceState::Bound | SourceState::Renewing));
             let same = former.is_some_and(|former| Lease { report: former, now }.prefixes() == lease.prefixes());
-            (!(undisturbed && same)).then(|| (Priority::Info, lease.granted(interface)))
+            (!(undisturbed && same)).then(|| (Priority::Info, lease.granted()))
         }
         _ if same_state => None,
         // Whether it comes to a delegation is told, in a moment, by what follows.
         SourceState::Requesting => None,
-        SourceState::Soliciting => Some((Priority::Info, lease.soliciting(interface))),
-        SourceState::Silent => Some((
-            Priority::Warning,
-            format!(
-                "No DHCPv6 server on {interface} has answered; asking on, less and less often. Does the router delegate \
-                 prefixes, and does a firewall of this host drop UDP port 546?"
-            ),
-        )),
+        SourceState::Soliciting => {
+            let bound = matches!(told, Some(SourceState::Bound | SourceState::Renewing | SourceState::Rebinding));
+            let over = if bound { lease.over() } else { None };
+            let priority = if over.is_some() { Priority::Warning } else { Priority::Info };
+            Some((priority, format!("{}{}", over.unwrap_or_default(), lease.soliciting())))
+        }
+        SourceState::Silent => Some((Priority::Warning, lease.silent())),
         SourceState::Rebinding => {
             let failed = matches!(told, Some(SourceState::Bound | SourceState::Renewing));
             let priority = if failed { Priority::Warning } else { Priority::Info };
-            Some((priority, lease.rebinding(interface, failed)))
+            Some((priority, lease.rebinding(failed)))
         }
         SourceState::Releasing => {
-            Some((Priority::Info, format!("Giving a delegation back to {} on {interface}.", lease.server())))
+            Some((Priority::Info, format!("Giving a delegation back to {} on {}.", lease.server(), lease.interface())))
         }
         SourceState::Released => Some((
             Priority::Info,
-            format!("The delegation on {interface} was given back; a reload or restart asks for one again."),
+            format!("The delegation on {} was given back; a reload or restart asks for one again.", lease.interface()),
         )),
         state @ (SourceState::InterfaceAbsent
         | SourceState::LinkDown
@@ -52,7 +77,7 @@ pub(super) fn client(former: Option<&SourceReport>, report: &SourceReport, now: 
         | SourceState::Receiving
         | SourceState::Configured
         | SourceState::Failed(_)) => {
-            let (priority, message) = anywhere(interface, state);
+            let (priority, message) = anywhere(lease.interface(), state);
             Some((priority, format!("{message}{}", lease.kept())))
         }
     }
@@ -82,33 +107,72 @@ impl Lease<'_> {
         }
     }
 
-    fn granted(&self, interface: &str) -> String {
-        let granted: Vec<String> = self
-            .held()
-            .map(|offer| {
-                let to = offer.recipient.as_deref().map(|name| format!(" to {name}")).unwrap_or_default();
-                let excluded: Vec<String> = offer.excluded.iter().map(ToString::to_string).collect();
-                let without =
-                    if excluded.is_empty() { String::new() } else { format!(" without {}", excluded.join(", ")) };
-                format!(
-                    "{}{without}{to} (preferred {}, valid {})",
-                    offer.prefix,
-                    self.for_how_long(offer.preferred_until),
-                    self.for_how_long(offer.valid_until)
-                )
-            })
-            .collect();
-        let server = self.server();
+    /// That what was in doubt is none any longer.
+    fn confirmed(&self, former: Option<&SourceReport>) -> Option<(Priority, String)> {
+        let doubted = former.is_some_and(|former| former.doubt.is_some()) && self.report.doubt.is_none();
+        let holds = doubted && self.held().next().is_some();
+        holds.then(|| {
+            (Priority::Info, format!("On {}, {} has confirmed {}.", self.interface(), self.server(), self.listed()))
+        })
+    }
+
+    fn interface(&self) -> &str {
+        self.report.id.interface.as_deref().unwrap_or("-")
+    }
+
+    fn granted(&self) -> String {
+        let granted: Vec<String> = self.held().map(|offer| self.described(offer)).collect();
         let what = if granted.is_empty() { "nothing".to_owned() } else { granted.join(", ") };
-        format!("On {interface}, {server} delegates {what}.")
+        let next = self.report.next_wake.map(|(at, reason)| {
+            let rest = at.saturating_since(self.now);
+            format!("; next: {reason} in {}", duration(rest))
+        });
+        format!("On {}, {} delegates {what}{}.", self.interface(), self.server(), next.unwrap_or_default())
     }
 
-    fn soliciting(&self, interface: &str) -> String {
-        format!("Asking the DHCPv6 servers on {interface} for a prefix.{}", self.kept())
+    /// A prefix with all that is known about it.
+    fn described(&self, offer: &Offer) -> String {
+        let mut line = offer.prefix.to_string();
+        if !offer.excluded.is_empty() {
+            let excluded: Vec<String> = offer.excluded.iter().map(ToString::to_string).collect();
+            line.push_str(&format!(" without {}", excluded.join(", ")));
+        }
+        let name = offer.recipient.as_deref();
+        line.push_str(&name.map(|name| format!(" to {name}")).unwrap_or_default());
+        let leases = self.report.client.iter().flat_map(|memory| &memory.leases);
+        let iaid = leases.filter(|lease| Some(lease.dynamic_prefix.as_str()) == name).map(|lease| lease.iaid).next();
+        let iaid = iaid.map(|iaid| format!("IAID {iaid:08x}, ")).unwrap_or_default();
+        let [preferred, valid] = [offer.preferred_until, offer.valid_until].map(|until| self.for_how_long(until));
+        format!("{line} ({iaid}preferred {preferred}, valid {valid})")
     }
 
-    fn rebinding(&self, interface: &str, failed: bool) -> String {
-        let prefixes = self.listed();
+    /// That nothing is held any longer.
+    fn over(&self) -> Option<String> {
+        let ended: Vec<String> = self.report.offers.iter().map(|offer| offer.prefix.to_string()).collect();
+        let over = !ended.is_empty() && self.held().next().is_none();
+        over.then(|| format!("The lease of {} on {} is over. ", ended.join(" and "), self.interface()))
+    }
+
+    fn soliciting(&self) -> String {
+        format!("Asking the DHCPv6 servers on {} for a prefix.{}", self.interface(), self.kept())
+    }
+
+    fn silent(&self) -> String {
+        let interface = self.interface();
+        match &self.report.refusal {
+            Some(why) => format!(
+                "The DHCPv6 servers on {interface} delegate nothing. {why}. Asking on, less and less often. Does the \
+                 router have prefixes to delegate?"
+            ),
+            None => format!(
+                "No DHCPv6 server on {interface} has answered; asking on, less and less often. Does the router delegate \
+                 prefixes, and does a firewall of this host drop UDP port 546?"
+            ),
+        }
+    }
+
+    fn rebinding(&self, failed: bool) -> String {
+        let (interface, prefixes) = (self.interface(), self.listed());
         if failed {
             let server = self.server();
             return format!(
@@ -116,18 +180,22 @@ impl Lease<'_> {
                 self.kept()
             );
         }
-        format!("Asking the DHCPv6 servers on {interface} whether {prefixes} is still delegated.")
+        let verb = if self.held().count() > 1 { "are" } else { "is" };
+        format!("Asking the DHCPv6 servers on {interface} whether {prefixes} {verb} still delegated.")
     }
 
     fn listed(&self) -> String {
         let prefixes: Vec<String> = self.held().map(|offer| offer.prefix.to_string()).collect();
-        if prefixes.is_empty() { "the prefix".to_owned() } else { prefixes.join(", ") }
+        if prefixes.is_empty() { "the prefix".to_owned() } else { prefixes.join(" and ") }
     }
 
     /// What is used on meanwhile, and for how long.
     fn kept(&self) -> String {
-        match self.held().map(|offer| offer.valid_until).max() {
-            Some(until) => format!(" {} stays in use; it is valid {}.", self.listed(), self.for_how_long(until)),
+        let [stays, it_is] = if self.held().count() > 1 { ["stay", "they are"] } else { ["stays", "it is"] };
+        match self.held().map(|offer| offer.valid_until).min() {
+            Some(until) => {
+                format!(" {} {stays} in use; {it_is} valid {}.", self.listed(), self.for_how_long(until))
+            }
             None => String::new(),
         }
     }
@@ -136,8 +204,7 @@ impl Lease<'_> {
         match until.remaining(self.now) {
             None => "without end".to_owned(),
             Some(rest) if rest.is_zero() => "no more".to_owned(),
-            // What was granted for 90 s a moment ago reads so.
-            Some(rest) => format!("for {}", duration(rest + Duration::from_millis(500))),
+            Some(rest) => format!("for {}", duration(rest)),
         }
     }
 }
@@ -145,9 +212,10 @@ impl Lease<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
-    use crate::source::dhcpv6::{Duid, Memory};
+    use crate::source::dhcpv6::{self, Duid, Memory};
     use crate::source::{SourceId, SourceKind};
 
     const NOW: Instant = Instant::from_secs(1000);
@@ -167,7 +235,17 @@ mod tests {
             cut: None,
         });
         let offers = offers.collect();
-        SourceReport { offers, client: Some(Arc::new(memory)), ..SourceReport::new(id, state) }
+        let lease = dhcpv6::Lease {
+            dynamic_prefix: "home".to_owned(),
+            iaid: 7,
+            received_at: Some(NOW),
+            t1: Deadline::after(NOW, 1800),
+            t2: Deadline::after(NOW, 2880),
+            prefixes: Vec::new(),
+        };
+        memory.leases.push(lease);
+        let next_wake = Some((NOW + Duration::from_secs(1800), "renew"));
+        SourceReport { offers, next_wake, client: Some(Arc::new(memory)), ..SourceReport::new(id, state) }
     }
 
     /// The lines of these reports, one after the other.
@@ -184,8 +262,8 @@ mod tests {
             lines,
             [
                 "Asking the DHCPv6 servers on eth0 for a prefix.",
-                "On eth0, the DHCPv6 server 00030001aa delegates 2001:db8::/60 to home (preferred for 60 min, valid for \
-                 2 h 0 min)."
+                "On eth0, the DHCPv6 server 00030001aa delegates 2001:db8::/60 to home (IAID 00000007, preferred for 60 \
+                 min, valid for 2 h); next: renew in 30 min."
             ]
         );
     }
@@ -202,7 +280,7 @@ mod tests {
         assert_eq!(
             told(&ill)[1],
             "On eth0, the DHCPv6 server 00030001aa has not extended the lease of 2001:db8::/60; every server is asked \
-             now. 2001:db8::/60 stays in use; it is valid for 2 h 0 min."
+             now. 2001:db8::/60 stays in use; it is valid for 2 h."
         );
         assert_eq!(told(&ill).len(), 3, "and that it is well again");
     }
@@ -212,6 +290,71 @@ mod tests {
         assert_eq!(
             told(&[report(SourceState::Rebinding, &["2001:db8::/60"])]),
             ["Asking the DHCPv6 servers on eth0 whether 2001:db8::/60 is still delegated."]
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_told_once_and_never_as_silence() {
+        use SourceState::{Bound, Requesting, Silent, Soliciting};
+        let why = "For home the DHCPv6 server answered NoPrefixAvail: none left";
+        let refused = |state| SourceReport { refusal: Some(why.to_owned()), ..report(state, &[]) };
+        let lines = told(&[report(Soliciting, &[]), refused(Soliciting), refused(Soliciting), refused(Silent)]);
+        assert_eq!(
+            lines,
+            [
+                "Asking the DHCPv6 servers on eth0 for a prefix.",
+                "eth0: For home the DHCPv6 server answered NoPrefixAvail: none left.",
+                "The DHCPv6 servers on eth0 delegate nothing. For home the DHCPv6 server answered NoPrefixAvail: none \
+                 left. Asking on, less and less often. Does the router have prefixes to delegate?"
+            ]
+        );
+        let lines = told(&[refused(Silent), refused(Requesting), report(Bound, &["2001:db8::/60"]), refused(Silent)]);
+        assert_eq!(lines.len(), 3, "{lines:#?}");
+        let both = SourceReport { refusal: Some(why.to_owned()), ..report(Bound, &["2001:db8::/60"]) };
+        let lines = told(&[report(Soliciting, &[]), both]);
+        assert!(lines[1].contains("delegates 2001:db8::/60") && lines[1].ends_with(&format!("{why}.")), "{lines:#?}");
+    }
+
+    #[test]
+    fn a_doubt_is_told_when_it_begins_and_when_the_server_has_confirmed() {
+        use SourceState::{Bound, Renewing};
+        let held = &["2001:db8::/60"];
+        let doubted = |state| SourceReport { doubt: Some("Routers say otherwise".to_owned()), ..report(state, held) };
+        let lines =
+            told(&[report(Bound, held), doubted(Bound), doubted(Renewing), doubted(Bound), report(Bound, held)]);
+        assert_eq!(
+            lines[1..],
+            ["Routers say otherwise.", "On eth0, the DHCPv6 server 00030001aa has confirmed 2001:db8::/60."]
+        );
+        let moved = report(Bound, &["2001:db8:1::/60"]);
+        let lines = told(&[report(Bound, held), doubted(Bound), doubted(Renewing), moved]);
+        assert!(lines[2].contains("delegates 2001:db8:1::/60") && lines.len() == 3, "{lines:#?}");
+    }
+
+    #[test]
+    fn a_lease_that_ends_is_news() {
+        use SourceState::{Rebinding, Soliciting};
+        let mut ended = report(Soliciting, &["2001:db8::/60"]);
+        ended.offers[0].valid_until = Deadline::At(NOW);
+        assert_eq!(
+            told(&[report(Rebinding, &["2001:db8::/60"]), ended])[1],
+            "The lease of 2001:db8::/60 on eth0 is over. Asking the DHCPv6 servers on eth0 for a prefix."
+        );
+    }
+
+    #[test]
+    fn two_prefixes_are_two() {
+        let held = &["2001:db8::/60", "2001:db8:1::/60"];
+        assert_eq!(
+            told(&[report(SourceState::LinkDown, held)]),
+            [
+                "The link of eth0 is down; waiting for it. 2001:db8::/60 and 2001:db8:1::/60 stay in use; they are valid \
+                 for 2 h."
+            ]
+        );
+        assert_eq!(
+            told(&[report(SourceState::Rebinding, held)]),
+            ["Asking the DHCPv6 servers on eth0 whether 2001:db8::/60 and 2001:db8:1::/60 are still delegated."]
         );
     }
 }

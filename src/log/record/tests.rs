@@ -78,7 +78,22 @@ fn every_kind_of_message_has_an_id_of_its_own() {
 
 #[test]
 fn durations_read_well() {
-    let cases = [(12, "12 ms"), (3_000, "3 s"), (300_000, "5 min"), (7_500_000, "2 h 5 min")];
+    let cases = [
+        (12, "12 ms"),
+        (700, "1 s"),
+        (3_000, "3 s"),
+        (119_400, "119 s"),
+        (119_500, "2 min"),
+        (300_000, "5 min"),
+        // A lifetime of which a moment is over.
+        (1_799_990, "30 min"),
+        (3_596_000, "60 min"),
+        (7_199_000, "2 h"),
+        (7_500_000, "2 h 5 min"),
+        (172_799_000, "2 days"),
+        (187_200_000, "2 days 4 h"),
+        (604_799_990, "7 days"),
+    ];
     for (milliseconds, text) in cases {
         assert_eq!(duration(Duration::from_millis(milliseconds)), text);
     }

@@ -304,7 +304,7 @@ impl Driver {
         }
         report.other_client.clone_from(&self.setup.taken);
         report.notes.extend(self.routes.notes().chain(&self.send_failure).cloned());
-        let retry = self.retry_at.map(|at| (at, "the port is tried again"));
+        let retry = self.retry_at.map(|at| (at, "open-port"));
         report.next_wake = report.next_wake.into_iter().chain(retry).min_by_key(|(at, _)| *at);
         (self.sent.as_ref() != Some(&report)).then_some(report)
     }

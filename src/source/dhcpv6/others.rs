@@ -95,7 +95,7 @@ enum Says {
 impl Client {
     fn text(&self, interface: &str) -> String {
         format!(
-            "{}. It keeps UDP port 546 on {interface}, which dyn-prefix does not take in this boot: only one of two \
+            "{}. UDP port 546 on {interface} is left to it until the next boot, even if it ends before: only one of two \
              clients hears the servers, and this host could lose its own IPv6. {}, then reboot; or set takeOver = \
              true in acquisition.dhcpv6, which stops the search for other clients at once.",
             self.who, self.advice

@@ -248,3 +248,23 @@ fn one_client_serves_several() {
     world.report(report);
     assert_eq!((world.wanted("home"), world.wanted("other")), (format!("{A} Current"), format!("{B} Current")));
 }
+
+#[test]
+fn status_says_why_a_client_has_nothing_and_promises_nothing_of_what_is_over() {
+    let mut world = world(false);
+    let lease = |world: &World| world.status().sources[0].lease.clone().unwrap().delegations[0].clone();
+    assert!(lease(&world).received_at.is_some() && lease(&world).t1.is_some());
+    let why = "For home the DHCPv6 server answered NoPrefixAvail: none left".to_owned();
+    let bound = bound(A, world.now);
+    world.pass(7200);
+    world.report(SourceReport { state: SourceState::Silent, refusal: Some(why.clone()), ..bound });
+    let over = lease(&world);
+    assert_eq!((over.received_at, over.t1, over.t2, over.prefixes.len()), (None, None, None, 1));
+    let status = world.status();
+    assert_eq!(status.sources[0].reason, Some(why));
+    assert!(status.summary().starts_with(&format!("home keeps {A}, which is lost; ")), "{}", status.summary());
+    assert_eq!(world.coordinator.summary(), status.summary());
+    world.report(SourceReport::new(client(), SourceState::Silent));
+    let reason = world.status().sources[0].reason.clone().unwrap();
+    assert!(reason.starts_with("no DHCPv6 server answers"), "{reason}");
+}

@@ -294,12 +294,17 @@ impl Client {
 
     /// When [`Self::handle_timeout`] has something to do, and what.
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        let forget = self.ias.iter().filter_map(Ia::forget_at).min().map(|at| (at, "forget"));
+        [self.next_act(), forget].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// The same without what nobody else notices.
+    fn next_act(&self) -> Option<(Instant, &'static str)> {
         let expire = self.ias.iter().filter_map(Ia::expires_at).min().map(|at| (at, "expire"));
         let address = self.address.as_ref().and_then(|address| address.valid_until.instant()).map(|at| (at, "expire"));
         let missing = self.ias.iter().filter(|ia| ia.is_missing());
         let vain = missing.filter_map(|ia| ia.patience.ends_at()).min().map(|at| (at, "stop-waiting"));
-        let forget = self.ias.iter().filter_map(Ia::forget_at).min().map(|at| (at, "forget"));
-        [self.wake(), expire, address, vain, forget].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [self.wake(), expire, address, vain].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// A datagram to send to ff02::1:2, port 547.

@@ -15,10 +15,11 @@ impl Client {
         let id = SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some(self.settings.interface.clone()) };
         SourceReport {
             offers: self.ias.iter().flat_map(Ia::offers).collect(),
-            next_wake: self.poll_timeout(),
+            next_wake: self.next_act().or_else(|| self.poll_timeout()),
             pending: self.ias.iter().filter(|ia| self.is_pending(ia)).map(name).collect(),
             client: Some(Arc::new(self.memory())),
             doubt: self.surroundings.doubt().cloned(),
+            refusal: self.refusals().next(),
             notes: self.notes(),
             ..SourceReport::new(id, self.source_state())
         }
@@ -69,16 +70,25 @@ impl Client {
         }
     }
 
+    /// What servers answered instead of a prefix.
+    fn refusals(&self) -> impl Iterator<Item = String> + '_ {
+        let interface = &self.settings.interface;
+        let of_all = self.refusal.iter();
+        let of_all = of_all
+            .map(move |status| format!("The last answer of a DHCPv6 server on {interface} was {}", describe(status)));
+        let refused = self.ias.iter().filter(|ia| !ia.released);
+        of_all.chain(refused.filter_map(|ia| {
+            let status = ia.refusal.as_ref()?;
+            Some(format!("For {} the DHCPv6 server answered {}", ia.delegation.dynamic_prefix, describe(status)))
+        }))
+    }
+
     fn notes(&self) -> Vec<String> {
         let interface = &self.settings.interface;
         let mut notes = Vec::new();
         notes.extend(self.too_long.map(|too_long| format!("Nothing is sent on {interface}: {too_long}")));
-        notes.extend(
-            self.refusal
-                .as_ref()
-                .map(|status| format!("The last answer of a DHCPv6 server on {interface} was {}", describe(status))),
-        );
-        notes.extend(self.ias.iter().flat_map(notes_about));
+        notes.extend(self.refusals());
+        notes.extend(self.ias.iter().filter_map(other_length));
         if matches!(self.state, State::Soliciting(_) | State::Requesting(_)) && self.ias.iter().any(Ia::is_held) {
             notes.push(
                 "The delegation is asked for anew; until there is an answer the former one is used to its end"
@@ -106,19 +116,14 @@ fn name(ia: &Ia) -> String {
     ia.delegation.dynamic_prefix.clone()
 }
 
-fn notes_about(ia: &Ia) -> Vec<String> {
+/// That a prefix of another length came than was asked for.
+fn other_length(ia: &Ia) -> Option<String> {
+    let wish = ia.delegation.requested_length?;
+    let other = ia.active().next()?;
     let name = &ia.delegation.dynamic_prefix;
-    let mut notes = Vec::new();
-    if let Some(status) = ia.refusal.as_ref().filter(|_| !ia.released) {
-        notes.push(format!("For {name} the DHCPv6 server answered {}", describe(status)));
-    }
-    if let Some(wish) = ia.delegation.requested_length {
-        let others: Vec<_> = ia.active().filter(|held| held.prefix.prefix_len() != wish).collect();
-        if let (Some(other), false) = (others.first(), ia.active().count() > others.len()) {
-            notes.push(format!("For {name} a /{wish} was asked for, and {} was delegated", other.prefix));
-        }
-    }
-    notes
+    ia.active()
+        .all(|held| held.prefix.prefix_len() != wish)
+        .then(|| format!("For {name} a /{wish} was asked for, and {} was delegated", other.prefix))
 }
 
 /// A status as a person can look it up, and what the server says about it.
@@ -133,5 +138,7 @@ fn describe(status: &Status) -> String {
         StatusCode::NoPrefixAvail => "NoPrefixAvail".to_owned(),
         StatusCode::Other(code) => format!("status {code}"),
     };
-    if status.text.is_empty() { code } else { format!("{code}: {}", status.text) }
+    // A sentence of ours goes on behind the server's, or ends there.
+    let text = status.text.trim_end_matches(['.', ' ']);
+    if text.is_empty() { code } else { format!("{code}: {text}") }
 }

@@ -56,7 +56,7 @@ impl From<ClientMessage> for u8 {
     }
 }
 
-/// The messages that servers send to clients (RFC 9915 §7.3). All others are refused by [`decode`].
+/// The messages that servers send to clients (RFC 9915 §7.3). All others are refused by [`decode()`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ServerMessage {
     /// ADVERTISE (2)
