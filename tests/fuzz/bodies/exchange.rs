@@ -12,7 +12,7 @@ use dyn_prefix::time::Deadline;
 use ipnet::Ipv6Net;
 
 use super::play::{self, IFINDEX, KEY, OWN};
-use super::watch::Watched;
+use super::watch::{self, Watched};
 
 /// The datagram gets the transaction-id that is waited for.
 const ANSWERS: u8 = 1;
@@ -69,7 +69,12 @@ const STARTS: [Start; 14] = [
 
 /// Panics where an invariant is broken.
 pub(crate) fn check(input: &[u8]) {
-    let [start, flags, datagram @ ..] = input else { return };
+    outcome(input);
+}
+
+/// The same; where the client was and where it went, if the datagram was for it.
+pub(crate) fn outcome(input: &[u8]) -> Option<String> {
+    let [start, flags, datagram @ ..] = input else { return None };
     let start = STARTS[usize::from(*start) % STARTS.len()];
     let mut client = begin(start, *flags & TWO != 0);
     let mut datagram = datagram.to_vec();
@@ -91,15 +96,16 @@ pub(crate) fn check(input: &[u8]) {
     client.sent.clear();
     client.datagram(&datagram, destination, ifindex);
     let after = Snapshot::of(&client);
-    match accepted {
+    match &accepted {
         Some(message) => {
-            goes_where_it_may(start, &message, &before, &after, &client);
-            holds_what_it_was_given(start, &message, &before, &after, &client);
+            goes_where_it_may(start, message, &before, &after, &client);
+            holds_what_it_was_given(start, message, &before, &after, &client);
         }
         None => assert!(before == after && client.sent.is_empty(), "{start:?}: {before:?} became {after:?}"),
     }
     // And what comes of it.
     (0..4).for_each(|_| client.wake());
+    accepted.map(|_| format!("{start:?} to {:?}", after.state))
 }
 
 /// What can be seen of a client.
@@ -273,9 +279,52 @@ fn successors(start: Start, message: &Incoming) -> &'static [SourceState] {
     }
 }
 
+/// The state that a message has to lead to, where RFC 9915 leaves no choice.
+fn successor(start: Start, message: &Incoming, client: &Watched) -> Option<SourceState> {
+    let single = client.settings().delegations.len() == 1;
+    let advertised = message.kind == ServerMessage::Advertise;
+    let heeded = message.status.code == StatusCode::Success;
+    let mut ours = message.delegations.iter().filter(|ia| ia.iaid == 1);
+    let ia = ours.next().filter(|_| heeded && ours.next().is_none());
+    let granted = ia.is_some_and(|ia| ia.prefixes.iter().any(|given| gives(&[ia], given.prefix)));
+    let unknown = ia.is_some_and(|ia| ia.status.code == StatusCode::NoBinding && ia.prefixes.is_empty());
+    match start {
+        Start::Soliciting | Start::SolicitingRapid if advertised && message.preference < 255 => None,
+        Start::Soliciting | Start::SolicitingOn | Start::SolicitingRapid if advertised && granted => {
+            Some(SourceState::Requesting)
+        }
+        Start::SolicitingRapid | Start::Requesting | Start::RequestingWithRunnerUp if granted => {
+            Some(SourceState::Bound)
+        }
+        Start::Renewing | Start::Rebinding | Start::LinkCheck if single && granted => Some(SourceState::Bound),
+        // §18.2.10.1: a Request to the server that does not know the binding.
+        Start::Renewing | Start::Rebinding | Start::LinkCheck if single && unknown && ia?.t1 <= ia?.t2 => {
+            Some(SourceState::Requesting)
+        }
+        Start::Releasing if message.server_id == Some(play::server_id(1)) => Some(SourceState::Released),
+        Start::Soliciting
+        | Start::SolicitingOn
+        | Start::SolicitingRapid
+        | Start::Requesting
+        | Start::RequestingWithRunnerUp
+        | Start::Bound
+        | Start::Renewing
+        | Start::Rebinding
+        | Start::LinkCheck
+        | Start::Releasing
+        | Start::Released
+        | Start::Reconfigurable
+        | Start::Informing
+        | Start::Confirming => None,
+    }
+}
+
 fn goes_where_it_may(start: Start, message: &Incoming, before: &Snapshot, after: &Snapshot, client: &Watched) {
     let allowed = successors(start, message);
     assert!(allowed.contains(&after.state), "{start:?} became {:?} by {message:?}", after.state);
+    if let Some(only) = successor(start, message, client) {
+        assert_eq!(after.state, only, "{start:?}: {message:?}");
+    }
     let sent: Vec<_> = client.sent.iter().map(|message| message.kind).collect();
     let moved = before.state != after.state;
     let state = &after.state;
@@ -330,7 +379,7 @@ fn gives(ours: &[&IaPd], prefix: Ipv6Net) -> bool {
         ia.status.code == StatusCode::Success
             && prefixes.any(|given| {
                 let right = given.prefix == prefix && given.valid > 0 && given.preferred <= given.valid;
-                right && given.status.code == StatusCode::Success
+                right && given.status.code == StatusCode::Success && watch::is_usable(prefix)
             })
     })
 }

@@ -357,7 +357,7 @@ fn in_period(times: &mut VecDeque<Instant>, now: Instant) -> usize {
 }
 
 /// Whether ranges can be cut from a prefix: global or unique-local unicast, and not longer than a subnet.
-fn is_usable(prefix: Ipv6Net) -> bool {
+pub(crate) fn is_usable(prefix: Ipv6Net) -> bool {
     let [first, second, ..] = prefix.network().octets();
     let link_local = first == 0xfe && second & 0xc0 == 0x80;
     let special = first == 0xff || link_local || prefix.network().is_unspecified() || prefix.network().is_loopback();
