@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::answer::*;
 use super::world::*;
 use crate::source::dhcpv6::Settings;
-use crate::source::dhcpv6::wire::{ClientMessage, IaPd, ServerMessage};
+use crate::source::dhcpv6::wire::{ClientMessage, IaPd, IaPrefix, ServerMessage};
 use crate::source::link::LinkState;
 use crate::source::{Advertised, Offer};
 
@@ -174,6 +174,75 @@ fn honest(sent: &Sent) -> Answer {
     answer
 }
 
+/// What a server always says of one IA_PD to one kind of message.
+#[derive(Clone, Copy, Debug)]
+enum Habit {
+    Absent,
+    Empty,
+    Refused(u16),
+    Granted(u32, u32),
+    Other,
+    Ended,
+    Inside(u16),
+}
+
+fn habit() -> impl Strategy<Value = Habit> {
+    prop_oneof![
+        1 => Just(Habit::Absent),
+        1 => Just(Habit::Empty),
+        1 => (1..7_u16).prop_map(Habit::Refused),
+        4 => Just(Habit::Granted(1_800, 2_880)),
+        1 => Just(Habit::Granted(0, 0)),
+        1 => Just(Habit::Granted(2_880, 1_800)),
+        1 => Just(Habit::Granted(100_000, 200_000)),
+        1 => Just(Habit::Granted(INFINITY, INFINITY)),
+        1 => Just(Habit::Other),
+        1 => Just(Habit::Ended),
+        1 => (1..7_u16).prop_map(Habit::Inside),
+    ]
+}
+
+/// A server of habit: for each kind of message the status of the whole, and of two IA_PDs; `None`: no answer.
+type Habits = Vec<Option<(u16, [Habit; 2])>>;
+
+fn habits() -> impl Strategy<Value = Habits> {
+    let status = prop_oneof![6 => Just(0_u16), 1 => 1..7_u16];
+    let answer = proptest::option::weighted(0.9, (status, [habit(), habit()]));
+    proptest::collection::vec(answer, 4)
+}
+
+fn habitual(sent: &Sent, habits: &Habits) -> Option<Answer> {
+    let kind = match sent.kind {
+        ClientMessage::Solicit => 0,
+        ClientMessage::Request => 1,
+        ClientMessage::Renew => 2,
+        ClientMessage::Rebind | ClientMessage::Confirm | ClientMessage::Release | ClientMessage::InformationRequest => {
+            3
+        }
+    };
+    let (code, of_ias) = habits[kind]?;
+    let is_solicit = sent.kind == ClientMessage::Solicit;
+    let reply = if is_solicit { ServerMessage::Advertise } else { ServerMessage::Reply };
+    let mut answer = Answer::to(sent, reply, 1).preference(255).status(code);
+    for ((iaid, _), habit) in sent.message.delegations.iter().zip(of_ias) {
+        let prefix = own(*iaid);
+        let ended = IaPd { iaid: *iaid, t1: 0, t2: 0, status: status(0), prefixes: Vec::new() };
+        answer = match habit {
+            Habit::Absent => answer,
+            Habit::Empty => answer.ia(ended),
+            Habit::Refused(code) => answer.pd_status(*iaid, code),
+            Habit::Granted(t1, t2) => answer.pd(*iaid, t1, t2, &[(prefix, 3_600, 7_200)]),
+            Habit::Other => answer.pd(*iaid, 1_800, 2_880, &[(own(HOME ^ LAB ^ *iaid), 3_600, 7_200)]),
+            Habit::Ended => answer.pd(*iaid, 0, 0, &[(prefix, 0, 0)]),
+            Habit::Inside(code) => {
+                let refused = IaPrefix { status: status(code), ..super::answer::prefix(&(prefix, 3_600, 7_200)) };
+                answer.ia(IaPd { prefixes: vec![refused], ..ended })
+            }
+        };
+    }
+    Some(answer)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -242,5 +311,25 @@ proptest! {
             let held = report.offers.iter().filter(own).any(|offer| !offer.valid_until.is_over(world.now));
             prop_assert!(held || !report.pending.contains(name), "{name} {:?} {:?}", report.state, world.notices);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// DC-013: whatever a server does again and again, it is not asked at the limit of the rate. Requests in vain are ten in
+    /// five minutes in the end.
+    #[test]
+    fn no_habit_of_a_server_makes_a_tight_loop(seed in any::<u64>(), habits in habits()) {
+        let mut world = World::seeded(chosen(true, false), seed);
+        let end = world.now + secs(14_400.0);
+        let mut count = 0;
+        while let Some(sent) = world.sent_within(count, end.saturating_since(world.now)) {
+            count += 1;
+            if let Some(answer) = habitual(&sent, &habits) {
+                world.deliver(&answer);
+            }
+        }
+        prop_assert!(count < 700, "{count} messages in 4 h: {:?}", &world.kinds()[count - 20..]);
     }
 }
