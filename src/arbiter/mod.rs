@@ -93,6 +93,13 @@ pub struct Previous {
     pub reason: Reason,
 }
 
+impl Previous {
+    /// Whether its drain ended because its addresses reach nobody any more, so that there is nothing to wait for.
+    pub fn is_dead(&self) -> bool {
+        self.state == PreviousState::Expired && matches!(self.reason, Reason::Dead | Reason::Released)
+    }
+}
+
 /// Whether a previous prefix is still in the targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PreviousState {

@@ -29,6 +29,8 @@ impl Entry {
             Kind::CiliumLoadBalancerIPPool => Self::from_block(value),
             Kind::CiliumCIDRGroup => Self::from_cidr(value.as_str()?),
             Kind::IPAddressPool => Self::from_text(value.as_str()?),
+            // A Service has no list of ranges.
+            Kind::Service => None,
         }
     }
 
@@ -81,6 +83,7 @@ pub fn fit(kind: Kind, block: Block) -> Vec<Block> {
         (Kind::CiliumCIDRGroup, Block::Range(range)) => range.to_nets().into_iter().map(Block::Cidr).collect(),
         (Kind::CiliumCIDRGroup, Block::Cidr(_))
         | (Kind::CiliumLoadBalancerIPPool | Kind::IPAddressPool, Block::Cidr(_) | Block::Range(_)) => vec![block],
+        (Kind::Service, Block::Cidr(_) | Block::Range(_)) => Vec::new(),
     }
 }
 
@@ -91,7 +94,9 @@ pub fn render(kind: Kind, block: Block) -> Value {
         (Kind::CiliumLoadBalancerIPPool, Block::Range(range)) => {
             json!({ "start": range.first().to_string(), "stop": range.last().to_string() })
         }
-        (Kind::CiliumCIDRGroup | Kind::IPAddressPool, Block::Cidr(_) | Block::Range(_)) => Value::String(plain(block)),
+        (Kind::CiliumCIDRGroup | Kind::IPAddressPool | Kind::Service, Block::Cidr(_) | Block::Range(_)) => {
+            Value::String(plain(block))
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{Binding, ObjectRef};
+use crate::config::{Binding, ObjectRef, Service};
 use crate::plan::Catalogue;
 use crate::time::Instant;
 
@@ -24,6 +24,7 @@ pub mod object;
 pub mod ownership;
 mod session;
 pub mod timeouts;
+pub mod transition;
 pub mod watch;
 
 /// The whole wanted state of one cluster. Published as a latest value: who was away needs only the newest.
@@ -35,6 +36,8 @@ pub struct Wanted {
     pub catalogue: Arc<Catalogue>,
     /// The bindings for this cluster, in file order.
     pub bindings: Arc<Vec<Binding>>,
+    /// The `[[service]]` entries for this cluster, in file order.
+    pub services: Arc<Vec<Service>>,
     /// Objects (by uid) that must not be written here, with a full sentence why (another `[[cluster]]` is the same one).
     pub denied: Arc<BTreeMap<String, String>>,
 }

@@ -107,6 +107,7 @@ pub const fn resource(kind: Kind, version: &str) -> (&'static str, &str, &'stati
         Kind::CiliumLoadBalancerIPPool => ("cilium.io", version, "ciliumloadbalancerippools"),
         Kind::CiliumCIDRGroup => ("cilium.io", version, "ciliumcidrgroups"),
         Kind::IPAddressPool => ("metallb.io", version, "ipaddresspools"),
+        Kind::Service => ("", version, "services"),
     }
 }
 
@@ -114,6 +115,8 @@ pub const fn resource(kind: Kind, version: &str) -> (&'static str, &str, &'stati
 pub const fn list_field(kind: Kind) -> &'static str {
     match kind {
         Kind::CiliumLoadBalancerIPPool => "blocks",
+        // It has none: what we write on a Service is in its annotations (`service`).
+        Kind::Service => "",
         Kind::CiliumCIDRGroup => "externalCIDRs",
         Kind::IPAddressPool => "addresses",
     }
@@ -125,6 +128,7 @@ pub const fn record_annotation(kind: Kind) -> &'static str {
         Kind::CiliumLoadBalancerIPPool => "dynamic-prefix.io/managed-blocks",
         Kind::CiliumCIDRGroup => "dynamic-prefix.io/managed-cidrs",
         Kind::IPAddressPool => "dynamic-prefix.io/managed-addresses",
+        Kind::Service => "dynamic-prefix.io/managed-ips",
     }
 }
 

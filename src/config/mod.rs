@@ -70,6 +70,8 @@ pub struct Config {
     /// `[[binding]]` and `[[dynamicPrefixBinding]]`, in file order, one per cluster: a binding for two clusters
     /// stands here twice.
     pub bindings: Vec<Binding>,
+    /// `[[service]]`, in file order, one per cluster.
+    pub services: Vec<Service>,
 }
 
 /// `[daemon]`
@@ -96,7 +98,13 @@ pub struct Cluster {
     pub discovery: Discovery,
     /// `dryRun`: log the patches instead of sending them.
     pub dry_run: bool,
+    /// `externalDnsAnnotationPrefixes`: what the annotations that external-dns reads begin with, each ending in "/".
+    /// Its own default became `external-dns.kubernetes.io/` in 0.22, and it reads only one.
+    pub external_dns: Vec<String>,
 }
+
+/// The default of `externalDnsAnnotationPrefixes`: that of external-dns since 0.22, and the one before.
+pub const EXTERNAL_DNS: [&str; 2] = ["external-dns.kubernetes.io/", "external-dns.alpha.kubernetes.io/"];
 
 /// Where the credentials of a cluster come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -261,6 +269,10 @@ pub enum Place {
 /// `transition`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {
+    /// `mode`
+    pub mode: Mode,
+    /// `services`
+    pub services: ServiceScope,
     /// How long a replaced prefix drains; `None`: no limit by time.
     pub drain_period: Option<Duration>,
     /// `drainPeriodMinutes` is written in the file: it keeps even a dead prefix.
@@ -274,12 +286,34 @@ pub struct Transition {
 impl Default for Transition {
     fn default() -> Self {
         Self {
+            mode: Mode::Simple,
+            services: ServiceScope::Annotated,
             drain_period: Some(Duration::from_secs(60 * 60)),
             keep_dead: false,
             max_prefix_history: 2,
             on_loss: OnLoss::Keep,
         }
     }
+}
+
+/// `transition.mode`: what a change of the prefix means for Services.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// Pools hold the current prefix, and of draining ones the addresses in use.
+    #[default]
+    Simple,
+    /// Managed Services hold the new and the old address until the old prefix has drained; DNS names the new one.
+    Ha,
+}
+
+/// `transition.services`: which Services are managed in mode ha.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceScope {
+    /// Those with our annotation or a `[[service]]`.
+    #[default]
+    Annotated,
+    /// Also those that hold an address of ours.
+    All,
 }
 
 /// `transition.onLoss`: what happens to the targets when the prefix is lost without a successor.
@@ -306,6 +340,21 @@ pub struct Binding {
     pub target: ObjectRef,
     /// `updateStrategy.type`
     pub strategy: Strategy,
+}
+
+/// `[[service]]`: a Service of one cluster that gets a fixed host part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// The cluster it is for.
+    pub cluster: String,
+    /// `namespace` and `name`; the kind is [`Kind::Service`].
+    pub target: ObjectRef,
+    /// `prefixRef.name`
+    pub dynamic_prefix: String,
+    /// The part of the prefix that its address lies in.
+    pub part: Part,
+    /// `suffix`: the host part, counted from the prefix; `None`: that of the address it has.
+    pub suffix: Option<Ipv6Addr>,
 }
 
 /// Which part of a DynamicPrefix belongs on an object.
@@ -335,11 +384,17 @@ pub enum Kind {
     CiliumCIDRGroup,
     /// metallb.io IPAddressPool, `spec.addresses`
     IPAddressPool,
+    /// A Service of type LoadBalancer: the addresses that it asks for, and those that DNS names for it.
+    Service,
 }
 
 impl Kind {
     /// All kinds, in order.
-    pub const ALL: [Self; 3] = [Self::CiliumLoadBalancerIPPool, Self::CiliumCIDRGroup, Self::IPAddressPool];
+    pub const ALL: [Self; 4] =
+        [Self::CiliumLoadBalancerIPPool, Self::CiliumCIDRGroup, Self::IPAddressPool, Self::Service];
+
+    /// The kinds that a binding may name: they hold a list of ranges.
+    pub const TARGETS: [Self; 3] = [Self::CiliumLoadBalancerIPPool, Self::CiliumCIDRGroup, Self::IPAddressPool];
 
     /// The Kubernetes kind.
     pub const fn as_str(self) -> &'static str {
@@ -347,12 +402,13 @@ impl Kind {
             Self::CiliumLoadBalancerIPPool => "CiliumLoadBalancerIPPool",
             Self::CiliumCIDRGroup => "CiliumCIDRGroup",
             Self::IPAddressPool => "IPAddressPool",
+            Self::Service => "Service",
         }
     }
 
     /// Whether its objects live in a namespace.
     pub const fn is_namespaced(self) -> bool {
-        matches!(self, Self::IPAddressPool)
+        matches!(self, Self::IPAddressPool | Self::Service)
     }
 
     /// Whether addresses are handed out from it, so that no two may hold the same one.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::arbiter::{Arbiter, Restored, Snapshot};
 use crate::cluster::{ConnectionState, Health, Managed, TargetReport, Update, Wanted};
-use crate::config::{Binding, Config, DynamicPrefix, ObjectRef};
+use crate::config::{Binding, Config, DynamicPrefix, ObjectRef, Service};
 use crate::log::Entry;
 use crate::log::record;
 use crate::plan::Catalogue;
@@ -92,6 +92,7 @@ pub struct Coordinator {
     managed: BTreeMap<String, BTreeMap<ObjectRef, Managed>>,
     denied: BTreeMap<String, Denied>,
     bindings: BTreeMap<String, Arc<Vec<Binding>>>,
+    services: BTreeMap<String, Arc<Vec<Service>>>,
     entries: VecDeque<Pending>,
     dirty: bool,
 }
@@ -129,6 +130,7 @@ impl Coordinator {
             managed,
             denied: BTreeMap::new(),
             bindings: BTreeMap::new(),
+            services: BTreeMap::new(),
             entries: VecDeque::new(),
             dirty: false,
         };
@@ -165,6 +167,14 @@ impl Coordinator {
             .iter()
             .map(|cluster| {
                 let of_cluster = config.bindings.iter().filter(|binding| binding.cluster == cluster.name);
+                (cluster.name.clone(), Arc::new(of_cluster.cloned().collect()))
+            })
+            .collect();
+        self.services = config
+            .clusters
+            .iter()
+            .map(|cluster| {
+                let of_cluster = config.services.iter().filter(|service| service.cluster == cluster.name);
                 (cluster.name.clone(), Arc::new(of_cluster.cloned().collect()))
             })
             .collect();
@@ -388,6 +398,7 @@ impl Coordinator {
             daemon_id: self.identity.daemon_id.clone(),
             catalogue: Arc::clone(&self.catalogue),
             bindings: self.bindings.get(cluster).map(Arc::clone).unwrap_or_default(),
+            services: self.services.get(cluster).map(Arc::clone).unwrap_or_default(),
             denied: self.denied.get(cluster).map(Arc::clone).unwrap_or_default(),
         }
     }

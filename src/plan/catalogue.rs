@@ -17,6 +17,8 @@ impl Catalogue {
             generations: snapshots.get(&prefix.name).map_or_else(Vec::new, |snapshot| generations(prefix, snapshot)),
             drain_period: prefix.transition.drain_period,
             strays_since: snapshots.get(&prefix.name).and_then(|snapshot| strays_since(prefix, snapshot)),
+            mode: prefix.transition.mode,
+            services: prefix.transition.services,
         };
         Self { dynamic_prefixes: config.iter().map(|prefix| (prefix.name.clone(), computed(prefix))).collect() }
     }
@@ -46,6 +48,7 @@ impl ComputedGeneration {
         Self {
             prefix,
             role,
+            dead: false,
             parts: ranges.chain(subnets).collect(),
             whole: subnet::without(prefix.trunc(), excluded).collect(),
         }
@@ -73,14 +76,17 @@ impl ComputedGeneration {
 
 /// Current first, then draining, newest first, then those only known.
 fn generations(config: &DynamicPrefix, snapshot: &Snapshot) -> Vec<ComputedGeneration> {
-    let current = snapshot.current.iter().map(|current| (current.prefix, &current.excluded, Role::Current));
+    let current = snapshot.current.iter().map(|current| (current.prefix, &current.excluded, Role::Current, false));
     let former = |state: PreviousState, role: Role| {
         let those = snapshot.history.iter().filter(move |previous| previous.state == state);
-        those.map(move |previous| (previous.prefix, &previous.excluded, role))
+        those.map(move |previous| (previous.prefix, &previous.excluded, role, previous.is_dead()))
     };
     current
         .chain(former(PreviousState::Draining, Role::Draining))
         .chain(former(PreviousState::Expired, Role::Known))
-        .map(|(prefix, excluded, role)| ComputedGeneration::compute(config, prefix, excluded, role))
+        .map(|(prefix, excluded, role, dead)| ComputedGeneration {
+            dead,
+            ..ComputedGeneration::compute(config, prefix, excluded, role)
+        })
         .collect()
 }

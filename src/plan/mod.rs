@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use ipnet::Ipv6Net;
 
+use crate::config::{Mode, ServiceScope};
 use crate::prefix::Interval;
 use crate::time::Instant;
 
@@ -80,6 +81,8 @@ pub struct ComputedGeneration {
     pub prefix: Ipv6Net,
     /// What it is used for.
     pub role: Role,
+    /// Whether its end has nothing to wait for: its addresses reach nobody any more.
+    pub dead: bool,
     /// Every range and subnet by name, in file order within each block list; excluded parts are cut out.
     pub parts: BTreeMap<String, Result<Vec<Block>, EntryError>>,
     /// The whole prefix without its excluded parts.
@@ -98,6 +101,10 @@ pub struct Computed {
     /// A recorded entry of no known generation that was first seen before this instant is older than as many former
     /// prefixes as may drain, so it goes; `None`: there have not been so many.
     pub strays_since: Option<Instant>,
+    /// `transition.mode`
+    pub mode: Mode,
+    /// `transition.services`
+    pub services: ServiceScope,
 }
 
 /// Every DynamicPrefix, computed.
@@ -125,6 +132,9 @@ pub struct ObjectWant {
     pub contributions: Vec<(String, Contribution)>,
     /// Whether foreign entries go (`updateStrategy = Replace`).
     pub replace: bool,
+    /// The same by generation, for what is decided beyond ranges (pools in a transition): current first, then newest
+    /// first, as each contribution has them.
+    pub shares: Vec<Share>,
     /// What these bindings compute for every generation known, with its role, current first, then newest first: an
     /// unrecorded entry equal to or inside one of them is ours.
     pub known: Vec<(Role, Interval)>,
@@ -135,6 +145,23 @@ pub struct ObjectWant {
     /// What is wrong or odd, for the status of the object (binding and annotation differ, Replace beside Append, a
     /// pool without a range): full sentences with a reason word. One with `blocks_write` keeps the object as it is.
     pub findings: Vec<Finding>,
+}
+
+/// What one contribution has in one generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Its place in [`ObjectWant::contributions`].
+    pub contribution: usize,
+    /// The DynamicPrefix.
+    pub dynamic_prefix: String,
+    /// The prefix of the generation.
+    pub prefix: Ipv6Net,
+    /// What the generation is used for.
+    pub role: Role,
+    /// `transition.mode` of the DynamicPrefix.
+    pub mode: Mode,
+    /// The blocks.
+    pub blocks: Vec<Block>,
 }
 
 /// The name under which the annotations of an object contribute.

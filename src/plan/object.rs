@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     ANNOTATION, Block, Catalogue, Computed, ComputedGeneration, Contribution, EntryError, Finding, ObjectWant, Role,
-    annotation,
+    Share, annotation,
 };
 use crate::config::{Binding, Kind, ObjectRef, Part, Strategy};
 use crate::prefix::Interval;
@@ -33,6 +33,7 @@ pub fn object(
     findings.extend(request.and_then(|request| differs(reference, &request, &bindings)));
     let wishes = bindings.iter().map(|binding| Wish {
         who: &binding.name,
+        dynamic_prefix: &binding.dynamic_prefix,
         computed: catalogue.dynamic_prefixes.get(&binding.dynamic_prefix),
         part: binding.part.clone(),
     });
@@ -60,6 +61,7 @@ impl ObjectWant {
 /// One binding, or the annotations, ready to be computed.
 struct Wish<'a> {
     who: &'a str,
+    dynamic_prefix: &'a str,
     /// `None`: the catalogue does not know it (yet), so there is no opinion.
     computed: Option<&'a Computed>,
     part: Part,
@@ -68,7 +70,7 @@ struct Wish<'a> {
 fn of_annotations(reference: &ObjectRef, request: &annotation::Request<'_>, catalogue: &Catalogue) -> ObjectWant {
     let computed = catalogue.dynamic_prefixes.get(request.dynamic_prefix);
     if let Some(part) = request.part_on(reference.kind) {
-        return want(&[Wish { who: ANNOTATION, computed, part }]);
+        return want(&[Wish { who: ANNOTATION, dynamic_prefix: request.dynamic_prefix, computed, part }]);
     }
     let message = format!(
         "{reference} names the DynamicPrefix \"{}\" but no part of it, and a pool never gets a whole prefix unasked, \
@@ -83,7 +85,12 @@ fn of_annotations(reference: &ObjectRef, request: &annotation::Request<'_>, cata
     ObjectWant {
         contributions: vec![(ANNOTATION.to_owned(), Contribution::Error(error))],
         findings: vec![Finding { reason: "PoolNeedsRange", message, blocks_write: true }],
-        ..want(&[Wish { who: ANNOTATION, computed, part: Part::Named(Vec::new()) }])
+        ..want(&[Wish {
+            who: ANNOTATION,
+            dynamic_prefix: request.dynamic_prefix,
+            computed,
+            part: Part::Named(Vec::new()),
+        }])
     }
 }
 
@@ -91,6 +98,7 @@ fn want(wishes: &[Wish<'_>]) -> ObjectWant {
     ObjectWant {
         contributions: wishes.iter().map(|wish| (wish.who.to_owned(), contribution(wish))).collect(),
         replace: false,
+        shares: shares(wishes),
         known: known(wishes),
         drain_period: drain_period(wishes),
         strays_since: strays_since(wishes),
@@ -118,6 +126,26 @@ fn contribution(wish: &Wish<'_>) -> Contribution {
     let mut seen = BTreeSet::new();
     blocks.retain(|block| seen.insert(*block));
     Contribution::Blocks(blocks)
+}
+
+/// What each wish has in each generation.
+fn shares(wishes: &[Wish<'_>]) -> Vec<Share> {
+    let mut shares = Vec::new();
+    for (contribution, wish) in wishes.iter().enumerate() {
+        for (computed, generation) in wish.computed.iter().flat_map(|c| c.generations.iter().map(move |g| (c, g))) {
+            if let Ok(blocks) = of_generation(generation, &wish.part) {
+                shares.push(Share {
+                    contribution,
+                    dynamic_prefix: wish.dynamic_prefix.to_owned(),
+                    prefix: generation.prefix,
+                    role: generation.role,
+                    mode: computed.mode,
+                    blocks,
+                });
+            }
+        }
+    }
+    shares
 }
 
 /// A name that no generation has is wrong even while there is nothing to publish.

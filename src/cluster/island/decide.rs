@@ -228,7 +228,9 @@ pub(super) fn who(manager: Option<&str>) -> String {
 fn cannot_empty(reference: &ObjectRef) -> String {
     let why = match reference.kind {
         Kind::IPAddressPool => "MetalLB refuses an empty pool",
-        Kind::CiliumCIDRGroup | Kind::CiliumLoadBalancerIPPool => "an empty CIDR group may open what it should close",
+        Kind::CiliumCIDRGroup | Kind::CiliumLoadBalancerIPPool | Kind::Service => {
+            "an empty CIDR group may open what it should close"
+        }
     };
     format!(
         "Our entries are the last ones on {reference}, and {why}, so they stay. Add an entry of your own, or delete the \

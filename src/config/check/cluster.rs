@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::finding::{At, Report, quoted};
 use super::super::read::Table;
-use super::super::{Cluster, Discovery, Host, Kubeconfig};
+use super::super::{Cluster, Discovery, EXTERNAL_DNS, Host, Kubeconfig};
 use super::{Unique, optional, values};
 
 /// A cluster of the file.
@@ -53,6 +53,7 @@ fn cluster(table: &Table<'_>, is_only: bool, host: &Host<'_>, report: &mut Repor
         context,
         discovery,
         dry_run,
+        external_dns: EXTERNAL_DNS.map(str::to_owned).to_vec(),
     });
     Declared { name: declared, checked }
 }

@@ -34,6 +34,7 @@ pub(super) fn config(root: &Table<'_>, host: &Host<'_>, report: &mut Report<'_>)
         clusters: clusters.into_iter().map(|cluster| cluster.checked).collect::<Option<_>>()?,
         dynamic_prefixes: prefixes.into_iter().map(|prefix| prefix.checked).collect::<Option<_>>()?,
         bindings: bindings?,
+        services: Vec::new(),
     })
 }
 

@@ -247,5 +247,5 @@ fn transition(table: &Table<'_>) -> Option<Transition> {
         Some("withdraw") => OnLoss::Withdraw,
         _ => default.on_loss,
     };
-    Some(Transition { drain_period, keep_dead, max_prefix_history, on_loss })
+    Some(Transition { drain_period, keep_dead, max_prefix_history, on_loss, ..default })
 }

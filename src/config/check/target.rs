@@ -24,7 +24,7 @@ pub(super) fn target(table: &Table<'_>, report: &mut Report<'_>) -> Option<Objec
 
 fn short_target(text: At<&str>, report: &mut Report<'_>) -> Option<ObjectRef> {
     if !text.value.contains('/') {
-        let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == text.value);
+        let kind = Kind::TARGETS.into_iter().find(|kind| kind.as_str() == text.value);
         return no_target(text, kind.unwrap_or(Kind::CiliumLoadBalancerIPPool), report);
     }
     let mut words = text.value.split('/');
@@ -46,10 +46,10 @@ fn no_target(text: At<&str>, kind: Kind, report: &mut Report<'_>) -> Option<Obje
 }
 
 fn kind(text: At<&str>, report: &mut Report<'_>) -> Option<Kind> {
-    if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.as_str() == text.value) {
+    if let Some(kind) = Kind::TARGETS.into_iter().find(|kind| kind.as_str() == text.value) {
         return Some(kind);
     }
-    let names = Kind::ALL.map(Kind::as_str);
+    let names = Kind::TARGETS.map(Kind::as_str);
     let found =
         report.error("unknown-kind", text.span, format!("objects of kind {} are not written", quoted(text.value)));
     match nearest(text.value, names) {

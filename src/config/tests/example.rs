@@ -33,6 +33,8 @@ fn prefix() -> DynamicPrefix {
             Subnet { name: "services".to_owned(), place: Place::Offset(0x10000), prefix_length: 112 },
         ],
         transition: Transition {
+            mode: Mode::Simple,
+            services: ServiceScope::Annotated,
             drain_period: Some(Duration::from_secs(3600)),
             keep_dead: true,
             max_prefix_history: 2,
@@ -118,6 +120,7 @@ fn every_key_of_the_example_arrives() {
         context: Some("admin@home".to_owned()),
         discovery: Discovery::Required,
         dry_run: false,
+        external_dns: EXTERNAL_DNS.map(str::to_owned).to_vec(),
     };
     let lab = Cluster {
         name: "lab".to_owned(),
@@ -125,6 +128,7 @@ fn every_key_of_the_example_arrives() {
         context: None,
         discovery: Discovery::Off,
         dry_run: false,
+        external_dns: EXTERNAL_DNS.map(str::to_owned).to_vec(),
     };
     assert_eq!(config.clusters, [home, lab]);
     assert_eq!(config.dynamic_prefixes, [prefix()]);

@@ -8,7 +8,9 @@ use std::time::Duration;
 use dyn_prefix::cluster::driver::{self, Setup};
 use dyn_prefix::cluster::timeouts::Timeouts;
 use dyn_prefix::cluster::{ConnectionState, Health, TargetReport, Update, Wanted};
-use dyn_prefix::config::{Binding, Cluster, Discovery, Kind, Kubeconfig, ObjectRef, Part, Strategy};
+use dyn_prefix::config::{
+    Binding, Cluster, Discovery, Kind, Kubeconfig, Mode, ObjectRef, Part, ServiceScope, Strategy,
+};
 use dyn_prefix::plan::{Block, Catalogue, Computed, ComputedGeneration, Role};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -93,7 +95,14 @@ impl Start {
 }
 
 pub(super) fn cluster(path: PathBuf, discovery: Discovery) -> Cluster {
-    Cluster { name: "home".to_owned(), kubeconfig: Kubeconfig::File(path), context: None, discovery, dry_run: false }
+    Cluster {
+        name: "home".to_owned(),
+        kubeconfig: Kubeconfig::File(path),
+        context: None,
+        discovery,
+        dry_run: false,
+        external_dns: Vec::new(),
+    }
 }
 
 /// A server of the usual kind, holding an empty pool, and a driver that wants [`FIRST`] on it.
@@ -133,7 +142,14 @@ pub(super) fn wanted_on(prefix: &str, targets: &[ObjectRef]) -> Wanted {
     let former = [FIRST, SECOND, THIRD].into_iter().filter(|former| *former != prefix);
     let former = former.map(|former| generation(former, Role::Known, targets.len()));
     let generations = std::iter::once(generation(prefix, Role::Current, targets.len())).chain(former).collect();
-    let computed = Computed { has_opinion: true, generations, drain_period: None, strays_since: None };
+    let computed = Computed {
+        has_opinion: true,
+        generations,
+        drain_period: None,
+        strays_since: None,
+        mode: Mode::Simple,
+        services: ServiceScope::Annotated,
+    };
     let bindings = targets.iter().enumerate().map(|(number, target)| Binding {
         name: format!("on {target}"),
         cluster: "home".to_owned(),
@@ -146,6 +162,7 @@ pub(super) fn wanted_on(prefix: &str, targets: &[ObjectRef]) -> Wanted {
         daemon_id: "test".to_owned(),
         catalogue: Arc::new(Catalogue { dynamic_prefixes: BTreeMap::from([("ipv6".to_owned(), computed)]) }),
         bindings: Arc::new(bindings.collect()),
+        services: Arc::default(),
         denied: Arc::default(),
     }
 }
@@ -155,6 +172,7 @@ fn generation(prefix: &str, role: Role, parts: usize) -> ComputedGeneration {
     ComputedGeneration {
         prefix: prefix.parse().unwrap(),
         role,
+        dead: false,
         parts: (0..parts).map(|number| (number.to_string(), Ok(vec![part(number)]))).collect(),
         whole: vec![part(0)],
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cluster::object::{self, MANAGED_BY};
 use crate::cluster::{TargetReport, entry};
-use crate::config::{Binding, Cluster, Kubeconfig, Part, Strategy};
+use crate::config::{Binding, Cluster, EXTERNAL_DNS, Kubeconfig, Mode, Part, ServiceScope, Strategy};
 use crate::plan::{Block, Catalogue, Computed, ComputedGeneration, EntryError, Role};
 
 use api::Api;
@@ -33,6 +33,7 @@ fn cluster() -> Cluster {
         context: None,
         discovery: Discovery::Default,
         dry_run: false,
+        external_dns: EXTERNAL_DNS.map(str::to_owned).to_vec(),
     }
 }
 
@@ -81,6 +82,7 @@ fn prefixes(numbers: &[u16]) -> Catalogue {
         ComputedGeneration {
             prefix: net(48, 0),
             role: role(age),
+            dead: false,
             parts: BTreeMap::from([
                 ("lb".to_owned(), Ok(vec![Block::Cidr(net(64, 0))])),
                 ("other".to_owned(), Ok(vec![Block::Cidr(net(64, 1))])),
@@ -93,8 +95,14 @@ fn prefixes(numbers: &[u16]) -> Catalogue {
 }
 
 fn catalogue(has_opinion: bool, generations: Vec<ComputedGeneration>) -> Catalogue {
-    let computed =
-        Computed { has_opinion, generations, drain_period: Some(Duration::from_secs(3600)), strays_since: None };
+    let computed = Computed {
+        has_opinion,
+        generations,
+        drain_period: Some(Duration::from_secs(3600)),
+        strays_since: None,
+        mode: Mode::Simple,
+        services: ServiceScope::Annotated,
+    };
     Catalogue { dynamic_prefixes: BTreeMap::from([("home-ipv6".to_owned(), computed)]) }
 }
 
@@ -103,6 +111,7 @@ fn wanted(catalogue: Catalogue, bindings: Vec<Binding>) -> Wanted {
         daemon_id: ID.to_owned(),
         catalogue: Arc::new(catalogue),
         bindings: Arc::new(bindings),
+        services: Arc::default(),
         denied: Arc::default(),
     }
 }
