@@ -22,14 +22,16 @@ pub(super) const SOON: Duration = Duration::from_secs(20);
 /// The prefix that [`Server`] delegates.
 pub(super) const PREFIX: &str = "2001:db8:a::/56";
 
-/// The link-local address of [`WAN`] in this thread's namespace, as soon as the kernel has made it.
+/// The link-local address of [`WAN`] in this thread's namespace, as soon as the kernel has made it and lets a socket be
+/// bound to it: no longer tentative, even where nobody checks for duplicates.
 pub(super) fn link_local() -> Ipv6Addr {
     let until = dyn_prefix::clock::now() + SOON;
     loop {
-        if let Some((address, _)) = own_addresses().iter().find(|(address, _)| address.is_unicast_link_local()) {
+        let usable = |(address, tentative): &&(Ipv6Addr, bool)| address.is_unicast_link_local() && !tentative;
+        if let Some((address, _)) = own_addresses().iter().find(usable) {
             return *address;
         }
-        assert!(dyn_prefix::clock::now() < until, "{WAN} has no link-local address after {SOON:?}");
+        assert!(dyn_prefix::clock::now() < until, "{WAN} has no usable link-local address after {SOON:?}");
         std::thread::yield_now();
     }
 }
