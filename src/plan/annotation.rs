@@ -14,6 +14,15 @@ pub const SUBNET: &str = "dynamic-prefix.io/subnet";
 /// "true" asks for the whole prefix.
 pub const WHOLE: &str = "dynamic-prefix.io/whole";
 
+/// On a Service: names the ranges in which its address has to lie; [`ADDRESS_RANGE`] is read when it is absent.
+pub const SERVICE_ADDRESS_RANGE: &str = "dynamic-prefix.io/service-address-range";
+/// On a Service: names the subnets in which its address has to lie; [`SUBNET`] is read when it is absent.
+pub const SERVICE_SUBNET: &str = "dynamic-prefix.io/service-subnet";
+/// On a Service: the host part of its address, counted from the prefix.
+pub const SUFFIX: &str = "dynamic-prefix.io/suffix";
+/// On a Service: "true" leaves the external-dns target to the user.
+pub const SKIP_EXTERNAL_DNS_UPDATE: &str = "dynamic-prefix.io/skip-external-dns-update";
+
 /// What the annotations of an object ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Request<'a> {

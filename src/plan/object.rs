@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     ANNOTATION, Block, Catalogue, Computed, ComputedGeneration, Contribution, EntryError, Finding, ObjectWant, Role,
-    Share, annotation,
+    Share, annotation, service::Bound,
 };
 use crate::config::{Binding, Kind, ObjectRef, Part, Strategy};
 use crate::prefix::Interval;
@@ -39,6 +39,24 @@ pub fn object(
     });
     let replace = bindings.iter().any(|binding| binding.strategy == Strategy::Replace);
     Some(ObjectWant { replace, findings, ..want(&wishes.collect::<Vec<_>>()) })
+}
+
+/// The parts of DynamicPrefixes that belong on the object `reference`, by its bindings, else by its annotations.
+pub fn parts(
+    reference: &ObjectRef,
+    annotations: &BTreeMap<String, String>,
+    bindings: &[Binding],
+    discovery: bool,
+    catalogue: &Catalogue,
+) -> Vec<Bound> {
+    let bound = |dynamic_prefix: &str, part| Bound { dynamic_prefix: dynamic_prefix.to_owned(), part };
+    let bindings: Vec<&Binding> = bindings.iter().filter(|binding| binding.target == *reference).collect();
+    if !bindings.is_empty() {
+        return bindings.iter().map(|binding| bound(&binding.dynamic_prefix, binding.part.clone())).collect();
+    }
+    let request = if discovery { annotation::read(annotations, catalogue) } else { None };
+    let part = |request: annotation::Request<'_>| Some(bound(request.dynamic_prefix, request.part_on(reference.kind)?));
+    request.and_then(part).into_iter().collect()
 }
 
 impl ObjectWant {
