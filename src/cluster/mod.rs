@@ -22,6 +22,7 @@ pub mod island;
 pub mod kubeconfig;
 pub mod object;
 pub mod ownership;
+pub mod schema;
 mod session;
 pub mod timeouts;
 pub mod transition;
