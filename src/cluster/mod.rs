@@ -23,6 +23,7 @@ pub mod island;
 pub mod kubeconfig;
 pub mod object;
 pub mod ownership;
+pub mod schema;
 pub mod service;
 mod session;
 pub mod timeouts;

@@ -109,6 +109,15 @@ pub const fn resource(kind: Kind, version: &str) -> (&'static str, &str, &'stati
     }
 }
 
+/// Plural and group of a kind's resource, as people write it ("ipaddresspools.metallb.io", "services"); also the name of
+/// its CustomResourceDefinition.
+pub fn qualified(kind: Kind) -> String {
+    match resource(kind, "") {
+        ("", _, plural) => plural.to_owned(),
+        (group, _, plural) => format!("{plural}.{group}"),
+    }
+}
+
 /// The field of `spec` that holds the list.
 pub const fn list_field(kind: Kind) -> &'static str {
     match kind {

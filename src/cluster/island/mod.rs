@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::object::{Object, Served};
+use super::schema::Schema;
 use super::{Managed, Update, Wanted};
 use crate::config::{self, Discovery, Kind, ObjectRef};
 use crate::plan;
@@ -42,6 +43,8 @@ pub struct Island {
     prefixes: Vec<Interval>,
     served: Option<Served>,
     watches: BTreeMap<Kind, WatchState>,
+    /// What is known of Cilium's version.
+    schema: Schema,
     /// Kinds whose objects are all known.
     listed: BTreeSet<Kind>,
     slots: BTreeMap<ObjectRef, Slot>,
@@ -73,6 +76,7 @@ impl Island {
             prefixes: Vec::new(),
             served: None,
             watches: BTreeMap::new(),
+            schema: Schema::default(),
             listed: BTreeSet::new(),
             slots: managed.into_iter().map(remember).collect(),
             queue: VecDeque::new(),
@@ -119,6 +123,17 @@ impl Island {
         }
         self.watches.insert(kind, state);
         self.evaluate_where(|reference, _| reference.kind == kind, now);
+    }
+
+    /// What the definition of Cilium's pools tells. A version that was read once holds until another one is: that we may
+    /// not ask any more makes Cilium no older.
+    pub fn handle_cilium_schema(&mut self, schema: Schema, now: Instant) {
+        let is_forbidden = matches!(schema, Schema::Forbidden(_));
+        if self.schema == schema || is_forbidden && matches!(self.schema, Schema::Version(_)) {
+            return;
+        }
+        self.schema = schema;
+        self.evaluate_where(|reference, _| reference.kind == Kind::CiliumLoadBalancerIPPool, now);
     }
 
     /// All objects of a kind, or, with `scope`, that one object: whatever is not in `objects` is gone.
@@ -267,14 +282,25 @@ impl Island {
         (update != Update::default()).then_some(update)
     }
 
-    /// The kinds to watch: all with discovery, else those of bindings and of objects that we manage.
+    /// The kinds to watch: all with discovery, else those of bindings and of objects that we manage, and Services
+    /// beside pools, for the addresses in use.
     pub fn kinds(&self) -> BTreeSet<Kind> {
         if self.discovery != Discovery::Off {
             return Kind::ALL.into_iter().collect();
         }
-        let bound = self.wanted.iter().flat_map(|wanted| wanted.bindings.iter()).map(|binding| binding.target.kind);
-        let managed = self.slots.iter().filter(|(_, slot)| slot.memory.is_some()).map(|(reference, _)| reference.kind);
-        bound.chain(managed).collect()
+        let bound = self.wanted.iter().flat_map(|wanted| wanted.bindings.iter()).map(|binding| &binding.target);
+        let services = self.wanted.iter().flat_map(|wanted| wanted.services.iter()).map(|service| &service.target);
+        let managed = self.slots.iter().filter(|(_, slot)| slot.memory.is_some()).map(|(reference, _)| reference);
+        let mut kinds: BTreeSet<Kind> = bound.chain(services).chain(managed).map(|reference| reference.kind).collect();
+        if kinds.iter().any(|kind| kind.is_pool()) {
+            kinds.insert(Kind::Service);
+        }
+        kinds
+    }
+
+    /// Whether an object of this kind is a target.
+    pub fn has_target(&self, kind: Kind) -> bool {
+        self.slots.iter().any(|(reference, slot)| reference.kind == kind && slot.is_target())
     }
 
     /// The objects of a kind to watch by name, when the kind as a whole must not be watched.
