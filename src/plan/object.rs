@@ -167,13 +167,13 @@ fn shares(wishes: &[Wish<'_>]) -> Vec<Share> {
 }
 
 /// A name that no generation has is wrong even while there is nothing to publish.
-fn unknown_name(computed: &Computed, part: &Part) -> Option<EntryError> {
+pub(super) fn unknown_name(computed: &Computed, part: &Part) -> Option<EntryError> {
     let (Part::Named(names), Some(generation)) = (part, computed.generations.first()) else { return None };
     let unknown = names.iter().find(|name| !generation.parts.contains_key(*name))?;
     generation.part(unknown).err()
 }
 
-fn of_generation(generation: &ComputedGeneration, part: &Part) -> Result<Vec<Block>, EntryError> {
+pub(super) fn of_generation(generation: &ComputedGeneration, part: &Part) -> Result<Vec<Block>, EntryError> {
     match part {
         Part::Whole if generation.whole.is_empty() => {
             let message = format!("The server excludes all of {} from use.", generation.prefix);
@@ -258,13 +258,13 @@ fn differs(reference: &ObjectRef, request: &annotation::Request<'_>, bindings: &
 }
 
 /// A DynamicPrefix and the parts of it; no name means the whole.
-fn names<'a>(dynamic_prefix: &'a str, part: &'a Part) -> Vec<(&'a str, Option<&'a str>)> {
+pub(super) fn names<'a>(dynamic_prefix: &'a str, part: &'a Part) -> Vec<(&'a str, Option<&'a str>)> {
     match part {
         Part::Whole => vec![(dynamic_prefix, None)],
         Part::Named(names) => names.iter().map(|name| (dynamic_prefix, Some(name.as_str()))).collect(),
     }
 }
 
-fn show((dynamic_prefix, part): (&str, Option<&str>)) -> String {
+pub(super) fn show((dynamic_prefix, part): (&str, Option<&str>)) -> String {
     part.map_or_else(|| format!("the whole of {dynamic_prefix}"), |part| format!("{dynamic_prefix}/{part}"))
 }
