@@ -105,6 +105,7 @@ fn a_kind_that_must_not_be_watched_is_read_by_name() {
     let mut lab = Lab::bare(Island::new(&cluster(), vec![], 1), std::mem::replace(&mut lab.api, Api::new([])));
     lab.island.handle_served(&served(), at(0));
     lab.island.handle_watch(target.kind, WatchState::Forbidden("cannot list".to_owned()), at(0));
+    lab.island.handle_list(Kind::Service, None, vec![], at(0));
     lab.want(bound(&target), at(0));
     assert_eq!(lab.reason(&target), "Waiting", "it is not known yet whether it may be watched by its name");
     lab.island.handle_unreadable(&target, at(0));
@@ -122,11 +123,13 @@ fn a_kind_that_must_not_be_watched_is_read_by_name() {
 #[test]
 fn only_the_kinds_in_use_are_watched_without_discovery() {
     let mut island = Island::new(&cluster(), vec![], 1);
-    assert_eq!(island.kinds().len(), 3);
+    assert_eq!(island.kinds().len(), 4);
     island.reconfigure(&Cluster { discovery: Discovery::Off, ..cluster() });
     assert_eq!(island.kinds().len(), 0);
     island.handle_wanted(bound(&group("g")), at(0));
     assert_eq!(island.kinds(), [Kind::CiliumCIDRGroup].into());
+    island.handle_wanted(bound(&pool("p")), at(0));
+    assert_eq!(island.kinds(), [Kind::CiliumLoadBalancerIPPool, Kind::Service].into(), "for the addresses in use");
 }
 
 #[test]
