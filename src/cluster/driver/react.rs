@@ -168,7 +168,9 @@ impl<L: FnMut(&str, Event)> Driver<L> {
     /// A definition is there: perhaps of a kind that was not served, and of Cilium's pools for its version.
     fn defined(&mut self, subject: &Subject, schema: Schema, now: Instant) {
         let Subject::Definition(kind) = subject else { return };
-        if !self.session.as_ref().is_some_and(|session| session.served.contains_key(kind)) {
+        let is_served = self.session.as_ref().is_some_and(|session| session.served.contains_key(kind));
+        // An answer on its way may be of before.
+        if !is_served || self.discovering.is_some() {
             self.timers.discover = Some(now);
         }
         if *kind == schema::ASKED {
