@@ -24,7 +24,7 @@ mod report;
 mod retry;
 mod slot;
 
-pub use event::{Event, WatchState, Write, WriteError};
+pub use event::{Event, IN_DNS, WatchState, Write, WriteError};
 
 use retry::{Failure, Until};
 use slot::{Memory, Slot};

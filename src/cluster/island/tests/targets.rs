@@ -131,11 +131,11 @@ fn only_the_kinds_in_use_are_watched_without_discovery() {
     let beside = [Kind::CiliumLoadBalancerIPPool, Kind::Service];
     assert_eq!(island.kinds(), beside.into(), "which addresses are in use is seen on the Services");
     let front = ObjectRef { kind: Kind::Service, namespace: Some("web".to_owned()), name: "front".to_owned() };
-    let service = crate::config::Service {
+    let service = config::Service {
         cluster: "home".to_owned(),
         target: front,
         dynamic_prefix: "home-ipv6".to_owned(),
-        part: crate::config::Part::Whole,
+        part: Part::Whole,
         suffix: None,
     };
     island.handle_wanted(Wanted { services: vec![service].into(), ..wanted(prefixes(&[1]), vec![]) }, at(0));
