@@ -265,7 +265,8 @@ impl Offer {
         let kind = object.reference.kind;
         let entries = || object.list.iter().filter_map(|value| Entry::parse(kind, value));
         let ranges: Vec<_> = entries().filter_map(Entry::v6).collect();
-        let v4 = entries().filter_map(|entry| if let Entry::V4(first, last) = entry { Some((first, last)) } else { None });
+        let v4 =
+            entries().filter_map(|entry| if let Entry::V4(first, last) = entry { Some((first, last)) } else { None });
         let force = match (object::sight(object), before.filter(|before| before.ranges == ranges)) {
             (Sight::Seen, _) => Force::Yes,
             (Sight::NotSeen, _) => Force::No,

@@ -134,7 +134,8 @@ pub(super) fn in_order(blocks: Vec<Block>, reserved: &[Interval]) -> Vec<Block> 
 /// What there is to say about a pool on its way from one prefix to the next.
 pub(super) fn progress(around: &Surroundings<'_>, kind: Kind, cut: &Cut) -> (Level, &'static str, Option<String>) {
     if !cut.reserved.is_empty() {
-        let text = "Of the new range it holds what managed Services are to get, until they have it; then the rest comes.";
+        let text =
+            "Of the new range it holds what managed Services are to get, until they have it; then the rest comes.";
         return (Level::Good, "Synced", Some(text.to_owned()));
     }
     match around.narrowing.obstacle(kind).filter(|_| cut.is_whole) {

@@ -168,7 +168,8 @@ impl Work<'_> {
             let key = service::pin_key(allocator);
             let annotations = &self.lists.object.annotations;
             let is_own = plan.allocator == Some(allocator);
-            let text = if is_own { service::pins(annotations, allocator) } else { annotations.get(key).map(String::as_str) };
+            let text =
+                if is_own { service::pins(annotations, allocator) } else { annotations.get(key).map(String::as_str) };
             if !is_own && (text.is_none() || record.is_none()) {
                 continue;
             }
@@ -235,7 +236,8 @@ impl Work<'_> {
     /// What comes and goes, for the log; each once, in however many annotations it stands.
     fn note(&mut self, text: Option<&str>, record: Option<&[IpAddr]>, merged: &Merged, kind: &str) {
         let stands = |address: &IpAddr| {
-            addresses::entries(text.unwrap_or_default()).any(|entry| entry.parse().is_ok_and(|it: IpAddr| it == *address))
+            addresses::entries(text.unwrap_or_default())
+                .any(|entry| entry.parse().is_ok_and(|it: IpAddr| it == *address))
         };
         let before: Vec<_> = record.unwrap_or_default().iter().copied().filter(stands).collect();
         let tell = |these: &[IpAddr], those: &[IpAddr], to: &mut Vec<String>| {

@@ -33,7 +33,9 @@ pub(super) fn allocator_unknown(reference: &ObjectRef, why: &Undecided) -> Statu
         ),
         Undecided::OtherClass(class) => (
             "AllocatorUnknown",
-            format!("{reference} gets its addresses from the load balancer of class {class:?}, which is not supported."),
+            format!(
+                "{reference} gets its addresses from the load balancer of class {class:?}, which is not supported."
+            ),
         ),
         Undecided::NodeAddresses => (
             "AllocatorUnknown",
