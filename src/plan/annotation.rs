@@ -23,6 +23,8 @@ pub const SERVICE_SUBNET: &str = "dynamic-prefix.io/service-subnet";
 pub const SUFFIX: &str = "dynamic-prefix.io/suffix";
 /// On a Service: "true" leaves the external-dns target to the user.
 pub const SKIP_EXTERNAL_DNS_UPDATE: &str = "dynamic-prefix.io/skip-external-dns-update";
+/// On a Service: the host part that it keeps, recorded by us.
+pub const MANAGED_SUFFIX: &str = "dynamic-prefix.io/managed-suffix";
 
 /// What the annotations of an object ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,9 +79,19 @@ pub(super) fn suffix(annotations: &BTreeMap<String, String>) -> Option<Result<Ip
     Some(text.trim().parse().map_err(|_| text.as_str()))
 }
 
-/// Whether the user keeps the external-dns target of a Service. Only "true" says so, as in the in-cluster operator.
-pub(super) fn skips_external_dns(annotations: &BTreeMap<String, String>) -> bool {
-    annotations.get(SKIP_EXTERNAL_DNS_UPDATE).is_some_and(|value| value.trim() == "true")
+/// The host part recorded on a Service.
+pub(super) fn recorded_suffix(annotations: &BTreeMap<String, String>) -> Option<Ipv6Addr> {
+    annotations.get(MANAGED_SUFFIX)?.trim().parse().ok()
+}
+
+/// Whether the user keeps the external-dns target of a Service. Only "true" says so, as in the in-cluster operator; an
+/// error is a text that says neither.
+pub(super) fn skip_external_dns(annotations: &BTreeMap<String, String>) -> Result<bool, &str> {
+    match annotations.get(SKIP_EXTERNAL_DNS_UPDATE).map_or("", |value| value.trim()) {
+        "true" => Ok(true),
+        "false" | "" => Ok(false),
+        other => Err(other),
+    }
 }
 
 /// The DynamicPrefix of ours that they name.

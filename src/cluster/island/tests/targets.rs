@@ -105,6 +105,7 @@ fn a_kind_that_must_not_be_watched_is_read_by_name() {
     let mut lab = Lab::bare(Island::new(&cluster(), vec![], 1), std::mem::replace(&mut lab.api, Api::new([])));
     lab.island.handle_served(&served(), at(0));
     lab.island.handle_watch(target.kind, WatchState::Forbidden("cannot list".to_owned()), at(0));
+    lab.island.handle_list(Kind::Service, None, vec![], at(0));
     lab.want(bound(&target), at(0));
     assert_eq!(lab.reason(&target), "Waiting", "it is not known yet whether it may be watched by its name");
     lab.island.handle_unreadable(&target, at(0));
