@@ -130,7 +130,10 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         let Some(session) = self.session.as_mut().filter(|session| session.watches.contains(subject)) else { return };
         match news {
             News::Lost(failure) => self.lost(failure, now),
-            News::Defined => self.timers.discover = Some(now),
+            News::Defined => {
+                session.defined(subject);
+                self.timers.discover = Some(now);
+            }
             News::Refused(failure) => {
                 session.refuse(subject, failure.clone());
                 self.refused(subject, &failure, now);
@@ -194,7 +197,8 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         let Some(session) = &mut self.session else { return };
         match served {
             Ok(served) => {
-                session.served.clone_from(&served);
+                let again = session.found(&served).map(|pause| now + pause);
+                self.timers.discover = self.timers.discover.into_iter().chain(again).min();
                 self.island.handle_served(&served, now);
             }
             Err(failure) if failure.is_of_connection() => self.lost(failure, now),

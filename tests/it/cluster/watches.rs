@@ -116,6 +116,20 @@ async fn a_kind_that_is_installed_later_is_noticed_without_the_right_to_see_defi
     rig.holds(FIRST).await;
 }
 
+/// An API server tells of a definition before its discovery does (seen on kube-apiserver 1.36.3 under load).
+#[tokio::test]
+async fn a_definition_that_discovery_does_not_know_yet_is_asked_for_again() {
+    let api = Api::start().await;
+    let mut start = Start::new(&api);
+    start.discovery = Discovery::Default;
+    let mut rig = start.run(api, tempfile::tempdir().unwrap());
+    rig.until(|api| api.count("watch", DEFINITIONS) == 3).await;
+    rig.api.fault(Fault::new("get", "/apis/cilium.io", Action::Status(404, "not found")).times(3));
+    rig.api.define("CiliumLoadBalancerIPPool", &["v2"]);
+    rig.api.put(pool("pool", &[]));
+    rig.holds(FIRST).await;
+}
+
 #[tokio::test]
 async fn a_kind_that_is_removed_and_installed_again_is_filled_again() {
     let mut rig = rig().await;
