@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::cluster::object::{self, MANAGED_BY, Object};
+use crate::cluster::service::{MANAGED_IPS, MANAGED_SUFFIX, MANAGED_TARGETS};
+use crate::config::Kind;
 use crate::time::Instant;
 
 /// So many removals by one field manager …
@@ -13,6 +15,9 @@ const WINDOW: Duration = Duration::from_secs(600);
 const FIRST: Duration = Duration::from_secs(30);
 /// The longest step back.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
+
+/// The annotations with which we keep the books on a Service.
+const RECORDS: [&str; 4] = [MANAGED_IPS, MANAGED_TARGETS, MANAGED_SUFFIX, MANAGED_BY];
 
 /// Who removed our entries from an object, and how long we wait before we write them again.
 #[derive(Clone, Debug, Default)]
@@ -77,13 +82,13 @@ impl Contest {
 }
 
 /// The ignore rules for exactly this object: of the tool it comes from, or of both when its marks do not say.
-pub(super) fn hint(object: &Object, version: &str, manager: Option<&str>) -> String {
+pub(super) fn hint(object: &Object, lists: &[String], version: &str, manager: Option<&str>) -> String {
     let argo = is_argo(object, manager);
     let flux = is_flux(object, manager);
     match (argo, flux) {
-        (true, false) => argo_rule(object),
-        (false, true) => flux_rule(object, version),
-        _ => format!("{}; {}", argo_rule(object), flux_rule(object, version)),
+        (true, false) => argo_rule(object, lists),
+        (false, true) => flux_rule(object, lists, version),
+        _ => format!("{}; {}", argo_rule(object, lists), flux_rule(object, lists, version)),
     }
 }
 
@@ -98,22 +103,30 @@ fn is_flux(object: &Object, manager: Option<&str>) -> bool {
         || object.annotations.keys().chain(object.labels.keys()).any(|key| key.contains(".toolkit.fluxcd.io/"))
 }
 
-fn argo_rule(object: &Object) -> String {
+/// The API group as it is written in YAML; that of Services is the empty one.
+fn group_of(kind: Kind) -> &'static str {
+    match object::resource(kind, "").0 {
+        "" => "\"\"",
+        group => group,
+    }
+}
+
+fn argo_rule(object: &Object, lists: &[String]) -> String {
     let reference = &object.reference;
-    let (group, _, _) = object::resource(reference.kind, "");
+    let group = group_of(reference.kind);
     let namespace = reference.namespace.as_ref().map(|name| format!(", namespace: {name}")).unwrap_or_default();
     format!(
         "in Argo CD add to the Application's spec: ignoreDifferences: [{{group: {group}, kind: {}, name: {}{namespace}, \
          jsonPointers: [{}]}}], and to its syncPolicy: syncOptions: [RespectIgnoreDifferences=true, ServerSideApply=true]",
         reference.kind.as_str(),
         reference.name,
-        pointers(object),
+        pointers(object, lists),
     )
 }
 
-fn flux_rule(object: &Object, version: &str) -> String {
+fn flux_rule(object: &Object, lists: &[String], version: &str) -> String {
     let reference = &object.reference;
-    let (group, _, _) = object::resource(reference.kind, "");
+    let group = group_of(reference.kind);
     let namespace = reference.namespace.as_ref().map(|name| format!(", namespace: {name}")).unwrap_or_default();
     let labels = &object.labels;
     let owner =
@@ -124,16 +137,20 @@ fn flux_rule(object: &Object, version: &str) -> String {
     format!(
         "in Flux (kustomize-controller 1.9 or later) add to the spec of {owner}: ignore: [{{paths: [{}], \
          target: {{group: {group}, version: {version}, kind: {}, name: {}{namespace}}}}}]",
-        pointers(object),
+        pointers(object, lists),
         reference.kind.as_str(),
         reference.name,
     )
 }
 
-/// JSON pointers (RFC 6901: a slash in a key is written ~1) to all that we write.
-fn pointers(object: &Object) -> String {
+/// JSON pointers (RFC 6901: a slash in a key is written ~1) to all that we write; `lists`: of a Service, the annotations
+/// with our addresses.
+fn pointers(object: &Object, lists: &[String]) -> String {
     let kind = object.reference.kind;
     let annotation = |key: &str| format!("/metadata/annotations/{}", key.replace('/', "~1"));
+    if kind == Kind::Service {
+        return lists.iter().map(String::as_str).chain(RECORDS).map(annotation).collect::<Vec<_>>().join(", ");
+    }
     let list = format!("/spec/{}", object::list_field(kind));
     [list, annotation(object::record_annotation(kind)), annotation(MANAGED_BY)].join(", ")
 }
