@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::super::decide;
 use super::super::slot::{Level, Slot, Status};
-use crate::cluster::service::{Service, Undecided};
+use crate::cluster::service::Service;
 use crate::cluster::transition::{Allocator, PATIENCE, Stage};
 use crate::config::ObjectRef;
 use crate::plan::ServiceWant;
@@ -13,36 +13,6 @@ use crate::time::Instant;
 pub(super) fn no_load_balancer(reference: &ObjectRef) -> Status {
     let text = format!("{reference} is not of type LoadBalancer, so it has no address to manage.");
     Status::new(Level::Bad, "NotLoadBalancer", text)
-}
-
-pub(super) fn allocator_unknown(reference: &ObjectRef, why: &Undecided) -> Status {
-    let (reason, text) = match why {
-        Undecided::Both => (
-            "AllocatorUnknown",
-            format!(
-                "Both Cilium and MetalLB may give {reference} its addresses; it is left as it is. Set its \
-                 spec.loadBalancerClass, or bind the range to pools of one of them only."
-            ),
-        ),
-        Undecided::Neither => (
-            "AllocatorUnknown",
-            format!(
-                "It is not known who gives {reference} its addresses: no pool of Cilium or MetalLB holds one of them or \
-                 the range that it refers to. Bind the range to a pool."
-            ),
-        ),
-        Undecided::OtherClass(class) => (
-            "AllocatorUnknown",
-            format!(
-                "{reference} gets its addresses from the load balancer of class {class:?}, which is not supported."
-            ),
-        ),
-        Undecided::NodeAddresses => (
-            "AllocatorUnknown",
-            format!("{reference} gets the addresses of nodes (class io.cilium/node), so no prefix of ours is for it."),
-        ),
-    };
-    Status::new(Level::Bad, reason, text)
 }
 
 /// What a sentence is about.
