@@ -185,12 +185,14 @@ impl Service {
         })
     }
 
-    /// Why LB-IPAM will not give it an address, whatever pools do: somebody else has it, or the pool is not for this
-    /// Service. It speaks of one address only, the last in the list that it could not give, which the message names.
-    pub fn refusal(&self) -> Option<&Unsatisfied> {
+    /// Why LB-IPAM will not give it `address`, whatever pools do: somebody else has it, or the pool is not for this
+    /// Service. The condition speaks of one address only, the last in the list that it could not give.
+    pub fn refusal(&self, address: IpAddr) -> Option<&Unsatisfied> {
         let Request::Unsatisfied(why) = &self.request else { return None };
         let is_final = why.reason.starts_with("already_allocated") || &*why.reason == "pool_selector_mismatch";
-        is_final.then_some(why)
+        // The message quotes the address: "The IP '2001:db8::5' is already allocated to another service".
+        let quoted = why.message.split('\'').find_map(|part| part.parse::<IpAddr>().ok());
+        (is_final && quoted.is_none_or(|quoted| quoted == address)).then_some(why)
     }
 }
 

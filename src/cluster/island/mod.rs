@@ -29,7 +29,7 @@ mod retry;
 mod slot;
 mod wants;
 
-pub use event::{Event, WatchState, Write, WriteError};
+pub use event::{Event, IN_DNS, WatchState, Write, WriteError};
 
 use books::Books;
 use memory::Memory;

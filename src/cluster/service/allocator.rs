@@ -157,6 +157,10 @@ impl Undecided {
 /// Why `service` must not be written although its allocator is known.
 pub fn obstacle(reference: &ObjectRef, service: &Service, allocator: Allocator) -> Option<Finding> {
     let finding = |reason, message| Some(Finding { reason, message, blocks_write: true });
+    if !service.is_load_balancer {
+        let message = format!("{reference} is not of type LoadBalancer, so it has no addresses to follow a prefix.");
+        return finding("NotLoadBalancer", message);
+    }
     if service.families == (Families { v4: true, v6: false }) {
         let message = format!(
             "{reference} has only IPv4 in spec.ipFamilies, so an IPv6 address would lead nowhere. Set its \

@@ -125,18 +125,23 @@ fn the_condition_is_read_under_its_older_name_too() {
 }
 
 #[test]
-fn what_pools_cannot_change_is_a_refusal() {
-    let refused = |reason: &str| {
+fn a_refusal_is_about_the_address_that_it_names() {
+    let refused = |reason: &str, message: &str| {
         let mut value = front();
         value["status"]["conditions"][0] =
-            json!({"type": "cilium.io/IPAMRequestSatisfied", "status": "False", "reason": reason, "message": "why"});
-        cut(&value).refusal().map(|refusal| refusal.message.to_string())
+            json!({"type": "cilium.io/IPAMRequestSatisfied", "status": "False", "reason": reason, "message": message});
+        let service = cut(&value);
+        ["2001:db8:2::5", "2001:db8:3::5"].map(|address| service.refusal(ip(address)).is_some())
     };
-    for reason in ["already_allocated", "already_allocated_incompatible_service", "pool_selector_mismatch"] {
-        assert_eq!(refused(reason).as_deref(), Some("why"), "{reason}");
-    }
-    assert_eq!((refused("no_pool"), refused("out_of_ips")), (None, None));
-    assert_eq!(cut(&front()).refusal(), None);
+    let taken = "The IP '2001:db8:2::5' is already allocated to another service";
+    assert_eq!(refused("already_allocated", taken), [true, false]);
+    let incompatible = "The IP '2001:db8:2::5' is already allocated to an incompatible service. Reason: same port";
+    assert_eq!(refused("already_allocated_incompatible_service", incompatible), [true, false]);
+    let mismatch = "The pool with the CIDR containing '2001:db8:3::5', doesn't select this service";
+    assert_eq!(refused("pool_selector_mismatch", mismatch), [false, true]);
+    assert_eq!(refused("already_allocated", "somebody has it"), [true, true]);
+    assert_eq!(refused("no_pool", "No pool exists with a CIDR containing '2001:db8:2::5'"), [false, false]);
+    assert_eq!(refused("out_of_ips", ""), [false, false]);
 }
 
 #[test]

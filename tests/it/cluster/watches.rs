@@ -7,7 +7,7 @@ use serde_json::json;
 use super::rig::{FIRST, SECOND, Start, blocks, cilium, nth, pool, rig, wanted_on};
 use crate::support::api::{Action, Api, Fault, Key};
 
-const POOLS: &str = "ciliumloadbalancerippools";
+const POOLS: &str = "/ciliumloadbalancerippools";
 const DEFINITIONS: &str = "customresourcedefinitions";
 
 #[tokio::test]
@@ -134,10 +134,13 @@ async fn a_definition_that_discovery_does_not_know_yet_is_asked_for_again() {
 async fn a_kind_that_is_removed_and_installed_again_is_filled_again() {
     let mut rig = rig().await;
     rig.holds(FIRST).await;
+    let resource = "customresourcedefinitions.apiextensions.k8s.io";
+    rig.watches().await;
+    rig.api.forget_requests();
     rig.api.delete(&Key::pool("pool"));
-    rig.api.delete(&Key::new("customresourcedefinitions.apiextensions.k8s.io", None, &format!("{POOLS}.cilium.io")));
+    rig.api.delete(&Key::new(resource, None, "ciliumloadbalancerippools.cilium.io"));
     rig.api.end_watches();
-    rig.until(|api| api.count("watch", DEFINITIONS) == 1).await;
+    rig.until(|api| api.count("get", "/apis/cilium.io") > 0).await;
     rig.api.define("CiliumLoadBalancerIPPool", &["v2"]);
     rig.api.put(pool("pool", &[]));
     rig.holds(FIRST).await;
@@ -168,7 +171,7 @@ async fn what_may_not_be_watched_as_a_whole_is_watched_by_name() {
     let metallb = Key::metallb("metallb-system", "public");
     rig.until(|api| api.get(&metallb).unwrap()["spec"]["addresses"] == json!([nth(FIRST, 1)])).await;
     rig.until(|api| api.count("watch", "/namespaces/metallb-system/ipaddresspools") > 0).await;
-    let health = rig.health(|health| health.notes.len() == 3).await;
+    let health = rig.health(|health| health.notes.len() == 4).await;
     assert_eq!((health.state, health.reason), (ConnectionState::Connected, None));
     let note = health.notes.iter().find(|note| note.contains("CiliumLoadBalancerIPPool")).unwrap();
     assert!(note.contains("list and watch") && note.contains(POOLS), "{note}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::super::IN_DNS;
 use super::super::memory::Memory;
 use super::super::slot::Patch;
 use super::v6;
@@ -214,7 +215,7 @@ impl Work<'_> {
                 hold: false,
             });
             let merged = self.merge(text, record.as_deref(), &goal, now);
-            self.note(text, record.as_deref(), &merged, " (DNS)");
+            self.note(text, record.as_deref(), &merged, IN_DNS);
             self.put(&key, &merged);
             for address in merged.record {
                 if !all.contains(&address) {

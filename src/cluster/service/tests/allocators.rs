@@ -127,4 +127,6 @@ fn what_cannot_carry_our_addresses_is_said() {
     assert_eq!(reason(v4, Allocator::Cilium), Some("NoIPv6"));
     let none: fn(&mut Value) = |value| value["spec"]["ipFamilies"] = json!(null);
     assert_eq!(reason(none, Allocator::Cilium), None);
+    let port: fn(&mut Value) = |value| value["spec"]["type"] = json!("NodePort");
+    assert_eq!(reason(port, Allocator::Cilium), Some("NotLoadBalancer"));
 }
