@@ -73,6 +73,7 @@ fn example(_: &Lab) -> Result<()> {
         kind.create(server, &format!("annotated-{}", name(id, kind)), Some((id, Part::Web))).map(drop)
     })?;
     // It has no address that it could lose, so it asks for the one of its suffix at once.
+    daemon.wait_target("example", |target| target["desired"] == json!(["2001:db8:a:0:f000::2"]))?;
     server.wait_object(SERVICE, PATIENCE, |service| {
         service["metadata"]["annotations"]["lbipam.cilium.io/ips"] == "2001:db8:a:0:f000::2"
     })?;
