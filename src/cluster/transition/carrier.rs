@@ -89,8 +89,7 @@ pub fn goal(carrier: &Carrier<'_>, age: impl Fn(Ipv6Addr) -> Option<Age>, now: I
 
 fn stage(carrier: &Carrier<'_>) -> Stage {
     let Some(new) = carrier.new else { return Stage::Unplaced };
-    let asks = carrier.pins.contains(&new) || carrier.user_asks;
-    match (carrier.holds.contains(&new), asks) {
+    match (has_new(carrier), asks(carrier, new)) {
         (true, true) if carrier.targets.is_some_and(|named| named != [new]) => Stage::AwaitingTarget,
         (true, true) => Stage::Served,
         (true, false) => Stage::AwaitingPin,
@@ -99,6 +98,17 @@ fn stage(carrier: &Carrier<'_>) -> Stage {
         (false, false) if carrier.offered => Stage::AwaitingPin,
         (false, _) => Stage::AwaitingPool,
     }
+}
+
+fn asks(carrier: &Carrier<'_>, new: Ipv6Addr) -> bool {
+    carrier.pins.contains(&new) || carrier.user_asks
+}
+
+/// Whether it has the new address to stay. One that it has and does not ask for, although it asks for others, is about
+/// to be taken from it (the prefix has come back at that very moment).
+fn has_new(carrier: &Carrier<'_>) -> bool {
+    let is_left_to_the_allocator = carrier.pins.is_empty() && carrier.offered;
+    carrier.new.is_some_and(|new| carrier.holds.contains(&new) && (asks(carrier, new) || is_left_to_the_allocator))
 }
 
 /// Whether asking for the new address cannot cost it one that it has.
@@ -169,7 +179,7 @@ fn target(
 ) -> Option<Ipv6Addr> {
     let named = carrier.targets?;
     let has = |address: &&Ipv6Addr| carrier.holds.contains(address);
-    let new = carrier.new.as_ref().filter(has);
+    let new = carrier.new.as_ref().filter(|_| has_new(carrier));
     if let Some(address) = new.or_else(|| named.iter().find(has)) {
         return Some(*address);
     }

@@ -221,8 +221,10 @@ fn several_of_everything() {
             world.run();
             world.check_rest();
             let at = world.now + 1000;
-            let pause = world.draw(100);
+            // Close to each other, but so that not both drains end in the same moment.
             world.at(at, |world| world.rotate(0, Some('B'), false));
+            world.lines[1].drain = Some(30 * MINUTE);
+            let pause = world.draw(100);
             world.at(at + pause, |world| world.rotate(1, Some('B'), false));
             world.at(at + 20 * MINUTE, |world| world.rotate(1, Some('C'), true));
             world.run();
