@@ -25,8 +25,9 @@ pub struct Carrier<'a> {
     pub holds: &'a [Ipv6Addr],
     /// The IPv6 addresses that its DNS target names on our behalf; `None`: DNS is not ours to say.
     pub targets: Option<&'a [Ipv6Addr]>,
-    /// Whether a pool offers the new address and its controller has seen that, and whether those that it holds are on a
-    /// pool still (else its status is about to change). With MetalLB it has to be the pool of its IPv4 address, if it
+    /// Whether a pool offers the new address and its controller has seen that, no write of ours to that pool is under way
+    /// (it may take the address out), and those that it holds are on a pool still (else its status is about to change).
+    /// With MetalLB it has to be the pool of its IPv4 address, if it
     /// has one: all addresses of a Service are of one pool.
     pub offered: bool,
     /// Whether another Service has the new address or asks for it (and the two may not share), or the allocator has said

@@ -201,7 +201,16 @@ impl World {
             let is_former = new
                 .iter()
                 .all(|new| self.lines.iter().all(|line| line.of(*new).is_none_or(|known| known.role != Role::Current)));
-            let is_late = is_former && self.lines.iter().any(|line| line.generations[0].since + 5000 > self.now);
+            // Two drains that end within moments of each other: it may get an address that was just given up in the other.
+            let is_late = is_former
+                && self
+                    .lines
+                    .iter()
+                    .flat_map(|line| &line.generations)
+                    .filter(|known| known.role != Role::Current)
+                    .count()
+                    > 1
+                || is_former && self.lines.iter().any(|line| line.generations[0].since + 5000 > self.now);
             if self.is_managed(service).is_none() && !before.v6().is_empty() && !is_late {
                 let moves = self.books.moves.entry(*number).or_default();
                 *moves += 1;

@@ -1,11 +1,12 @@
 //! Our side: what an island does with [`goal`] and [`share::pool`], as thin as it can be: look, decide, one write per object.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::super::carrier::{Carrier, Goal, goal};
 use super::super::share::{self, Around, Customer, Part};
-use super::super::{Age, Allocator, NOTHING_HELD, Stage};
+use super::super::{Age, Allocator, LEFT_ALONE, NOTHING_HELD, Stage};
 use super::cilium::has;
 use super::world::{Content, Event, Id, Line, Notes, Pool, Reason, Service, World, v6};
 use crate::config::Mode;
@@ -32,6 +33,7 @@ pub(super) struct Ours {
     dns_since: BTreeMap<usize, (Ipv6Addr, Instant)>,
     refused: BTreeMap<usize, (Ipv6Addr, Vec<(Option<u8>, u64)>, u8)>,
     nothing_since: BTreeMap<usize, u64>,
+    left_since: BTreeMap<usize, u64>,
     wakes: BTreeSet<u64>,
 }
 
@@ -129,6 +131,7 @@ impl World {
             self.wake_at(done.wake);
             goals.insert(*number, done);
         }
+        self.note_who_is_left_alone(&goals);
         self.ours.stages = goals.iter().map(|(number, goal)| (*number, goal.stage)).collect();
         let mut writes = self.pool_writes(&placed, &goals);
         writes.extend(self.service_writes(&placed, &goals));
@@ -136,6 +139,20 @@ impl World {
             if self.ours.flights.insert(id) {
                 let at = self.now + self.delay();
                 self.push(at, Event::Land(self.ours.life, id, base, content));
+            }
+        }
+    }
+
+    fn note_who_is_left_alone(&mut self, goals: &BTreeMap<usize, Goal>) {
+        let services = &self.ours.services;
+        let is_left =
+            |number: &usize| services[number].notes.managed_ips.is_empty() && goals[number].stage == Stage::Refused;
+        let left: Vec<_> = goals.keys().filter(|number| is_left(number)).copied().collect();
+        self.ours.left_since.retain(|number, _| left.contains(number));
+        for number in left {
+            if let Entry::Vacant(new) = self.ours.left_since.entry(number) {
+                new.insert(self.now);
+                self.wake_at(Some(self.instant() + LEFT_ALONE));
             }
         }
     }
@@ -207,7 +224,7 @@ impl World {
                     new: *new,
                     stage: goals[service].stage,
                     given_up: self.ours.forbidden.contains(service) || collides(self, placed, *service),
-                    pins: v6(&self.ours.services[service].notes.managed_ips),
+                    pins: self.pins(*service),
                 })
                 .collect();
             let foreign: Vec<_> = pool.list.iter().filter(|entry| !pool.recorded.contains(entry)).copied().collect();
@@ -227,6 +244,13 @@ impl World {
             }
         }
         writes
+    }
+
+    fn pins(&self, number: usize) -> Vec<Ipv6Addr> {
+        let service = &self.ours.services[&number];
+        let patience = u64::try_from(LEFT_ALONE.as_millis()).expect("short");
+        let is_fresh = self.ours.left_since.get(&number).is_some_and(|since| self.now < since + patience);
+        if is_fresh { service.v6() } else { v6(&service.notes.managed_ips) }
     }
 
     fn wanted(&self, pool: &Pool, around: &Around<'_>) -> Vec<Interval> {
@@ -313,11 +337,14 @@ pub(super) fn place(service: &Service, line: &Line) -> Option<Ipv6Addr> {
 
 /// A pool offers it, and its controller has seen that.
 fn offered(world: &World, service: &Service, new: Ipv6Addr) -> bool {
-    let pools = world.ours.pools.values().filter(|pool| pool.allocator == service.allocator);
-    let mut ready = pools.clone().filter(|pool| pool.observed >= pool.generation && !pool.conflict);
-    let is_offered = ready.any(|pool| pool.list.iter().any(|range| has(range, new)));
+    let pools = world.ours.pools.iter().filter(|(_, pool)| pool.allocator == service.allocator);
+    let under_way = |number: &usize| world.ours.flights.contains(&Id::Pool(*number));
+    let is_ready =
+        |number: &usize, pool: &Pool| pool.observed >= pool.generation && !pool.conflict && !under_way(number);
+    let mut ready = pools.clone().filter(|(number, pool)| is_ready(number, pool));
+    let is_offered = ready.any(|(_, pool)| pool.list.iter().any(|range| has(range, new)));
     let ours = service.v6().into_iter().filter(|held| world.lines.iter().any(|line| line.of(*held).is_some()));
-    let mut gone = ours.filter(|held| !pools.clone().any(|pool| pool.list.iter().any(|range| has(range, *held))));
+    let mut gone = ours.filter(|held| !pools.clone().any(|(_, pool)| pool.list.iter().any(|range| has(range, *held))));
     is_offered && gone.next().is_none()
 }
 
