@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Deciders: files, or directories with all that is in them. Their tests may do what they like.
-const DECIDERS: [&str; 39] = [
+const DECIDERS: [&str; 41] = [
     "src/time.rs",
     "src/prefix.rs",
     "src/status.rs",
@@ -20,6 +20,8 @@ const DECIDERS: [&str; 39] = [
     "src/cluster/ownership.rs",
     "src/cluster/object.rs",
     "src/cluster/island/",
+    "src/cluster/transition.rs",
+    "src/cluster/transition/",
     "src/source/mod.rs",
     "src/source/dhcpv6/mod.rs",
     "src/source/dhcpv6/identity.rs",

@@ -33,7 +33,8 @@ pub struct Carrier<'a> {
     /// Whether another Service has the new address or asks for it (and the two may not share), or the allocator has said
     /// that it will not give it. What it said of the pool's selector holds when the Service does not ask any more, until
     /// selector or Service change: else it would be asked for ever. MetalLB says nothing: there it is refused when the
-    /// Service asks, is offered and holds nothing for [`NOTHING_HELD`](super::NOTHING_HELD), until a pool changes.
+    /// Service asks, is offered and holds nothing for [`NOTHING_HELD`](super::NOTHING_HELD), until a pool changes; and
+    /// what another Service had it has for [`LEFT_ALONE`](super::LEFT_ALONE) longer, for MetalLB may not know yet.
     pub refused: bool,
     /// [`Goal::dns_since`] of the last decision for the same new address; `None`: there was none.
     pub dns_since: Option<Instant>,

@@ -29,7 +29,9 @@ pub(super) struct Ours {
     services: BTreeMap<usize, Service>,
     pools_listed: bool,
     services_listed: bool,
-    flights: BTreeSet<Id>,
+    /// Writes under way, with the addresses that they ask for.
+    flights: BTreeMap<Id, Vec<Ipv6Addr>>,
+    taken: BTreeMap<usize, (Ipv6Addr, u64)>,
     dns_since: BTreeMap<usize, (Ipv6Addr, Instant)>,
     refused: BTreeMap<usize, (Ipv6Addr, Vec<(Option<u8>, u64)>, u8)>,
     nothing_since: BTreeMap<usize, u64>,
@@ -136,7 +138,11 @@ impl World {
         let mut writes = self.pool_writes(&placed, &goals);
         writes.extend(self.service_writes(&placed, &goals));
         for (id, base, content) in writes {
-            if self.ours.flights.insert(id) {
+            if let Entry::Vacant(flight) = self.ours.flights.entry(id) {
+                flight.insert(match &content {
+                    Content::Service(notes) => v6(&notes.managed_ips),
+                    Content::Pool { .. } => Vec::new(),
+                });
                 let at = self.now + self.delay();
                 self.push(at, Event::Land(self.ours.life, id, base, content));
             }
@@ -189,6 +195,17 @@ impl World {
             (users || other.v6().contains(&new)) && !other.shares_with(service)
         });
         let asks = v6(&service.notes.ips).contains(&new);
+        let mut is_taken = is_taken;
+        if is_taken {
+            self.ours.taken.insert(number, (new, now));
+        } else if let Some((_, last)) = self.ours.taken.get(&number).filter(|(of, _)| *of == new && !is_cilium) {
+            let end = last + u64::try_from(LEFT_ALONE.as_millis()).expect("short");
+            is_taken = now < end;
+            if is_taken {
+                self.wake_at(Some(Instant::BOOT + std::time::Duration::from_millis(end)));
+            }
+        }
+        let service = &self.ours.services[&number];
         let is_taken = is_taken || asks && service.unsatisfied == Some((Reason::AlreadyAllocated, new));
         let mut is_told = asks && service.unsatisfied == Some((Reason::SelectorMismatch, new));
         let offered = offered(self, service, new);
@@ -250,7 +267,9 @@ impl World {
         let service = &self.ours.services[&number];
         let patience = u64::try_from(LEFT_ALONE.as_millis()).expect("short");
         let is_fresh = self.ours.left_since.get(&number).is_some_and(|since| self.now < since + patience);
-        if is_fresh { service.v6() } else { v6(&service.notes.managed_ips) }
+        let seen = if is_fresh { service.v6() } else { v6(&service.notes.managed_ips) };
+        let under_way = self.ours.flights.get(&Id::Service(number)).into_iter().flatten();
+        seen.iter().chain(under_way).copied().collect()
     }
 
     fn wanted(&self, pool: &Pool, around: &Around<'_>) -> Vec<Interval> {
@@ -338,7 +357,7 @@ pub(super) fn place(service: &Service, line: &Line) -> Option<Ipv6Addr> {
 /// A pool offers it, and its controller has seen that.
 fn offered(world: &World, service: &Service, new: Ipv6Addr) -> bool {
     let pools = world.ours.pools.iter().filter(|(_, pool)| pool.allocator == service.allocator);
-    let under_way = |number: &usize| world.ours.flights.contains(&Id::Pool(*number));
+    let under_way = |number: &usize| world.ours.flights.contains_key(&Id::Pool(*number));
     let is_ready =
         |number: &usize, pool: &Pool| pool.observed >= pool.generation && !pool.conflict && !under_way(number);
     let mut ready = pools.clone().filter(|(number, pool)| is_ready(number, pool));
