@@ -25,6 +25,7 @@ const LOADS_WITHIN: Duration = Duration::from_secs(1);
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Books {
+    aspects: BTreeMap<ObjectRef, Aspect>,
     offers: BTreeMap<ObjectRef, Offer>,
     /// The Services that have an address in their status.
     held: Places,
@@ -37,6 +38,8 @@ pub(super) struct Books {
     /// Those for which pools wait, by their address in the current generation.
     waiting: Places,
     footings: BTreeMap<ObjectRef, Footing>,
+    /// Pools of which a patch has left and has not been answered.
+    under_way: BTreeSet<ObjectRef>,
 }
 
 /// Services by address.
@@ -96,12 +99,13 @@ impl Aspect {
     }
 
     /// Whether nothing has changed that an allocator goes by, beside the list of addresses.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
+    fn is_like(&self, other: &Self) -> bool {
         self.generation == other.generation && self.sharing == other.sharing
     }
 }
 
-fn distinct(addresses: impl Iterator<Item = Ipv6Addr>) -> Vec<Ipv6Addr> {
+/// Each once, ascending.
+pub(super) fn distinct(addresses: impl Iterator<Item = Ipv6Addr>) -> Vec<Ipv6Addr> {
     addresses.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
@@ -150,13 +154,23 @@ impl Ripple {
 }
 
 impl Books {
-    /// A Service holds and asks for these addresses now.
-    pub(super) fn show(&mut self, service: &ObjectRef, before: &Aspect, after: &Aspect) -> Ripple {
-        Ripple {
-            held: self.held.change(service, &before.holds, &after.holds),
-            asked: self.asked.change(service, &before.asks, &after.asks),
+    /// What a Service holds and asks for now; `None`: it is gone. Also whether something else has changed that its
+    /// allocator goes by.
+    pub(super) fn show(&mut self, service: &ObjectRef, after: Option<Aspect>) -> (Ripple, bool) {
+        let before = self.aspects.remove(service);
+        let (old, new) = (before.as_ref(), after.as_ref());
+        let none = Aspect::default();
+        let (from, to) = (old.unwrap_or(&none), new.unwrap_or(&none));
+        let ripple = Ripple {
+            held: self.held.change(service, &from.holds, &to.holds),
+            asked: self.asked.change(service, &from.asks, &to.asks),
             ..Ripple::default()
+        };
+        let is_edited = old.zip(new).is_some_and(|(old, new)| !new.is_like(old));
+        if let Some(after) = after {
+            self.aspects.insert(service.clone(), after);
         }
+        (ripple, is_edited)
     }
 
     /// A managed Service is so now; `None`: it is not managed.
@@ -190,6 +204,12 @@ impl Books {
         self.footings.get(service)
     }
 
+    /// The managed Services that claim one of these addresses.
+    pub(super) fn claiming(&self, ranges: &[Interval]) -> BTreeSet<ObjectRef> {
+        let services = ranges.iter().flat_map(|range| self.claimed.within(*range)).flat_map(|(_, services)| services);
+        services.cloned().collect()
+    }
+
     /// The managed Services that claim or hold one of these addresses.
     pub(super) fn concerned(&self, ranges: &[Interval]) -> BTreeSet<ObjectRef> {
         let claim = ranges.iter().flat_map(|range| self.claimed.within(*range)).flat_map(|(_, services)| services);
@@ -197,9 +217,10 @@ impl Books {
         claim.chain(hold).filter(|service| self.footings.contains_key(*service)).cloned().collect()
     }
 
-    /// The Services that hold `address`, and those that ask for it.
+    /// The Services that hold `address`, and those that we do not manage and that ask for it.
     pub(super) fn takers(&self, address: Ipv6Addr) -> impl Iterator<Item = &ObjectRef> {
-        self.held.at(address).chain(self.asked.at(address))
+        let users = self.asked.at(address).filter(|service| !self.footings.contains_key(*service));
+        self.held.at(address).chain(users)
     }
 
     /// Whether a pool of `allocator` has `address`, in force or not.
@@ -273,7 +294,8 @@ impl Books {
         let mut best = Offered::No;
         let is_for_it = |(pool, offer): &(&ObjectRef, &Offer)| {
             let has_v4 = || v4.iter().all(|ip| offer.v4.iter().any(|(first, last)| first <= ip && ip <= last));
-            allocator_of(pool.kind) == Some(allocator) && (allocator == Allocator::Cilium || has_v4())
+            let is_own = allocator_of(pool.kind) == Some(allocator) && !self.under_way.contains(*pool);
+            is_own && (allocator == Allocator::Cilium || has_v4())
         };
         for (_, offer) in self.offers_of(address).filter(is_for_it) {
             match offer.force {
@@ -284,6 +306,15 @@ impl Books {
             }
         }
         best
+    }
+
+    /// A patch of a pool has left, or was answered.
+    pub(super) fn send(&mut self, pool: &ObjectRef, is_under_way: bool) {
+        if is_under_way {
+            self.under_way.insert(pool.clone());
+        } else {
+            self.under_way.remove(pool);
+        }
     }
 
     /// The ranges of a pool as they stand.

@@ -25,14 +25,16 @@ pub struct Carrier<'a> {
     pub holds: &'a [Ipv6Addr],
     /// The IPv6 addresses that its DNS target names on our behalf; `None`: DNS is not ours to say.
     pub targets: Option<&'a [Ipv6Addr]>,
-    /// Whether a pool offers the new address and its controller has seen that, and whether those that it holds are on a
-    /// pool still (else its status is about to change). With MetalLB it has to be the pool of its IPv4 address, if it
+    /// Whether a pool offers the new address and its controller has seen that, no write of ours to that pool is under way
+    /// (it may take the address out), and those that it holds are on a pool still (else its status is about to change).
+    /// With MetalLB it has to be the pool of its IPv4 address, if it
     /// has one: all addresses of a Service are of one pool.
     pub offered: bool,
     /// Whether another Service has the new address or asks for it (and the two may not share), or the allocator has said
     /// that it will not give it. What it said of the pool's selector holds when the Service does not ask any more, until
     /// selector or Service change: else it would be asked for ever. MetalLB says nothing: there it is refused when the
-    /// Service asks, is offered and holds nothing for [`NOTHING_HELD`](super::NOTHING_HELD), until a pool changes.
+    /// Service asks, is offered and holds nothing for [`NOTHING_HELD`](super::NOTHING_HELD), until a pool changes; and
+    /// what another Service had it has for [`LEFT_ALONE`](super::LEFT_ALONE) longer, for MetalLB may not know yet.
     pub refused: bool,
     /// [`Goal::dns_since`] of the last decision for the same new address; `None`: there was none.
     pub dns_since: Option<Instant>,

@@ -35,7 +35,8 @@ pub struct Customer {
     pub stage: Stage,
     /// It cannot be written (no permission, another daemon's, a collision), so nothing is gained by waiting for it.
     pub given_up: bool,
-    /// The addresses that it asks for on our behalf, as seen on it.
+    /// The addresses that it asks for on our behalf, as seen on it and in a write of ours that is under way. Of one that is refused and has been left to its
+    /// allocator these are, for [`LEFT_ALONE`](super::LEFT_ALONE), the addresses that it holds.
     pub pins: Vec<Ipv6Addr>,
 }
 
@@ -150,8 +151,14 @@ fn reserved(part: &Part<'_>, around: &Around<'_>) -> Vec<Block> {
 
 /// A former range while the new one is held back.
 fn as_it_is(part: &Part<'_>, around: &Around<'_>) -> Vec<Block> {
-    let asked_for: Vec<_> = around.customers.iter().flat_map(|customer| &customer.pins).copied().collect();
-    with(part, around, &asked_for)
+    with(part, around, &asked_for(part, around))
+}
+
+/// What managed Services ask for in a range that drains: somebody may have taken it from the pool. What has left at the
+/// end of a drain does not come back.
+fn asked_for(part: &Part<'_>, around: &Around<'_>) -> Vec<Ipv6Addr> {
+    let drains = part.role == Role::Draining;
+    around.customers.iter().filter(|_| drains).flat_map(|customer| &customer.pins).copied().collect()
 }
 
 /// A former range whose drain goes on: new Services must not get an address in it, those that have one keep it.
@@ -161,15 +168,20 @@ fn narrowed(part: &Part<'_>, around: &Around<'_>, tidy: bool, shares: &mut Share
         shares.whole_for_ignorance = true;
         return if is_there { as_it_is(part, around) } else { part.blocks.to_vec() };
     };
-    let asked_for = around.customers.iter().flat_map(|customer| &customer.pins);
-    let used: Vec<_> = in_use.iter().chain(asked_for).copied().collect();
-    let mut kept = Vec::new();
-    for block in part.blocks {
+    let asked_for = asked_for(part, around);
+    let all_asked_for = around.customers.iter().flat_map(|customer| &customer.pins);
+    let used: Vec<_> = in_use.iter().chain(all_asked_for).copied().collect();
+    let of_block = |block: &Block| {
         let range = block.interval();
-        let there = if tidy || is_whole(range, around) { Vec::new() } else { pieces(range, around) };
-        kept.extend(complete(*block, there, &used));
-    }
-    kept
+        let is_whole = is_whole(range, around);
+        if !is_whole && !tidy {
+            return complete(*block, pieces(range, around), &asked_for);
+        }
+        let there = if is_whole { vec![range] } else { pieces(range, around) };
+        let stays = used.iter().filter(|address| there.iter().any(|piece| has(piece, **address)));
+        complete(*block, Vec::new(), &stays.chain(&asked_for).copied().collect::<Vec<_>>())
+    };
+    part.blocks.iter().flat_map(of_block).collect()
 }
 
 /// What stands on the pool of a range, and these addresses of it.

@@ -60,10 +60,13 @@ fn an_address_that_another_service_holds_is_refused_and_dns_stays() {
     town.draining = 0;
     town.tell(at(HOUR));
     town.live(at(HOUR));
+    assert_eq!(town.note(&front, IPS), None);
+    assert_eq!(town.lab.text(&lb)[1..], ["2001:db8:2::/64", "2001:db8:1::-2001:db8:1::"], "for a moment");
+    town.live_until(at(HOUR + 10));
     assert_eq!(town.ingress(&front), ips(&["2001:db8:2::1"]));
     // The squatter goes.
-    town.annotate(&squatter, "kubectl", IPS, Some("2001:db8:2::99"), at(HOUR + 1));
-    town.live(at(HOUR + 1));
+    town.annotate(&squatter, "kubectl", IPS, Some("2001:db8:2::99"), at(HOUR + 20));
+    town.live(at(HOUR + 20));
     town.live_until(at(HOUR + 200));
     assert_eq!((town.lab.reason(&front), town.ingress(&front)), ("Synced", ips(&["2001:db8:2::"])));
 }

@@ -242,8 +242,10 @@ impl Town {
         if same {
             return None;
         }
-        before.iter().for_each(|address| drop(self.held.get_mut(address).map(|who| who.remove(service))));
-        after.iter().for_each(|address| drop(self.held.entry(*address).or_default().insert(service.clone())));
+        self.held.values_mut().for_each(|who| who.retain(|holder| holder != service));
+        for address in &after {
+            self.held.entry(*address).or_default().insert(service.clone());
+        }
         let from = self.is_metallb() && !after.is_empty();
         let ingress: Vec<Value> = after.iter().map(|address| json!({ "ip": address.to_string() })).collect();
         Some(self.lab.api.edit_service(service, "controller", |value| {

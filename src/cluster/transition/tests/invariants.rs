@@ -198,10 +198,13 @@ impl World {
                 assert!(stolen.is_none(), "{number} got {stolen:?}, which is for {owner}: {}", self.story());
             }
             // It may have been on its way when the prefix changed.
-            let is_former = new
-                .iter()
-                .all(|new| self.lines.iter().all(|line| line.of(*new).is_none_or(|known| known.role != Role::Current)));
-            let is_late = is_former && self.lines.iter().any(|line| line.generations[0].since + 5000 > self.now);
+            let all = || self.lines.iter().flat_map(|line| &line.generations);
+            let is_current = |new: &Ipv6Addr| {
+                self.lines.iter().any(|line| line.of(*new).is_some_and(|known| known.role == Role::Current))
+            };
+            let just_changed = all().any(|known| known.role == Role::Current && known.since + 5000 > self.now);
+            let several_drain = all().filter(|known| known.role != Role::Current).count() > 1;
+            let is_late = !new.iter().any(is_current) && (just_changed || several_drain);
             if self.is_managed(service).is_none() && !before.v6().is_empty() && !is_late {
                 let moves = self.books.moves.entry(*number).or_default();
                 *moves += 1;

@@ -1,11 +1,12 @@
 //! Our side: what an island does with [`goal`] and [`share::pool`], as thin as it can be: look, decide, one write per object.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::super::carrier::{Carrier, Goal, goal};
 use super::super::share::{self, Around, Customer, Part};
-use super::super::{Age, Allocator, NOTHING_HELD, Stage};
+use super::super::{Age, Allocator, LEFT_ALONE, NOTHING_HELD, Stage};
 use super::cilium::has;
 use super::world::{Content, Event, Id, Line, Notes, Pool, Reason, Service, World, v6};
 use crate::config::Mode;
@@ -28,10 +29,13 @@ pub(super) struct Ours {
     services: BTreeMap<usize, Service>,
     pools_listed: bool,
     services_listed: bool,
-    flights: BTreeSet<Id>,
+    /// Writes under way, with the addresses that they ask for.
+    flights: BTreeMap<Id, Vec<Ipv6Addr>>,
+    taken: BTreeMap<usize, (Ipv6Addr, u64)>,
     dns_since: BTreeMap<usize, (Ipv6Addr, Instant)>,
     refused: BTreeMap<usize, (Ipv6Addr, Vec<(Option<u8>, u64)>, u8)>,
     nothing_since: BTreeMap<usize, u64>,
+    left_since: BTreeMap<usize, u64>,
     wakes: BTreeSet<u64>,
 }
 
@@ -129,13 +133,32 @@ impl World {
             self.wake_at(done.wake);
             goals.insert(*number, done);
         }
+        self.note_who_is_left_alone(&goals);
         self.ours.stages = goals.iter().map(|(number, goal)| (*number, goal.stage)).collect();
         let mut writes = self.pool_writes(&placed, &goals);
         writes.extend(self.service_writes(&placed, &goals));
         for (id, base, content) in writes {
-            if self.ours.flights.insert(id) {
+            if let Entry::Vacant(flight) = self.ours.flights.entry(id) {
+                flight.insert(match &content {
+                    Content::Service(notes) => v6(&notes.managed_ips),
+                    Content::Pool { .. } => Vec::new(),
+                });
                 let at = self.now + self.delay();
                 self.push(at, Event::Land(self.ours.life, id, base, content));
+            }
+        }
+    }
+
+    fn note_who_is_left_alone(&mut self, goals: &BTreeMap<usize, Goal>) {
+        let services = &self.ours.services;
+        let is_left =
+            |number: &usize| services[number].notes.managed_ips.is_empty() && goals[number].stage == Stage::Refused;
+        let left: Vec<_> = goals.keys().filter(|number| is_left(number)).copied().collect();
+        self.ours.left_since.retain(|number, _| left.contains(number));
+        for number in left {
+            if let Entry::Vacant(new) = self.ours.left_since.entry(number) {
+                new.insert(self.now);
+                self.wake_at(Some(self.instant() + LEFT_ALONE));
             }
         }
     }
@@ -172,6 +195,17 @@ impl World {
             (users || other.v6().contains(&new)) && !other.shares_with(service)
         });
         let asks = v6(&service.notes.ips).contains(&new);
+        let mut is_taken = is_taken;
+        if is_taken {
+            self.ours.taken.insert(number, (new, now));
+        } else if let Some((_, last)) = self.ours.taken.get(&number).filter(|(of, _)| *of == new && !is_cilium) {
+            let end = last + u64::try_from(LEFT_ALONE.as_millis()).expect("short");
+            is_taken = now < end;
+            if is_taken {
+                self.wake_at(Some(Instant::BOOT + std::time::Duration::from_millis(end)));
+            }
+        }
+        let service = &self.ours.services[&number];
         let is_taken = is_taken || asks && service.unsatisfied == Some((Reason::AlreadyAllocated, new));
         let mut is_told = asks && service.unsatisfied == Some((Reason::SelectorMismatch, new));
         let offered = offered(self, service, new);
@@ -207,7 +241,7 @@ impl World {
                     new: *new,
                     stage: goals[service].stage,
                     given_up: self.ours.forbidden.contains(service) || collides(self, placed, *service),
-                    pins: v6(&self.ours.services[service].notes.managed_ips),
+                    pins: self.pins(*service),
                 })
                 .collect();
             let foreign: Vec<_> = pool.list.iter().filter(|entry| !pool.recorded.contains(entry)).copied().collect();
@@ -227,6 +261,15 @@ impl World {
             }
         }
         writes
+    }
+
+    fn pins(&self, number: usize) -> Vec<Ipv6Addr> {
+        let service = &self.ours.services[&number];
+        let patience = u64::try_from(LEFT_ALONE.as_millis()).expect("short");
+        let is_fresh = self.ours.left_since.get(&number).is_some_and(|since| self.now < since + patience);
+        let seen = if is_fresh { service.v6() } else { v6(&service.notes.managed_ips) };
+        let under_way = self.ours.flights.get(&Id::Service(number)).into_iter().flatten();
+        seen.iter().chain(under_way).copied().collect()
     }
 
     fn wanted(&self, pool: &Pool, around: &Around<'_>) -> Vec<Interval> {
@@ -313,11 +356,14 @@ pub(super) fn place(service: &Service, line: &Line) -> Option<Ipv6Addr> {
 
 /// A pool offers it, and its controller has seen that.
 fn offered(world: &World, service: &Service, new: Ipv6Addr) -> bool {
-    let pools = world.ours.pools.values().filter(|pool| pool.allocator == service.allocator);
-    let mut ready = pools.clone().filter(|pool| pool.observed >= pool.generation && !pool.conflict);
-    let is_offered = ready.any(|pool| pool.list.iter().any(|range| has(range, new)));
+    let pools = world.ours.pools.iter().filter(|(_, pool)| pool.allocator == service.allocator);
+    let under_way = |number: &usize| world.ours.flights.contains_key(&Id::Pool(*number));
+    let is_ready =
+        |number: &usize, pool: &Pool| pool.observed >= pool.generation && !pool.conflict && !under_way(number);
+    let mut ready = pools.clone().filter(|(number, pool)| is_ready(number, pool));
+    let is_offered = ready.any(|(_, pool)| pool.list.iter().any(|range| has(range, new)));
     let ours = service.v6().into_iter().filter(|held| world.lines.iter().any(|line| line.of(*held).is_some()));
-    let mut gone = ours.filter(|held| !pools.clone().any(|pool| pool.list.iter().any(|range| has(range, *held))));
+    let mut gone = ours.filter(|held| !pools.clone().any(|(_, pool)| pool.list.iter().any(|range| has(range, *held))));
     is_offered && gone.next().is_none()
 }
 

@@ -13,7 +13,7 @@ pub(super) const MINUTE: u64 = 60_000;
 pub(super) const OURS: usize = 10;
 
 /// Number of seeds that each scenario is played with.
-pub(super) const SEEDS: u64 = 6;
+pub(super) const SEEDS: u64 = 4;
 
 pub(super) fn line(number: usize, mode: Mode) -> Line {
     Line {

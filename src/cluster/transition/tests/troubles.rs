@@ -52,7 +52,7 @@ fn at_each_step(allocator: Allocator, mode: Mode, seeds: u64, trouble: impl Fn(&
 
 /// In every layout that has steps of its own.
 fn everywhere(trouble: impl Fn(&mut World) + Copy + 'static) {
-    at_each_step(Allocator::Cilium, Mode::Ha, 3, trouble);
+    at_each_step(Allocator::Cilium, Mode::Ha, 2, trouble);
     at_each_step(Allocator::MetalLb, Mode::Ha, 1, trouble);
     at_each_step(Allocator::Cilium, Mode::Simple, 1, trouble);
 }
