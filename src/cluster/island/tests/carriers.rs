@@ -240,9 +240,8 @@ fn a_manager_that_resets_annotations_is_named() {
         town.annotate(&front, "argocd-controller", IPS, None, at(second));
         town.live(at(second));
     }
-    let told = town.lab.events.iter().find_map(|event| match event {
-        Event::Contested { manager, hint, .. } => Some((manager.clone(), hint.clone())),
-        _ => None,
+    let told = town.lab.events.iter().find_map(|event| {
+        if let Event::Contested { manager, hint, .. } = event { Some((manager.clone(), hint.clone())) } else { None }
     });
     let (manager, hint) = told.expect("a fight");
     assert_eq!(manager.as_deref(), Some("argocd-controller"));

@@ -216,7 +216,9 @@ impl Town {
         let object = self.lab.api.get(pool);
         let observed = match pool.kind {
             Kind::IPAddressPool => Observed { addresses: metallb_count(&object.list), ..Observed::default() },
-            _ => Observed { generation: object.generation, ..object.observed.clone().unwrap_or_default() },
+            Kind::CiliumLoadBalancerIPPool | Kind::CiliumCIDRGroup | Kind::Service => {
+                Observed { generation: object.generation, ..object.observed.clone().unwrap_or_default() }
+            }
         };
         if object.observed.as_ref() == Some(&observed) {
             return None;
