@@ -5,133 +5,11 @@
 use ValueKind::{
     Amount, Boolean, Choice, Indexes, Integer, IntegerOrNone, Names, Table, Tables, Text, TextOrTable, Texts,
 };
+use spec::key;
 
-/// A table of the file.
-#[derive(Debug)]
-pub struct TableSpec {
-    /// How it is written: `[[cluster]]`.
-    pub title: &'static str,
-    /// What it is for, one line.
-    pub help: &'static str,
-    /// Its keys, in the order in which they are documented.
-    pub keys: &'static [KeySpec],
-    /// Keys that a later version knows, with what they will be for.
-    pub later: &'static [(&'static str, &'static str)],
-}
+mod spec;
 
-/// A key of a table.
-#[derive(Clone, Copy, Debug)]
-pub struct KeySpec {
-    /// Its name.
-    pub name: &'static str,
-    /// Another name that is accepted.
-    pub alias: Option<&'static str>,
-    /// What it holds.
-    pub kind: ValueKind,
-    /// Whether it has to be there.
-    pub required: bool,
-    /// What holds when it is absent.
-    pub default: Option<&'static str>,
-    /// What it is for, one line.
-    pub help: &'static str,
-}
-
-/// What a key holds.
-#[derive(Clone, Copy, Debug)]
-pub enum ValueKind {
-    /// A string.
-    Text,
-    /// One of these strings; the second list comes with a later version.
-    Choice(&'static [&'static str], &'static [&'static str]),
-    /// true or false.
-    Boolean,
-    /// An integer from the first to the second, both included.
-    Integer(i64, i64),
-    /// Such an integer, or "none".
-    IntegerOrNone(i64, i64),
-    /// A list of strings.
-    Texts,
-    /// A string or a list of strings.
-    Names,
-    /// A number of addresses up to 2^128 - 1: an integer, or a string with one, or an IPv6-style string.
-    Amount,
-    /// An integer from 0, or a list of them.
-    Indexes,
-    /// A table.
-    Table(&'static TableSpec),
-    /// A list of tables.
-    Tables(&'static TableSpec),
-    /// A string, or a table that says the same at length.
-    TextOrTable(&'static TableSpec),
-}
-
-impl ValueKind {
-    /// What is wanted, for "must be …".
-    pub fn wanted(self) -> String {
-        match self {
-            Self::Text => "a string".to_owned(),
-            Self::Choice(values, _) => {
-                values.iter().map(|value| format!("\"{value}\"")).collect::<Vec<_>>().join(" or ")
-            }
-            Self::Boolean => "true or false".to_owned(),
-            Self::Integer(min, max) => format!("an integer from {min} to {max}"),
-            Self::IntegerOrNone(min, max) => format!("an integer from {min} to {max}, or \"none\""),
-            Self::Texts => "a list of strings".to_owned(),
-            Self::Names => "a string or a list of strings".to_owned(),
-            Self::Amount => "a number of addresses: an integer, or a string like \"0:0:0:1::\"".to_owned(),
-            Self::Indexes => "an integer from 0, or a list of them".to_owned(),
-            Self::Table(table) => format!("a table, written as {}", table.title),
-            Self::Tables(table) => format!("a list of tables, each written as {}", table.title),
-            Self::TextOrTable(table) => format!("a string, or a table with {}", table.names()),
-        }
-    }
-
-    /// The table below this key.
-    pub const fn table(self) -> Option<&'static TableSpec> {
-        match self {
-            Self::Table(table) | Self::Tables(table) | Self::TextOrTable(table) => Some(table),
-            Self::Text
-            | Self::Choice(..)
-            | Self::Boolean
-            | Self::Integer(..)
-            | Self::IntegerOrNone(..)
-            | Self::Texts
-            | Self::Names
-            | Self::Amount
-            | Self::Indexes => None,
-        }
-    }
-}
-
-impl TableSpec {
-    /// The key of this name or alias.
-    pub fn key(&self, name: &str) -> Option<&'static KeySpec> {
-        self.keys.iter().find(|key| key.name == name || key.alias == Some(name))
-    }
-
-    /// The names of its keys, separated by commas.
-    pub fn names(&self) -> String {
-        self.keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")
-    }
-}
-
-const fn key(name: &'static str, kind: ValueKind, help: &'static str) -> KeySpec {
-    KeySpec { name, alias: None, kind, required: false, default: None, help }
-}
-
-impl KeySpec {
-    const fn required(self) -> Self {
-        Self { required: true, ..self }
-    }
-
-    const fn or(self, default: &'static str) -> Self {
-        Self { default: Some(default), ..self }
-    }
-
-    const fn also(self, alias: &'static str) -> Self {
-        Self { alias: Some(alias), ..self }
-    }
-}
+pub use spec::{KeySpec, TableSpec, ValueKind};
 
 /// The file.
 pub static ROOT: TableSpec = TableSpec {
@@ -142,8 +20,9 @@ pub static ROOT: TableSpec = TableSpec {
         key("cluster", Tables(&CLUSTER), "A Kubernetes cluster to write to."),
         key("dynamicPrefix", Tables(&DYNAMIC_PREFIX), "A prefix to follow, and the ranges and subnets in it."),
         key("binding", Tables(&BINDING), "Puts ranges of a prefix on an object.").also("dynamicPrefixBinding"),
+        key("service", Tables(&SERVICE), "A Service whose address keeps its host part."),
     ],
-    later: &[("service", "Services with a fixed host part")],
+    later: &[],
 };
 
 /// `[daemon]`
@@ -171,6 +50,8 @@ pub static CLUSTER: TableSpec = TableSpec {
         key("context", Text, "The context of the kubeconfig to use.").or("its current-context"),
         key("discovery", Boolean, "Whether objects that carry dynamic-prefix.io/* annotations are managed.").or("true"),
         key("dryRun", Boolean, "Logs the patches instead of sending them.").or("false"),
+        key("externalDnsAnnotationPrefixes", Texts, "What the annotations begin with that external-dns reads there.")
+            .or("external-dns.kubernetes.io/ and external-dns.alpha.kubernetes.io/"),
     ],
     later: &[],
 };
@@ -239,7 +120,7 @@ pub static RAW_OPTION: TableSpec = TableSpec {
         key("code", Integer(1, 65_535), "The number of the option, as in 15 for the User Class.").required(),
         key("hex", Text, "What it holds, in hexadecimal, as in \"00:1f:a0\"."),
         key("text", Text, "Instead of hex: what it holds, as text."),
-        key("messages", Choice(&["all", "establishing"], &[]), "Where it goes; establishing: Solicit and Request.")
+        key("messages", Choice(&["all", "establishing"]), "Where it goes; establishing: Solicit and Request.")
             .or("all"),
     ],
     later: &[],
@@ -308,8 +189,18 @@ pub static TRANSITION: TableSpec = TableSpec {
     title: "[dynamicPrefix.transition]",
     help: "What happens to the old prefix when a new one comes.",
     keys: &[
-        key("mode", Choice(&["simple"], &["ha"]), "simple: targets hold the current and the draining prefixes.")
-            .or("simple"),
+        key(
+            "mode",
+            Choice(&["simple", "ha"]),
+            "simple: pools follow the prefix; ha: Services and DNS, too, without a gap.",
+        )
+        .or("simple"),
+        key(
+            "services",
+            Choice(&["annotated", "all"]),
+            "Which Services follow in mode ha; all: every one that has an address of ours.",
+        )
+        .or("annotated"),
         // A year: more is a unit mixed up.
         key(
             "drainPeriodMinutes",
@@ -318,10 +209,10 @@ pub static TRANSITION: TableSpec = TableSpec {
         )
         .or("60, or less when the old prefix is known to be dead"),
         key("maxPrefixHistory", Integer(0, 10), "How many old prefixes stay at most.").or("2"),
-        key("onLoss", Choice(&["keep", "withdraw"], &[]), "What happens to a prefix that is lost without a successor.")
+        key("onLoss", Choice(&["keep", "withdraw"]), "What happens to a prefix that is lost without a successor.")
             .or("keep"),
     ],
-    later: &[("services", "mode ha for every Service")],
+    later: &[],
 };
 
 /// `[[binding]]`
@@ -340,6 +231,26 @@ pub static BINDING: TableSpec = TableSpec {
     later: &[],
 };
 
+/// `[[service]]`
+pub static SERVICE: TableSpec = TableSpec {
+    title: "[[service]]",
+    help: "A Service of type LoadBalancer whose address keeps its host part when the prefix changes.",
+    keys: &[
+        key("cluster", Names, "The cluster or clusters it is in.").or("every cluster"),
+        key("namespace", Text, "The namespace of the Service.").required(),
+        key("name", Text, "The name of the Service.").required(),
+        key(
+            "prefixRef",
+            TextOrTable(&PREFIX_REF),
+            "Where its address lies: \"PREFIX/RANGE\", or \"PREFIX\" for anywhere.",
+        )
+        .required(),
+        key("suffix", Text, "The host part, counted from the start of the prefix, as in \"::f000:0:0:2\".")
+            .or("that of the address it has"),
+    ],
+    later: &[],
+};
+
 /// `prefixRef` at length
 pub static PREFIX_REF: TableSpec = TableSpec {
     title: "prefixRef",
@@ -348,7 +259,7 @@ pub static PREFIX_REF: TableSpec = TableSpec {
         key("name", Text, "The DynamicPrefix.").required(),
         key("addressRange", Names, "An entry of its addressRanges, or a list of them."),
         key("subnet", Names, "An entry of its subnets, or a list of them."),
-        key("whole", Boolean, "All of the prefix.").or("false; a CiliumCIDRGroup without a range gets all of it"),
+        key("whole", Boolean, "All of the prefix.").or("false, and true without a range, except for a pool"),
     ],
     later: &[],
 };
@@ -369,7 +280,7 @@ pub static TARGET: TableSpec = TableSpec {
 pub static UPDATE_STRATEGY: TableSpec = TableSpec {
     title: "updateStrategy",
     help: "Whether the user's own entries of the list stay.",
-    keys: &[key("type", Choice(STRATEGIES, &[]), "Append keeps them, Replace removes them.").or("Append")],
+    keys: &[key("type", Choice(STRATEGIES), "Append keeps them, Replace removes them.").or("Append")],
     later: &[],
 };
 

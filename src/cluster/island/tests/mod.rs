@@ -5,7 +5,9 @@ mod chaos;
 mod contest;
 mod errors;
 mod life;
+mod rotation;
 mod targets;
+mod town;
 
 use std::sync::Arc;
 
@@ -42,6 +44,7 @@ fn served() -> Served {
         (Kind::CiliumLoadBalancerIPPool, "v2".to_owned()),
         (Kind::CiliumCIDRGroup, "v2".to_owned()),
         (Kind::IPAddressPool, "v1beta1".to_owned()),
+        (Kind::Service, "v1".to_owned()),
     ])
 }
 

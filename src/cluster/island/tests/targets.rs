@@ -105,6 +105,7 @@ fn a_kind_that_must_not_be_watched_is_read_by_name() {
     let mut lab = Lab::bare(Island::new(&cluster(), vec![], 1), std::mem::replace(&mut lab.api, Api::new([])));
     lab.island.handle_served(&served(), at(0));
     lab.island.handle_watch(target.kind, WatchState::Forbidden("cannot list".to_owned()), at(0));
+    lab.island.handle_list(Kind::Service, None, vec![], at(0));
     lab.want(bound(&target), at(0));
     assert_eq!(lab.reason(&target), "Waiting", "it is not known yet whether it may be watched by its name");
     lab.island.handle_unreadable(&target, at(0));
@@ -122,11 +123,24 @@ fn a_kind_that_must_not_be_watched_is_read_by_name() {
 #[test]
 fn only_the_kinds_in_use_are_watched_without_discovery() {
     let mut island = Island::new(&cluster(), vec![], 1);
-    assert_eq!(island.kinds().len(), 3);
+    assert_eq!(island.kinds(), Kind::ALL.into());
     island.reconfigure(&Cluster { discovery: Discovery::Off, ..cluster() });
     assert_eq!(island.kinds().len(), 0);
     island.handle_wanted(bound(&group("g")), at(0));
     assert_eq!(island.kinds(), [Kind::CiliumCIDRGroup].into());
+    island.handle_wanted(bound(&pool("lb")), at(0));
+    let beside = [Kind::CiliumLoadBalancerIPPool, Kind::Service];
+    assert_eq!(island.kinds(), beside.into(), "which addresses are in use is seen on the Services");
+    let front = ObjectRef { kind: Kind::Service, namespace: Some("web".to_owned()), name: "front".to_owned() };
+    let service = config::Service {
+        cluster: "home".to_owned(),
+        target: front,
+        dynamic_prefix: "home-ipv6".to_owned(),
+        part: Part::Whole,
+        suffix: None,
+    };
+    island.handle_wanted(Wanted { services: vec![service].into(), ..wanted(prefixes(&[1]), vec![]) }, at(0));
+    assert_eq!(island.kinds(), [Kind::Service].into());
 }
 
 #[test]
@@ -183,12 +197,15 @@ fn a_pool_is_observed_once_lb_ipam_has_seen_our_generation() {
         lab.island.handle_object(seen, at(1));
         assert_eq!(lab.run(at(1)), 0);
     };
-    observe(&mut lab, Observed { generation: Some(1), conflict: None });
+    observe(&mut lab, Observed { generation: Some(1), ..Observed::default() });
     assert_eq!(lab.report(&target).observed, Some(false), "that was before our write");
-    observe(&mut lab, Observed { generation: Some(2), conflict: Some("overlaps with x".to_owned()) });
+    observe(
+        &mut lab,
+        Observed { generation: Some(2), conflict: Some("overlaps with x".to_owned()), ..Observed::default() },
+    );
     assert_eq!((lab.report(&target).observed, lab.reason(&target)), (Some(false), "PoolConflict"));
     assert!(lab.report(&target).message.as_ref().is_some_and(|text| text.contains("overlaps with x")));
-    observe(&mut lab, Observed { generation: Some(2), conflict: None });
+    observe(&mut lab, Observed { generation: Some(2), ..Observed::default() });
     assert_eq!((lab.report(&target).observed, lab.reason(&target)), (Some(true), "Synced"));
 
     let other = group("g");
