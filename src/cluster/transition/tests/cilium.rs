@@ -170,16 +170,13 @@ impl Cilium {
     fn satisfy(&mut self, number: usize) -> Option<(Reason, Ipv6Addr)> {
         let service = self.services.get(&number)?.clone();
         let mut has = self.has.remove(&number).unwrap_or_default();
+        let held = has.clone();
         self.has.insert(number, has.clone());
         let mut unsatisfied = None;
         let asked = &service.notes.ips;
-        if let Some(v4) = service.v4.map(IpAddr::V4).filter(|v4| asked.is_empty() || asked.contains(v4)) {
-            if !has.contains(&v4) {
-                has.push(v4);
-            }
-        }
-        let held = v6(&has);
-        for address in v6(asked).into_iter().filter(|address| !held.contains(address)) {
+        let v4 = service.v4.map(IpAddr::V4).filter(|v4| asked.is_empty() || asked.contains(v4));
+        has.extend(v4.filter(|v4| !held.contains(v4)));
+        for address in v6(asked).into_iter().filter(|address| !held.contains(&IpAddr::V6(*address))) {
             match self.range_for(&service, address) {
                 Err(reason) => unsatisfied = Some((reason, address)),
                 Ok(()) if !self.is_free(number, address) => unsatisfied = Some((Reason::AlreadyAllocated, address)),

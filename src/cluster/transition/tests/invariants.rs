@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::super::{AFTER_DNS, Allocator, Stage};
-use super::ours::place;
+use super::judge::place;
 use super::world::{Generation, Id, Line, Service, World, v6};
 use crate::config::Mode;
 use crate::plan::Role;
