@@ -368,12 +368,7 @@ impl Island {
         let (Some(object), Some(contest)) = (&slot.object, &slot.contest) else { return };
         let version = self.served.as_ref().and_then(|served| served.get(&reference.kind));
         let manager = contest.manager().map(str::to_owned);
-        let hint = contest::hint(
-            object,
-            version.map_or("", String::as_str),
-            manager.as_deref(),
-            &self.external_dns,
-        );
+        let hint = contest::hint(object, version.map_or("", String::as_str), manager.as_deref(), &self.external_dns);
         self.events.push_back(Event::Contested { object: reference.clone(), manager, hint });
     }
 
