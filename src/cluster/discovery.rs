@@ -64,12 +64,14 @@ fn refusal(status: StatusCode, body: &[u8]) -> Status {
 /// Those of the requests; that a group or kind is missing is not an error.
 pub async fn served(client: &Client, kinds: &BTreeSet<Kind>, timeouts: &Timeouts) -> Result<Served, Failure> {
     let mut groups: BTreeMap<&'static str, Vec<Kind>> = BTreeMap::new();
-    for kind in kinds {
+    for kind in kinds.iter().filter(|kind| **kind != Kind::Service) {
         groups.entry(resource(*kind, "").0).or_default().push(*kind);
     }
     let lookups = groups.iter().map(|(group, kinds)| served_of_group(client, group, kinds, timeouts));
     let found = futures_util::future::try_join_all(lookups).await?;
-    Ok(found.into_iter().flatten().collect())
+    // Every cluster has Services, and since Kubernetes 1.0 in this one version.
+    let services = kinds.get(&Kind::Service).map(|kind| (*kind, "v1".to_owned()));
+    Ok(found.into_iter().flatten().chain(services).collect())
 }
 
 async fn served_of_group(client: &Client, group: &str, kinds: &[Kind], timeouts: &Timeouts) -> Result<Served, Failure> {
@@ -103,10 +105,4 @@ fn found<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
         Err(failure) if failure.code() == Some(404) => Ok(None),
         other => other.map(Some),
     }
-}
-
-/// The name of the CustomResourceDefinition of `kind`.
-pub fn definition(kind: Kind) -> String {
-    let (group, _, plural) = resource(kind, "");
-    format!("{plural}.{group}")
 }

@@ -10,6 +10,7 @@ use crate::config::{Binding, ObjectRef, Service};
 use crate::plan::Catalogue;
 use crate::time::Instant;
 
+pub mod addresses;
 pub mod backoff;
 pub mod client;
 pub mod discovery;
@@ -22,6 +23,8 @@ pub mod island;
 pub mod kubeconfig;
 pub mod object;
 pub mod ownership;
+pub mod schema;
+pub mod service;
 mod session;
 pub mod timeouts;
 pub mod transition;

@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::service::{self, Service};
 use crate::config::{Kind, ObjectRef};
+
+mod observed;
+
+pub use observed::{Observed, Sight, sight};
 
 /// The prefix of every annotation of ours.
 const OURS: &str = "dynamic-prefix.io/";
@@ -33,16 +38,18 @@ pub struct Object {
     pub resource_version: String,
     /// `metadata.generation`: counts the changes of `spec`.
     pub generation: Option<i64>,
-    /// Our annotations and the marks of GitOps tools.
+    /// Our annotations and the marks of GitOps tools; of a Service also those that its addresses depend on.
     pub annotations: BTreeMap<String, String>,
     /// Labels that tell which tool an object comes from.
     pub labels: BTreeMap<String, String>,
     /// `spec.blocks`, `spec.externalCIDRs` or `spec.addresses`, as it stands.
     pub list: Vec<Value>,
-    /// The field managers that own the list.
+    /// The field managers that own the list; of a Service, one of the annotations that we write.
     pub writers: Vec<Writer>,
-    /// What the Cilium operator says about a pool; `None` for other kinds.
+    /// What the controller of a pool says about it; `None` if it says nothing, and for other kinds.
     pub observed: Option<Observed>,
+    /// What else there is of a Service; `None` for other kinds.
+    pub service: Option<Box<Service>>,
 }
 
 /// An entry of `metadata.managedFields` that owns the list.
@@ -54,18 +61,6 @@ pub struct Writer {
     pub operation: String,
     /// `time` as the API server wrote it (RFC 3339 in UTC, so it sorts as text).
     pub time: Option<String>,
-}
-
-/// What LB-IPAM says in the conditions of a pool.
-///
-/// Only the `IPs*` conditions follow every change of the spec; `PoolConflict` keeps the generation of its last change
-/// (seen on Cilium 1.20).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Observed {
-    /// `observedGeneration` of `cilium.io/IPsTotal`.
-    pub generation: Option<i64>,
-    /// The message of `cilium.io/PoolConflict` while it is True.
-    pub conflict: Option<String>,
 }
 
 impl Object {
@@ -80,17 +75,20 @@ impl Object {
                 format!("an object of kind {} that the API server sent has no metadata.{key}", kind.as_str())
             })
         };
+        let keep = if kind == Kind::Service { service::keeps } else { is_mark };
+        let annotations = strings(&metadata["annotations"], keep);
         let namespace = kind.is_namespaced().then(|| text("namespace")).transpose()?;
         Ok(Self {
             reference: ObjectRef { kind, namespace, name: text("name")? },
             uid: text("uid")?,
             resource_version: text("resourceVersion")?,
             generation: metadata["generation"].as_i64(),
-            annotations: strings(&metadata["annotations"], is_our_annotation_or_mark),
             labels: strings(&metadata["labels"], is_mark_label),
             list: value["spec"][list_field(kind)].as_array().cloned().unwrap_or_default(),
             writers: writers(kind, &metadata["managedFields"]),
-            observed: (kind == Kind::CiliumLoadBalancerIPPool).then(|| observed(&value["status"]["conditions"])),
+            observed: observed::observed(kind, &value["status"]),
+            service: (kind == Kind::Service).then(|| Box::new(Service::from_json(value, &annotations))),
+            annotations,
         })
     }
 
@@ -111,6 +109,15 @@ pub const fn resource(kind: Kind, version: &str) -> (&'static str, &str, &'stati
     }
 }
 
+/// Plural and group of a kind's resource, as people write it ("ipaddresspools.metallb.io", "services"); also the name of
+/// its CustomResourceDefinition.
+pub fn qualified(kind: Kind) -> String {
+    match resource(kind, "") {
+        ("", _, plural) => plural.to_owned(),
+        (group, _, plural) => format!("{plural}.{group}"),
+    }
+}
+
 /// The field of `spec` that holds the list.
 pub const fn list_field(kind: Kind) -> &'static str {
     match kind {
@@ -128,7 +135,7 @@ pub const fn record_annotation(kind: Kind) -> &'static str {
         Kind::CiliumLoadBalancerIPPool => "dynamic-prefix.io/managed-blocks",
         Kind::CiliumCIDRGroup => "dynamic-prefix.io/managed-cidrs",
         Kind::IPAddressPool => "dynamic-prefix.io/managed-addresses",
-        Kind::Service => "dynamic-prefix.io/managed-ips",
+        Kind::Service => service::MANAGED_IPS,
     }
 }
 
@@ -140,7 +147,8 @@ fn strings(map: &Value, keep: fn(&str) -> bool) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn is_our_annotation_or_mark(key: &str) -> bool {
+/// Whether an annotation is ours or a mark of a GitOps tool.
+pub(super) fn is_mark(key: &str) -> bool {
     key.starts_with(OURS) || FOREIGN_MARKS.iter().any(|prefix| key.starts_with(prefix))
 }
 
@@ -150,28 +158,25 @@ fn is_mark_label(key: &str) -> bool {
 }
 
 fn writers(kind: Kind, managed_fields: &Value) -> Vec<Writer> {
-    let field = format!("f:{}", list_field(kind));
+    let list = format!("f:{}", list_field(kind));
+    let owns = |fields: &Value| match kind {
+        Kind::Service => {
+            let annotations = fields["f:metadata"]["f:annotations"].as_object().into_iter().flatten();
+            annotations.filter_map(|(key, _)| key.strip_prefix("f:")).any(service::is_written)
+        }
+        Kind::CiliumLoadBalancerIPPool | Kind::CiliumCIDRGroup | Kind::IPAddressPool => {
+            fields["f:spec"].get(&list).is_some()
+        }
+    };
     let entries = managed_fields.as_array().into_iter().flatten();
     entries
-        .filter(|entry| entry["fieldsV1"]["f:spec"].get(&field).is_some())
+        .filter(|entry| owns(&entry["fieldsV1"]))
         .map(|entry| Writer {
             manager: entry["manager"].as_str().unwrap_or_default().to_owned(),
             operation: entry["operation"].as_str().unwrap_or_default().to_owned(),
             time: entry["time"].as_str().map(str::to_owned),
         })
         .collect()
-}
-
-fn observed(conditions: &Value) -> Observed {
-    let condition = |kind: &str| {
-        let all = conditions.as_array().into_iter().flatten();
-        all.into_iter().find(|condition| condition["type"] == kind)
-    };
-    let conflict = condition("cilium.io/PoolConflict").filter(|condition| condition["status"] == "True");
-    Observed {
-        generation: condition("cilium.io/IPsTotal").and_then(|condition| condition["observedGeneration"].as_i64()),
-        conflict: conflict.map(|condition| condition["message"].as_str().unwrap_or_default().to_owned()),
-    }
 }
 
 #[cfg(test)]

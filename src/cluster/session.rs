@@ -17,6 +17,7 @@ use super::files::Fingerprint;
 use super::island::{Island, Write};
 use super::kubeconfig::{self, Unusable};
 use super::object::{FIELD_MANAGER, Object, Served};
+use super::schema;
 use super::timeouts::Timeouts;
 use super::watch::{News, Subject, Watches, path};
 use crate::clock;
@@ -135,10 +136,11 @@ impl Session {
     }
 
     /// Turns true, once, when every watch has listed: before that, a write would be made of what a former connection
-    /// saw, and most likely refused as a conflict.
+    /// saw, and most likely refused as a conflict. Kinds that are not served are not waited for.
     pub(super) fn becomes_ready(&mut self) -> bool {
-        let is_settled =
-            |subject: &Subject| matches!(subject, Subject::Definition(_)) || self.settled.contains(subject);
+        let is_missing =
+            |subject: &Subject| matches!(subject, Subject::Definition(kind) if !self.served.contains_key(kind));
+        let is_settled = |subject: &Subject| is_missing(subject) || self.settled.contains(subject);
         if self.is_ready || !self.watches.subjects().all(is_settled) {
             return false;
         }
@@ -173,8 +175,15 @@ impl Session {
             }
             subjects.insert(subject); // also when it is forbidden: permission may be granted later
         }
+        let asks_schema = self.served.contains_key(&schema::ASKED) && island.has_target(schema::ASKED);
+        subjects.extend(asks_schema.then_some(Subject::Definition(schema::ASKED)));
         self.refused.retain(|subject, _| subjects.contains(subject));
         self.watches.set(subjects);
+    }
+
+    /// Whether Cilium's version is not watched, which only a pool of ours would change.
+    pub(super) fn lacks_schema(&self) -> bool {
+        self.served.contains_key(&schema::ASKED) && !self.watches.contains(&Subject::Definition(schema::ASKED))
     }
 
     pub(super) fn is_forbidden(&self, subject: &Subject) -> bool {

@@ -33,6 +33,9 @@ pub const AFTER_DNS: Duration = Duration::from_secs(120);
 /// How long a step may take before it is reported as hanging.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a Service of MetalLB may ask for an address that is offered, and hold nothing, before that counts as refused.
+pub const NOTHING_HELD: Duration = Duration::from_secs(5);
+
 /// Who gives a Service its addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Allocator {

@@ -17,9 +17,9 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::backoff::Backoff;
-use super::discovery::definition;
 use super::failure::{Failure, of_status, within};
-use super::object::{Object, resource};
+use super::object::{Object, qualified, resource};
+use super::schema::{LABEL, Schema};
 use super::timeouts::Timeouts;
 use crate::clock;
 use crate::config::{Kind, ObjectRef};
@@ -43,7 +43,7 @@ pub enum Subject {
         /// Its API version.
         version: String,
     },
-    /// The CustomResourceDefinition of a kind that is not served (yet).
+    /// The CustomResourceDefinition of a kind: of one that is not served (yet), or for what it tells of a version.
     Definition(Kind),
 }
 
@@ -56,8 +56,8 @@ pub enum News {
     Changed(Box<Object>),
     /// An object is gone.
     Deleted(ObjectRef),
-    /// The definition of a kind is there or has changed.
-    Defined,
+    /// The definition of a kind is there or has changed, and this is what it tells of its schema.
+    Defined(Schema),
     /// The request was refused; the watch tries again later.
     Refused(Failure),
     /// Nothing answers, or the credentials are refused; the watch has ended.
@@ -101,6 +101,7 @@ impl Watches {
                 subject: subject.clone(),
                 timeouts: self.timeouts,
                 backoff: Backoff::new(&self.timeouts, self.seed),
+                selects_type: true,
                 sender: self.sender.clone(),
             };
             self.running.insert(subject, Running(tokio::spawn(watch.run()).abort_handle()));
@@ -129,9 +130,10 @@ fn request(subject: &Subject) -> Request {
 /// The path of a collection, in one namespace or in all.
 pub fn path(kind: Kind, version: &str, namespace: Option<&str>) -> String {
     let (group, version, plural) = resource(kind, version);
+    let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
     match namespace {
-        Some(namespace) => format!("/apis/{group}/{version}/namespaces/{namespace}/{plural}"),
-        None => format!("/apis/{group}/{version}/{plural}"),
+        Some(namespace) => format!("{root}/namespaces/{namespace}/{plural}"),
+        None => format!("{root}/{plural}"),
     }
 }
 
@@ -141,6 +143,8 @@ struct Watch {
     subject: Subject,
     timeouts: Timeouts,
     backoff: Backoff,
+    /// Whether the server is asked for Services of type LoadBalancer only; Kubernetes before 1.31 cannot.
+    selects_type: bool,
     sender: mpsc::Sender<(Subject, News)>,
 }
 
@@ -174,6 +178,9 @@ struct PageMetadata {
 
 const PAGE: u32 = 100;
 
+/// `spec.type` of the Services that we care for.
+const LOAD_BALANCER: &str = "LoadBalancer";
+
 impl Watch {
     async fn run(mut self) {
         loop {
@@ -189,6 +196,10 @@ impl Watch {
             let failure = match end {
                 End::Unheard => return,
                 End::Expired | End::Renew(_) => continue,
+                End::Failed(failure) if self.is_about_type(&failure) => {
+                    self.selects_type = false;
+                    continue;
+                }
                 End::Failed(failure) => failure,
             };
             let wait = self.pause(&failure);
@@ -206,13 +217,13 @@ impl Watch {
     async fn list(&self) -> Result<(String, News), Failure> {
         let mut objects = Vec::new();
         let mut parameters = ListParams { limit: Some(PAGE), field_selector: self.selector(), ..ListParams::default() };
-        let mut defined = false;
+        let mut defined = None;
         loop {
             let request = self.list_request(&parameters).map_err(kube::Error::BuildRequest)?;
             let page: Page = within(self.timeouts.operation, self.client.request(request)).await?;
             let items = page.items.unwrap_or_default();
-            defined |= !items.is_empty();
-            objects.extend(items.iter().filter_map(|item| self.cut(item)));
+            defined = defined.or_else(|| items.first().map(schema));
+            objects.extend(items.iter().filter(|item| self.is_in_scope(item)).filter_map(|item| self.cut(item)));
             match page.metadata.r#continue.filter(|token| !token.is_empty()) {
                 Some(token) => parameters.continue_token = Some(token),
                 None => return Ok((page.metadata.resource_version, self.listed(objects, defined))),
@@ -220,10 +231,10 @@ impl Watch {
         }
     }
 
-    fn listed(&self, objects: Vec<Object>, defined: bool) -> News {
-        match self.subject {
-            Subject::Definition(_) if defined => News::Defined,
-            Subject::Kind { .. } | Subject::Named { .. } | Subject::Definition(_) => News::Listed(objects),
+    fn listed(&self, objects: Vec<Object>, defined: Option<Schema>) -> News {
+        match (&self.subject, defined) {
+            (Subject::Definition(_), Some(schema)) => News::Defined(schema),
+            (Subject::Kind { .. } | Subject::Named { .. } | Subject::Definition(_), _) => News::Listed(objects),
         }
     }
 
@@ -295,33 +306,59 @@ impl Watch {
     }
 
     fn news(&self, event: WatchEvent<Value>) -> Option<News> {
+        let is_definition = matches!(self.subject, Subject::Definition(_));
         match event {
-            WatchEvent::Added(_) | WatchEvent::Modified(_) if matches!(self.subject, Subject::Definition(_)) => {
-                Some(News::Defined)
+            WatchEvent::Added(value) | WatchEvent::Modified(value) if is_definition => {
+                Some(News::Defined(schema(&value)))
             }
-            WatchEvent::Added(value) | WatchEvent::Modified(value) => self.cut(&value).map(Box::new).map(News::Changed),
-            WatchEvent::Deleted(value) => self.cut(&value).map(|object| News::Deleted(object.reference)),
+            WatchEvent::Deleted(_) if is_definition => Some(News::Listed(Vec::new())),
+            WatchEvent::Added(value) | WatchEvent::Modified(value) if self.is_in_scope(&value) => {
+                self.cut(&value).map(Box::new).map(News::Changed)
+            }
+            WatchEvent::Added(value) | WatchEvent::Modified(value) | WatchEvent::Deleted(value) => {
+                self.cut(&value).map(|object| News::Deleted(object.reference))
+            }
             WatchEvent::Bookmark(_) | WatchEvent::Error(_) => None,
+        }
+    }
+
+    /// A Service of another type has no addresses of a pool: for us it is not there. The server knows the field
+    /// selector; one that does not sends them all.
+    fn is_in_scope(&self, value: &Value) -> bool {
+        self.kind() != Some(Kind::Service) || value["spec"]["type"] == LOAD_BALANCER
+    }
+
+    /// Whether the server complains of the field selector that asks for Services of one type.
+    fn is_about_type(&self, failure: &Failure) -> bool {
+        let is_asked = self.selects_type && self.kind() == Some(Kind::Service);
+        is_asked && failure.code() == Some(400) && failure.message().contains("spec.type")
+    }
+
+    fn kind(&self) -> Option<Kind> {
+        match &self.subject {
+            Subject::Kind { kind, .. } => Some(*kind),
+            Subject::Named { object, .. } => Some(object.kind),
+            Subject::Definition(_) => None,
         }
     }
 
     /// An object that we cannot read is left alone, as if it were not there.
     fn cut(&self, value: &Value) -> Option<Object> {
-        let kind = match &self.subject {
-            Subject::Kind { kind, .. } => *kind,
-            Subject::Named { object, .. } => object.kind,
-            Subject::Definition(_) => return None,
-        };
+        let kind = self.kind()?;
         let cut = Object::from_json(kind, value);
         cut.inspect_err(|error| log::emit(&record::unreadable(kind.as_str(), &error.to_string()))).ok()
     }
 
     fn selector(&self) -> Option<String> {
-        match &self.subject {
+        let name = match &self.subject {
             Subject::Kind { .. } => None,
             Subject::Named { object, .. } => Some(format!("metadata.name={}", object.name)),
-            Subject::Definition(kind) => Some(format!("metadata.name={}", definition(*kind))),
-        }
+            Subject::Definition(kind) => Some(format!("metadata.name={}", qualified(*kind))),
+        };
+        let selects_type = self.selects_type && self.kind() == Some(Kind::Service);
+        let of_type = selects_type.then(|| format!("spec.type={LOAD_BALANCER}"));
+        let terms: Vec<String> = name.into_iter().chain(of_type).collect();
+        (!terms.is_empty()).then(|| terms.join(","))
     }
 
     /// A CustomResourceDefinition is large, and that it exists is all we need: its metadata only.
@@ -353,6 +390,11 @@ impl Watch {
     async fn tell(&self, news: News) -> Result<(), mpsc::error::SendError<(Subject, News)>> {
         self.sender.send((self.subject.clone(), news)).await
     }
+}
+
+/// What a CustomResourceDefinition tells of its schema.
+fn schema(definition: &Value) -> Schema {
+    Schema::of_label(definition["metadata"]["labels"][LABEL].as_str())
 }
 
 fn reached(event: &WatchEvent<Value>) -> Option<String> {

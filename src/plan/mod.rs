@@ -18,13 +18,15 @@ mod catalogue;
 mod object;
 mod overlap;
 pub mod range;
+pub mod service;
 pub mod subnet;
 #[cfg(test)]
 mod tests;
 
 pub use blocks::blocks;
-pub use object::object;
+pub use object::{object, parts};
 pub use overlap::overlaps;
+pub use service::{ServiceWant, collisions, service, service_of_all};
 
 /// One piece of address space on its way into a list: a subnet keeps its CIDR form, a range its two ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,7 +70,7 @@ pub enum Role {
 /// A range, subnet or whole prefix that cannot be computed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryError {
-    /// `addressRanges[NAME]`, `subnets[NAME]` or `whole`.
+    /// `addressRanges[NAME]`, `subnets[NAME]` or `whole`; `suffix` for the host part of a Service.
     pub entry: String,
     /// A full sentence.
     pub message: String,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     ANNOTATION, Block, Catalogue, Computed, ComputedGeneration, Contribution, EntryError, Finding, ObjectWant, Role,
-    Share, annotation,
+    Share, annotation, service::Bound,
 };
 use crate::config::{Binding, Kind, ObjectRef, Part, Strategy};
 use crate::prefix::Interval;
@@ -39,6 +39,24 @@ pub fn object(
     });
     let replace = bindings.iter().any(|binding| binding.strategy == Strategy::Replace);
     Some(ObjectWant { replace, findings, ..want(&wishes.collect::<Vec<_>>()) })
+}
+
+/// The parts of DynamicPrefixes that belong on the object `reference`, by its bindings, else by its annotations.
+pub fn parts(
+    reference: &ObjectRef,
+    annotations: &BTreeMap<String, String>,
+    bindings: &[Binding],
+    discovery: bool,
+    catalogue: &Catalogue,
+) -> Vec<Bound> {
+    let bound = |dynamic_prefix: &str, part| Bound { dynamic_prefix: dynamic_prefix.to_owned(), part };
+    let bindings: Vec<&Binding> = bindings.iter().filter(|binding| binding.target == *reference).collect();
+    if !bindings.is_empty() {
+        return bindings.iter().map(|binding| bound(&binding.dynamic_prefix, binding.part.clone())).collect();
+    }
+    let request = if discovery { annotation::read(annotations, catalogue) } else { None };
+    let part = |request: annotation::Request<'_>| Some(bound(request.dynamic_prefix, request.part_on(reference.kind)?));
+    request.and_then(part).into_iter().collect()
 }
 
 impl ObjectWant {
@@ -149,13 +167,13 @@ fn shares(wishes: &[Wish<'_>]) -> Vec<Share> {
 }
 
 /// A name that no generation has is wrong even while there is nothing to publish.
-fn unknown_name(computed: &Computed, part: &Part) -> Option<EntryError> {
+pub(super) fn unknown_name(computed: &Computed, part: &Part) -> Option<EntryError> {
     let (Part::Named(names), Some(generation)) = (part, computed.generations.first()) else { return None };
     let unknown = names.iter().find(|name| !generation.parts.contains_key(*name))?;
     generation.part(unknown).err()
 }
 
-fn of_generation(generation: &ComputedGeneration, part: &Part) -> Result<Vec<Block>, EntryError> {
+pub(super) fn of_generation(generation: &ComputedGeneration, part: &Part) -> Result<Vec<Block>, EntryError> {
     match part {
         Part::Whole if generation.whole.is_empty() => {
             let message = format!("The server excludes all of {} from use.", generation.prefix);
@@ -240,13 +258,13 @@ fn differs(reference: &ObjectRef, request: &annotation::Request<'_>, bindings: &
 }
 
 /// A DynamicPrefix and the parts of it; no name means the whole.
-fn names<'a>(dynamic_prefix: &'a str, part: &'a Part) -> Vec<(&'a str, Option<&'a str>)> {
+pub(super) fn names<'a>(dynamic_prefix: &'a str, part: &'a Part) -> Vec<(&'a str, Option<&'a str>)> {
     match part {
         Part::Whole => vec![(dynamic_prefix, None)],
         Part::Named(names) => names.iter().map(|name| (dynamic_prefix, Some(name.as_str()))).collect(),
     }
 }
 
-fn show((dynamic_prefix, part): (&str, Option<&str>)) -> String {
+pub(super) fn show((dynamic_prefix, part): (&str, Option<&str>)) -> String {
     part.map_or_else(|| format!("the whole of {dynamic_prefix}"), |part| format!("{dynamic_prefix}/{part}"))
 }

@@ -8,6 +8,7 @@ use crate::cluster::files::FileWatch;
 use crate::cluster::health::Link;
 use crate::cluster::island::{Event, WatchState};
 use crate::cluster::object::{Object, Served};
+use crate::cluster::schema::{self, Schema};
 use crate::cluster::session::{Attempt, Refusal, Session};
 use crate::cluster::timeouts::Timeouts;
 use crate::cluster::watch::{News, Subject};
@@ -19,7 +20,8 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         if self.session.as_ref().is_some_and(Session::was_suspended) {
             self.lost(Failure::Unreachable { reason: "Suspended", message: "this machine was asleep".to_owned() }, now);
         }
-        // Of all inputs only these two come in large numbers, and neither changes what is to be watched.
+        // Of all inputs only these two come in large numbers. Neither changes what is to be watched, but for the first
+        // pool of ours (`heard`).
         self.rewatch |= !matches!(input, Input::Written(_) | Input::News(_, News::Changed(_)));
         match input {
             Input::Wanted => {
@@ -130,12 +132,19 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         let Some(session) = self.session.as_mut().filter(|session| session.watches.contains(subject)) else { return };
         match news {
             News::Lost(failure) => self.lost(failure, now),
-            News::Defined => self.timers.discover = Some(now),
+            News::Defined(schema) => {
+                session.listed(subject);
+                self.defined(subject, schema, now);
+            }
             News::Refused(failure) => {
                 session.refuse(subject, failure.clone());
                 self.refused(subject, &failure, now);
             }
-            News::Changed(object) => self.island.handle_object(*object, now),
+            News::Changed(object) => {
+                let is_asked = object.reference.kind == schema::ASKED && session.lacks_schema();
+                self.island.handle_object(*object, now);
+                self.rewatch |= is_asked && self.island.has_target(schema::ASKED);
+            }
             News::Deleted(reference) => self.island.handle_deleted(&reference, now),
             News::Listed(objects) => {
                 session.listed(subject);
@@ -151,7 +160,19 @@ impl<L: FnMut(&str, Event)> Driver<L> {
                 self.island.handle_list(*kind, None, objects, now);
             }
             Subject::Named { object, .. } => self.island.handle_list(object.kind, Some(object), objects, now),
+            Subject::Definition(schema::ASKED) => self.island.handle_cilium_schema(Schema::Unknown, now),
             Subject::Definition(_) => {}
+        }
+    }
+
+    /// A definition is there: perhaps of a kind that was not served, and of Cilium's pools for its version.
+    fn defined(&mut self, subject: &Subject, schema: Schema, now: Instant) {
+        let Subject::Definition(kind) = subject else { return };
+        if !self.session.as_ref().is_some_and(|session| session.served.contains_key(kind)) {
+            self.timers.discover = Some(now);
+        }
+        if *kind == schema::ASKED {
+            self.island.handle_cilium_schema(schema, now);
         }
     }
 
@@ -163,8 +184,11 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         if let (Subject::Named { object, .. }, Some(403)) = (subject, code) {
             self.island.handle_unreadable(object, now);
         }
-        let Subject::Kind { kind, .. } = subject else { return };
         let message = failure.message().to_owned();
+        if let (Subject::Definition(schema::ASKED), Some(403)) = (subject, code) {
+            self.island.handle_cilium_schema(Schema::Forbidden(message.clone()), now);
+        }
+        let Subject::Kind { kind, .. } = subject else { return };
         let state = match code {
             Some(403) => WatchState::Forbidden(message),
             Some(404) => WatchState::NotServed,

@@ -4,15 +4,19 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::books::Books;
+use super::carrier;
 use super::event::WatchState;
+use super::memory::Memory;
+use super::narrow::{self, Narrowing, OnIt};
 use super::retry;
-use super::slot::{Level, Memory, Patch, Slot, Status};
+use super::slot::{Level, Patch, Slot, Status};
 use crate::cluster::Wanted;
 use crate::cluster::entry;
 use crate::cluster::object::{self, MANAGED_BY, Object, Served};
 use crate::cluster::ownership::{Goal, Merged, Standing, merge};
 use crate::config::{Kind, ObjectRef};
-use crate::plan::{self, Block, Contribution, ObjectWant};
+use crate::plan::{self, Block, Contribution, ObjectWant, Role};
 use crate::prefix::Interval;
 use crate::time::Instant;
 
@@ -30,6 +34,10 @@ pub(super) struct Surroundings<'a> {
     /// Whether all objects of the kind are known.
     pub(super) listed: bool,
     pub(super) dry_run: bool,
+    pub(super) books: &'a Books,
+    pub(super) narrowing: &'a Narrowing,
+    /// What the annotations that external-dns reads begin with.
+    pub(super) external_dns: &'a [String],
 }
 
 /// What is to be done.
@@ -49,14 +57,15 @@ pub(super) enum Verdict {
 
 /// Decides about the object `reference`.
 pub(super) fn decide(around: &Surroundings<'_>, reference: &ObjectRef, slot: &Slot, now: Instant) -> Verdict {
-    let object = match (&slot.object, &slot.want, &slot.memory) {
+    let object = match (&slot.object, slot.is_wanted(), &slot.memory) {
         (Some(object), ..) => object,
-        (None, Some(_), _) => return Verdict::Stay(absent(around, reference, slot)),
-        (None, None, Some(_)) => return Verdict::Stay(Status::new(Level::Passing, "Waiting", None)),
-        (None, None, None) => return Verdict::NotOurs,
+        (None, true, _) => return Verdict::Stay(absent(around, reference, slot)),
+        (None, false, Some(_)) => return Verdict::Stay(Status::new(Level::Passing, "Waiting", None)),
+        (None, false, None) => return Verdict::NotOurs,
     };
     match (&slot.want, &slot.memory) {
         (Some(want), _) => fill(around, object, slot, want, now),
+        (None, Some(memory)) if reference.kind == Kind::Service => carrier::release(around, object, memory, now),
         (None, Some(memory)) => release(around, object, memory, now),
         (None, None) => Verdict::NotOurs,
     }
@@ -84,7 +93,7 @@ fn absent(around: &Surroundings<'_>, reference: &ObjectRef, slot: &Slot) -> Stat
     }
 }
 
-fn not_served(around: &Surroundings<'_>, kind: Kind) -> Option<Status> {
+pub(super) fn not_served(around: &Surroundings<'_>, kind: Kind) -> Option<Status> {
     let Some(served) = around.served else {
         return Some(Status::new(Level::Passing, "Waiting", "The API server has not been asked yet.".to_owned()));
     };
@@ -97,7 +106,7 @@ fn not_served(around: &Surroundings<'_>, kind: Kind) -> Option<Status> {
 }
 
 /// Why an object that exists must not be written at all.
-fn forbidden_to_us(around: &Surroundings<'_>, object: &Object) -> Option<Status> {
+pub(super) fn forbidden_to_us(around: &Surroundings<'_>, object: &Object) -> Option<Status> {
     if let Some(sentence) = around.wanted.denied.get(&object.uid) {
         return Some(Status::new(Level::Bad, "SameCluster", sentence.clone()));
     }
@@ -124,8 +133,15 @@ fn fill(around: &Surroundings<'_>, object: &Object, slot: &Slot, want: &ObjectWa
     }
     let (contributions, complete) = slot.contributions(want);
     let kind = object.reference.kind;
-    let in_order = want.contributions.iter().filter_map(|(name, _)| contributions.get(name));
+    let standing = Known::new(around, object, slot.memory.as_ref());
+    let on_it = standing.on_it(object, &want.known);
+    if let Some(status) = around.narrowing.waits(kind, &on_it) {
+        return Verdict::Stay(with_lists_as_they_are(status, object, slot));
+    }
+    let cut = narrow::cut(around, &object.reference, want, contributions, &on_it);
+    let in_order = want.contributions.iter().filter_map(|(name, _)| cut.contributions.get(name));
     let blocks = plan::blocks(kind, &want.known, in_order.flatten().copied());
+    let blocks = narrow::in_order(blocks, &cut.reserved);
     let goal = Goal {
         want: &blocks,
         known: &want.known,
@@ -135,7 +151,6 @@ fn fill(around: &Surroundings<'_>, object: &Object, slot: &Slot, want: &ObjectWa
         replace: want.replace,
         hold: !complete,
     };
-    let standing = Known::new(around, object, slot.memory.as_ref());
     let merged = merge(&standing.standing(object), &goal, now);
     if entry::write_record(&merged.record).len() > LONGEST_RECORD {
         let text = format!(
@@ -153,13 +168,15 @@ fn fill(around: &Surroundings<'_>, object: &Object, slot: &Slot, want: &ObjectWa
     };
     let memory = Memory {
         uid: object.uid.clone(),
-        contributions,
+        contributions: cut.contributions.clone(),
         recorded: merged.record.clone(),
         unclaimed: merged.unclaimed.clone(),
         strays: merged.strays.clone(),
+        ..Memory::default()
     };
     if content.as_object().is_none_or(Map::is_empty) {
-        let (level, reason, message) = quality(object, slot, want, &merged, now);
+        let (level, reason, message) =
+            quality(object, slot, want, &merged, now).unwrap_or_else(|| narrow::progress(around, kind, &cut));
         let status = Status { synced: true, ..status(level, reason, message) };
         return Verdict::InSync(status, memory, merged.next_stray);
     }
@@ -189,35 +206,33 @@ fn quality(
     want: &ObjectWant,
     merged: &Merged,
     now: Instant,
-) -> (Level, &'static str, Option<String>) {
+) -> Option<(Level, &'static str, Option<String>)> {
     let error = want.contributions.iter().find_map(|(_, contribution)| match contribution {
         Contribution::Error(error) => Some(&error.message),
         Contribution::Blocks(_) | Contribution::NoOpinion => None,
     });
     if let Some(message) = error {
-        return (Level::Bad, "RangeError", Some(message.clone()));
+        return Some((Level::Bad, "RangeError", Some(message.clone())));
     }
     if merged.cannot_empty {
-        return (Level::Bad, "CannotEmpty", Some(cannot_empty(&object.reference)));
+        return Some((Level::Bad, "CannotEmpty", Some(cannot_empty(&object.reference))));
     }
     if let Some(message) = object.observed.as_ref().and_then(|observed| observed.conflict.as_ref()) {
         let text = format!("Cilium has put {} out of service: {message}", object.reference);
-        return (Level::Bad, "PoolConflict", Some(text));
+        return Some((Level::Bad, "PoolConflict", Some(text)));
     }
     let fight = slot.contest.as_ref().filter(|contest| contest.is_on());
     if let Some(contest) = fight.filter(|contest| contest.peace_at().is_none_or(|at| at > now)) {
         let text = format!("Written again; {} removed it before.", who(contest.manager()));
-        return (Level::Bad, "Contested", Some(text));
+        return Some((Level::Bad, "Contested", Some(text)));
     }
     if !merged.covered_by.is_empty() {
         let text =
             format!("Your own {} stands where ours would; ours is written without it.", merged.covered_by.join(", "));
-        return (Level::Odd, "CoveredByUser", Some(text));
+        return Some((Level::Odd, "CoveredByUser", Some(text)));
     }
-    match want.findings.first() {
-        Some(finding) => (Level::Odd, finding.reason, Some(finding.message.clone())),
-        None => (Level::Good, "Synced", None),
-    }
+    let finding = want.findings.first()?;
+    Some((Level::Odd, finding.reason, Some(finding.message.clone())))
 }
 
 /// A field manager, for a sentence.
@@ -287,6 +302,22 @@ impl Known {
             (None, None) => None,
         };
         Self { record, memory: memory.cloned().unwrap_or_default() }
+    }
+
+    /// What of ours and of the user's stands on a pool. Without a record, what lies inside a former range is ours.
+    fn on_it(&self, object: &Object, known: &[(Role, Interval)]) -> OnIt {
+        let mut on_it = OnIt::default();
+        let kind = object.reference.kind;
+        let record: Option<BTreeSet<Interval>> =
+            self.record.as_ref().map(|record| record.iter().map(Block::interval).collect());
+        for entry in object.list.iter().filter_map(|value| entry::Entry::parse(kind, value)?.v6()) {
+            let is_ours = match &record {
+                Some(record) => record.contains(&entry),
+                None => known.iter().any(|(role, range)| *role != Role::Current && range.contains(&entry)),
+            };
+            if is_ours { on_it.recorded.push(entry) } else { on_it.foreign.push(entry) }
+        }
+        on_it
     }
 
     fn standing<'a>(&'a self, object: &'a Object) -> Standing<'a> {

@@ -1,10 +1,12 @@
 //! Turns a verdict about an object into its next step: into the queue, into a wait, into status and log.
 
+use super::books::{Books, Footing};
 use super::decide::{Surroundings, Verdict, decide};
 use super::slot::{Flight, Level, Patch, Slot, Status};
-use super::{Event, Failure, Island, Until, WriteError, decide};
+use super::{Event, Failure, Island, Until, WriteError, carrier, decide};
 use crate::cluster::object::Object;
-use crate::config::ObjectRef;
+use crate::config::{Kind, ObjectRef};
+use crate::plan::Role;
 use crate::time::Instant;
 
 use serde_json::{Map, Value};
@@ -13,6 +15,7 @@ impl Island {
     /// Decides about one object anew. While an answer is awaited nothing is decided: it may change everything.
     pub(super) fn evaluate(&mut self, reference: &ObjectRef, now: Instant) {
         let jitter = self.draw();
+        let neighbours = self.neighbours(reference);
         let (Some(wanted), Some(slot)) = (&self.wanted, self.slots.get_mut(reference)) else { return };
         if slot.flight.is_some() {
             return;
@@ -24,16 +27,34 @@ impl Island {
             watch: self.watches.get(&reference.kind),
             listed: self.listed.contains(&reference.kind),
             dry_run: self.dry_run,
+            books: &self.books,
+            narrowing: &self.narrowing,
+            external_dns: &self.external_dns,
         };
-        let verdict = decide(&around, reference, slot, now);
+        let (verdict, footing) = match (&slot.object, &slot.carrier, neighbours) {
+            (Some(object), Some(carrier), Some(neighbours)) => {
+                let outcome = carrier::decide(&around, object, slot, carrier, &neighbours, now);
+                slot.course = outcome.course;
+                (outcome.verdict, Some(outcome.footing))
+            }
+            _ => (decide(&around, reference, slot, now), None),
+        };
         let before = slot.wake.take();
         let event = slot.follow(reference, verdict, around.dry_run, jitter, now);
         self.events.extend(event);
         if slot.pending.is_some() && !slot.queued {
             slot.queued = true;
-            self.queue.push_back(reference.clone());
+            let is_service = reference.kind == Kind::Service;
+            let queue = if is_service { &mut self.queue_of_services } else { &mut self.queue };
+            queue.push_back(reference.clone());
         }
+        slot.awaited = slot.awaited_now(&self.books);
+        let footing = footing.map(|footing| Footing { given_up: footing.given_up || slot.is_given_up(), ..footing });
         self.settle(reference, before);
+        if reference.kind == Kind::Service {
+            let ripple = self.books.stand(reference, footing);
+            self.spread(reference, &ripple);
+        }
     }
 
     /// Keeps the books after a decision: timers, log, status, and slots that have become empty.
@@ -62,7 +83,24 @@ impl Island {
 impl Slot {
     /// Whether it is an object of ours.
     pub(super) fn is_target(&self) -> bool {
-        self.want.is_some() || self.memory.is_some()
+        self.want.is_some() || self.carrier.is_some() || self.memory.is_some()
+    }
+
+    /// Whether somebody wants us to care for it.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.want.is_some() || self.carrier.is_some()
+    }
+
+    /// Of a pool: for each of its current ranges, whether a managed Service waits for an address in it.
+    pub(super) fn awaited_now(&self, books: &Books) -> Vec<bool> {
+        let shares = self.want.iter().flat_map(|want| &want.shares);
+        shares.filter(|share| share.role == Role::Current).map(|share| books.is_awaited(&share.blocks)).collect()
+    }
+
+    /// Whether it cannot be written, so that nothing is gained by waiting for it.
+    fn is_given_up(&self) -> bool {
+        let is_fought_over = self.contest.as_ref().is_some_and(|contest| contest.until().is_some());
+        is_fought_over || self.failure.as_ref().is_some_and(|failure| failure.is_final())
     }
 
     /// Whether `object` is an older version than the one we know. Versions of one object can be compared as numbers
@@ -102,7 +140,7 @@ impl Slot {
 
     /// Whether `object` lacks something of ours that its former version held.
     fn is_removal(&self, object: &Object) -> bool {
-        let (Some(memory), Some(known), Some(_), None) = (&self.memory, &self.object, &self.want, &self.flight) else {
+        let (Some(memory), Some(known), true, None) = (&self.memory, &self.object, self.is_wanted(), &self.flight) else {
             return false;
         };
         !self.has_newer(object) && memory.is_whole_on(known) && !memory.is_whole_on(object)
@@ -174,7 +212,7 @@ impl Slot {
 
     /// Somebody was so quick that the watch showed the removal of our entries before the answer to their writing came.
     fn was_removed_since(&mut self, answer: &Object, now: Instant) -> bool {
-        let (Some(memory), Some(known), Some(_)) = (&self.memory, &self.object, &self.want) else { return false };
+        let (Some(memory), Some(known), true) = (&self.memory, &self.object, self.is_wanted()) else { return false };
         if known.resource_version == answer.resource_version || memory.is_whole_on(known) {
             return false;
         }

@@ -9,24 +9,33 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::object::{Object, Served};
+use super::schema::Schema;
 use super::{Managed, Update, Wanted};
 use crate::config::{self, Discovery, Kind, ObjectRef};
-use crate::plan;
+use crate::plan::service::Bound;
 use crate::prefix::Interval;
 use crate::time::Instant;
 
+mod books;
+mod carrier;
 mod contest;
 mod decide;
 mod evaluate;
 mod event;
+mod memory;
+mod narrow;
 mod report;
 mod retry;
 mod slot;
+mod wants;
 
 pub use event::{Event, WatchState, Write, WriteError};
 
+use books::Books;
+use memory::Memory;
+use narrow::Narrowing;
 use retry::{Failure, Until};
-use slot::{Memory, Slot};
+use slot::Slot;
 
 /// How long nothing is sent after a patch that got no answer, unless the driver says that there is a new connection.
 /// Short, because it may as well have been an admission webhook that is slow for that one object.
@@ -37,15 +46,27 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub struct Island {
     discovery: Discovery,
     dry_run: bool,
+    external_dns: Vec<String>,
     wanted: Option<Wanted>,
     /// The prefixes of all known generations of all DynamicPrefixes.
     prefixes: Vec<Interval>,
     served: Option<Served>,
     watches: BTreeMap<Kind, WatchState>,
+    /// What is known of Cilium's version.
+    schema: Schema,
     /// Kinds whose objects are all known.
     listed: BTreeSet<Kind>,
     slots: BTreeMap<ObjectRef, Slot>,
+    /// What they are to each other.
+    books: Books,
+    narrowing: Narrowing,
+    /// What is bound to pools.
+    bound: Vec<Bound>,
+    /// Objects to decide about, within one input.
+    dirty: BTreeSet<ObjectRef>,
     queue: VecDeque<ObjectRef>,
+    /// Services wait for the others: their addresses have to be offered before they can ask for them.
+    queue_of_services: VecDeque<ObjectRef>,
     wakes: BTreeSet<(Instant, ObjectRef)>,
     /// Objects whose report may have changed.
     touched: BTreeSet<ObjectRef>,
@@ -69,13 +90,20 @@ impl Island {
         Self {
             discovery: cluster.discovery,
             dry_run: cluster.dry_run,
+            external_dns: cluster.external_dns.clone(),
             wanted: None,
             prefixes: Vec::new(),
             served: None,
             watches: BTreeMap::new(),
+            schema: Schema::default(),
             listed: BTreeSet::new(),
             slots: managed.into_iter().map(remember).collect(),
+            books: Books::default(),
+            narrowing: Narrowing::new(false, None, &Schema::default()),
+            bound: Vec::new(),
+            dirty: BTreeSet::new(),
             queue: VecDeque::new(),
+            queue_of_services: VecDeque::new(),
             wakes: BTreeSet::new(),
             touched: BTreeSet::new(),
             removed: Vec::new(),
@@ -90,6 +118,7 @@ impl Island {
     pub fn reconfigure(&mut self, cluster: &config::Cluster) {
         self.discovery = cluster.discovery;
         self.dry_run = cluster.dry_run;
+        self.external_dns.clone_from(&cluster.external_dns);
         self.reconfigured = true;
     }
 
@@ -99,6 +128,9 @@ impl Island {
         self.prefixes = generations.map(|generation| Interval::from(generation.prefix)).collect();
         for binding in wanted.bindings.iter() {
             self.slots.entry(binding.target.clone()).or_default();
+        }
+        for service in wanted.services.iter() {
+            self.slots.entry(service.target.clone()).or_default();
         }
         self.wanted = Some(wanted);
         self.decide_all(now);
@@ -118,7 +150,20 @@ impl Island {
             self.listed.remove(&kind);
         }
         self.watches.insert(kind, state);
-        self.evaluate_where(|reference, _| reference.kind == kind, now);
+        let is_new = self.read_narrowing();
+        self.evaluate_where(|reference, _| reference.kind == kind || is_new && reference.kind.is_pool(), now);
+    }
+
+    /// What the definition of Cilium's pools tells. A version that was read once holds until another one is: that we may
+    /// not ask any more makes Cilium no older.
+    pub fn handle_cilium_schema(&mut self, schema: Schema, now: Instant) {
+        let is_forbidden = matches!(schema, Schema::Forbidden(_));
+        if self.schema == schema || is_forbidden && matches!(self.schema, Schema::Version(_)) {
+            return;
+        }
+        self.schema = schema;
+        self.read_narrowing();
+        self.evaluate_where(|reference, _| reference.kind == Kind::CiliumLoadBalancerIPPool, now);
     }
 
     /// All objects of a kind, or, with `scope`, that one object: whatever is not in `objects` is gone.
@@ -133,14 +178,20 @@ impl Island {
             None => drop(self.listed.insert(kind)),
         }
         let in_scope = |reference: &ObjectRef| scope.map_or(reference.kind == kind, |scope| reference == scope);
-        let gone = self.slots.iter_mut().filter(|(reference, _)| in_scope(reference) && !there.contains(*reference));
-        gone.for_each(|(_, slot)| slot.forget_object());
+        let gone = self.slots.keys().filter(|reference| in_scope(reference) && !there.contains(*reference));
+        let gone: Vec<ObjectRef> = gone.cloned().collect();
+        gone.iter().for_each(|reference| self.forget(reference, now));
         for object in objects {
             self.see(object, now);
         }
-        self.want_where(|reference, _| in_scope(reference));
+        self.read_narrowing();
+        self.find_bound();
+        self.want_where(|reference, _| in_scope(reference) || reference.kind == Kind::Service && kind.is_pool());
         let overlaps = self.compare_targets();
-        self.evaluate_where(|reference, _| in_scope(reference) || overlaps.contains(reference), now);
+        // What pools should hold depends on where the Services are, and which of these are ours on what pools hold.
+        let is_near = |other: Kind| kind.is_pool() && other == Kind::Service || kind == Kind::Service && other.is_pool();
+        let concerns = |reference: &ObjectRef| in_scope(reference) || is_near(reference.kind);
+        self.evaluate_where(|reference, _| concerns(reference) || overlaps.contains(reference), now);
     }
 
     /// The object must not be watched by its name either.
@@ -161,8 +212,10 @@ impl Island {
 
     /// An object that is gone.
     pub fn handle_deleted(&mut self, reference: &ObjectRef, now: Instant) {
-        let Some(slot) = self.slots.get_mut(reference) else { return };
-        slot.forget_object();
+        if !self.slots.contains_key(reference) {
+            return;
+        }
+        self.forget(reference, now);
         self.changed(reference, now);
     }
 
@@ -212,8 +265,9 @@ impl Island {
         self.paused_until = self.paused_until.filter(|until| *until > now);
         while let Some((_, reference)) = self.wakes.first().filter(|(at, _)| *at <= now).cloned() {
             self.wakes.pop_first();
-            self.evaluate(&reference, now);
+            self.dirty.insert(reference);
         }
+        self.settle_all(now);
     }
 
     /// The next patch to send; its answer goes to [`Island::handle_written`]. Never two for one object.
@@ -223,7 +277,7 @@ impl Island {
         if self.reconfigured || self.paused_until.is_some_and(|until| until > now) {
             return None;
         }
-        while let Some(reference) = self.queue.pop_front() {
+        while let Some(reference) = self.queue.pop_front().or_else(|| self.queue_of_services.pop_front()) {
             let Some(slot) = self.slots.get_mut(&reference) else { continue };
             slot.queued = false;
             let version = self.served.as_ref().and_then(|served| served.get(&reference.kind));
@@ -240,7 +294,7 @@ impl Island {
             return Some(Instant::BOOT);
         }
         let wake = self.wakes.first().map(|(at, _)| *at);
-        let resume = self.paused_until.filter(|_| !self.queue.is_empty());
+        let resume = self.paused_until.filter(|_| !self.queue.is_empty() || !self.queue_of_services.is_empty());
         wake.into_iter().chain(resume).min()
     }
 
@@ -267,27 +321,31 @@ impl Island {
         (update != Update::default()).then_some(update)
     }
 
-    /// The kinds to watch: all with discovery, else those of bindings and of objects that we manage.
+    /// The kinds to watch: all with discovery, else those of bindings and of objects that we manage, and Services
+    /// beside pools, for the addresses in use.
     pub fn kinds(&self) -> BTreeSet<Kind> {
         if self.discovery != Discovery::Off {
             return Kind::ALL.into_iter().collect();
         }
-        let bound = self.wanted.iter().flat_map(|wanted| wanted.bindings.iter()).map(|binding| binding.target.kind);
-        let managed = self.slots.iter().filter(|(_, slot)| slot.memory.is_some()).map(|(reference, _)| reference.kind);
-        bound.chain(managed).collect()
+        let bound = self.wanted.iter().flat_map(|wanted| wanted.bindings.iter()).map(|binding| &binding.target);
+        let services = self.wanted.iter().flat_map(|wanted| wanted.services.iter()).map(|service| &service.target);
+        let managed = self.slots.iter().filter(|(_, slot)| slot.memory.is_some()).map(|(reference, _)| reference);
+        let mut kinds: BTreeSet<Kind> = bound.chain(services).chain(managed).map(|reference| reference.kind).collect();
+        if kinds.iter().any(|kind| kind.is_pool()) {
+            kinds.insert(Kind::Service);
+        }
+        kinds
+    }
+
+    /// Whether an object of this kind is a target.
+    pub fn has_target(&self, kind: Kind) -> bool {
+        self.slots.iter().any(|(reference, slot)| reference.kind == kind && slot.is_target())
     }
 
     /// The objects of a kind to watch by name, when the kind as a whole must not be watched.
     pub fn named(&self, kind: Kind) -> Vec<ObjectRef> {
         let ours = self.slots.iter().filter(|(reference, slot)| reference.kind == kind && slot.is_target());
         ours.map(|(reference, _)| reference.clone()).collect()
-    }
-
-    /// Takes in what the cluster shows of an object.
-    fn see(&mut self, object: Object, now: Instant) {
-        let reference = object.reference.clone();
-        let contested = self.slots.entry(reference.clone()).or_default().see(object, now);
-        self.tell_if(contested, &reference);
     }
 
     /// MetalLB refuses a pool with addresses that another one holds. When these have left `from`, whoever was refused
@@ -299,7 +357,8 @@ impl Island {
                 refused.push(reference.clone());
             }
         }
-        refused.iter().for_each(|reference| self.evaluate(reference, now));
+        self.dirty.extend(refused);
+        self.settle_all(now);
     }
 
     /// Tells of a fight that has begun.
@@ -312,67 +371,13 @@ impl Island {
         self.events.push_back(Event::Contested { object: reference.clone(), manager, hint });
     }
 
-    /// One object has changed: decides about it, and about those that it overlaps if it wants something else now.
-    fn changed(&mut self, reference: &ObjectRef, now: Instant) {
-        if self.want_where_one(reference) {
-            let overlaps = self.compare_targets();
-            overlaps.iter().for_each(|other| self.evaluate(other, now));
-        }
-        self.evaluate(reference, now);
-    }
-
-    fn decide_all(&mut self, now: Instant) {
-        self.want_where(|_, _| true);
-        self.compare_targets();
-        self.evaluate_where(|_, _| true, now);
-    }
-
-    /// Computes what the objects in question should hold.
-    fn want_where(&mut self, which: impl Fn(&ObjectRef, &Slot) -> bool) {
-        let Some(wanted) = &self.wanted else { return };
-        let discovery = self.discovery != Discovery::Off;
-        for (reference, slot) in self.slots.iter_mut().filter(|(reference, slot)| which(reference, slot)) {
-            slot.want = want(wanted, reference, slot, discovery);
-        }
-    }
-
-    /// The same for one object; whether it wants something else than before.
-    fn want_where_one(&mut self, reference: &ObjectRef) -> bool {
-        let (Some(wanted), Some(slot)) = (&self.wanted, self.slots.get_mut(reference)) else { return false };
-        let before = slot.want.take();
-        slot.want = want(wanted, reference, slot, self.discovery != Discovery::Off);
-        slot.want != before
-    }
-
-    /// Looks for targets that would overlap; returns those for which that changed.
-    fn compare_targets(&mut self) -> Vec<ObjectRef> {
-        let take = |(reference, slot): (&ObjectRef, &mut Slot)| Some((reference.clone(), slot.want.take()?));
-        let wants: Vec<_> = self.slots.iter_mut().filter_map(take).collect();
-        let mut found: BTreeMap<_, _> = plan::overlaps(&wants).into_iter().collect();
-        for (reference, want) in wants {
-            if let Some(slot) = self.slots.get_mut(&reference) {
-                slot.want = Some(want);
-            }
-        }
-        let mut changed = Vec::new();
-        for (reference, slot) in &mut self.slots {
-            let overlap = found.remove(reference).map(|finding| (finding.reason, finding.message));
-            if slot.overlap != overlap {
-                slot.overlap = overlap;
-                changed.push(reference.clone());
-            }
-        }
-        changed
-    }
-
-    fn evaluate_where(&mut self, which: impl Fn(&ObjectRef, &Slot) -> bool, now: Instant) {
-        let references: Vec<_> = self
-            .slots
-            .iter()
-            .filter(|(reference, slot)| which(reference, slot))
-            .map(|(reference, _)| reference.clone())
-            .collect();
-        references.iter().for_each(|reference| self.evaluate(reference, now));
+    /// Finds out whether pools may be narrowed; whether that has changed.
+    fn read_narrowing(&mut self) -> bool {
+        let listed = self.listed.contains(&Kind::Service);
+        let narrowing = Narrowing::new(listed, self.watches.get(&Kind::Service), &self.schema);
+        let is_new = narrowing != self.narrowing;
+        self.narrowing = narrowing;
+        is_new
     }
 
     /// A number for the jitter of a back-off (SplitMix64).
@@ -383,12 +388,6 @@ impl Island {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
-}
-
-fn want(wanted: &Wanted, reference: &ObjectRef, slot: &Slot, discovery: bool) -> Option<plan::ObjectWant> {
-    let none = BTreeMap::new();
-    let annotations = slot.object.as_ref().map_or(&none, |object| &object.annotations);
-    plan::object(reference, annotations, &wanted.bindings, discovery, &wanted.catalogue)
 }
 
 #[cfg(test)]

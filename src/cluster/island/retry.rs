@@ -103,6 +103,11 @@ impl Failure {
         self.reason == "Invalid"
     }
 
+    /// Whether only a person can lift it.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self.reason, "Forbidden" | "Invalid")
+    }
+
     /// Whether it is worth a warning. A conflict is the normal way to learn of a newer version.
     pub(super) fn is_notable(&self) -> bool {
         !self.is_of_connection() && (self.reason != "Conflict" || self.attempts >= 3)

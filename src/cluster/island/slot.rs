@@ -1,15 +1,15 @@
 //! What an island holds about one object.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::carrier::{Carrier, Course};
 use super::contest::Contest;
+use super::memory::Memory;
 use super::retry::Failure;
-use crate::cluster::Managed;
-use crate::cluster::entry::{self, Recorded};
+use crate::cluster::entry;
 use crate::cluster::object::Object;
-use crate::config::ObjectRef;
 use crate::plan::{Block, Contribution, ObjectWant, Role};
 use crate::prefix::Interval;
 use crate::time::Instant;
@@ -25,6 +25,12 @@ pub(super) struct Slot {
     pub(super) unreadable: bool,
     /// What it should hold; `None`: not ours to care for.
     pub(super) want: Option<ObjectWant>,
+    /// The same for a Service: who manages it, and where it is to go.
+    pub(super) carrier: Option<Box<Carrier>>,
+    pub(super) course: Course,
+    /// Of a pool: for each of its current ranges, whether a managed Service waited for an address in it when the pool was
+    /// last decided about.
+    pub(super) awaited: Vec<bool>,
     /// Another target that it must not overlap: the reason and the sentence.
     pub(super) overlap: Option<(&'static str, String)>,
     /// What we know of our part in it.
@@ -56,17 +62,6 @@ pub(super) struct Slot {
     pub(super) shown: Option<Value>,
     /// Fingerprint of the last report; `None`: never reported, or reported as removed.
     pub(super) reported: Option<u64>,
-}
-
-/// What we know of our part in an object: [`Managed`], read.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Memory {
-    pub(super) uid: String,
-    pub(super) contributions: BTreeMap<String, Vec<Block>>,
-    /// Our entries on it, as last written or found in its record.
-    pub(super) recorded: Vec<Block>,
-    pub(super) unclaimed: BTreeSet<Interval>,
-    pub(super) strays: BTreeMap<Interval, Instant>,
 }
 
 /// A patch, and what is true once it is accepted.
@@ -131,62 +126,6 @@ impl Patch {
     }
 }
 
-impl Memory {
-    /// Reads what the store kept. Without the record on the object, exactly what was contributed counts as ours.
-    pub(super) fn from_managed(managed: &Managed) -> Self {
-        let read = |texts: &[String]| texts.iter().filter_map(|text| entry::read_recorded(text)).collect::<Vec<_>>();
-        let contributions: BTreeMap<_, _> =
-            managed.contributions.iter().map(|(name, texts)| (name.clone(), read(texts))).collect();
-        let unclaimed: BTreeSet<_> = read(&managed.unclaimed).iter().map(Block::interval).collect();
-        let strays: BTreeMap<_, _> = managed
-            .strays
-            .iter()
-            .filter_map(|(text, seen)| Some((entry::read_recorded(text)?.interval(), *seen)))
-            .collect();
-        let left = strays.keys().map(|stray| Block::Range(*stray));
-        let recorded = contributions
-            .values()
-            .flatten()
-            .copied()
-            .flat_map(|block| entry::fit(managed.object.kind, block))
-            .chain(left)
-            .filter(|block| !unclaimed.contains(&block.interval()))
-            .collect();
-        Self { uid: managed.uid.clone(), contributions, recorded, unclaimed, strays }
-    }
-
-    pub(super) fn to_managed(&self, object: &ObjectRef) -> Managed {
-        let write = |block: &Block| Recorded(*block).to_string();
-        let range = |interval: &Interval| Recorded(Block::Range(*interval)).to_string();
-        Managed {
-            object: object.clone(),
-            uid: self.uid.clone(),
-            contributions: self
-                .contributions
-                .iter()
-                .map(|(name, blocks)| (name.clone(), blocks.iter().map(write).collect()))
-                .collect(),
-            unclaimed: self.unclaimed.iter().map(range).collect(),
-            strays: self.strays.iter().map(|(stray, seen)| (range(stray), *seen)).collect(),
-        }
-    }
-
-    /// `blocks` are ours too: a patch that got no answer may have put them there.
-    pub(super) fn may_have_written(&mut self, blocks: &[Block]) {
-        let known: BTreeSet<_> = self.recorded.iter().map(Block::interval).collect();
-        self.recorded.extend(blocks.iter().filter(|block| !known.contains(&block.interval())));
-    }
-
-    /// Whether everything of ours, and the record of it, is on `object`.
-    pub(super) fn is_whole_on(&self, object: &Object) -> bool {
-        let kind = object.reference.kind;
-        let has_record = object.annotations.contains_key(crate::cluster::object::record_annotation(kind));
-        let there: BTreeSet<_> =
-            object.list.iter().filter_map(|value| entry::Entry::parse(kind, value)?.v6()).collect();
-        (has_record || self.recorded.is_empty()) && self.recorded.iter().all(|block| there.contains(&block.interval()))
-    }
-}
-
 impl Slot {
     /// What each binding of the object contributes, with what it contributed last in place of no opinion. The second
     /// is false when somebody has neither.
@@ -225,6 +164,6 @@ impl Slot {
 
     /// Whether there is any reason left to keep this slot.
     pub(super) fn is_empty(&self) -> bool {
-        self.object.is_none() && self.want.is_none() && self.memory.is_none() && self.flight.is_none()
+        self.object.is_none() && self.want.is_none() && self.carrier.is_none() && self.memory.is_none() && self.flight.is_none()
     }
 }

@@ -45,7 +45,7 @@ fn a_pool_is_cut_to_what_we_need() {
     let writers: Vec<_> = object.writers.iter().map(|w| (w.manager.as_str(), w.operation.as_str())).collect();
     assert_eq!(writers, [("argocd-controller", "Apply"), ("dyn-prefix", "Update")]);
     assert_eq!(object.last_other_writer(), Some("argocd-controller"));
-    assert_eq!(object.observed, Some(Observed { generation: Some(4), conflict: None }));
+    assert_eq!(object.observed, Some(Observed { generation: Some(4), ..Observed::default() }));
 }
 
 #[test]

@@ -24,11 +24,15 @@ pub struct Carrier<'a> {
     pub holds: &'a [Ipv6Addr],
     /// The IPv6 addresses that its DNS target names on our behalf; `None`: DNS is not ours to say.
     pub targets: Option<&'a [Ipv6Addr]>,
-    /// Whether a pool offers the new address and its controller has seen that.
+    /// Whether a pool offers the new address and its controller has seen that. With MetalLB it has to be the pool of
+    /// its IPv4 address, if it has one: all addresses of a Service are of one pool.
     pub offered: bool,
-    /// Whether the allocator says that it will not give it the new address, or another Service has it.
+    /// Whether another Service has the new address, or the allocator has said that it will not give it. What it said
+    /// holds when the Service does not ask any more, until the pools or the Service change: else it would be asked
+    /// for ever. MetalLB says nothing: there it is refused when the Service asks, is offered and holds nothing for
+    /// [`NOTHING_HELD`](super::NOTHING_HELD).
     pub refused: bool,
-    /// Since when DNS is known to name the new address; `None`: it does not, or that was not seen yet.
+    /// [`Goal::dns_since`] of the last decision for the same new address; `None`: there was none.
     pub dns_since: Option<Instant>,
 }
 
@@ -37,40 +41,56 @@ pub struct Carrier<'a> {
 pub struct Goal {
     /// Where it is.
     pub stage: Stage,
-    /// The IPv6 addresses that it should ask for, the new one first; empty: it is left to the allocator.
+    /// The IPv6 addresses that it should ask for, the new one first; empty: it is left to the allocator. Another order
+    /// alone is no reason to write.
     pub pins: Vec<Ipv6Addr>,
     /// The IPv6 address that DNS should name; `None`: nothing is named by us (yet).
     pub target: Option<Ipv6Addr>,
+    /// Since when DNS is seen to name the new address, and that alone; `None`: it does not. To be kept for the next
+    /// decision; once forgotten it begins anew.
+    pub dns_since: Option<Instant>,
     /// When it has to be looked at again without an input.
     pub wake: Option<Instant>,
 }
 
-/// Decides about one Service. `age` says of which generation of its DynamicPrefix an address is.
+/// Decides about one Service. `age` says of which generation of its DynamicPrefix an address is; a recorded address of
+/// none that has to drain all the same is to be called draining.
 pub fn goal(carrier: &Carrier<'_>, age: impl Fn(Ipv6Addr) -> Option<Age>, now: Instant) -> Goal {
-    let target = target(carrier, &age);
+    let stage = stage(carrier);
     let Some(new) = carrier.new else {
-        return Goal { stage: Stage::Unplaced, pins: carrier.pins.to_vec(), target, wake: None };
+        // Without a successor there is nothing to wait for.
+        let stays = |pin: &&Ipv6Addr| age(**pin).is_none_or(|age| age.role != Role::Known);
+        let pins: Vec<_> = carrier.pins.iter().filter(stays).copied().collect();
+        let target = target(carrier, stage, &pins, &age);
+        return Goal { stage, pins, target, dns_since: None, wake: None };
     };
-    let stage = stage(carrier, new, target);
-    let may_ask = may_ask(carrier, new, stage);
-    let (kept, wake) = kept(carrier, new, stage, may_ask, &age, now);
-    let hopeless = stage == Stage::Refused && !kept.iter().any(|pin| is_of_use(*pin, carrier, &age));
-    let has_something = !carrier.holds.is_empty() || !carrier.pins.is_empty();
-    if hopeless && has_something {
-        // Asking only for what nobody can serve would leave it without an address when the old range goes.
-        return Goal { stage, pins: Vec::new(), target, wake };
+    if stage == Stage::Refused && !carrier.holds.iter().any(|held| is_of_use(*held, &age)) {
+        // Asking only for what nobody can serve would leave it without an address when the old range goes. DNS follows
+        // the status then, through the very moment in which the allocator gives it another address.
+        return Goal { stage, pins: Vec::new(), target: None, dns_since: None, wake: None };
     }
-    let asked = may_ask.then_some(new);
-    Goal { stage, pins: asked.into_iter().chain(kept).collect(), target, wake }
+    let names = carrier.targets.is_some() && stage == Stage::Served;
+    let dns_since = if names { carrier.dns_since.or(Some(now)) } else { None };
+    let asks = may_ask(carrier, new, stage);
+    let mut wake = None;
+    let mut pins: Vec<_> = asks.then_some(new).into_iter().collect();
+    for other in others(carrier, new, asks, &age) {
+        let end = end(other, carrier, stage, dns_since, &age);
+        if end.is_none_or(|end| end > now) {
+            wake = wake.into_iter().chain(end).min();
+            pins.push(other);
+        }
+    }
+    let target = target(carrier, stage, &pins, &age);
+    Goal { stage, pins, target, dns_since, wake }
 }
 
-fn stage(carrier: &Carrier<'_>, new: Ipv6Addr, target: Option<Ipv6Addr>) -> Stage {
-    let asked = carrier.pins.contains(&new) || carrier.user_asks;
-    match (carrier.holds.contains(&new), asked) {
-        (true, true) => match carrier.targets {
-            Some(named) if named != target.as_slice() => Stage::AwaitingTarget,
-            _ => Stage::Served,
-        },
+fn stage(carrier: &Carrier<'_>) -> Stage {
+    let Some(new) = carrier.new else { return Stage::Unplaced };
+    let asks = carrier.pins.contains(&new) || carrier.user_asks;
+    match (carrier.holds.contains(&new), asks) {
+        (true, true) if carrier.targets.is_some_and(|named| named != [new]) => Stage::AwaitingTarget,
+        (true, true) => Stage::Served,
         (true, false) => Stage::AwaitingPin,
         (false, _) if carrier.refused => Stage::Refused,
         (false, true) if carrier.offered => Stage::AwaitingAddress,
@@ -81,79 +101,82 @@ fn stage(carrier: &Carrier<'_>, new: Ipv6Addr, target: Option<Ipv6Addr>) -> Stag
 
 /// Whether asking for the new address cannot cost it one that it has.
 fn may_ask(carrier: &Carrier<'_>, new: Ipv6Addr, stage: Stage) -> bool {
-    let has_nothing = carrier.holds.is_empty() && carrier.pins.is_empty();
+    let is_cilium = carrier.allocator == Allocator::Cilium;
     match stage {
         Stage::Unplaced => false,
-        Stage::AwaitingPool => has_nothing || carrier.pins.contains(&new) && carrier.allocator == Allocator::Cilium,
-        // MetalLB takes everything from a Service that asks for what it cannot have.
-        Stage::Refused => carrier.allocator == Allocator::Cilium || has_nothing,
+        // MetalLB takes everything, IPv4 too, from a Service that asks for what it cannot have.
+        Stage::AwaitingPool => {
+            carrier.pins.contains(&new) || is_cilium && carrier.pins.is_empty() && carrier.holds.is_empty()
+        }
+        Stage::Refused => is_cilium,
         Stage::AwaitingPin | Stage::AwaitingAddress | Stage::AwaitingTarget | Stage::Served => true,
     }
 }
 
-/// The other addresses that it goes on asking for, and when that has to be looked at again.
-fn kept(
+/// The addresses beside the new one that it may go on asking for.
+fn others(
     carrier: &Carrier<'_>,
     new: Ipv6Addr,
-    stage: Stage,
-    may_ask: bool,
+    asks: bool,
     age: &impl Fn(Ipv6Addr) -> Option<Age>,
-    now: Instant,
-) -> (Vec<Ipv6Addr>, Option<Instant>) {
-    let is_one_address = carrier.allocator == Allocator::MetalLb || carrier.mode == Mode::Simple;
-    if is_one_address && may_ask && stage != Stage::Refused && stage != Stage::AwaitingPool {
-        return (Vec::new(), None);
-    }
-    let mut wake = None;
-    let mut kept: Vec<Ipv6Addr> = Vec::new();
-    let held = carrier.holds.iter().filter(|held| may_ask && !is_one_address && age(**held).is_some());
-    for pin in carrier.pins.iter().chain(held).filter(|pin| **pin != new) {
-        let end = end(*pin, carrier, stage, age);
-        if kept.contains(pin) || end.is_some_and(|end| end <= now) {
-            continue;
-        }
-        wake = wake.into_iter().chain(end).min();
-        kept.push(*pin);
-    }
-    if is_one_address {
-        kept.truncate(1);
-    }
-    (kept, wake)
+) -> impl Iterator<Item = Ipv6Addr> {
+    // One that asks for nothing yet would lose what it has by asking for something else.
+    let begins = asks && carrier.pins.is_empty();
+    let held = carrier.holds.iter().filter(move |held| begins && age(**held).is_some());
+    let others = carrier.pins.iter().chain(held).copied().filter(move |other| *other != new);
+    others.take(match (carrier.allocator, asks) {
+        (Allocator::Cilium, _) => usize::MAX,
+        (Allocator::MetalLb, false) => 1,
+        (Allocator::MetalLb, true) => 0,
+    })
 }
 
 /// When an address that is not the new one may be given up; `None`: not known yet.
-fn end(pin: Ipv6Addr, carrier: &Carrier<'_>, stage: Stage, age: &impl Fn(Ipv6Addr) -> Option<Age>) -> Option<Instant> {
-    let age = age(pin);
-    if stage != Stage::Served || age.is_some_and(|age| age.role == Role::Draining) {
+fn end(
+    other: Ipv6Addr,
+    carrier: &Carrier<'_>,
+    stage: Stage,
+    dns_since: Option<Instant>,
+    age: &impl Fn(Ipv6Addr) -> Option<Age>,
+) -> Option<Instant> {
+    let age = age(other);
+    if stage != Stage::Served {
         return None;
     }
-    if age.is_some_and(|age| age.dead) {
-        return Some(Instant::BOOT);
-    }
-    match carrier.targets {
-        Some(_) => carrier.dns_since.map(|since| since + AFTER_DNS),
+    match carrier.mode {
+        Mode::Simple => Some(Instant::BOOT),
+        Mode::Ha if age.is_some_and(|age| age.role == Role::Draining) => None,
+        Mode::Ha if age.is_some_and(|age| age.dead) => Some(Instant::BOOT),
         // What is not named has nobody who remembers it.
-        None => Some(Instant::BOOT),
+        Mode::Ha => Some(dns_since.map_or(Instant::BOOT, |since| since + AFTER_DNS)),
     }
 }
 
-/// Whether an address is worth asking for: it has it, and its range does not go.
-fn is_of_use(pin: Ipv6Addr, carrier: &Carrier<'_>, age: &impl Fn(Ipv6Addr) -> Option<Age>) -> bool {
-    carrier.holds.contains(&pin) && age(pin).is_some_and(|age| age.role != Role::Known)
+/// Whether an address that a Service has will stay.
+fn is_of_use(held: Ipv6Addr, age: &impl Fn(Ipv6Addr) -> Option<Age>) -> bool {
+    age(held).is_some_and(|age| age.role != Role::Known)
 }
 
 /// The address for DNS: the new one once it has it; until then what is named goes on being named as long as it has
-/// that, else the newest that it has.
-fn target(carrier: &Carrier<'_>, age: &impl Fn(Ipv6Addr) -> Option<Age>) -> Option<Ipv6Addr> {
+/// that, else the newest that it has. `pins` are those that it will ask for.
+fn target(
+    carrier: &Carrier<'_>,
+    stage: Stage,
+    pins: &[Ipv6Addr],
+    age: &impl Fn(Ipv6Addr) -> Option<Age>,
+) -> Option<Ipv6Addr> {
     let named = carrier.targets?;
-    let has_new = carrier.new.filter(|new| carrier.holds.contains(new));
-    let asks_for_it = |new: &Ipv6Addr| carrier.pins.contains(new) || carrier.user_asks;
-    let still = || named.iter().find(|named| carrier.holds.contains(named)).copied();
-    let newest = || {
-        let known = carrier.holds.iter().filter_map(|held| Some((age(*held)?.role, *held)));
-        known.min_by_key(|(role, _)| *role).map(|(_, held)| held)
-    };
-    // One that names nothing yet is left to external-dns, which names what is in the status.
-    let instead = || if named.is_empty() { None } else { newest().or_else(|| named.first().copied()) };
-    has_new.filter(asks_for_it).or_else(still).or_else(instead)
+    let has = |address: &&Ipv6Addr| carrier.holds.contains(address);
+    let new = carrier.new.as_ref().filter(has);
+    if let Some(address) = new.or_else(|| named.iter().find(has)) {
+        return Some(*address);
+    }
+    if named.is_empty() && stage != Stage::Refused {
+        // It is left to external-dns, which names what is in the status.
+        return None;
+    }
+    let held = carrier.holds.iter().filter_map(|held| Some((age(*held)?.role, *held)));
+    let newest = held.min_by_key(|(role, _)| *role).map(|(_, held)| held);
+    // One that it asks for and lost may come back.
+    newest.or_else(|| named.iter().find(|named| pins.contains(named)).copied())
 }

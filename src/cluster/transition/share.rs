@@ -1,6 +1,9 @@
 //! One pool: what it should hold of each generation.
+//!
+//! What a former range was narrowed to is seen on the pool itself, so nothing has to be remembered: as long as it stands
+//! there whole it is to be narrowed, and once it was, what is there stays. Addresses given up in it stay too: to take
+//! each out would be a write.
 
-use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
@@ -30,7 +33,7 @@ pub struct Customer {
     pub new: Option<Ipv6Addr>,
     /// Where it is.
     pub stage: Stage,
-    /// It cannot be written, so nothing is gained by waiting for it.
+    /// It cannot be written (no permission, another daemon's, a collision), so nothing is gained by waiting for it.
     pub given_up: bool,
     /// The addresses that it asks for on our behalf, as seen on it.
     pub pins: Vec<Ipv6Addr>,
@@ -39,17 +42,16 @@ pub struct Customer {
 /// What surrounds the pool.
 #[derive(Clone, Copy, Debug)]
 pub struct Around<'a> {
-    /// Our entries on the pool, as seen on it.
+    /// Our entries on the pool, as seen on it: by its record, and without one by the rules of ownership.
     pub recorded: &'a [Interval],
     /// The user's entries on it.
     pub foreign: &'a [Interval],
     /// The managed Services.
     pub customers: &'a [Customer],
-    /// The addresses of all Services, ascending; `None`: not known, so nothing is narrowed.
+    /// The addresses of all Services, ascending; `None`: they cannot be known (no right to list Services) or are of no
+    /// use (Cilium before 1.20), so nothing is narrowed. A pool that holds something of ours must not be decided about
+    /// at all before Services were listed, or that was refused, for the first time: nobody knows who asks for what.
     pub in_use: Option<&'a [Ipv6Addr]>,
-    /// What each former range was narrowed to before. It stays that, although addresses are given up: each would be a
-    /// write.
-    pub narrowed: &'a BTreeMap<Ipv6Net, Vec<Interval>>,
 }
 
 /// What a pool should hold of the parts of one DynamicPrefix.
@@ -59,38 +61,124 @@ pub struct Shares {
     pub blocks: Vec<Vec<Block>>,
     /// Whether the current ranges are held back, except for the addresses of managed Services (step 1).
     pub reserved: bool,
-    /// The next [`Around::narrowed`].
-    pub narrowed: BTreeMap<Ipv6Net, Vec<Interval>>,
     /// Whether a range is whole only because the addresses in use are not known.
     pub whole_for_ignorance: bool,
 }
 
+impl Shares {
+    /// All blocks in the order in which they are to stand in the list: those of the current ranges first, but last while
+    /// they are held back. MetalLB hands out in this order, and so does Cilium after a restart of its operator.
+    pub fn list(&self, parts: &[Part<'_>]) -> Vec<Block> {
+        let of = |current: bool| {
+            let pairs = parts.iter().zip(&self.blocks).filter(move |(part, _)| (part.role == Role::Current) == current);
+            pairs.flat_map(|(_, blocks)| blocks).copied()
+        };
+        of(!self.reserved).chain(of(self.reserved)).collect()
+    }
+}
+
 /// Decides what a pool should hold of `parts`: the generations of one DynamicPrefix, the current one first.
 pub fn shares(parts: &[Part<'_>], around: &Around<'_>) -> Shares {
-    let mut shares = Shares { reserved: is_reserved(parts, around), ..Shares::default() };
+    let somebody_moves = moving(parts, around);
+    let mut shares = Shares { reserved: somebody_moves && is_held_back(parts, around), ..Shares::default() };
     for part in parts {
         let blocks = match part.role {
             Role::Current if shares.reserved => reserved(part, around),
             Role::Current => part.blocks.to_vec(),
-            Role::Draining if shares.reserved => as_it_is(part, around, part.blocks),
-            Role::Draining => drained(part, around, &mut shares),
-            Role::Known if shares.reserved => as_it_is(part, around, &[]),
-            Role::Known => leaving(part, around, &mut shares),
+            Role::Known if !somebody_moves && !is_asked_for(part, around) => Vec::new(),
+            Role::Draining | Role::Known if shares.reserved => as_it_is(part, around),
+            Role::Draining | Role::Known => narrowed(part, around, &mut shares),
         };
         shares.blocks.push(blocks);
     }
     shares
 }
 
-/// Whether the new range has to wait for managed Services.
-fn is_reserved(parts: &[Part<'_>], around: &Around<'_>) -> bool {
-    let Some(current) = parts.iter().find(|part| part.role == Role::Current && part.mode == Mode::Ha) else {
-        return false;
+/// Whether a managed Service is on its way to an address in the current ranges: until it is there no range leaves.
+fn moving(parts: &[Part<'_>], around: &Around<'_>) -> bool {
+    let current = parts.iter().filter(|part| part.role == Role::Current);
+    let mut customers = current.flat_map(|part| customers(part, around));
+    customers.any(|customer| !customer.stage.is_settled() && !customer.given_up)
+}
+
+/// Whether the new range, offered as a whole, could cost a managed Service its address in it (mode ha).
+fn is_held_back(parts: &[Part<'_>], around: &Around<'_>) -> bool {
+    let mut current = parts.iter().filter(|part| part.role == Role::Current && part.mode == Mode::Ha);
+    let lacks_some = current.any(|part| part.blocks.iter().any(|block| !is_whole(block.interval(), around)));
+    let is_there = |part: &Part<'_>| part.blocks.iter().any(|block| !pieces(block.interval(), around).is_empty());
+    lacks_some && parts.iter().any(|part| part.role != Role::Current && is_there(part))
+}
+
+/// Whether a managed Service asks for an address in a former range that the pool still has.
+fn is_asked_for(part: &Part<'_>, around: &Around<'_>) -> bool {
+    let is_on = |address: Ipv6Addr| around.recorded.iter().any(|entry| has(entry, address));
+    let asks = |pin: &Ipv6Addr| holds(part.blocks, *pin) && is_on(*pin);
+    around.customers.iter().any(|customer| !customer.given_up && customer.pins.iter().any(asks))
+}
+
+fn customers<'a>(part: &'a Part<'_>, around: &'a Around<'_>) -> impl Iterator<Item = &'a Customer> {
+    around.customers.iter().filter(|customer| customer.new.is_some_and(|new| holds(part.blocks, new)))
+}
+
+/// The addresses of managed Services in the new range, and what of it is on the pool already.
+fn reserved(part: &Part<'_>, around: &Around<'_>) -> Vec<Block> {
+    let addresses: Vec<_> = customers(part, around).filter_map(|customer| customer.new).collect();
+    with(part, around, &addresses)
+}
+
+/// A former range while the new one is held back.
+fn as_it_is(part: &Part<'_>, around: &Around<'_>) -> Vec<Block> {
+    let asked_for: Vec<_> = around.customers.iter().flat_map(|customer| &customer.pins).copied().collect();
+    with(part, around, &asked_for)
+}
+
+/// A former range whose drain goes on: new Services must not get an address in it, those that have one keep it.
+fn narrowed(part: &Part<'_>, around: &Around<'_>, shares: &mut Shares) -> Vec<Block> {
+    let Some(in_use) = around.in_use else {
+        let is_there = part.blocks.iter().any(|block| !pieces(block.interval(), around).is_empty());
+        shares.whole_for_ignorance = true;
+        return if is_there { as_it_is(part, around) } else { part.blocks.to_vec() };
     };
-    let lacks_some = current.blocks.iter().any(|block| !is_whole(block.interval(), around));
-    let has_former = parts.iter().any(|part| part.role != Role::Current && !pieces(part, around).is_empty());
-    let mut waiting = customers(current, around).filter(|customer| !customer.stage.is_settled() && !customer.given_up);
-    lacks_some && has_former && waiting.next().is_some()
+    let asked_for = around.customers.iter().flat_map(|customer| &customer.pins);
+    let used: Vec<_> = in_use.iter().chain(asked_for).copied().collect();
+    let mut kept = Vec::new();
+    for block in part.blocks {
+        let range = block.interval();
+        let there = if is_whole(range, around) { Vec::new() } else { pieces(range, around) };
+        kept.extend(complete(*block, there, &used));
+    }
+    kept
+}
+
+/// What stands on the pool of a range, and these addresses of it.
+fn with(part: &Part<'_>, around: &Around<'_>, addresses: &[Ipv6Addr]) -> Vec<Block> {
+    let of_block = |block: &Block| {
+        let range = block.interval();
+        if is_whole(range, around) {
+            return vec![*block];
+        }
+        complete(*block, pieces(range, around), addresses)
+    };
+    part.blocks.iter().flat_map(of_block).collect()
+}
+
+/// The pieces of a block with those of `addresses` that lie in it; the very same pieces if they have them all.
+fn complete(block: Block, pieces: Vec<Interval>, addresses: &[Ipv6Addr]) -> Vec<Block> {
+    let range = block.interval();
+    let missing = addresses.iter().filter(|address| has(&range, **address));
+    let missing: Vec<_> = missing.filter(|address| !pieces.iter().any(|piece| has(piece, **address))).collect();
+    let all = if missing.is_empty() {
+        pieces
+    } else {
+        joined(missing.into_iter().map(|address| single(*address)).chain(pieces).collect())
+    };
+    if all == [range] { vec![block] } else { all.into_iter().map(Block::Range).collect() }
+}
+
+/// What of a range our entries on the pool hold, as they stand there.
+fn pieces(range: Interval, around: &Around<'_>) -> Vec<Interval> {
+    let cut = |entry: &Interval| Interval::new(entry.first().max(range.first()), entry.last().min(range.last()));
+    around.recorded.iter().filter_map(cut).collect()
 }
 
 /// Whether all of a range is on the pool, be it ours or the user's.
@@ -98,62 +186,12 @@ fn is_whole(range: Interval, around: &Around<'_>) -> bool {
     range.without(around.recorded.iter().chain(around.foreign).copied()).is_empty()
 }
 
-fn customers<'a>(part: &'a Part<'_>, around: &'a Around<'_>) -> impl Iterator<Item = &'a Customer> {
-    around.customers.iter().filter(|customer| customer.new.is_some_and(|new| holds(part.blocks, new)))
-}
-
 fn holds(blocks: &[Block], address: Ipv6Addr) -> bool {
-    blocks.iter().any(|block| block.interval().first() <= address && address <= block.interval().last())
+    blocks.iter().any(|block| has(&block.interval(), address))
 }
 
-/// The addresses of managed Services in the new range, and what of it is on the pool already.
-fn reserved(part: &Part<'_>, around: &Around<'_>) -> Vec<Block> {
-    let mut addresses: Vec<_> = customers(part, around).filter_map(|customer| customer.new).map(single).collect();
-    addresses.extend(pieces(part, around));
-    joined(addresses).into_iter().map(Block::Range).collect()
-}
-
-/// What stands on the pool of a range; `otherwise` if it is all of it, or nothing.
-fn as_it_is(part: &Part<'_>, around: &Around<'_>, otherwise: &[Block]) -> Vec<Block> {
-    let pieces = pieces(part, around);
-    let whole = part.blocks.iter().all(|block| is_whole(block.interval(), around));
-    match (pieces.is_empty(), whole) {
-        (true, _) => otherwise.to_vec(),
-        (false, true) => part.blocks.to_vec(),
-        (false, false) => pieces.into_iter().map(Block::Range).collect(),
-    }
-}
-
-/// Our entries on the pool that lie in a range.
-fn pieces(part: &Part<'_>, around: &Around<'_>) -> Vec<Interval> {
-    let inside = |entry: &&Interval| part.blocks.iter().any(|block| block.interval().contains(entry));
-    around.recorded.iter().filter(inside).copied().collect()
-}
-
-/// A former range whose drain goes on: new Services must not get an address in it, those that have one keep it.
-fn drained(part: &Part<'_>, around: &Around<'_>, shares: &mut Shares) -> Vec<Block> {
-    let Some(in_use) = around.in_use else {
-        shares.whole_for_ignorance = true;
-        return part.blocks.to_vec();
-    };
-    let used = in_use.iter().chain(around.customers.iter().flat_map(|customer| &customer.pins));
-    let used = used.filter(|address| holds(part.blocks, **address)).copied().map(single);
-    let before = around.narrowed.get(&part.prefix).into_iter().flatten().copied();
-    let kept = joined(before.chain(used).collect());
-    shares.narrowed.insert(part.prefix, kept.clone());
-    kept.into_iter().map(Block::Range).collect()
-}
-
-/// A former range whose drain is over: it stays as long as a managed Service asks for an address in it.
-fn leaving(part: &Part<'_>, around: &Around<'_>, shares: &mut Shares) -> Vec<Block> {
-    let asks = |customer: &Customer| {
-        !customer.given_up && customer.pins.iter().any(|pin| holds(part.blocks, *pin) && is_on(*pin, around))
-    };
-    if around.customers.iter().any(asks) { drained(part, around, shares) } else { Vec::new() }
-}
-
-fn is_on(address: Ipv6Addr, around: &Around<'_>) -> bool {
-    around.recorded.iter().any(|entry| entry.first() <= address && address <= entry.last())
+fn has(interval: &Interval, address: Ipv6Addr) -> bool {
+    interval.first() <= address && address <= interval.last()
 }
 
 fn single(address: Ipv6Addr) -> Interval {

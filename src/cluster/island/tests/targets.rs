@@ -183,12 +183,15 @@ fn a_pool_is_observed_once_lb_ipam_has_seen_our_generation() {
         lab.island.handle_object(seen, at(1));
         assert_eq!(lab.run(at(1)), 0);
     };
-    observe(&mut lab, Observed { generation: Some(1), conflict: None });
+    observe(&mut lab, Observed { generation: Some(1), ..Observed::default() });
     assert_eq!(lab.report(&target).observed, Some(false), "that was before our write");
-    observe(&mut lab, Observed { generation: Some(2), conflict: Some("overlaps with x".to_owned()) });
+    observe(
+        &mut lab,
+        Observed { generation: Some(2), conflict: Some("overlaps with x".to_owned()), ..Observed::default() },
+    );
     assert_eq!((lab.report(&target).observed, lab.reason(&target)), (Some(false), "PoolConflict"));
     assert!(lab.report(&target).message.as_ref().is_some_and(|text| text.contains("overlaps with x")));
-    observe(&mut lab, Observed { generation: Some(2), conflict: None });
+    observe(&mut lab, Observed { generation: Some(2), ..Observed::default() });
     assert_eq!((lab.report(&target).observed, lab.reason(&target)), (Some(true), "Synced"));
 
     let other = group("g");

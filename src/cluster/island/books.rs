@@ -1,0 +1,307 @@
+//! What the objects of a cluster are to each other: which pool offers an address, which Services hold, claim and ask
+//! for it.
+//!
+//! Kept up to date object by object, so that a Service which changes costs what concerns it, not a look at all others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use crate::cluster::entry::Entry;
+use crate::cluster::object::{self, Object, Sight};
+use crate::cluster::transition::share::Customer;
+use crate::cluster::transition::{Allocator, Stage};
+use crate::config::{Kind, ObjectRef};
+use crate::plan::Block;
+use crate::prefix::Interval;
+use crate::time::Instant;
+
+/// A controller that does not say which list it has loaded has done so by then: MetalLB takes some 30 ms.
+const LOADS_WITHIN: Duration = Duration::from_secs(1);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    offers: BTreeMap<ObjectRef, Offer>,
+    /// The Services that have an address in their status.
+    held: Places,
+    /// The managed Services by their address in the current generation.
+    claimed: Places,
+    /// The managed Services by what they ask for on our behalf.
+    pinned: Places,
+    /// Those for which pools wait, by their address in the current generation.
+    waiting: Places,
+    footings: BTreeMap<ObjectRef, Footing>,
+}
+
+/// Services by address.
+#[derive(Debug, Default)]
+struct Places(BTreeMap<Ipv6Addr, BTreeSet<ObjectRef>>);
+
+/// The ranges of a pool as they stand in the cluster.
+#[derive(Clone, Debug, PartialEq)]
+struct Offer {
+    ranges: Vec<Interval>,
+    v4: Vec<(Ipv4Addr, Ipv4Addr)>,
+    force: Force,
+}
+
+/// Whether a pool's controller is known to act on its list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Force {
+    /// It has not seen it, or refuses it.
+    No,
+    /// It does not say; it will have seen it by then.
+    From(Instant),
+    Yes,
+}
+
+/// Whether a pool offers an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    No,
+    /// Most likely from then on.
+    From(Instant),
+    Yes,
+}
+
+/// A managed Service, as others need to know it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Footing {
+    /// `None`: not known.
+    pub(super) allocator: Option<Allocator>,
+    /// Its address in the current generation.
+    pub(super) new: Option<Ipv6Addr>,
+    pub(super) stage: Stage,
+    /// It cannot be written.
+    pub(super) given_up: bool,
+    /// What it asks for on our behalf.
+    pub(super) pins: Vec<Ipv6Addr>,
+}
+
+impl Footing {
+    /// Whether a pool has to keep the new range back for it.
+    fn waits(&self) -> Option<Ipv6Addr> {
+        self.new.filter(|_| !self.stage.is_settled() && !self.given_up)
+    }
+}
+
+/// What a change in the books may mean to others.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Ripple {
+    /// Addresses that a Service holds now and did not, or the other way round.
+    pub(super) held: Vec<Ipv6Addr>,
+    /// The same for claims: the Services that claim it too are concerned, and its pool.
+    pub(super) claimed: Vec<Ipv6Addr>,
+    /// The same for what is asked for on our behalf.
+    pub(super) pinned: Vec<Ipv6Addr>,
+    /// The same for what pools wait for.
+    pub(super) waiting: Vec<Ipv6Addr>,
+    /// What is asked for by a Service that cannot be written any more, or can be again.
+    pub(super) loosened: Vec<Ipv6Addr>,
+}
+
+impl Ripple {
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Books {
+    /// A Service's status names these addresses now.
+    pub(super) fn hold(&mut self, service: &ObjectRef, before: &[Ipv6Addr], after: &[Ipv6Addr]) -> Ripple {
+        Ripple { held: self.held.change(service, before, after), ..Ripple::default() }
+    }
+
+    /// A managed Service is so now; `None`: it is not managed.
+    pub(super) fn stand(&mut self, service: &ObjectRef, after: Option<Footing>) -> Ripple {
+        let before = match &after {
+            Some(after) if self.footings.get(service) == Some(after) => return Ripple::default(),
+            Some(after) => self.footings.insert(service.clone(), after.clone()),
+            None => self.footings.remove(service),
+        };
+        let (before, after) = (before.as_ref(), after.as_ref());
+        let new = |footing: Option<&Footing>| footing.and_then(|footing| footing.new).into_iter().collect::<Vec<_>>();
+        let pins = |footing: Option<&Footing>| footing.map(|footing| footing.pins.clone()).unwrap_or_default();
+        let waits = |footing: Option<&Footing>| footing.and_then(Footing::waits).into_iter().collect::<Vec<_>>();
+        let mut ripple = Ripple {
+            held: Vec::new(),
+            claimed: self.claimed.change(service, &new(before), &new(after)),
+            pinned: self.pinned.change(service, &pins(before), &pins(after)),
+            waiting: self.waiting.change(service, &waits(before), &waits(after)),
+            loosened: Vec::new(),
+        };
+        if before.is_some_and(|before| after.is_some_and(|after| before.given_up != after.given_up)) {
+            ripple.loosened = pins(after);
+        }
+        if before.and_then(|before| before.allocator) != after.and_then(|after| after.allocator) {
+            ripple.claimed.extend(new(after));
+            ripple.pinned.extend(pins(after));
+        }
+        ripple
+    }
+
+    pub(super) fn footing(&self, service: &ObjectRef) -> Option<&Footing> {
+        self.footings.get(service)
+    }
+
+    /// The managed Services that claim or hold one of these addresses.
+    pub(super) fn concerned(&self, ranges: &[Interval]) -> BTreeSet<ObjectRef> {
+        let claim = ranges.iter().flat_map(|range| self.claimed.within(*range)).flat_map(|(_, services)| services);
+        let hold = ranges.iter().flat_map(|range| self.held.within(*range)).flat_map(|(_, services)| services);
+        claim.chain(hold).filter(|service| self.footings.contains_key(*service)).cloned().collect()
+    }
+
+    /// The Services that hold `address`.
+    pub(super) fn holders(&self, address: Ipv6Addr) -> impl Iterator<Item = &ObjectRef> {
+        self.held.at(address)
+    }
+
+    /// The managed Services that claim `address`.
+    pub(super) fn claimants(&self, address: Ipv6Addr) -> impl Iterator<Item = &ObjectRef> {
+        self.claimed.at(address)
+    }
+
+    /// Whether a Service holds `address`.
+    pub(super) fn is_held(&self, address: Ipv6Addr) -> bool {
+        self.held.at(address).next().is_some()
+    }
+
+    /// Whether a managed Service asks for `address`.
+    pub(super) fn is_asked_for(&self, address: Ipv6Addr) -> bool {
+        self.pinned.at(address).next().is_some()
+    }
+
+    /// The addresses in these ranges that Services hold, ascending.
+    pub(super) fn in_use(&self, blocks: &[Block]) -> BTreeSet<Ipv6Addr> {
+        blocks.iter().flat_map(|block| self.held.within(block.interval())).map(|(address, _)| *address).collect()
+    }
+
+    /// Whether a managed Service asks for an address in these ranges.
+    pub(super) fn is_pinned(&self, blocks: &[Block]) -> bool {
+        blocks.iter().any(|block| self.pinned.within(block.interval()).next().is_some())
+    }
+
+    /// Whether a managed Service waits for its address in these ranges.
+    pub(super) fn is_awaited(&self, blocks: &[Block]) -> bool {
+        blocks.iter().any(|block| self.waiting.within(block.interval()).next().is_some())
+    }
+
+    /// The managed Services of `allocator` that claim or ask for an address in these ranges.
+    pub(super) fn customers(&self, allocator: Allocator, blocks: &[Block]) -> Vec<Customer> {
+        let mut services: BTreeSet<&ObjectRef> = BTreeSet::new();
+        for range in blocks.iter().map(Block::interval) {
+            services.extend(self.claimed.within(range).flat_map(|(_, services)| services));
+            services.extend(self.pinned.within(range).flat_map(|(_, services)| services));
+        }
+        let footings = services.into_iter().filter_map(|service| self.footings.get(service));
+        let own = footings.filter(|footing| footing.allocator == Some(allocator));
+        own.map(|footing| Customer {
+            new: footing.new,
+            stage: footing.stage,
+            given_up: footing.given_up,
+            pins: footing.pins.clone(),
+        })
+        .collect()
+    }
+
+    /// A pool as the cluster shows it; `None`: it is gone. Returns the ranges of which something else is true now.
+    pub(super) fn offer(&mut self, pool: &ObjectRef, object: Option<&Object>, now: Instant) -> Vec<Interval> {
+        let before = self.offers.remove(pool);
+        let after = object.map(|object| Offer::of(object, before.as_ref(), now));
+        let changed = before != after;
+        let ranges = before.into_iter().chain(after.clone()).flat_map(|offer| offer.ranges).collect();
+        if let Some(after) = after {
+            self.offers.insert(pool.clone(), after);
+        }
+        if changed { ranges } else { Vec::new() }
+    }
+
+    /// Whether a pool of `allocator` offers `address`. With MetalLB it has to hold the IPv4 addresses of the Service,
+    /// too: all addresses of a Service are of one pool.
+    pub(super) fn offered(&self, address: Ipv6Addr, v4: &[Ipv4Addr], allocator: Allocator, now: Instant) -> Offered {
+        let mut best = Offered::No;
+        let is_for_it = |(pool, offer): &(&ObjectRef, &Offer)| {
+            let has_v4 = || v4.iter().all(|ip| offer.v4.iter().any(|(first, last)| first <= ip && ip <= last));
+            allocator_of(pool.kind) == Some(allocator) && (allocator == Allocator::Cilium || has_v4())
+        };
+        for (_, offer) in self.offers_of(address).filter(is_for_it) {
+            match offer.force {
+                Force::Yes => return Offered::Yes,
+                Force::From(at) if at <= now => return Offered::Yes,
+                Force::From(at) => best = Offered::From(at),
+                Force::No => {}
+            }
+        }
+        best
+    }
+
+    /// The ranges of a pool as they stand.
+    pub(super) fn ranges(&self, pool: &ObjectRef) -> &[Interval] {
+        self.offers.get(pool).map_or(&[], |offer| &offer.ranges)
+    }
+
+    fn offers_of(&self, address: Ipv6Addr) -> impl Iterator<Item = (&ObjectRef, &Offer)> {
+        self.offers.iter().filter(move |(_, offer)| offer.ranges.iter().any(|range| has(range, address)))
+    }
+}
+
+/// Who hands out the addresses of a pool of this kind.
+pub(super) const fn allocator_of(kind: Kind) -> Option<Allocator> {
+    match kind {
+        Kind::CiliumLoadBalancerIPPool => Some(Allocator::Cilium),
+        Kind::IPAddressPool => Some(Allocator::MetalLb),
+        Kind::CiliumCIDRGroup | Kind::Service => None,
+    }
+}
+
+/// Whether `address` lies in `range`.
+pub(super) fn has(range: &Interval, address: Ipv6Addr) -> bool {
+    range.first() <= address && address <= range.last()
+}
+
+impl Offer {
+    fn of(object: &Object, before: Option<&Self>, now: Instant) -> Self {
+        let kind = object.reference.kind;
+        let entries = || object.list.iter().filter_map(|value| Entry::parse(kind, value));
+        let ranges: Vec<_> = entries().filter_map(Entry::v6).collect();
+        let v4 = entries().filter_map(|entry| if let Entry::V4(first, last) = entry { Some((first, last)) } else { None });
+        let force = match (object::sight(object), before.filter(|before| before.ranges == ranges)) {
+            (Sight::Seen, _) => Force::Yes,
+            (Sight::NotSeen, _) => Force::No,
+            (Sight::CannotTell, Some(Self { force: Force::From(at), .. })) => Force::From(*at),
+            (Sight::CannotTell, Some(Self { force: Force::Yes, .. })) => Force::Yes,
+            (Sight::CannotTell, Some(Self { force: Force::No, .. }) | None) => Force::From(now + LOADS_WITHIN),
+        };
+        Self { ranges, v4: v4.collect(), force }
+    }
+}
+
+impl Places {
+    /// Moves a Service; the addresses for which it is a change.
+    fn change(&mut self, service: &ObjectRef, before: &[Ipv6Addr], after: &[Ipv6Addr]) -> Vec<Ipv6Addr> {
+        let mut changed = Vec::new();
+        for address in before.iter().filter(|address| !after.contains(address)) {
+            if let Some(there) = self.0.get_mut(address) {
+                there.remove(service);
+                if there.is_empty() {
+                    self.0.remove(address);
+                }
+                changed.push(*address);
+            }
+        }
+        for address in after.iter().filter(|address| !before.contains(address)) {
+            self.0.entry(*address).or_default().insert(service.clone());
+            changed.push(*address);
+        }
+        changed
+    }
+
+    fn at(&self, address: Ipv6Addr) -> impl Iterator<Item = &ObjectRef> {
+        self.0.get(&address).into_iter().flatten()
+    }
+
+    fn within(&self, range: Interval) -> impl Iterator<Item = (&Ipv6Addr, &BTreeSet<ObjectRef>)> {
+        self.0.range(range.first()..=range.last())
+    }
+}

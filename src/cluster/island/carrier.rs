@@ -1,0 +1,440 @@
+//! What is to be done about one Service: who manages it, which address it should have, and its next step there.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use ipnet::Ipv6Net;
+
+use super::books::{Books, Footing, Offered};
+use super::decide::{Surroundings, Verdict, forbidden_to_us, not_served};
+use super::memory::Memory;
+use super::slot::{Level, Slot, Status};
+use crate::cluster::object::{MANAGED_BY, Object};
+use crate::cluster::service::{self, Service, Undecided};
+use crate::cluster::transition::carrier::{self, Goal};
+use crate::cluster::transition::{self, Age, Allocator, Stage};
+use crate::cluster::{Wanted, addresses};
+use crate::config::{Mode, ObjectRef, Part};
+use crate::plan::service::{Bound, Claim};
+use crate::plan::{self, Computed, EntryError, Finding, Role, ServiceWant};
+use crate::prefix::Interval;
+use crate::time::Instant;
+
+mod lists;
+mod tell;
+
+use lists::{Lists, Plan};
+
+/// A Service that somebody wants us to manage.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Carrier {
+    pub(super) want: ServiceWant,
+    /// Its host part, once known.
+    host: Option<Ipv6Addr>,
+    /// Its address in the current generation.
+    new: Option<Result<Ipv6Addr, EntryError>>,
+}
+
+impl Carrier {
+    /// Its address in the current generation, if it has one.
+    pub(super) fn address(&self) -> Option<Ipv6Addr> {
+        self.new.as_ref()?.as_ref().ok().copied()
+    }
+}
+
+/// What is known of a managed Service only from having watched it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Course {
+    /// The step it is at, towards which address, and since when.
+    step: Option<(Stage, Option<Ipv6Addr>, Instant)>,
+    /// Since when DNS names the new address.
+    named: Option<(Ipv6Addr, Instant)>,
+    /// The address that the allocator has refused. It is not asked for again before the pools or the Service change.
+    refused: Option<Ipv6Addr>,
+    /// Whether it has its address.
+    pub(super) has_address: bool,
+}
+
+/// What others do that bears on a Service.
+#[derive(Debug)]
+pub(super) struct Neighbours {
+    pub(super) allocator: Result<Allocator, Undecided>,
+    /// Another Service that has its new address and does not share it.
+    pub(super) holder: Option<ObjectRef>,
+    /// Other managed Services that are to have the same address and do not share it.
+    pub(super) rivals: Vec<ObjectRef>,
+}
+
+/// What follows for a managed Service.
+pub(super) struct Outcome {
+    pub(super) verdict: Verdict,
+    pub(super) footing: Footing,
+    pub(super) course: Course,
+}
+
+/// Who manages a Service, and where it is to go.
+pub(super) fn appraise(
+    wanted: &Wanted,
+    reference: &ObjectRef,
+    slot: &Slot,
+    discovery: bool,
+    bound: &[Bound],
+) -> Option<Carrier> {
+    let none = Default::default();
+    let annotations = slot.object.as_ref().map_or(&none, |object| &object.annotations);
+    let facts = slot.object.as_ref().and_then(|object| object.service.as_deref());
+    let holds: Vec<_> = facts.into_iter().flat_map(Service::v6).collect();
+    let catalogue = &wanted.catalogue;
+    let of_all = || {
+        let asked = annotations.get(service::MANAGED_IPS).map(|text| addresses::read_record(text)).unwrap_or_default();
+        let asked = asked.into_iter().filter_map(v6);
+        let addresses: Vec<_> = holds.iter().copied().chain(asked).collect();
+        plan::service_of_all(reference, annotations, &addresses, bound, discovery, catalogue)
+    };
+    let want = plan::service(reference, annotations, &wanted.services, discovery, catalogue).or_else(of_all)?;
+    let remembered = || slot.memory.as_ref().and_then(|memory| memory.host);
+    let recorded = service::recorded_suffix(annotations).or_else(remembered);
+    let host = want.host_part(catalogue, recorded, &holds);
+    let new = host.and_then(|host| want.current_address(catalogue, host));
+    Some(Carrier { want, host, new })
+}
+
+/// Decides about a managed Service that exists.
+pub(super) fn decide(
+    around: &Surroundings<'_>,
+    object: &Object,
+    slot: &Slot,
+    carrier: &Carrier,
+    neighbours: &Neighbours,
+    now: Instant,
+) -> Outcome {
+    let step = Step { around, object, slot, carrier, neighbours, now };
+    match step.obstacle() {
+        Err(status) => step.stay(status),
+        Ok((facts, computed, allocator)) => step.take(facts, computed, allocator),
+    }
+}
+
+/// A Service that nobody wants us to manage any more: takes away what is ours.
+pub(super) fn release(around: &Surroundings<'_>, object: &Object, memory: &Memory, now: Instant) -> Verdict {
+    if object.annotations.get(MANAGED_BY).is_some_and(|id| *id != around.wanted.daemon_id) {
+        return Verdict::Released;
+    }
+    if let Some(status) = not_served(around, object.reference.kind).or_else(|| forbidden_to_us(around, object)) {
+        return Verdict::Stay(status);
+    }
+    let lists = Lists { object, memory: Some(memory), known: &[], id: &around.wanted.daemon_id };
+    let draft = lists.draft(&Plan::release(around.external_dns), now);
+    if draft.content.is_none() {
+        return Verdict::Released;
+    }
+    let status = Status { foreign: draft.foreign.clone(), ..Status::new(Level::Passing, "Releasing", None) };
+    Verdict::Write(draft.into_patch(None), status)
+}
+
+/// One look at a managed Service.
+struct Step<'a> {
+    around: &'a Surroundings<'a>,
+    object: &'a Object,
+    slot: &'a Slot,
+    carrier: &'a Carrier,
+    neighbours: &'a Neighbours,
+    now: Instant,
+}
+
+impl<'a> Step<'a> {
+    /// What a decision needs, or why the Service must be left as it is.
+    fn obstacle(&self) -> Result<(&'a Service, &'a Computed, Allocator), Status> {
+        let (around, object, want) = (self.around, self.object, &self.carrier.want);
+        let blocked = not_served(around, object.reference.kind).or_else(|| forbidden_to_us(around, object));
+        if let Some(status) = blocked {
+            return Err(status);
+        }
+        if let Some(finding) = want.findings.iter().find(|finding| finding.blocks_write) {
+            return Err(Status::new(Level::Bad, finding.reason, finding.message.clone()));
+        }
+        let computed = around.wanted.catalogue.dynamic_prefixes.get(&want.dynamic_prefix);
+        let Some(computed) = computed.filter(|_| want.has_opinion) else {
+            return Err(Status::new(Level::Passing, "NoOpinion", "No prefix has been heard of yet.".to_owned()));
+        };
+        if let Some(Err(error)) = &self.carrier.new {
+            return Err(Status::new(Level::Bad, "RangeError", error.message.clone()));
+        }
+        let facts = object.service.as_deref().filter(|facts| facts.is_load_balancer);
+        let facts = facts.ok_or_else(|| tell::no_load_balancer(&object.reference))?;
+        let allocator = match &self.neighbours.allocator {
+            Ok(allocator) => *allocator,
+            Err(why) => return Err(tell::allocator_unknown(&object.reference, why)),
+        };
+        if let Some(finding) = service::obstacle(&object.reference, facts, allocator) {
+            return Err(Status::new(Level::Bad, finding.reason, finding.message));
+        }
+        if let Some(finding) = self.collision() {
+            return Err(Status::new(Level::Bad, finding.reason, finding.message));
+        }
+        Ok((facts, computed, allocator))
+    }
+
+    /// Another Service is to have the same address.
+    fn collision(&self) -> Option<Finding> {
+        let address = self.carrier.address()?;
+        let own = &self.object.reference;
+        let claim = |service: &ObjectRef| Claim { service: service.clone(), address, sharing_key: None };
+        let claims: Vec<_> = [own].into_iter().chain(&self.neighbours.rivals).map(claim).collect();
+        plan::collisions(&claims).remove(own)
+    }
+
+    fn known(&self) -> Vec<(Role, Interval)> {
+        let computed = self.around.wanted.catalogue.dynamic_prefixes.get(&self.carrier.want.dynamic_prefix);
+        known(computed, &self.carrier.want.part)
+    }
+
+    fn lists<'b>(&'b self, known: &'b [(Role, Interval)]) -> Lists<'b> {
+        let (object, id) = (self.object, &self.around.wanted.daemon_id);
+        Lists { object, memory: self.slot.memory.as_ref(), known, id }
+    }
+
+    /// It is left as it is.
+    fn stay(&self, status: Status) -> Outcome {
+        let known = self.known();
+        let lists = self.lists(&known);
+        let allocator = self.neighbours.allocator.as_ref().ok().copied();
+        let owned = allocator.map(|allocator| lists.pins(allocator)).unwrap_or_default();
+        let text = |addresses: &[IpAddr]| addresses.iter().map(ToString::to_string).collect();
+        let status = Status { desired: text(&owned.ours), foreign: text(&owned.users), ..status };
+        let pins = owned.ours.into_iter().filter_map(v6).collect();
+        let footing =
+            Footing { allocator, new: self.carrier.address(), stage: Stage::AwaitingPin, given_up: true, pins };
+        Outcome { verdict: Verdict::Stay(status), footing, course: Course::default() }
+    }
+
+    fn take(&self, facts: &Service, computed: &Computed, allocator: Allocator) -> Outcome {
+        let (known, new, now) = (self.known(), self.carrier.address(), self.now);
+        let lists = self.lists(&known);
+        let owned = lists.pins(allocator);
+        let pins: Vec<Ipv6Addr> = owned.ours.iter().copied().filter_map(v6).collect();
+        let (goal, course, soon) = self.goal((facts, computed, allocator), &lists, &owned, &pins);
+        let footing = Footing { allocator: Some(allocator), new, stage: goal.stage, given_up: false, pins };
+        let is_one_address = allocator == Allocator::MetalLb || self.carrier.want.mode == Mode::Simple;
+        let plan = Plan {
+            allocator: Some(allocator),
+            pins: with_v4(&goal.pins, facts, &owned),
+            drain_period: if is_one_address { Some(Duration::ZERO) } else { computed.drain_period },
+            strays_since: computed.strays_since,
+            prefixes: self.around.prefixes,
+            external_dns: self.around.external_dns,
+            targets: self.names().then(|| goal.target.map_or_else(Vec::new, |target| targets(target, facts))),
+            host: self.carrier.host,
+        };
+        let draft = lists.draft(&plan, now);
+        let of_lists = |status| Status { desired: draft.desired.clone(), foreign: draft.foreign.clone(), ..status };
+        let memory = draft.memory(self.object);
+        if draft.content.is_some() {
+            let status = of_lists(Status::new(Level::Passing, "Pending", None));
+            return Outcome { verdict: Verdict::Write(draft.into_patch(Some(memory)), status), footing, course };
+        }
+        let reference = &self.object.reference;
+        let sight = tell::Sight { reference, facts, allocator, new, holder: self.neighbours.holder.as_ref() };
+        let told = tell::stage(&sight, self.slot, &self.carrier.want, goal.stage, course.hangs(now), now);
+        let wakes = [goal.wake, soon, draft.next_stray, course.patience_ends().filter(|at| *at > now)];
+        let wake = wakes.into_iter().flatten().min();
+        Outcome { verdict: Verdict::InSync(of_lists(told), memory, wake), footing, course }
+    }
+
+    /// Whether DNS is ours to say.
+    fn names(&self) -> bool {
+        self.carrier.want.dns && !self.around.external_dns.is_empty()
+    }
+
+    /// Its next step; what to remember of it, and when a pool or the allocator will have made up its mind.
+    fn goal(
+        &self,
+        (facts, computed, allocator): (&Service, &Computed, Allocator),
+        lists: &Lists<'_>,
+        owned: &addresses::Owned,
+        pins: &[Ipv6Addr],
+    ) -> (Goal, Course, Option<Instant>) {
+        let (new, now) = (self.carrier.address(), self.now);
+        let holds: Vec<Ipv6Addr> = facts.v6().collect();
+        let v4: Vec<Ipv4Addr> = facts.v4().collect();
+        let (named, agree) = lists.named(self.around.external_dns);
+        let offered = new.map_or(Offered::No, |new| self.around.books.offered(new, &v4, allocator, now));
+        let mut course = self.slot.course.clone();
+        course.has_address = new.is_some_and(|new| holds.contains(&new));
+        let user_asks = new.is_some_and(|new| owned.users.contains(&IpAddr::V6(new)));
+        let asks = new.filter(|new| pins.contains(new) || user_asks);
+        let silence = course.silence_ends(allocator, asks, facts, offered);
+        if new.is_some_and(|new| says_no(new, facts, asks)) || silence.is_some_and(|at| at <= now) {
+            course.refused = new;
+        }
+        let refused = new.is_some() && (course.refused == new || self.neighbours.holder.is_some());
+        let carrier = carrier::Carrier {
+            allocator,
+            mode: self.carrier.want.mode,
+            new,
+            pins,
+            user_asks,
+            holds: &holds,
+            targets: self.names().then_some(&named[..]),
+            offered: offered == Offered::Yes,
+            refused,
+            dns_since: course.named.filter(|(named, _)| agree && Some(*named) == new).map(|(_, since)| since),
+        };
+        let age = |address| {
+            let age = transition::age(&computed.generations, address);
+            age.or_else(|| self.drains(address, pins, computed).then_some(Age { role: Role::Draining, dead: false }))
+        };
+        let goal = hold_for_v4(carrier::goal(&carrier, age, now), facts, allocator, pins);
+        course.named = new.filter(|_| agree).zip(goal.dns_since);
+        course.at(goal.stage, new, now);
+        let soon = if let Offered::From(at) = offered { Some(at) } else { None };
+        (goal, course, [soon, silence.filter(|at| *at > now)].into_iter().flatten().min())
+    }
+
+    /// Whether a recorded address of no known generation has to stay for a while.
+    fn drains(&self, address: Ipv6Addr, pins: &[Ipv6Addr], computed: &Computed) -> bool {
+        let stray = Interval::from(Ipv6Net::from(address));
+        let seen = self.slot.memory.as_ref().and_then(|memory| memory.strays.get(&stray).copied());
+        let seen = seen.unwrap_or(self.now);
+        pins.contains(&address)
+            && computed.drain_period.is_none_or(|period| self.now < seen + period)
+            && computed.strays_since.is_none_or(|since| seen >= since)
+    }
+}
+
+impl Course {
+    /// It is at this step now.
+    fn at(&mut self, stage: Stage, new: Option<Ipv6Addr>, now: Instant) {
+        if self.step.is_none_or(|(known, to, _)| (known, to) != (stage, new)) {
+            self.step = Some((stage, new, now));
+        }
+    }
+
+    /// The pools or the Service have changed: what was refused may be given now.
+    pub(super) fn ask_again(&mut self) {
+        self.refused = None;
+    }
+
+    /// MetalLB does not say that it refuses: it takes everything. When that is to be believed.
+    fn silence_ends(
+        &self,
+        allocator: Allocator,
+        asks: Option<Ipv6Addr>,
+        facts: &Service,
+        offered: Offered,
+    ) -> Option<Instant> {
+        let holds_nothing = allocator == Allocator::MetalLb && offered == Offered::Yes && facts.ingress.is_empty();
+        let (_, _, since) = self.step.filter(|step| step.0 == Stage::AwaitingAddress && step.1 == asks)?;
+        (holds_nothing && asks.is_some()).then(|| since + transition::NOTHING_HELD)
+    }
+
+    fn patience_ends(&self) -> Option<Instant> {
+        let waits = |stage: Stage| !matches!(stage, Stage::Served | Stage::Refused);
+        self.step.filter(|(stage, ..)| waits(*stage)).map(|(.., since)| since + transition::PATIENCE)
+    }
+
+    fn hangs(&self, now: Instant) -> bool {
+        self.patience_ends().is_some() && self.step.is_some_and(|(.., since)| transition::hangs(since, now))
+    }
+}
+
+/// What the Service refers to in every known generation.
+fn known(computed: Option<&Computed>, part: &Part) -> Vec<(Role, Interval)> {
+    let generations = computed.into_iter().flat_map(|computed| &computed.generations);
+    let intervals = |generation: &plan::ComputedGeneration| match part {
+        Part::Whole => vec![Interval::from(generation.prefix)],
+        Part::Named(names) => {
+            let blocks = names.iter().filter_map(|name| generation.part(name).ok()).flatten();
+            blocks.map(plan::Block::interval).collect()
+        }
+    };
+    generations
+        .flat_map(|generation| intervals(generation).into_iter().map(|interval| (generation.role, interval)))
+        .collect()
+}
+
+pub(super) fn v6(address: IpAddr) -> Option<Ipv6Addr> {
+    match address {
+        IpAddr::V6(address) => Some(address),
+        IpAddr::V4(_) => None,
+    }
+}
+
+/// Whether the allocator says that it will not give it `new`. It may speak of another address that it was asked for.
+fn says_no(new: Ipv6Addr, facts: &Service, asks: Option<Ipv6Addr>) -> bool {
+    facts.refusal().filter(|_| asks == Some(new) && facts.v6().all(|held| held != new)).is_some_and(|refusal| {
+        let words = refusal.message.split(|c: char| !(c.is_ascii_hexdigit() || c == ':' || c == '.'));
+        let named: Vec<Ipv6Addr> = words.filter_map(|word| word.trim_end_matches(['.', ':']).parse().ok()).collect();
+        named.is_empty() || named.contains(&new)
+    })
+}
+
+/// A dual-stack Service that has nothing yet gets its IPv4 address first: a list without one takes it away for good.
+fn hold_for_v4(goal: Goal, facts: &Service, allocator: Allocator, pins: &[Ipv6Addr]) -> Goal {
+    let lacks_v4 = facts.families.v4 && facts.v4().next().is_none() && pins.is_empty();
+    let has_had_its_turn = match allocator {
+        // It gives what it can, and says what it cannot.
+        Allocator::Cilium => facts.v6().next().is_some() || facts.request != service::Request::Unknown,
+        // It gives both or nothing.
+        Allocator::MetalLb => false,
+    };
+    if lacks_v4 && !has_had_its_turn { Goal { pins: Vec::new(), ..goal } } else { goal }
+}
+
+/// What the list should hold of ours: with a list, an allocator gives nothing that is not in it.
+fn with_v4(pins: &[Ipv6Addr], facts: &Service, owned: &addresses::Owned) -> Vec<IpAddr> {
+    if pins.is_empty() {
+        return Vec::new();
+    }
+    let held: Vec<IpAddr> = facts.v4().map(IpAddr::V4).collect();
+    let recorded = owned.ours.iter().filter(|address| address.is_ipv4()).copied();
+    let v4: Vec<IpAddr> = if held.is_empty() { recorded.collect() } else { held };
+    let v4 = v4.into_iter().filter(|address| !owned.users.contains(address));
+    v4.chain(pins.iter().copied().map(IpAddr::V6)).collect()
+}
+
+/// What DNS should name of ours: the annotation replaces what is in the status, IPv4 too.
+fn targets(target: Ipv6Addr, facts: &Service) -> Vec<IpAddr> {
+    facts.v4().map(IpAddr::V4).chain([IpAddr::V6(target)]).collect()
+}
+
+/// The Services that bear on `reference`.
+pub(super) fn neighbours<'a>(
+    books: &Books,
+    (reference, facts): (&ObjectRef, &Service),
+    new: Option<Ipv6Addr>,
+    allocator: Result<Allocator, Undecided>,
+    facts_of: impl Fn(&ObjectRef) -> Option<&'a Service>,
+) -> Neighbours {
+    let keeps_out = |other: &&ObjectRef| {
+        let shares = |allocator| {
+            facts_of(other).is_some_and(|its| service::may_share(allocator, (reference, facts), (other, its)))
+        };
+        *other != reference && !allocator.as_ref().is_ok_and(|allocator| shares(*allocator))
+    };
+    let holder = new.and_then(|new| books.holders(new).find(keeps_out).cloned());
+    let rivals = new.into_iter().flat_map(|new| books.claimants(new)).filter(keeps_out).cloned().collect();
+    Neighbours { holder, rivals, allocator }
+}
+
+/// Whether it cannot be known from a Service what its allocator is without looking at the pools.
+pub(super) fn allocator(facts: &Service, pools: impl FnOnce() -> Vec<PoolSight>) -> Result<Allocator, Undecided> {
+    service::allocator(facts, &[]).or_else(|_| {
+        let pools = pools();
+        let sights: Vec<_> = pools.iter().map(PoolSight::as_pool).collect();
+        service::allocator(facts, &sights)
+    })
+}
+
+/// A pool, as far as it tells whose a Service is.
+pub(super) struct PoolSight {
+    pub(super) allocator: Allocator,
+    pub(super) live: Vec<Interval>,
+    pub(super) is_bound: bool,
+}
+
+impl PoolSight {
+    fn as_pool(&self) -> service::Pool<'_> {
+        service::Pool { allocator: self.allocator, live: &self.live, is_bound: self.is_bound }
+    }
+}

@@ -1,0 +1,172 @@
+//! What status and log say about a managed Service: full sentences for the person who must act.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::super::decide;
+use super::super::slot::{Level, Slot, Status};
+use crate::cluster::service::{Service, Undecided};
+use crate::cluster::transition::{Allocator, PATIENCE, Stage};
+use crate::config::ObjectRef;
+use crate::plan::ServiceWant;
+use crate::time::Instant;
+
+pub(super) fn no_load_balancer(reference: &ObjectRef) -> Status {
+    let text = format!("{reference} is not of type LoadBalancer, so it has no address to manage.");
+    Status::new(Level::Bad, "NotLoadBalancer", text)
+}
+
+pub(super) fn allocator_unknown(reference: &ObjectRef, why: &Undecided) -> Status {
+    let (reason, text) = match why {
+        Undecided::Both => (
+            "AllocatorUnknown",
+            format!(
+                "Both Cilium and MetalLB may give {reference} its addresses; it is left as it is. Set its \
+                 spec.loadBalancerClass, or bind the range to pools of one of them only."
+            ),
+        ),
+        Undecided::Neither => (
+            "AllocatorUnknown",
+            format!(
+                "It is not known who gives {reference} its addresses: no pool of Cilium or MetalLB holds one of them or \
+                 the range that it refers to. Bind the range to a pool."
+            ),
+        ),
+        Undecided::OtherClass(class) => (
+            "AllocatorUnknown",
+            format!("{reference} gets its addresses from the load balancer of class {class:?}, which is not supported."),
+        ),
+        Undecided::NodeAddresses => (
+            "AllocatorUnknown",
+            format!("{reference} gets the addresses of nodes (class io.cilium/node), so no prefix of ours is for it."),
+        ),
+    };
+    Status::new(Level::Bad, reason, text)
+}
+
+/// What a sentence is about.
+pub(super) struct Sight<'a> {
+    pub(super) reference: &'a ObjectRef,
+    pub(super) facts: &'a Service,
+    pub(super) allocator: Allocator,
+    pub(super) new: Option<Ipv6Addr>,
+    /// Another Service that has the new address.
+    pub(super) holder: Option<&'a ObjectRef>,
+}
+
+/// The status of a Service of which nothing has to be written now. `hangs`: its step takes too long.
+pub(super) fn stage(
+    sight: &Sight<'_>,
+    slot: &Slot,
+    want: &ServiceWant,
+    stage: Stage,
+    hangs: bool,
+    now: Instant,
+) -> Status {
+    let level = if hangs { Level::Bad } else { Level::Passing };
+    match stage {
+        Stage::Served => served(slot, want, now),
+        Stage::Refused => Status::new(Level::Bad, "AddressRefused", refused(sight)),
+        Stage::Unplaced => Status::new(level, "AwaitingFirstAddress", unplaced(sight, want, hangs)),
+        Stage::AwaitingPool => Status::new(level, "AwaitingPool", awaiting_pool(sight, hangs)),
+        Stage::AwaitingAddress | Stage::AwaitingPin => {
+            Status::new(level, "AwaitingAddress", awaiting_address(sight, hangs))
+        }
+        // DNS could only not be written if it were not ours to say.
+        Stage::AwaitingTarget => Status::new(level, "AwaitingTarget", None),
+    }
+}
+
+/// It has its address.
+fn served(slot: &Slot, want: &ServiceWant, now: Instant) -> Status {
+    let fight = slot.contest.as_ref().filter(|contest| contest.is_on());
+    if let Some(contest) = fight.filter(|contest| contest.peace_at().is_none_or(|at| at > now)) {
+        let text = format!("Written again; {} removed it before.", decide::who(contest.manager()));
+        return Status { synced: true, ..Status::new(Level::Bad, "Contested", text) };
+    }
+    let status = match want.findings.first() {
+        Some(finding) => Status::new(Level::Odd, finding.reason, finding.message.clone()),
+        None => Status::new(Level::Good, "Synced", None),
+    };
+    Status { synced: true, ..status }
+}
+
+fn refused(sight: &Sight<'_>) -> String {
+    let Sight { reference, facts, .. } = sight;
+    let new = address(sight.new);
+    let held: Vec<String> = facts.ingress.iter().map(IpAddr::to_string).collect();
+    let keeps = if held.is_empty() { "It has no address".to_owned() } else { format!("It keeps {}", held.join(", ")) };
+    match (sight.holder, facts.refusal()) {
+        (Some(holder), _) => format!(
+            "{reference} does not get {new}, which {holder} has. {keeps}, and DNS is left with that. Give one of them \
+             another suffix, or both the same sharing key."
+        ),
+        (None, Some(why)) => format!(
+            "{} refuses to give {reference} the address {new}: {} ({}). {keeps}, and DNS is left with that. Give it \
+             another suffix, or make the pool's serviceSelector match it.",
+            name(sight.allocator),
+            why.message,
+            why.reason,
+        ),
+        (None, None) => format!("{reference} does not get {new}. {keeps}, and DNS is left with that."),
+    }
+}
+
+fn unplaced(sight: &Sight<'_>, want: &ServiceWant, hangs: bool) -> String {
+    let Sight { reference, .. } = sight;
+    if !hangs {
+        return format!("{reference} has no IPv6 address yet; the host part of its first one will be kept.");
+    }
+    format!(
+        "{reference} has had no IPv6 address of {} for {} s, so there is no host part to keep. Check that a pool with its \
+         range selects it and that its spec.ipFamilies has IPv6, or give it a suffix.",
+        want.dynamic_prefix,
+        PATIENCE.as_secs(),
+    )
+}
+
+fn awaiting_pool(sight: &Sight<'_>, hangs: bool) -> String {
+    let (reference, new) = (sight.reference, address(sight.new));
+    let (pool, sign) = match sight.allocator {
+        Allocator::Cilium => (
+            "CiliumLoadBalancerIPPool",
+            "whether it has the condition PoolConflict, and whether the Cilium operator runs: it has to report the \
+             generation of the pool in IPsTotal",
+        ),
+        Allocator::MetalLb => ("IPAddressPool", "whether the MetalLB controller runs and has loaded its list"),
+    };
+    if !hangs {
+        return format!("{reference} waits for a {pool} to offer {new}.");
+    }
+    format!(
+        "No {pool} has been seen to offer {new} to {reference} for {} s; it keeps what it has. Check that the range is \
+         bound to a pool, {sign}.",
+        PATIENCE.as_secs()
+    )
+}
+
+fn awaiting_address(sight: &Sight<'_>, hangs: bool) -> String {
+    let (reference, new, allocator) = (sight.reference, address(sight.new), name(sight.allocator));
+    if !hangs {
+        return format!("{reference} asks {allocator} for {new} and does not have it yet.");
+    }
+    let said = match &sight.facts.request {
+        crate::cluster::service::Request::Unsatisfied(why) => format!(" It says: {} ({}).", why.message, why.reason),
+        crate::cluster::service::Request::Unknown | crate::cluster::service::Request::Satisfied => String::new(),
+    };
+    format!(
+        "{reference} has asked {allocator} for {new} for {} s without getting it; DNS is left as it is.{said} Check that \
+         its controller runs and that the pool selects this Service.",
+        PATIENCE.as_secs()
+    )
+}
+
+const fn name(allocator: Allocator) -> &'static str {
+    match allocator {
+        Allocator::Cilium => "Cilium",
+        Allocator::MetalLb => "MetalLB",
+    }
+}
+
+fn address(new: Option<Ipv6Addr>) -> String {
+    new.map_or_else(|| "its address".to_owned(), |new| new.to_string())
+}
