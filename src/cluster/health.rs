@@ -2,6 +2,8 @@
 
 use super::failure::Failure;
 use super::island::Island;
+use super::object::qualified;
+use super::schema;
 use super::session::{Refusal, Session};
 use super::watch::{Subject, path};
 use super::{ConnectionState, Health};
@@ -85,6 +87,8 @@ fn forbidden(session: &Session, island: &Island, discovery: Discovery) -> Forbid
     let mut found = Forbidden::default();
     for (subject, failure) in session.refused.iter().filter(|(subject, _)| session.is_forbidden(subject)) {
         match subject {
+            // Their addresses are needed for more than discovery.
+            Subject::Kind { kind: Kind::Service, .. } => found.kinds.push(of_services(failure, discovery)),
             // Without discovery a watch by name is all we need.
             Subject::Kind { kind, version } if discovery != Discovery::Off => {
                 found.kinds.push(of_kind(*kind, version, failure, !island.named(*kind).is_empty()));
@@ -94,10 +98,38 @@ fn forbidden(session: &Session, island: &Island, discovery: Discovery) -> Forbid
                 path(object.kind, version, object.namespace.as_deref()),
                 failure.message()
             )),
+            Subject::Definition(schema::ASKED) if session.served.contains_key(&schema::ASKED) => {
+                found.objects.push(of_schema(failure));
+            }
             Subject::Kind { .. } | Subject::Definition(_) => {}
         }
     }
     found
+}
+
+fn of_services(failure: &Failure, discovery: Discovery) -> String {
+    let without = match discovery {
+        Discovery::Off => "draining ranges stay in the pools in full",
+        Discovery::Default | Discovery::Required => {
+            "draining ranges stay in the pools in full, and Services are not managed by their annotations"
+        }
+    };
+    format!(
+        "The account may not list and watch Services of all namespaces (/api/v1/services), so narrowing and managed \
+         Services are off: {without}. It needs a ClusterRole with apiGroups: [\"\"], resources: [services], verbs: \
+         [list, watch, patch]: {}.",
+        failure.message()
+    )
+}
+
+fn of_schema(failure: &Failure) -> String {
+    format!(
+        "The account may not list and watch the CRD {}, so the version of Cilium is not known, and draining ranges stay \
+         in its pools in full. {} {}.",
+        qualified(schema::ASKED),
+        schema::need(),
+        sentence(failure.message()).trim_end_matches('.'),
+    )
 }
 
 fn of_kind(kind: Kind, version: &str, failure: &Failure, has_bindings: bool) -> String {

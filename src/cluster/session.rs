@@ -82,6 +82,9 @@ async fn greet(client: &Client, kinds: &BTreeSet<Kind>, timeouts: &Timeouts) -> 
     Ok((server, served))
 }
 
+/// How often a kind is looked for after its definition was seen.
+const LOOKS: u32 = 8;
+
 /// A connection in use. Dropping it ends its watches.
 pub(super) struct Session {
     pub(super) url: String,
@@ -95,6 +98,8 @@ pub(super) struct Session {
     pub(super) opened_at: Instant,
     /// The watches that the server refuses at the moment.
     pub(super) refused: BTreeMap<Subject, Failure>,
+    /// Kinds whose definition was seen since they were last found, and how often they were looked for in vain.
+    defined: BTreeMap<Kind, u32>,
     /// The watches that have listed, or were refused, at least once.
     settled: BTreeSet<Subject>,
     is_ready: bool,
@@ -116,6 +121,7 @@ impl Session {
             news,
             opened_at: now,
             refused: BTreeMap::new(),
+            defined: BTreeMap::new(),
             settled: BTreeSet::new(),
             is_ready: false,
             suspended: clock::suspended(),
@@ -133,6 +139,26 @@ impl Session {
     pub(super) fn refuse(&mut self, subject: &Subject, failure: Failure) {
         self.refused.insert(subject.clone(), failure);
         self.settled.insert(subject.clone());
+    }
+
+    /// There is a definition of a kind, new or changed.
+    pub(super) fn defined(&mut self, subject: &Subject) {
+        if let Subject::Definition(kind) = subject {
+            self.defined.insert(*kind, 0);
+        }
+    }
+
+    /// Takes in what the cluster serves. When to look again, if there are definitions of kinds that it does not serve:
+    /// the API server tells of a definition first and serves it a moment later. One that stays away is of a version that
+    /// we do not know, and changes first.
+    pub(super) fn found(&mut self, served: &Served) -> Option<Duration> {
+        self.served.clone_from(served);
+        self.defined.retain(|kind, attempts| !served.contains_key(kind) && *attempts < LOOKS);
+        let pause =
+            |attempts: &u32| (self.timeouts.backoff / 4).saturating_mul(1 << attempts).min(self.timeouts.backoff_max);
+        let pause = self.defined.values().map(pause).min();
+        self.defined.values_mut().for_each(|attempts| *attempts += 1);
+        pause
     }
 
     /// Turns true, once, when every watch has listed: before that, a write would be made of what a former connection

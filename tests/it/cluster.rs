@@ -7,5 +7,6 @@ mod connection;
 mod credentials;
 mod reload;
 mod rig;
+mod services;
 mod watches;
 mod writes;

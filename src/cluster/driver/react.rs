@@ -167,8 +167,9 @@ impl<L: FnMut(&str, Event)> Driver<L> {
 
     /// A definition is there: perhaps of a kind that was not served, and of Cilium's pools for its version.
     fn defined(&mut self, subject: &Subject, schema: Schema, now: Instant) {
-        let Subject::Definition(kind) = subject else { return };
-        if !self.session.as_ref().is_some_and(|session| session.served.contains_key(kind)) {
+        let (Subject::Definition(kind), Some(session)) = (subject, &mut self.session) else { return };
+        session.defined(subject);
+        if !session.served.contains_key(kind) {
             self.timers.discover = Some(now);
         }
         if *kind == schema::ASKED {
@@ -218,7 +219,8 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         let Some(session) = &mut self.session else { return };
         match served {
             Ok(served) => {
-                session.served.clone_from(&served);
+                let again = session.found(&served).map(|pause| now + pause);
+                self.timers.discover = self.timers.discover.into_iter().chain(again).min();
                 self.island.handle_served(&served, now);
             }
             Err(failure) if failure.is_of_connection() => self.lost(failure, now),

@@ -78,8 +78,8 @@ fn absent(around: &Surroundings<'_>, reference: &ObjectRef, slot: &Slot) -> Stat
     }
     match around.watch {
         Some(WatchState::Forbidden(text)) if slot.unreadable => {
-            let (group, _, plural) = object::resource(reference.kind, "");
-            let text = format!("{plural}.{group} may not be watched: {text}. {}", retry::need(reference));
+            let what = object::qualified(reference.kind);
+            let text = format!("{what} may not be watched: {text}. {}", retry::need(reference));
             Status::new(Level::Bad, "Forbidden", text)
         }
         Some(WatchState::Failed(text)) if !around.listed && !slot.listed => {
@@ -100,8 +100,8 @@ pub(super) fn not_served(around: &Surroundings<'_>, kind: Kind) -> Option<Status
     if served.contains_key(&kind) && !matches!(around.watch, Some(WatchState::NotServed)) {
         return None;
     }
-    let (group, _, plural) = object::resource(kind, "");
-    let text = format!("The cluster does not serve {plural}.{group}; it is filled as soon as the CRD is installed.");
+    let what = object::qualified(kind);
+    let text = format!("The cluster does not serve {what}; it is filled as soon as the CRD is installed.");
     Some(Status::new(Level::Bad, "KindNotInstalled", text))
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::event::WriteError;
 use crate::cluster::object;
-use crate::config::ObjectRef;
+use crate::config::{Kind, ObjectRef};
 use crate::time::Instant;
 
 /// The first wait of the exponential back-off.
@@ -137,11 +137,12 @@ impl Sentence<'_> {
     }
 
     fn forbidden(&self, text: &str) -> String {
-        let (group, _, plural) = object::resource(self.reference.kind, self.version);
         format!(
-            "The account of the kubeconfig may not patch {plural}.{group} \"{}\"{}: {text}. {}",
+            "The account of the kubeconfig may not patch {} \"{}\"{} ({}): {text}. {}",
+            object::qualified(self.reference.kind),
             self.reference.name,
             in_namespace(self.reference),
+            self.version,
             need(self.reference),
         )
     }
@@ -174,11 +175,13 @@ impl Sentence<'_> {
 /// The right that writing `reference` takes.
 pub(super) fn need(reference: &ObjectRef) -> String {
     let (group, _, plural) = object::resource(reference.kind, "");
-    let role = if reference.kind.is_namespaced() { "Role" } else { "ClusterRole" };
-    format!(
-        "It needs a {role} with apiGroups: [{group}], resources: [{plural}], verbs: [list, watch, patch]{}.",
-        in_namespace(reference)
-    )
+    let group = if group.is_empty() { "\"\"" } else { group };
+    // Services are all looked at, whichever we write; of pools, only those in one namespace need be.
+    let (role, place) = match reference.kind {
+        Kind::IPAddressPool => ("Role", in_namespace(reference)),
+        Kind::CiliumLoadBalancerIPPool | Kind::CiliumCIDRGroup | Kind::Service => ("ClusterRole", String::new()),
+    };
+    format!("It needs a {role} with apiGroups: [{group}], resources: [{plural}], verbs: [list, watch, patch]{place}.")
 }
 
 fn in_namespace(reference: &ObjectRef) -> String {

@@ -203,7 +203,9 @@ impl Rig {
 
     /// Waits until the pool holds [`FIRST`] and is watched: until all that is to be done at the start is done.
     pub(super) async fn watches(&mut self) {
-        self.until(|api| blocks(api, "pool") == [FIRST] && api.count("watch", "ciliumloadbalancerippools") > 0).await;
+        let watched = ["/ciliumloadbalancerippools", "/services", "/customresourcedefinitions"];
+        let all_watched = |api: &Api| watched.iter().all(|part| api.count("watch", part) > 0);
+        self.until(|api| blocks(api, "pool") == [FIRST] && all_watched(api)).await;
     }
 
     /// Waits until the server is as wished, while the updates of the driver are read.

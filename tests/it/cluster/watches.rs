@@ -7,7 +7,7 @@ use serde_json::json;
 use super::rig::{FIRST, SECOND, Start, blocks, cilium, nth, pool, rig, wanted_on};
 use crate::support::api::{Action, Api, Fault, Key};
 
-const POOLS: &str = "ciliumloadbalancerippools";
+const POOLS: &str = "/ciliumloadbalancerippools";
 const DEFINITIONS: &str = "customresourcedefinitions";
 
 #[tokio::test]
@@ -116,14 +116,31 @@ async fn a_kind_that_is_installed_later_is_noticed_without_the_right_to_see_defi
     rig.holds(FIRST).await;
 }
 
+/// An API server tells of a definition before its discovery does (seen on kube-apiserver 1.36.3 under load).
+#[tokio::test]
+async fn a_definition_that_discovery_does_not_know_yet_is_asked_for_again() {
+    let api = Api::start().await;
+    let mut start = Start::new(&api);
+    start.discovery = Discovery::Default;
+    let mut rig = start.run(api, tempfile::tempdir().unwrap());
+    rig.until(|api| api.count("watch", DEFINITIONS) == 3).await;
+    rig.api.fault(Fault::new("get", "/apis/cilium.io", Action::Status(404, "not found")).times(3));
+    rig.api.define("CiliumLoadBalancerIPPool", &["v2"]);
+    rig.api.put(pool("pool", &[]));
+    rig.holds(FIRST).await;
+}
+
 #[tokio::test]
 async fn a_kind_that_is_removed_and_installed_again_is_filled_again() {
     let mut rig = rig().await;
     rig.holds(FIRST).await;
+    let resource = "customresourcedefinitions.apiextensions.k8s.io";
+    rig.watches().await;
+    rig.api.forget_requests();
     rig.api.delete(&Key::pool("pool"));
-    rig.api.delete(&Key::new("customresourcedefinitions.apiextensions.k8s.io", None, &format!("{POOLS}.cilium.io")));
+    rig.api.delete(&Key::new(resource, None, "ciliumloadbalancerippools.cilium.io"));
     rig.api.end_watches();
-    rig.until(|api| api.count("watch", DEFINITIONS) == 1).await;
+    rig.until(|api| api.count("get", "/apis/cilium.io") > 0).await;
     rig.api.define("CiliumLoadBalancerIPPool", &["v2"]);
     rig.api.put(pool("pool", &[]));
     rig.holds(FIRST).await;
@@ -154,7 +171,7 @@ async fn what_may_not_be_watched_as_a_whole_is_watched_by_name() {
     let metallb = Key::metallb("metallb-system", "public");
     rig.until(|api| api.get(&metallb).unwrap()["spec"]["addresses"] == json!([nth(FIRST, 1)])).await;
     rig.until(|api| api.count("watch", "/namespaces/metallb-system/ipaddresspools") > 0).await;
-    let health = rig.health(|health| health.notes.len() == 3).await;
+    let health = rig.health(|health| health.notes.len() == 4).await;
     assert_eq!((health.state, health.reason), (ConnectionState::Connected, None));
     let note = health.notes.iter().find(|note| note.contains("CiliumLoadBalancerIPPool")).unwrap();
     assert!(note.contains("list and watch") && note.contains(POOLS), "{note}");

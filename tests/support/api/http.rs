@@ -19,7 +19,7 @@ pub(super) async fn answer(state: &Arc<State>, request: Request<Incoming>, is_ht
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(Body::new(body), usize::MAX).await.ok()?;
     let path = parts.uri.path().to_owned();
-    let query = parts.uri.query().unwrap_or_default().replace("%3D", "=");
+    let query = parts.uri.query().unwrap_or_default().replace("%3D", "=").replace("%2C", ",");
     let token = parts.headers.get("authorization").and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
     let target = Target::parse(&path);
     let verb = match (&parts.method, &target) {
@@ -75,7 +75,7 @@ async fn fault(state: &State, verb: &str, path: &str, query: &str) -> Option<Opt
     Some(None)
 }
 
-/// `/apis/GROUP/VERSION[/namespaces/NS]/PLURAL[/NAME]`
+/// `/apis/GROUP/VERSION[/namespaces/NS]/PLURAL[/NAME]`, or `/api/VERSION…` of the core group.
 #[derive(Clone, Debug)]
 struct Target {
     version: String,
@@ -88,16 +88,20 @@ impl Target {
     fn parse(path: &str) -> Option<Self> {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let (group, version, rest) = match parts.as_slice() {
-            ["apis", group, version, rest @ ..] if !rest.is_empty() => (group, version, rest),
+            ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
+            ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),
             _ => return None,
         };
         let (namespace, rest) = match rest {
             ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some((*namespace).to_owned()), rest),
             rest => (None, rest),
         };
-        let resource = format!("{}.{group}", rest.first()?);
-        let name = rest.get(1).map(|name| (*name).to_owned());
-        Some(Self { version: format!("{group}/{version}"), resource, namespace, name })
+        let plural = *rest.first()?;
+        let (version, resource) = match group {
+            "" => (version.to_owned(), plural.to_owned()),
+            group => (format!("{group}/{version}"), format!("{plural}.{group}")),
+        };
+        Some(Self { version, resource, namespace, name: rest.get(1).map(|name| (*name).to_owned()) })
     }
 
     fn key(&self) -> Key {
@@ -125,6 +129,7 @@ impl Inner {
 
     fn serves(&self, target: &Target) -> bool {
         target.resource == DEFINITIONS
+            || (target.resource.as_str(), target.version.as_str()) == ("services", "v1")
             || self.resources().any(|(version, spec)| {
                 let plural = spec["names"]["plural"].as_str().unwrap_or_default();
                 let group = spec["group"].as_str().unwrap_or_default();
@@ -180,7 +185,7 @@ fn get(inner: &Inner, target: &Target) -> Response<Body> {
 
 fn list(inner: &Inner, target: &Target, query: &str) -> Response<Body> {
     let objects = inner.store.list(&target.resource, target.namespace.as_deref());
-    let objects = objects.filter(|(key, _)| selected(query, &key.name)).map(|(_, object)| at_version(object, target));
+    let objects = objects.filter(|(_, object)| selected(query, object)).map(|(_, object)| at_version(object, target));
     let start = parameter(query, "continue").and_then(|token| token.parse().ok()).unwrap_or(0);
     let limit = parameter(query, "limit").and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
     let mut objects: Vec<Value> = objects.skip(start).collect();
@@ -263,21 +268,25 @@ impl Watch {
             let namespace = self.target.namespace.as_ref();
             change.key.resource == self.target.resource
                 && (namespace.is_none() || namespace == change.key.namespace.as_ref())
-                && selected(&self.query, &change.key.name)
         };
         let line = |change: &Change| {
-            format!("{}\n", json!({"type": change.event, "object": at_version(&change.object, &self.target)}))
+            let (event, object) = change.event(|object| selected(&self.query, object))?;
+            Some(format!("{}\n", json!({"type": event, "object": at_version(&object, &self.target)})))
         };
-        let lines: String = changes.filter(ours).map(line).collect();
+        let lines: String = changes.filter(ours).filter_map(line).collect();
         self.version = inner.store.version();
         self.is_over = inner.epoch != self.epoch;
         (!lines.is_empty()).then_some(lines)
     }
 }
 
-fn selected(query: &str, name: &str) -> bool {
-    let selector = parameter(query, "fieldSelector").and_then(|selector| selector.strip_prefix("metadata.name="));
-    selector.is_none_or(|wanted| wanted == name)
+fn selected(query: &str, object: &Value) -> bool {
+    let terms = parameter(query, "fieldSelector").into_iter().flat_map(|selector| selector.split(','));
+    terms.filter_map(|term| term.split_once('=')).all(|(field, wanted)| match field {
+        "metadata.name" => object["metadata"]["name"] == wanted,
+        "spec.type" => object["spec"]["type"] == wanted,
+        other => panic!("no field selector of ours: {other}"),
+    })
 }
 
 fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {

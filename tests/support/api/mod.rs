@@ -1,8 +1,8 @@
-//! A small Kubernetes API server inside the process: discovery, list, watch, get and merge patch for objects of
-//! CustomResourceDefinitions, with every fault a test can ask for.
+//! A small Kubernetes API server inside the process: discovery, list, watch, get and merge patch for Services and for
+//! objects of CustomResourceDefinitions, with every fault a test can ask for.
 //!
 //! It follows the API conventions as far as a client can tell: resource versions, 409 for a stale one, 410 for one
-//! that is compacted, field selectors on the name, RBAC, pages. It validates no schema.
+//! that is compacted, field selectors on the name and on a Service's type, RBAC, pages. It validates no schema.
 
 #![expect(clippy::expect_used, reason = "what fails here fails the test that asked for it")]
 
@@ -132,6 +132,11 @@ impl Api {
 
     /// Serves a kind in these versions, as a CustomResourceDefinition would.
     pub(crate) fn define(&self, kind: &str, versions: &[&str]) {
+        self.define_with(kind, versions, &json!({}));
+    }
+
+    /// The same with labels of the definition.
+    pub(crate) fn define_with(&self, kind: &str, versions: &[&str], labels: &Value) {
         let (group, plural, scope) = match kind {
             "CiliumLoadBalancerIPPool" => ("cilium.io", "ciliumloadbalancerippools", "Cluster"),
             "CiliumCIDRGroup" => ("cilium.io", "ciliumcidrgroups", "Cluster"),
@@ -141,7 +146,7 @@ impl Api {
         let served: Vec<Value> = versions.iter().map(|name| json!({"name": name, "served": true})).collect();
         self.put(json!({
             "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": format!("{plural}.{group}")},
+            "metadata": {"name": format!("{plural}.{group}"), "labels": labels},
             "spec": {"group": group, "scope": scope, "names": {"plural": plural, "kind": kind}, "versions": served}
         }));
         self.end_watches(); // the API server ends the watches of a resource whose definition changes

@@ -25,26 +25,50 @@ impl Key {
         Self::new("ciliumcidrgroups.cilium.io", None, name)
     }
 
+    pub(crate) fn service(namespace: &str, name: &str) -> Self {
+        Self::new("services", Some(namespace), name)
+    }
+
     pub(crate) fn metallb(namespace: &str, name: &str) -> Self {
         Self::new("ipaddresspools.metallb.io", Some(namespace), name)
     }
 
     fn of(object: &Value) -> Self {
-        let group =
-            object["apiVersion"].as_str().and_then(|version| version.split_once('/')).map_or("", |(group, _)| group);
+        let group = object["apiVersion"].as_str().and_then(|version| version.split_once('/'));
         let plural = format!("{}s", object["kind"].as_str().unwrap_or_default().to_lowercase());
+        let resource = group.map_or_else(|| plural.clone(), |(group, _)| format!("{plural}.{group}"));
         let namespace = object["metadata"]["namespace"].as_str();
-        Self::new(&format!("{plural}.{group}"), namespace, object["metadata"]["name"].as_str().unwrap_or_default())
+        Self::new(&resource, namespace, object["metadata"]["name"].as_str().unwrap_or_default())
     }
 }
 
-/// A change, as a watch tells it.
+/// A change, from which each watch makes its event.
 #[derive(Clone, Debug)]
 pub(super) struct Change {
     pub(super) version: u64,
-    pub(super) event: &'static str,
     pub(super) key: Key,
-    pub(super) object: Value,
+    former: Option<Value>,
+    new: Option<Value>,
+}
+
+impl Change {
+    /// What it is to a watch that sees the objects that are `selected`: one that changes so that it is not selected any
+    /// more is deleted for it, with its former content and its new version (as kube-apiserver does it).
+    pub(super) fn event(&self, selected: impl Fn(&Value) -> bool) -> Option<(&'static str, Value)> {
+        let former = self.former.as_ref().filter(|object| selected(object));
+        let new = self.new.as_ref().filter(|object| selected(object));
+        let at_version = |object: &Value| {
+            let mut object = object.clone();
+            object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+            object
+        };
+        match (former, new) {
+            (None, None) => None,
+            (None, Some(new)) => Some(("ADDED", new.clone())),
+            (Some(_), Some(new)) => Some(("MODIFIED", new.clone())),
+            (Some(former), None) => Some(("DELETED", at_version(former))),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -93,7 +117,7 @@ impl Store {
 
     pub(super) fn delete(&mut self, key: &Key) {
         if let Some(object) = self.objects.remove(key) {
-            self.record("DELETED", key.clone(), object);
+            self.record(key.clone(), Some(object), None);
         }
     }
 
@@ -117,7 +141,6 @@ impl Store {
         let generation = old.map_or(0, |old| old["metadata"]["generation"].as_u64().unwrap_or(0));
         let is_new_spec = old.is_none_or(|old| old["spec"] != object["spec"]);
         let uid = old.map_or_else(|| json!(format!("uid-{}", self.version + 1)), |old| old["metadata"]["uid"].clone());
-        let event = if old.is_some() { "MODIFIED" } else { "ADDED" };
         let mut managers = old.map_or_else(|| json!({}), |old| old["metadata"]["managedFields"].clone());
         if is_new_spec {
             let fields: Map<String, Value> = object["spec"]
@@ -133,18 +156,15 @@ impl Store {
         metadata["uid"] = uid;
         metadata["generation"] = json!(generation + u64::from(is_new_spec));
         metadata["managedFields"] = managers;
-        self.objects.insert(key.clone(), object.clone());
-        self.record(event, key, object)
+        metadata["resourceVersion"] = json!((self.version + 1).to_string());
+        let former = self.objects.insert(key.clone(), object.clone());
+        self.record(key, former, Some(object.clone()));
+        object
     }
 
-    fn record(&mut self, event: &'static str, key: Key, mut object: Value) -> Value {
+    fn record(&mut self, key: Key, former: Option<Value>, new: Option<Value>) {
         self.version += 1;
-        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        if event != "DELETED" {
-            self.objects.insert(key.clone(), object.clone());
-        }
-        self.past.push(Change { version: self.version, event, key, object: object.clone() });
-        object
+        self.past.push(Change { version: self.version, key, former, new });
     }
 }
 

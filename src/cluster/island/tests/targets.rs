@@ -122,11 +122,24 @@ fn a_kind_that_must_not_be_watched_is_read_by_name() {
 #[test]
 fn only_the_kinds_in_use_are_watched_without_discovery() {
     let mut island = Island::new(&cluster(), vec![], 1);
-    assert_eq!(island.kinds().len(), 3);
+    assert_eq!(island.kinds(), Kind::ALL.into());
     island.reconfigure(&Cluster { discovery: Discovery::Off, ..cluster() });
     assert_eq!(island.kinds().len(), 0);
     island.handle_wanted(bound(&group("g")), at(0));
     assert_eq!(island.kinds(), [Kind::CiliumCIDRGroup].into());
+    island.handle_wanted(bound(&pool("lb")), at(0));
+    let beside = [Kind::CiliumLoadBalancerIPPool, Kind::Service];
+    assert_eq!(island.kinds(), beside.into(), "which addresses are in use is seen on the Services");
+    let front = ObjectRef { kind: Kind::Service, namespace: Some("web".to_owned()), name: "front".to_owned() };
+    let service = crate::config::Service {
+        cluster: "home".to_owned(),
+        target: front,
+        dynamic_prefix: "home-ipv6".to_owned(),
+        part: crate::config::Part::Whole,
+        suffix: None,
+    };
+    island.handle_wanted(Wanted { services: vec![service].into(), ..wanted(prefixes(&[1]), vec![]) }, at(0));
+    assert_eq!(island.kinds(), [Kind::Service].into());
 }
 
 #[test]
