@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::arbiter::Snapshot;
-use crate::config::{Binding, Config};
+use crate::config::{Binding, Config, Kind};
 use crate::daemon::view;
 use crate::plan::{self, Catalogue, Contribution, ObjectWant, Role};
 use crate::status::{DaemonStatus, SCHEMA_VERSION, Status, TargetStatus};
 use crate::time::Epoch;
 
 use super::render;
+
+mod service;
 
 /// The plan for people. Ends with a line break.
 pub(super) fn text(status: &Status) -> String {
@@ -47,7 +49,8 @@ pub(super) fn status(
     }
 }
 
-/// Every object that a binding names. Objects that are found by their annotations are only known in the cluster.
+/// Every object that a binding or a `[[service]]` names. Objects that are found by their annotations are only known in
+/// the cluster.
 fn targets(config: &Config, catalogue: &Catalogue) -> Vec<TargetStatus> {
     let mut targets = BTreeMap::new();
     for cluster in &config.clusters {
@@ -60,6 +63,7 @@ fn targets(config: &Config, catalogue: &Catalogue) -> Vec<TargetStatus> {
             }
         }
     }
+    targets.extend(service::targets(config, catalogue));
     targets.into_values().collect()
 }
 
@@ -71,7 +75,8 @@ fn target(cluster: &str, binding: &Binding, want: &ObjectWant) -> TargetStatus {
         Contribution::Blocks(_) => None,
     });
     let finding = want.findings.first().map(|finding| (finding.reason, finding.message.clone()));
-    let (reason, message) = finding.or(error).map_or(("Planned", None), |(reason, message)| (reason, Some(message)));
+    let planned = || ("Planned", is_narrowed(object.kind, want).then(|| NARROWED.to_owned()));
+    let (reason, message) = finding.or(error).map_or_else(planned, |(reason, message)| (reason, Some(message)));
     let blocks = want.blocks(object.kind);
     let current = blocks.iter().filter(|block| {
         want.known.iter().any(|(role, known)| *role == Role::Current && known.contains(&block.interval()))
@@ -94,6 +99,13 @@ fn target(cluster: &str, binding: &Binding, want: &ObjectWant) -> TargetStatus {
         reason: reason.to_owned(),
         message,
     }
+}
+
+const NARROWED: &str = "Of former ranges, only the addresses in use stay while they drain.";
+
+/// Whether its former ranges are shown in full only because the addresses in use are not known here.
+fn is_narrowed(kind: Kind, want: &ObjectWant) -> bool {
+    kind.is_pool() && want.shares.iter().any(|share| share.role == Role::Draining && !share.blocks.is_empty())
 }
 
 /// The shape of `status` without times and without what only a running daemon knows.

@@ -41,8 +41,8 @@ pub struct KeySpec {
 pub enum ValueKind {
     /// A string.
     Text,
-    /// One of these strings; the second list comes with a later version.
-    Choice(&'static [&'static str], &'static [&'static str]),
+    /// One of these strings.
+    Choice(&'static [&'static str]),
     /// true or false.
     Boolean,
     /// An integer from the first to the second, both included.
@@ -70,9 +70,7 @@ impl ValueKind {
     pub fn wanted(self) -> String {
         match self {
             Self::Text => "a string".to_owned(),
-            Self::Choice(values, _) => {
-                values.iter().map(|value| format!("\"{value}\"")).collect::<Vec<_>>().join(" or ")
-            }
+            Self::Choice(values) => values.iter().map(|value| format!("\"{value}\"")).collect::<Vec<_>>().join(" or "),
             Self::Boolean => "true or false".to_owned(),
             Self::Integer(min, max) => format!("an integer from {min} to {max}"),
             Self::IntegerOrNone(min, max) => format!("an integer from {min} to {max}, or \"none\""),
@@ -142,8 +140,9 @@ pub static ROOT: TableSpec = TableSpec {
         key("cluster", Tables(&CLUSTER), "A Kubernetes cluster to write to."),
         key("dynamicPrefix", Tables(&DYNAMIC_PREFIX), "A prefix to follow, and the ranges and subnets in it."),
         key("binding", Tables(&BINDING), "Puts ranges of a prefix on an object.").also("dynamicPrefixBinding"),
+        key("service", Tables(&SERVICE), "A Service whose address keeps its host part."),
     ],
-    later: &[("service", "Services with a fixed host part")],
+    later: &[],
 };
 
 /// `[daemon]`
@@ -171,6 +170,8 @@ pub static CLUSTER: TableSpec = TableSpec {
         key("context", Text, "The context of the kubeconfig to use.").or("its current-context"),
         key("discovery", Boolean, "Whether objects that carry dynamic-prefix.io/* annotations are managed.").or("true"),
         key("dryRun", Boolean, "Logs the patches instead of sending them.").or("false"),
+        key("externalDnsAnnotationPrefixes", Texts, "What the annotations begin with that external-dns reads there.")
+            .or("external-dns.kubernetes.io/ and external-dns.alpha.kubernetes.io/"),
     ],
     later: &[],
 };
@@ -239,7 +240,7 @@ pub static RAW_OPTION: TableSpec = TableSpec {
         key("code", Integer(1, 65_535), "The number of the option, as in 15 for the User Class.").required(),
         key("hex", Text, "What it holds, in hexadecimal, as in \"00:1f:a0\"."),
         key("text", Text, "Instead of hex: what it holds, as text."),
-        key("messages", Choice(&["all", "establishing"], &[]), "Where it goes; establishing: Solicit and Request.")
+        key("messages", Choice(&["all", "establishing"]), "Where it goes; establishing: Solicit and Request.")
             .or("all"),
     ],
     later: &[],
@@ -308,8 +309,18 @@ pub static TRANSITION: TableSpec = TableSpec {
     title: "[dynamicPrefix.transition]",
     help: "What happens to the old prefix when a new one comes.",
     keys: &[
-        key("mode", Choice(&["simple"], &["ha"]), "simple: targets hold the current and the draining prefixes.")
-            .or("simple"),
+        key(
+            "mode",
+            Choice(&["simple", "ha"]),
+            "simple: pools follow the prefix; ha: Services and DNS, too, without a gap.",
+        )
+        .or("simple"),
+        key(
+            "services",
+            Choice(&["annotated", "all"]),
+            "Which Services follow in mode ha; all: every one that has an address of ours.",
+        )
+        .or("annotated"),
         // A year: more is a unit mixed up.
         key(
             "drainPeriodMinutes",
@@ -318,10 +329,10 @@ pub static TRANSITION: TableSpec = TableSpec {
         )
         .or("60, or less when the old prefix is known to be dead"),
         key("maxPrefixHistory", Integer(0, 10), "How many old prefixes stay at most.").or("2"),
-        key("onLoss", Choice(&["keep", "withdraw"], &[]), "What happens to a prefix that is lost without a successor.")
+        key("onLoss", Choice(&["keep", "withdraw"]), "What happens to a prefix that is lost without a successor.")
             .or("keep"),
     ],
-    later: &[("services", "mode ha for every Service")],
+    later: &[],
 };
 
 /// `[[binding]]`
@@ -340,6 +351,26 @@ pub static BINDING: TableSpec = TableSpec {
     later: &[],
 };
 
+/// `[[service]]`
+pub static SERVICE: TableSpec = TableSpec {
+    title: "[[service]]",
+    help: "A Service of type LoadBalancer whose address keeps its host part when the prefix changes.",
+    keys: &[
+        key("cluster", Names, "The cluster or clusters it is in.").or("every cluster"),
+        key("namespace", Text, "The namespace of the Service.").required(),
+        key("name", Text, "The name of the Service.").required(),
+        key(
+            "prefixRef",
+            TextOrTable(&PREFIX_REF),
+            "Where its address lies: \"PREFIX/RANGE\", or \"PREFIX\" for anywhere.",
+        )
+        .required(),
+        key("suffix", Text, "The host part, counted from the start of the prefix, as in \"::f000:0:0:2\".")
+            .or("that of the address it has"),
+    ],
+    later: &[],
+};
+
 /// `prefixRef` at length
 pub static PREFIX_REF: TableSpec = TableSpec {
     title: "prefixRef",
@@ -348,7 +379,7 @@ pub static PREFIX_REF: TableSpec = TableSpec {
         key("name", Text, "The DynamicPrefix.").required(),
         key("addressRange", Names, "An entry of its addressRanges, or a list of them."),
         key("subnet", Names, "An entry of its subnets, or a list of them."),
-        key("whole", Boolean, "All of the prefix.").or("false; a CiliumCIDRGroup without a range gets all of it"),
+        key("whole", Boolean, "All of the prefix.").or("false, and true without a range, except for a pool"),
     ],
     later: &[],
 };
@@ -369,7 +400,7 @@ pub static TARGET: TableSpec = TableSpec {
 pub static UPDATE_STRATEGY: TableSpec = TableSpec {
     title: "updateStrategy",
     help: "Whether the user's own entries of the list stay.",
-    keys: &[key("type", Choice(STRATEGIES, &[]), "Append keeps them, Replace removes them.").or("Append")],
+    keys: &[key("type", Choice(STRATEGIES), "Append keeps them, Replace removes them.").or("Append")],
     later: &[],
 };
 

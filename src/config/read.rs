@@ -204,7 +204,7 @@ fn compare_value(key: &KeySpec, value: At<&DeValue<'_>>, report: &mut Report<'_>
     match key.kind {
         ValueKind::Text => want(value.value.is_str(), key, value, report),
         ValueKind::Boolean => want(value.value.is_bool(), key, value, report),
-        ValueKind::Choice(values, later) => compare_choice(key, values, later, value, report),
+        ValueKind::Choice(values) => compare_choice(key, values, value, report),
         ValueKind::Integer(min, max) => compare_integer(key, min, max, value, report),
         ValueKind::IntegerOrNone(min, max) => {
             if value.value.as_str() != Some("none") {
@@ -247,24 +247,17 @@ fn compare_items(key: &KeySpec, value: At<&DeValue<'_>>, right: fn(&DeValue<'_>)
     }
 }
 
-fn compare_choice(
-    key: &KeySpec,
-    values: &'static [&'static str],
-    later: &[&str],
-    value: At<&DeValue<'_>>,
-    report: &mut Report<'_>,
-) {
+fn compare_choice(key: &KeySpec, values: &'static [&'static str], value: At<&DeValue<'_>>, report: &mut Report<'_>) {
     let Some(text) = value.value.as_str() else {
         return want(false, key, value, report);
     };
-    choose(key.name, values, later, value.with(text), report);
+    choose(key.name, values, value.with(text), report);
 }
 
 /// The one of `values` that is written, or a finding.
 pub(super) fn choose(
     name: &str,
     values: &'static [&'static str],
-    later: &[&str],
     text: At<&str>,
     report: &mut Report<'_>,
 ) -> Option<&'static str> {
@@ -272,12 +265,6 @@ pub(super) fn choose(
         return Some(value);
     }
     let written = quoted(text.value);
-    if later.contains(&text.value) {
-        report
-            .error("later-key", text.span, format!("{name} = {written} is not available in this version"))
-            .hint(format!("valid in this version: {}", enumerated(values.iter().copied())));
-        return None;
-    }
     let valid = enumerated(values.iter().copied());
     let found = report.error("wrong-value", text.span, format!("`{name}` cannot be {written}"));
     match nearest(text.value, values.iter().copied()) {

@@ -13,6 +13,7 @@ use super::*;
 
 mod dhcpv6;
 mod example;
+mod service;
 mod values;
 
 /// A host with one variable, on which every file exists whose path does not contain "missing".
@@ -180,7 +181,7 @@ fn written_defaults_are_the_defaults() {
     let written = good(
         "[[dynamicPrefix]]\nname = 'a'\n[dynamicPrefix.acquisition]\nrouterAdvertisement = { interface = 'eth0', enabled = \
          true, routers = [] }\nprefixFilter = { requireGlobalUnicast = true, allow = [] }\n[dynamicPrefix.transition]\nmode = \
-         'simple'\nmaxPrefixHistory = 2\nonLoss = 'keep'\n",
+         'simple'\nservices = 'annotated'\nmaxPrefixHistory = 2\nonLoss = 'keep'\n",
     );
     assert_eq!(bare, written);
     let transition = bare.dynamic_prefixes[0].transition;

@@ -77,9 +77,14 @@ pub(super) fn suffix(annotations: &BTreeMap<String, String>) -> Option<Result<Ip
     Some(text.trim().parse().map_err(|_| text.as_str()))
 }
 
-/// Whether the user keeps the external-dns target of a Service. Only "true" says so, as in the in-cluster operator.
-pub(super) fn skips_external_dns(annotations: &BTreeMap<String, String>) -> bool {
-    annotations.get(SKIP_EXTERNAL_DNS_UPDATE).is_some_and(|value| value.trim() == "true")
+/// Whether the user keeps the external-dns target of a Service. Only "true" says so, as in the in-cluster operator; an
+/// error is a text that says neither.
+pub(super) fn skip_external_dns(annotations: &BTreeMap<String, String>) -> Result<bool, &str> {
+    match annotations.get(SKIP_EXTERNAL_DNS_UPDATE).map_or("", |value| value.trim()) {
+        "true" => Ok(true),
+        "false" | "" => Ok(false),
+        other => Err(other),
+    }
 }
 
 /// The DynamicPrefix of ours that they name.

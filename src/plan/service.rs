@@ -137,13 +137,15 @@ fn want(
     if let Some(error) = computed.and_then(|computed| unknown_name(computed, &part)) {
         findings.push(Finding { reason: "EntryError", message: error.message, blocks_write: true });
     }
+    let skip = annotation::skip_external_dns(annotations);
+    findings.extend(skip.err().filter(|_| mode == Mode::Ha).map(not_understood));
     ServiceWant {
         who,
         dynamic_prefix: dynamic_prefix.to_owned(),
         part,
         mode,
         suffix: None,
-        dns: mode == Mode::Ha && !annotation::skips_external_dns(annotations),
+        dns: mode == Mode::Ha && skip != Ok(true),
         has_opinion: computed.is_some_and(|computed| computed.has_opinion),
         findings,
     }
@@ -165,6 +167,16 @@ fn no_suffix(reference: &ObjectRef, text: &str) -> Finding {
         text.escape_debug(),
     );
     Finding { reason: "InvalidSuffix", message, blocks_write: true }
+}
+
+fn not_understood(text: &str) -> Finding {
+    let message = format!(
+        "The annotation {} is \"{}\", and only \"true\" leaves the external-dns target to you; it is managed here. \
+         Write \"true\", or remove the annotation.",
+        annotation::SKIP_EXTERNAL_DNS_UPDATE,
+        text.escape_debug(),
+    );
+    Finding { reason: "SkipNotUnderstood", message, blocks_write: false }
 }
 
 /// A finding when the annotations ask for something else than the `[[service]]`.

@@ -7,7 +7,6 @@ use toml::de::DeValue;
 use super::super::finding::{At, Report, Span, quoted};
 use super::super::keys::STRATEGIES;
 use super::super::read::{Table, choose};
-use super::super::suggest::enumerated;
 use super::super::{Binding, ObjectRef, Part, Strategy};
 use super::{Unique, cluster, overlap, prefix, range, reference, target, values};
 
@@ -48,14 +47,13 @@ impl Draft<'_> {
 }
 
 /// `None` comes with an error in the report.
-pub(super) fn bindings(
-    root: &Table<'_>,
-    clusters: &[cluster::Declared],
+pub(super) fn bindings<'d>(
+    root: &Table<'d>,
+    clusters: &'d cluster::Choices,
     prefixes: &[prefix::Declared<'_>],
     report: &mut Report<'_>,
 ) -> Option<Vec<Binding>> {
     let tables = root.tables("binding");
-    let clusters = Clusters::of(root, clusters);
     let mut names = Unique::new("binding");
     let drafts: Vec<Option<Draft<'_>>> = tables
         .iter()
@@ -63,7 +61,7 @@ pub(super) fn bindings(
             if let Some(name) = table.text("name") {
                 names.claim(name, report);
             }
-            draft(table, &clusters, prefixes, report)
+            draft(table, clusters, prefixes, report)
         })
         .collect();
     let known: Vec<&Draft<'_>> = drafts.iter().flatten().collect();
@@ -92,12 +90,12 @@ fn without_repetitions(bindings: Vec<Binding>) -> Vec<Binding> {
 
 fn draft<'d>(
     table: &Table<'d>,
-    clusters: &'d Clusters,
+    clusters: &'d cluster::Choices,
     prefixes: &'d [prefix::Declared<'d>],
     report: &mut Report<'_>,
 ) -> Option<Draft<'d>> {
     let name = super::optional(table, "name", report, own_name);
-    let clusters = in_clusters(table, clusters, report);
+    let clusters = clusters.of(table, "binding", report);
     let target = target::target(table, report);
     let reference = reference::reference(table, prefixes, report);
     let strategy = strategy(table, report);
@@ -127,69 +125,12 @@ fn own_name(name: At<&str>, report: &mut Report<'_>) -> Option<String> {
     values::free_name(name, "name", report)
 }
 
-/// The clusters that a binding can be for.
-struct Clusters {
-    /// Each once, also those in error.
-    names: Vec<String>,
-    /// Whether something was said about `cluster` itself, so that its absence is no news.
-    are_in_error: bool,
-}
-
-impl Clusters {
-    fn of(root: &Table<'_>, declared: &[cluster::Declared]) -> Self {
-        let mut seen = BTreeSet::new();
-        let known = declared.iter().map(|cluster| &cluster.name).filter(|name| !name.is_empty());
-        let names = known.filter(|name| seen.insert(*name)).cloned().collect();
-        let is_no_list = root.value("cluster").is_some_and(|value| !value.value.is_array());
-        Self { names, are_in_error: is_no_list || !declared.is_empty() }
-    }
-}
-
-fn in_clusters<'d>(table: &Table<'_>, clusters: &'d Clusters, report: &mut Report<'_>) -> Option<Vec<&'d str>> {
-    if clusters.names.is_empty() {
-        if clusters.are_in_error {
-            return None;
-        }
-        report
-            .error("no-cluster", table.span, "there is no cluster for this binding: the file has no [[cluster]]")
-            .hint("add [[cluster]] with kubeconfig = \"/etc/dyn-prefix/NAME.kubeconfig\"");
-        return None;
-    }
-    let known = || clusters.names.iter().map(String::as_str);
-    if !table.has("cluster") {
-        return Some(known().collect());
-    }
-    let wanted = table.texts("cluster")?;
-    if wanted.is_empty() {
-        report
-            .error(
-                "wrong-value",
-                table.value("cluster")?.span,
-                "`cluster` is an empty list: the binding would do nothing",
-            )
-            .hint(format!("leave it out for every cluster, or name some of {}", enumerated(known())));
-        return None;
-    }
-    let mut found = Vec::new();
-    for name in &wanted {
-        if let Some(cluster) = values::existing(*name, "there is no cluster", known(), report) {
-            if found.contains(&cluster) {
-                report
-                    .error("duplicate-name", name.span, format!("the cluster {} is named twice here", quoted(cluster)))
-                    .hint("name it once");
-            }
-            found.push(cluster);
-        }
-    }
-    (found.len() == wanted.len()).then_some(found)
-}
-
 fn strategy(table: &Table<'_>, report: &mut Report<'_>) -> Option<Strategy> {
     let Some(value) = table.value("updateStrategy") else {
         return Some(Strategy::Append);
     };
     let text = match value.value {
-        DeValue::String(text) => choose("updateStrategy", STRATEGIES, &[], value.with(text.as_ref()), report)?,
+        DeValue::String(text) => choose("updateStrategy", STRATEGIES, value.with(text.as_ref()), report)?,
         DeValue::Integer(_)
         | DeValue::Float(_)
         | DeValue::Boolean(_)

@@ -1,9 +1,11 @@
 //! `[[cluster]]`
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::super::finding::{At, Report, quoted};
 use super::super::read::Table;
+use super::super::suggest::enumerated;
 use super::super::{Cluster, Discovery, EXTERNAL_DNS, Host, Kubeconfig};
 use super::{Unique, optional, values};
 
@@ -13,6 +15,64 @@ pub(super) struct Declared {
     pub(super) name: String,
     /// The cluster, if it can be used.
     pub(super) checked: Option<Cluster>,
+}
+
+/// The clusters that a binding or a Service can be in.
+pub(super) struct Choices {
+    /// Each once, also those in error.
+    names: Vec<String>,
+    /// Whether something was said about `cluster` itself, so that its absence is no news.
+    are_in_error: bool,
+}
+
+impl Choices {
+    pub(super) fn among(root: &Table<'_>, declared: &[Declared]) -> Self {
+        let mut seen = BTreeSet::new();
+        let known = declared.iter().map(|cluster| &cluster.name).filter(|name| !name.is_empty());
+        let names = known.filter(|name| seen.insert(*name)).cloned().collect();
+        let is_no_list = root.value("cluster").is_some_and(|value| !value.value.is_array());
+        Self { names, are_in_error: is_no_list || !declared.is_empty() }
+    }
+
+    /// Those that the `cluster` of a table names: all of them when it is absent. `what` is in the table: "binding".
+    pub(super) fn of(&self, table: &Table<'_>, what: &str, report: &mut Report<'_>) -> Option<Vec<&str>> {
+        if self.names.is_empty() {
+            if self.are_in_error {
+                return None;
+            }
+            report
+                .error(
+                    "no-cluster",
+                    table.span,
+                    format!("there is no cluster for this {what}: the file has no [[cluster]]"),
+                )
+                .hint("add [[cluster]] with kubeconfig = \"/etc/dyn-prefix/NAME.kubeconfig\"");
+            return None;
+        }
+        let known = || self.names.iter().map(String::as_str);
+        if !table.has("cluster") {
+            return Some(known().collect());
+        }
+        let wanted = table.texts("cluster")?;
+        if wanted.is_empty() {
+            let span = table.value("cluster")?.span;
+            report
+                .error("wrong-value", span, format!("`cluster` is an empty list: the {what} would do nothing"))
+                .hint(format!("leave it out for every cluster, or name some of {}", enumerated(known())));
+            return None;
+        }
+        let mut found = Vec::new();
+        for name in &wanted {
+            if let Some(cluster) = values::existing(*name, "there is no cluster", known(), report) {
+                if found.contains(&cluster) {
+                    let message = format!("the cluster {} is named twice here", quoted(cluster));
+                    report.error("duplicate-name", name.span, message).hint("name it once");
+                }
+                found.push(cluster);
+            }
+        }
+        (found.len() == wanted.len()).then_some(found)
+    }
 }
 
 /// The name of a cluster that has none.
@@ -47,15 +107,18 @@ fn cluster(table: &Table<'_>, is_only: bool, host: &Host<'_>, report: &mut Repor
         Some(text) => text.value.to_owned(),
         None => name.clone().unwrap_or_default(),
     };
-    let checked = name.zip(kubeconfig).zip(context).map(|((name, kubeconfig), context)| Cluster {
-        name,
-        kubeconfig,
-        context,
-        discovery,
-        dry_run,
-        external_dns: EXTERNAL_DNS.map(str::to_owned).to_vec(),
-    });
-    Declared { name: declared, checked }
+    let external_dns = external_dns(table, report);
+    let checked = || {
+        Some(Cluster {
+            name: name?,
+            kubeconfig: kubeconfig?,
+            context: context?,
+            discovery,
+            dry_run,
+            external_dns: external_dns?,
+        })
+    };
+    Declared { name: declared, checked: checked() }
 }
 
 fn name(table: &Table<'_>, is_only: bool, report: &mut Report<'_>) -> Option<String> {
@@ -71,6 +134,42 @@ fn name(table: &Table<'_>, is_only: bool, report: &mut Report<'_>) -> Option<Str
     report
         .error("unnamed-cluster", table.span, "this cluster has no `name`, and it is not the only one")
         .hint("add name = \"…\": status and bindings need to tell the clusters apart");
+    None
+}
+
+/// An empty list leaves DNS alone.
+fn external_dns(table: &Table<'_>, report: &mut Report<'_>) -> Option<Vec<String>> {
+    let key = "externalDnsAnnotationPrefixes";
+    if !table.has(key) {
+        return Some(EXTERNAL_DNS.map(str::to_owned).to_vec());
+    }
+    let written = table.texts(key)?;
+    let mut seen = BTreeSet::new();
+    for text in &written {
+        if !seen.insert(text.value) {
+            let message = format!("`{key}`: {} is named twice here", quoted(text.value));
+            report.error("duplicate-name", text.span, message).hint("name it once");
+        }
+    }
+    // Every one is looked at, also after a wrong one.
+    let prefixes: Vec<_> = written.into_iter().map(|text| annotation_prefix(text, key, report)).collect();
+    prefixes.into_iter().collect()
+}
+
+/// What stands before the name in the key of an annotation: a DNS subdomain and "/".
+fn annotation_prefix(text: At<&str>, key: &str, report: &mut Report<'_>) -> Option<String> {
+    if text.value.strip_suffix('/').is_some_and(values::is_object_name) {
+        return Some(text.value.to_owned());
+    }
+    let message = format!("`{key}`: no annotation begins with {}", quoted(text.value));
+    let found = report.error("annotation-prefix", text.span, message);
+    let rule = "wanted: a DNS name in lower case and a / at the end";
+    let domain = text.value.split('/').next().unwrap_or_default().trim().to_lowercase();
+    if values::is_object_name(&domain) {
+        found.hint(format!("{rule}; did you mean \"{domain}/\"?"));
+    } else {
+        found.hint(format!("{rule}, as in \"{}\"", EXTERNAL_DNS[0]));
+    }
     None
 }
 

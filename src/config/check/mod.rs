@@ -15,6 +15,8 @@ mod overlap;
 mod prefix;
 mod range;
 mod reference;
+mod service;
+mod suffix;
 mod target;
 mod values;
 
@@ -27,14 +29,16 @@ pub(super) fn config(root: &Table<'_>, host: &Host<'_>, report: &mut Report<'_>)
     let prefixes = prefix::dynamic_prefixes(root, report);
     let asked = prefixes.iter().filter_map(|prefix| Some((prefix.name, prefix.dhcpv6.as_ref()?)));
     dhcpv6::client::clients(asked, report);
-    let bindings = binding::bindings(root, &clusters, &prefixes, report);
+    let choices = cluster::Choices::among(root, &clusters);
+    let bindings = binding::bindings(root, &choices, &prefixes, report);
+    let services = service::services(root, &choices, &prefixes, report);
     purpose(root, report);
     Some(Config {
         daemon: daemon?,
         clusters: clusters.into_iter().map(|cluster| cluster.checked).collect::<Option<_>>()?,
         dynamic_prefixes: prefixes.into_iter().map(|prefix| prefix.checked).collect::<Option<_>>()?,
         bindings: bindings?,
-        services: Vec::new(),
+        services: services?,
     })
 }
 

@@ -6,7 +6,7 @@ use ipnet::Ipv6Net;
 
 use super::super::finding::{At, Report, Span};
 use super::super::read::Table;
-use super::super::{Acquisition, DynamicPrefix, OnLoss, RouterAdvertisement, Transition};
+use super::super::{Acquisition, DynamicPrefix, Mode, OnLoss, RouterAdvertisement, ServiceScope, Transition};
 use super::dhcpv6;
 use super::range::{self, Layout, Part, Room};
 use super::{Unique, values};
@@ -18,6 +18,8 @@ pub(super) struct Declared<'t> {
     pub(super) name: Option<&'t str>,
     /// Its ranges and subnets, also those in error.
     pub(super) parts: Vec<Part<'t>>,
+    /// What ranges and suffixes have to fit in.
+    pub(super) rooms: Vec<Room>,
     /// Its `acquisition.dhcpv6`.
     pub(super) dhcpv6: Option<dhcpv6::Written<'t>>,
     /// The DynamicPrefix, if it can be used.
@@ -50,7 +52,7 @@ fn dynamic_prefix<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Declared<'t
         .collect();
     let subnets: Vec<_> =
         table.tables("subnets").iter().map(|table| range::subnet(table, &mut names, &layout, report)).collect();
-    let transition = transition(table);
+    let transition = transition(table, report);
     let (ranges, range_parts): (Vec<_>, Vec<_>) = ranges.into_iter().unzip();
     let (subnets, subnet_parts): (Vec<_>, Vec<_>) = subnets.into_iter().unzip();
     let checked = || {
@@ -67,6 +69,7 @@ fn dynamic_prefix<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Declared<'t
         parts: range_parts.into_iter().chain(subnet_parts).flatten().collect(),
         checked: checked(),
         dhcpv6: sources.dhcpv6,
+        rooms: layout.rooms,
     }
 }
 
@@ -231,11 +234,16 @@ fn accept_hint(written: &dhcpv6::Written<'_>, filter: &PrefixFilter, report: &mu
 }
 
 /// The values are right or absent: the key table has the limits. `None` when one was reported.
-fn transition(table: &Table<'_>) -> Option<Transition> {
+fn transition(table: &Table<'_>, report: &mut Report<'_>) -> Option<Transition> {
     let default = Transition::default();
     let Some(table) = table.table("transition") else {
         return (!table.has("transition")).then_some(default);
     };
+    let mode = match table.text("mode").map(|text| text.value) {
+        Some("ha") => Mode::Ha,
+        _ => default.mode,
+    };
+    let services = services(&table, mode, report);
     let keep_dead = table.has("drainPeriodMinutes");
     let drain_period = match table.integer::<u64>("drainPeriodMinutes") {
         Some(minutes) => Some(Duration::from_secs(minutes.value.saturating_mul(60))),
@@ -247,5 +255,17 @@ fn transition(table: &Table<'_>) -> Option<Transition> {
         Some("withdraw") => OnLoss::Withdraw,
         _ => default.on_loss,
     };
-    Some(Transition { drain_period, keep_dead, max_prefix_history, on_loss, ..default })
+    Some(Transition { mode, services, drain_period, keep_dead, max_prefix_history, on_loss })
+}
+
+fn services(table: &Table<'_>, mode: Mode, report: &mut Report<'_>) -> ServiceScope {
+    let Some(text) = table.text("services").filter(|text| text.value == "all") else {
+        return ServiceScope::Annotated;
+    };
+    if mode == Mode::Simple {
+        report
+            .warning("without-effect", text.span, "services = \"all\" acts in mode ha only, and this is mode simple")
+            .hint("write mode = \"ha\", or leave `services` out");
+    }
+    ServiceScope::All
 }

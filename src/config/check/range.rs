@@ -21,6 +21,9 @@ pub(super) struct Part<'t> {
     pub(super) intervals: Vec<Interval>,
 }
 
+/// What becomes of a range or subnet that does not fit.
+const LEFT_OUT: &str = "this entry is left out and what refers to it keeps what it has";
+
 /// A prefix that ranges have to fit in, as far as it is known before there is one.
 pub(super) struct Room {
     length: u8,
@@ -84,25 +87,25 @@ impl Room {
         }
     }
 
-    fn hint(&self, hint: String) -> String {
+    /// `consequence`: what becomes of an entry that does not fit.
+    fn hint(&self, hint: String, consequence: &str) -> String {
         match self.certainty {
             Certainty::Always => hint,
             Certainty::AsWritten => {
-                format!("{hint}; as it is, this entry is left out and what refers to it keeps what it has")
+                format!("{hint}; as it is, {consequence}")
             }
             Certainty::Usually => {
                 format!(
                     "{hint}; if that /64 is part of a larger prefix, say so with routerAdvertisement.delegatedPrefixLength"
                 )
             }
-            Certainty::Asked => format!(
-                "{hint}; if the server delegates just what is asked for, this entry is left out and what refers to it keeps \
-                 what it has"
-            ),
+            Certainty::Asked => {
+                format!("{hint}; if the server delegates just what is asked for, {consequence}")
+            }
             Certainty::Fallback => {
-                "right for a delegation; while there is none and a Router Advertisement stands in, this entry is left out \
-                 and what refers to it keeps what it has"
-                    .to_owned()
+                format!(
+                    "right for a delegation; while there is none and a Router Advertisement stands in, {consequence}"
+                )
             }
         }
     }
@@ -142,17 +145,24 @@ fn name<'t>(table: &Table<'t>, names: &mut Unique<'t>, report: &mut Report<'_>) 
 fn end_of_range(table: &Table<'_>, key: &str, rooms: &[Room], report: &mut Report<'_>) -> Option<At<Ipv6Addr>> {
     let text = table.text(key)?;
     let address = values::address(text, "invalid-address", key, "\"::f000:0:0:0\"", report)?;
-    let Some(room) = rooms.iter().find(|room| !room.holds(address.to_bits())) else {
-        return Some(text.with(address));
+    fits(text.with(address), key, rooms, LEFT_OUT, report).then(|| text.with(address))
+}
+
+/// Reports a host part with bits of the prefix in it; whether it can be used.
+pub(super) fn fits(host: At<Ipv6Addr>, key: &str, rooms: &[Room], consequence: &str, report: &mut Report<'_>) -> bool {
+    let Some(room) = rooms.iter().find(|room| !room.holds(host.value.to_bits())) else {
+        return true;
     };
     let highest = u128::MAX.checked_shr(room.length.into()).map_or(Ipv6Addr::UNSPECIFIED, Ipv6Addr::from_bits);
     let message = format!(
-        "`{key}`: {address} has bits among the first {}, which come from the prefix ({})",
-        room.length, room.why
+        "`{key}`: {} has bits among the first {}, which come from the prefix ({})",
+        values::shown(host.value),
+        room.length,
+        room.why
     );
-    let hint = format!("write only the host part, from :: to {highest}");
-    report.add(room.severity(), room.code(), text.span, message).hint(room.hint(hint));
-    (room.severity() != Severity::Error).then(|| text.with(address))
+    let hint = format!("write only the host part, from :: to {}", values::shown(highest));
+    report.add(room.severity(), room.code(), host.span, message).hint(room.hint(hint, consequence));
+    room.severity() != Severity::Error
 }
 
 fn ordered(start: At<Ipv6Addr>, end: At<Ipv6Addr>, report: &mut Report<'_>) -> Option<Interval> {
@@ -357,7 +367,7 @@ fn fit(length: At<u8>, place: &At<Place>, layout: &Layout, report: &mut Report<'
 fn too_large(length: At<u8>, room: &Room, report: &mut Report<'_>) {
     let message = format!("a /{} does not fit into the prefix, a /{} ({})", length.value, room.length, room.why);
     let hint = format!("`prefixLength` can be {} to 128", room.length);
-    report.add(room.severity(), room.code(), length.span, message).hint(room.hint(hint));
+    report.add(room.severity(), room.code(), length.span, message).hint(room.hint(hint, LEFT_OUT));
 }
 
 fn outside(place: &At<Place>, length: u8, room: &Room, report: &mut Report<'_>) {
@@ -371,5 +381,5 @@ fn outside(place: &At<Place>, length: u8, room: &Room, report: &mut Report<'_>) 
         Place::Index(_) if most == 0 => format!("there is one /{length} in it, index = 0"),
         Place::Index(_) => format!("`index` of a /{length} in it is 0 to {most}"),
     };
-    report.add(room.severity(), room.code(), place.span, message).hint(room.hint(hint));
+    report.add(room.severity(), room.code(), place.span, message).hint(room.hint(hint, LEFT_OUT));
 }

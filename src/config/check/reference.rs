@@ -1,4 +1,4 @@
-//! `prefixRef` of a binding: which part of which DynamicPrefix.
+//! `prefixRef` of a binding or a Service: which part of which DynamicPrefix.
 
 use toml::de::DeValue;
 
@@ -79,6 +79,8 @@ pub(super) struct Resolved<'d> {
     span: Span,
     pub(super) prefix: &'d str,
     pub(super) ranges: Vec<&'d range::Part<'d>>,
+    /// What the prefix is known to have room for.
+    pub(super) rooms: &'d [range::Room],
     is_whole: bool,
     /// All names that could have been written.
     choices: Vec<&'d str>,
@@ -99,14 +101,15 @@ fn resolve<'d>(
             Some(part) if ranges.iter().any(|range| range.name == part.name) => {
                 report
                     .note("same-twice", name.span, format!("{} is named twice here", quoted(name.value)))
-                    .hint("once is enough: it is put on the object once");
+                    .hint("once is enough");
             }
             Some(part) => ranges.push(part),
             None => is_complete = false,
         }
     }
     let choices = declared.parts.iter().map(|part| part.name).collect();
-    is_complete.then_some(Resolved { span: reference.span, prefix, ranges, is_whole: reference.is_whole, choices })
+    let (span, rooms, is_whole) = (reference.span, declared.rooms.as_slice(), reference.is_whole);
+    is_complete.then_some(Resolved { span, prefix, ranges, rooms, is_whole, choices })
 }
 
 fn named<'d>(

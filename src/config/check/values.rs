@@ -58,7 +58,7 @@ pub(super) fn free_name(name: At<&str>, key: &str, report: &mut Report<'_>) -> O
     None
 }
 
-fn is_label(text: &str) -> bool {
+pub(super) fn is_label(text: &str) -> bool {
     let is_alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();
     (1..=63).contains(&bytes.len())
@@ -157,7 +157,9 @@ pub(super) fn address(
         return Some(address);
     }
     let hint = if text.value.contains('%') {
-        "leave out the % and what follows: the interface is known".to_owned()
+        "leave out the % and what follows: an interface is no part of it".to_owned()
+    } else if let Some(inner) = text.value.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        format!("write it without brackets: {}", quoted(inner))
     } else if text.value.parse::<Ipv4Addr>().is_ok() {
         format!("that is IPv4; write an IPv6 address, as in {example}")
     } else if text.value.contains('/') {
@@ -190,4 +192,12 @@ pub(super) fn existing<'d>(
         (None, None) => found.hint("there is none at all"),
     }
     None
+}
+
+/// A host part as it is written: without the dotted quad that ends an IPv4-mapped address.
+pub(super) fn shown(host: Ipv6Addr) -> String {
+    match host.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] => format!("::ffff:{high:x}:{low:x}"),
+        _ => host.to_string(),
+    }
 }

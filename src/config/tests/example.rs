@@ -103,6 +103,22 @@ fn bindings() -> Vec<Binding> {
     ]
 }
 
+fn services() -> Vec<Service> {
+    let service = |cluster: &str, namespace: &str, name: &str, part, suffix: Option<&str>| Service {
+        cluster: cluster.to_owned(),
+        target: ObjectRef { kind: Kind::Service, namespace: Some(namespace.to_owned()), name: name.to_owned() },
+        dynamic_prefix: "home-ipv6".to_owned(),
+        part,
+        suffix: suffix.map(|suffix| suffix.parse().unwrap()),
+    };
+    let named = |name: &str| Part::Named(vec![name.to_owned()]);
+    vec![
+        service("home", "web", "front", named("loadbalancers"), Some("::f000:0:0:2")),
+        service("home", "mail", "smtp", named("web"), None),
+        service("lab", "dns", "resolver", Part::Whole, Some("::1:35")),
+    ]
+}
+
 #[test]
 fn every_key_of_the_example_arrives() {
     let config = good(&text());
@@ -133,6 +149,7 @@ fn every_key_of_the_example_arrives() {
     assert_eq!(config.clusters, [home, lab]);
     assert_eq!(config.dynamic_prefixes, [prefix()]);
     assert_eq!(config.bindings, bindings());
+    assert_eq!(config.services, services());
 }
 
 /// Its only finding is the note that goes with every `offset`.

@@ -6,4 +6,5 @@ mod outcome;
 mod release;
 mod reload;
 mod restart;
+mod services;
 mod world;

@@ -11,10 +11,12 @@ use crate::config::{Acquisition, AddressRange, DynamicPrefix, Place, Subnet, Tra
 use crate::source::{SourceId, SourceKind};
 use crate::time::{Deadline, Instant};
 
+mod addresses;
 mod arithmetic;
 mod objects;
 mod overlapping;
 mod properties;
+mod services;
 
 fn net(text: &str) -> Ipv6Net {
     text.parse().expect("a prefix")

@@ -77,7 +77,7 @@ home  2001:db8:a::/56
   web       2001:db8:a:4::/64, 2001:db8:a:5::/64, 2001:db8:a:7::/64
   (former)  2001:db8:b::/56  draining (Replaced)
 targets in lab
-  CiliumLoadBalancerIPPool/pool  Planned
+  CiliumLoadBalancerIPPool/pool  Planned: Of former ranges, only the addresses in use stay while they drain.
     2001:db8:a:0:f000::-2001:db8:a:0:f000::ffff
     2001:db8:b:0:f000::-2001:db8:b:0:f000::ffff
   CiliumCIDRGroup/group          Planned
@@ -89,6 +89,93 @@ targets in lab
     2001:db8:b:7::/64
 ";
     assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (Some(0), expected, ""));
+}
+
+/// Beside [`FIXED`]: one Service with a host part, one without, and two that have one address.
+const SERVICES: &str = r#"
+[[service]]
+namespace = "web"
+name = "front"
+prefixRef = "home/lb"
+suffix = "::f000:0:0:2"
+
+[[service]]
+namespace = "web"
+name = "kept"
+prefixRef = "home/lb"
+
+[[service]]
+namespace = "dns"
+name = "tcp"
+prefixRef = "home"
+suffix = "::4:0:0:0:35"
+
+[[service]]
+namespace = "dns"
+name = "udp"
+prefixRef = "home/web"
+suffix = "::4:0:0:0:35"
+"#;
+
+/// The lines about Services of a plan, without the pools before them.
+fn services(plan: &str) -> &str {
+    plan.find("  Service/").map_or("", |start| &plan[start..])
+}
+
+#[test]
+fn plan_shows_the_addresses_of_services_in_mode_ha() {
+    let ha = FIXED.replace("subnets =", "transition.mode = \"ha\"\nsubnets =");
+    let home = Home::new(&format!("{ha}{SERVICES}"));
+    let outcome = home.ask(&["plan", "--prefix", "2001:db8:a::/56", "--prefix", "2001:db8:b::/56"]);
+    let expected = "\n  Service/dns/tcp                Planned: Service/dns/udp has this address, too, which needs a sharing key on both. MetalLB \
+gives a Service one IPv6 address: from MetalLB it has the first of these only.
+    2001:db8:a:4::35
+    2001:db8:b:4::35
+  Service/dns/udp                Planned: Service/dns/tcp has this address, too, which needs a sharing key on both. MetalLB \
+gives a Service one IPv6 address: from MetalLB it has the first of these only.
+    2001:db8:a:4::35
+    2001:db8:b:4::35
+  Service/web/front              Planned: MetalLB gives a Service one IPv6 address: from MetalLB it has the first of these \
+only.
+    2001:db8:a:0:f000::2
+    2001:db8:b:0:f000::2
+  Service/web/kept               NotKnownOffline: It keeps the host part of the address that it has in home/lb, which is \
+known in its cluster only; with `suffix` it is known here.
+";
+    assert_eq!((outcome.code, services(&outcome.stdout)), (Some(0), &expected[1..]), "{}", outcome.stderr);
+}
+
+/// In mode simple a Service asks for its current address only; JSON has the shape of every other target.
+#[test]
+fn plan_shows_the_addresses_of_services_in_mode_simple() {
+    let home = Home::new(&format!("{FIXED}{SERVICES}"));
+    let plan = ["plan", "--output", "json", "--prefix", "2001:db8:a::/56", "--prefix", "2001:db8:b::/56"];
+    let plan: serde_json::Value = serde_json::from_str(&home.ask(&plan).stdout).unwrap();
+    let targets = plan["targets"].as_array().unwrap();
+    let front = targets.iter().find(|target| target["name"] == "front").unwrap();
+    let expected = serde_json::json!({
+        "cluster": "lab", "kind": "Service", "namespace": "web", "name": "front", "bindings": ["[[service]]"],
+        "boundPrefixes": ["2001:db8:a:0:f000::2/128"], "desired": ["2001:db8:a:0:f000::2"], "reason": "Planned",
+        "message": null,
+    });
+    assert_eq!(*front, expected);
+    let kept = targets.iter().find(|target| target["name"] == "kept").unwrap();
+    assert_eq!((&kept["reason"], kept["desired"].as_array().map(Vec::len)), (&"NotKnownOffline".into(), Some(0)));
+}
+
+/// A Service that has no place in the prefix says so, and the others have theirs.
+#[test]
+fn plan_of_services_without_a_place_or_a_prefix() {
+    let home = Home::new(&format!("{FIXED}{SERVICES}"));
+    let outcome = home.ask(&["plan", "--prefix", "2001:db8:a::/62"]);
+    let said = services(&outcome.stdout);
+    let error = "  Service/dns/tcp                EntryError: The host part ::4:0:0:0:35 has bits inside the prefix part of \
+                 2001:db8:a::/62";
+    assert!(said.starts_with(error), "{said}");
+    assert!(said.contains("Service/web/front              Planned\n    2001:db8:a:0:f000::2\n"), "{said}");
+    let outcome = home.ask(&["plan"]);
+    let nothing = "  Service/web/front              NoOpinion: No prefix is known; the Service stays as it is.\n";
+    assert!(services(&outcome.stdout).contains(nothing), "{}", outcome.stdout);
 }
 
 /// What a delegation would be carved into can be seen before there is one, also of another length than is asked for.
