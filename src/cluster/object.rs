@@ -9,7 +9,7 @@ use crate::config::{Kind, ObjectRef};
 
 mod observed;
 
-pub use observed::{Observed, Sight, sight};
+pub use observed::{Observed, Sight, holds, metallb_count, sight};
 
 /// The prefix of every annotation of ours.
 const OURS: &str = "dynamic-prefix.io/";
@@ -86,7 +86,7 @@ impl Object {
             labels: strings(&metadata["labels"], is_mark_label),
             list: value["spec"][list_field(kind)].as_array().cloned().unwrap_or_default(),
             writers: writers(kind, &metadata["managedFields"]),
-            observed: observed::observed(kind, &value["status"]),
+            observed: observed::observed(kind, value),
             service: (kind == Kind::Service).then(|| Box::new(Service::from_json(value, &annotations))),
             annotations,
         })

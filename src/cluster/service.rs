@@ -13,8 +13,10 @@ use super::transition::Allocator;
 use crate::config::ObjectRef;
 
 mod allocator;
+mod ask;
 
 pub use allocator::{Pool, Undecided, allocator, obstacle};
+pub use ask::{named, pinned_by_user, requested};
 
 /// Records the addresses that a Service asks for on our behalf.
 pub const MANAGED_IPS: &str = "dynamic-prefix.io/managed-ips";
@@ -183,17 +185,14 @@ impl Service {
         })
     }
 
-    /// Why LB-IPAM will not give it what it asks for, whatever pools do: somebody else has it, or the pool is not for
-    /// this Service.
-    pub fn refusal(&self) -> Option<&Unsatisfied> {
-        match &self.request {
-            Request::Unsatisfied(why)
-                if why.reason.starts_with("already_allocated") || &*why.reason == "pool_selector_mismatch" =>
-            {
-                Some(why)
-            }
-            Request::Unknown | Request::Satisfied | Request::Unsatisfied(_) => None,
-        }
+    /// Why LB-IPAM will not give it `address`, whatever pools do: somebody else has it, or the pool is not for this
+    /// Service. The condition speaks of one address only, the last in the list that it could not give.
+    pub fn refusal(&self, address: IpAddr) -> Option<&Unsatisfied> {
+        let Request::Unsatisfied(why) = &self.request else { return None };
+        let is_final = why.reason.starts_with("already_allocated") || &*why.reason == "pool_selector_mismatch";
+        // The message quotes the address: "The IP '2001:db8::5' is already allocated to another service".
+        let quoted = why.message.split('\'').find_map(|part| part.parse::<IpAddr>().ok());
+        (is_final && quoted.is_none_or(|quoted| quoted == address)).then_some(why)
     }
 }
 
@@ -204,8 +203,9 @@ pub fn may_share(allocator: Allocator, one: (&ObjectRef, &Service), other: (&Obj
         Allocator::MetalLb => a.metallb.is_some() && a.metallb == b.metallb,
         Allocator::Cilium => {
             let lets_in = |sharing: &Sharing, who: &ObjectRef| {
-                let listed = sharing.cross_namespace.as_deref().unwrap_or_default().split(',').map(str::trim);
-                listed.into_iter().any(|listed| listed == "*" || who.namespace.as_deref() == Some(listed))
+                // LB-IPAM does not trim them.
+                let mut listed = sharing.cross_namespace.as_deref().unwrap_or_default().split(',');
+                listed.any(|listed| listed == "*" || who.namespace.as_deref() == Some(listed))
             };
             let is_near = one.0.namespace == other.0.namespace || lets_in(a, other.0) && lets_in(b, one.0);
             a.cilium.is_some() && a.cilium == b.cilium && is_near

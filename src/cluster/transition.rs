@@ -90,3 +90,6 @@ impl Stage {
 pub fn hangs(since: Instant, now: Instant) -> bool {
     now.saturating_since(since) >= PATIENCE
 }
+
+#[cfg(test)]
+mod tests;

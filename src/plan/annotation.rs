@@ -23,6 +23,8 @@ pub const SERVICE_SUBNET: &str = "dynamic-prefix.io/service-subnet";
 pub const SUFFIX: &str = "dynamic-prefix.io/suffix";
 /// On a Service: "true" leaves the external-dns target to the user.
 pub const SKIP_EXTERNAL_DNS_UPDATE: &str = "dynamic-prefix.io/skip-external-dns-update";
+/// On a Service: the host part that it keeps, recorded by us.
+pub const MANAGED_SUFFIX: &str = "dynamic-prefix.io/managed-suffix";
 
 /// What the annotations of an object ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +77,11 @@ pub(super) fn read_service<'a>(
 pub(super) fn suffix(annotations: &BTreeMap<String, String>) -> Option<Result<Ipv6Addr, &str>> {
     let text = annotations.get(SUFFIX)?;
     Some(text.trim().parse().map_err(|_| text.as_str()))
+}
+
+/// The host part recorded on a Service.
+pub(super) fn recorded_suffix(annotations: &BTreeMap<String, String>) -> Option<Ipv6Addr> {
+    annotations.get(MANAGED_SUFFIX)?.trim().parse().ok()
 }
 
 /// Whether the user keeps the external-dns target of a Service. Only "true" says so, as in the in-cluster operator; an

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
 use super::object::{names, show, unknown_name};
-use super::{ANNOTATION, Catalogue, Finding, annotation};
+use super::{ANNOTATION, Catalogue, Computed, Finding, annotation};
 use crate::config::{Mode, ObjectRef, Part, Service, ServiceScope};
 
 mod address;
@@ -83,7 +83,9 @@ pub fn service(
 /// that has one of its addresses in a range `bound` to a pool of this cluster. Of several, the first by name.
 ///
 /// `addresses` are the IPv6 addresses in its status and those that it asks for on our behalf, so that it stays managed
-/// while it has none. A Service whose annotation names a DynamicPrefix is left to that one, be it ours or not.
+/// while it has none. If none of them is known (the cluster was away for longer than former prefixes are remembered),
+/// the host part that is recorded on it tells that it was managed, and by whom it can be. A Service whose annotation
+/// names a DynamicPrefix is left to that one, be it ours or not.
 pub fn service_of_all(
     reference: &ObjectRef,
     annotations: &BTreeMap<String, String>,
@@ -95,12 +97,21 @@ pub fn service_of_all(
     if discovery && annotations.contains_key(annotation::NAME) {
         return None;
     }
-    let holds = |bound: &&Bound| {
-        let computed = catalogue.dynamic_prefixes.get(&bound.dynamic_prefix);
-        let of_all = computed.filter(|of| of.mode == Mode::Ha && of.services == ServiceScope::All);
-        of_all.is_some_and(|computed| address::held_host_part(computed, &bound.part, addresses).is_some())
+    let of_all = |bound: &Bound| {
+        let computed = catalogue.dynamic_prefixes.get(&bound.dynamic_prefix)?;
+        (computed.mode == Mode::Ha && computed.services == ServiceScope::All).then_some(computed)
     };
-    let first = bound.iter().filter(holds).min_by_key(|bound| (&bound.dynamic_prefix, order(&bound.part)))?;
+    let mut bound: Vec<(&Bound, &Computed)> = bound.iter().filter_map(|bound| Some((bound, of_all(bound)?))).collect();
+    bound.sort_by_key(|(bound, _)| (&bound.dynamic_prefix, order(&bound.part)));
+    let holds =
+        |(bound, computed): &&(&Bound, &Computed)| address::held_host_part(computed, &bound.part, addresses).is_some();
+    let recorded = annotation::recorded_suffix(annotations);
+    let has_place_for = |host: Ipv6Addr| {
+        bound.iter().find(|(bound, computed)| {
+            computed.current().is_some_and(|current| address::in_part(current, &bound.part, host))
+        })
+    };
+    let (first, _) = bound.iter().find(holds).or_else(|| has_place_for(recorded?))?;
     let mut want = want(ALL, &first.dynamic_prefix, first.part.clone(), annotations, catalogue);
     if discovery {
         want.ask_for(reference, annotation::suffix(annotations));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::world::*;
 use crate::arbiter::{Previous, PreviousState};
 use crate::config::DynamicPrefix;
+use crate::source::SourceState::Bound;
 
 fn drain(minutes: Option<u64>, keep_dead: bool, max_prefix_history: usize) -> DynamicPrefix {
     let mut config = by_ra();
@@ -134,6 +135,82 @@ fn a_dead_one_does_not_count_against_the_others() {
     rotate(&mut world, &["A", "B"]);
     world.ra(&[deprecated("A", 86_400), withdrawn("B"), pio("C", 9000, 9000)]);
     assert_eq!(world.state(), "C#3 | B Dead, A draining");
+}
+
+/// The prefixes with whose end nobody has to wait.
+fn dead(world: &World) -> Vec<String> {
+    let history = &world.arbiter.snapshot().expect("an opinion").history;
+    assert!(!history.iter().any(|p| p.state == PreviousState::Draining && p.is_dead()), "what drains is awaited");
+    history.iter().filter(|previous| previous.is_dead()).map(|previous| previous.prefix.to_string()).collect()
+}
+
+#[test]
+fn dead_are_those_that_reach_nobody() {
+    // Its valid lifetime ends while it drains.
+    let mut world = World::new(by_ra());
+    world.ra(&[pio("A", 600, 1200)]);
+    world.ra(&[deprecated("A", 1200), pio("B", 9000, 9000)]);
+    world.pass(1199);
+    assert_eq!(dead(&world), [""; 0]);
+    world.pass(1);
+    assert_eq!(dead(&world), [net("A").to_string()]);
+    world.restart(by_ra(), 60);
+    assert_eq!(dead(&world), [net("A").to_string()], "nor does a restart wait for it");
+
+    // Its router withdraws it when the successor comes, or while it drains.
+    let mut world = World::new(by_ra());
+    world.ra(&[pio("A", 600, 9000)]);
+    world.ra(&[withdrawn("A"), pio("B", 600, 9000)]);
+    world.ra(&[deprecated("B", 9000), pio("C", 600, 9000)]);
+    assert_eq!(dead(&world), [net("A").to_string()]);
+    world.ra(&[withdrawn("B"), pio("C", 600, 9000)]);
+    assert_eq!(dead(&world), [net("B").to_string(), net("A").to_string()]);
+
+    // The DHCPv6 server does not know it (T-067), or the session it came by is gone (T-091): the client withdraws it.
+    let mut world = World::new(by_pd());
+    world.pd(Bound, &[pio("A", 1800, 3600)]);
+    world.pd(Bound, &[withdrawn("A"), pio("B", 1800, 3600)]);
+    assert_eq!((world.state(), dead(&world)), ("B#2 | A Dead".into(), vec![net("A").to_string()]));
+}
+
+#[test]
+fn what_ends_by_time_or_number_is_not_dead() {
+    let mut world = World::new(by_ra());
+    rotate(&mut world, &["A", "B", "C", "D"]);
+    world.pass(3600);
+    assert_eq!(world.state(), "D#4 | C DrainPeriodOver, B DrainPeriodOver, A TooMany");
+    assert_eq!(dead(&world), [""; 0]);
+
+    let mut world = World::new(by_pd());
+    world.pd(Bound, &[pio("A", 1800, 3600)]);
+    world.pd(Bound, &[unlisted("A", 3600), pio("B", 1800, 3600)]);
+    assert_eq!((world.state(), dead(&world).len()), ("B#2 | A draining".into(), 0), "the server was silent about it");
+}
+
+/// "A drainPeriodMinutes written in the file keeps even a dead one": it drains to its end as if it lived.
+#[test]
+fn a_dead_prefix_that_is_kept_is_awaited() {
+    let mut world = World::new(drain(Some(30), true, 2));
+    world.ra(&[pio("A", 600, 9000)]);
+    world.ra(&[withdrawn("A"), pio("B", 9000, 9000)]);
+    assert_eq!((world.state(), dead(&world).len()), ("B#2 | A draining".into(), 0));
+    world.pass(1800);
+    assert_eq!((world.state(), dead(&world).len()), ("B#2 | A DrainPeriodOver".into(), 0));
+}
+
+/// A cluster that was away for so many rotations finds its Services' addresses known. For one that was away for longer
+/// the host part stands on the Service, and what we wrote in the records.
+#[test]
+fn sixteen_former_prefixes_are_known_beside_those_that_drain() {
+    let mut world = World::new(drain(None, false, 2));
+    let prefixes: Vec<String> = (1..=19).map(|n| format!("2001:db8:{n:x}::/64")).collect();
+    rotate(&mut world, &prefixes.iter().map(String::as_str).collect::<Vec<_>>());
+    let known = |world: &World| world.arbiter.snapshot().expect("an opinion").history.len();
+    assert_eq!(known(&world), 18, "2 drain, 16 are known: back to the very first");
+    let last = world.arbiter.snapshot().and_then(|snapshot| snapshot.history.last().map(|p| p.prefix.to_string()));
+    assert_eq!(last.as_deref(), Some("2001:db8:1::/64"));
+    world.pass(86_400 * 30);
+    assert_eq!(known(&world), 16, "none drains; time alone forgets nothing");
 }
 
 #[test]

@@ -43,6 +43,8 @@ struct Places(BTreeMap<Ipv6Addr, BTreeSet<ObjectRef>>);
 struct Offer {
     ranges: Vec<Interval>,
     v4: Vec<(Ipv4Addr, Ipv4Addr)>,
+    /// What MetalLB counts in it.
+    count: Option<i64>,
     force: Force,
 }
 
@@ -265,15 +267,22 @@ impl Offer {
         let kind = object.reference.kind;
         let entries = || object.list.iter().filter_map(|value| Entry::parse(kind, value));
         let ranges: Vec<_> = entries().filter_map(Entry::v6).collect();
-        let v4 = entries().filter_map(|entry| if let Entry::V4(first, last) = entry { Some((first, last)) } else { None });
-        let force = match (object::sight(object), before.filter(|before| before.ranges == ranges)) {
-            (Sight::Seen, _) => Force::Yes,
+        let v4 =
+            entries().filter_map(|entry| if let Entry::V4(first, last) = entry { Some((first, last)) } else { None });
+        let count = (kind == Kind::IPAddressPool).then(|| object::metallb_count(&object.list)).flatten();
+        let same = before.filter(|before| before.ranges == ranges).map(|before| before.force);
+        // That the count agrees says nothing if the list before had the same.
+        let is_ambiguous = count.is_some() && before.is_some_and(|before| before.count == count);
+        let later = Force::From(now + LOADS_WITHIN);
+        let force = match (object::sight(object), same) {
             (Sight::NotSeen, _) => Force::No,
-            (Sight::CannotTell, Some(Self { force: Force::From(at), .. })) => Force::From(*at),
-            (Sight::CannotTell, Some(Self { force: Force::Yes, .. })) => Force::Yes,
-            (Sight::CannotTell, Some(Self { force: Force::No, .. }) | None) => Force::From(now + LOADS_WITHIN),
+            (Sight::Seen, None) if is_ambiguous => later,
+            (Sight::Seen, None | Some(Force::No | Force::Yes)) => Force::Yes,
+            (Sight::Seen | Sight::CannotTell, Some(known @ Force::From(_))) => known,
+            (Sight::CannotTell, Some(Force::Yes)) => Force::Yes,
+            (Sight::CannotTell, Some(Force::No) | None) => later,
         };
-        Self { ranges, v4: v4.collect(), force }
+        Self { ranges, v4: v4.collect(), count, force }
     }
 }
 

@@ -160,19 +160,14 @@ impl<'a> Step<'a> {
         if let Some(Err(error)) = &self.carrier.new {
             return Err(Status::new(Level::Bad, "RangeError", error.message.clone()));
         }
-        let facts = object.service.as_deref().filter(|facts| facts.is_load_balancer);
-        let facts = facts.ok_or_else(|| tell::no_load_balancer(&object.reference))?;
-        let allocator = match &self.neighbours.allocator {
-            Ok(allocator) => *allocator,
-            Err(why) => return Err(tell::allocator_unknown(&object.reference, why)),
+        let bad = |finding: Finding| Status::new(Level::Bad, finding.reason, finding.message);
+        let Some(facts) = object.service.as_deref() else {
+            return Err(Status::new(Level::Passing, "Waiting", None));
         };
-        if let Some(finding) = service::obstacle(&object.reference, facts, allocator) {
-            return Err(Status::new(Level::Bad, finding.reason, finding.message));
-        }
-        if let Some(finding) = self.collision() {
-            return Err(Status::new(Level::Bad, finding.reason, finding.message));
-        }
-        Ok((facts, computed, allocator))
+        let allocator = self.neighbours.allocator.as_ref();
+        let allocator = *allocator.map_err(|why| bad(why.finding(&object.reference)))?;
+        let finding = service::obstacle(&object.reference, facts, allocator).or_else(|| self.collision());
+        finding.map_or(Ok((facts, computed, allocator)), |finding| Err(bad(finding)))
     }
 
     /// Another Service is to have the same address.
@@ -264,7 +259,8 @@ impl<'a> Step<'a> {
         let user_asks = new.is_some_and(|new| owned.users.contains(&IpAddr::V6(new)));
         let asks = new.filter(|new| pins.contains(new) || user_asks);
         let silence = course.silence_ends(allocator, asks, facts, offered);
-        if new.is_some_and(|new| says_no(new, facts, asks)) || silence.is_some_and(|at| at <= now) {
+        let says_no = |new: &Ipv6Addr| !holds.contains(new) && facts.refusal(IpAddr::V6(*new)).is_some();
+        if asks.as_ref().is_some_and(says_no) || silence.is_some_and(|at| at <= now) {
             course.refused = new;
         }
         let refused = new.is_some() && (course.refused == new || self.neighbours.holder.is_some());
@@ -358,15 +354,6 @@ pub(super) fn v6(address: IpAddr) -> Option<Ipv6Addr> {
         IpAddr::V6(address) => Some(address),
         IpAddr::V4(_) => None,
     }
-}
-
-/// Whether the allocator says that it will not give it `new`. It may speak of another address that it was asked for.
-fn says_no(new: Ipv6Addr, facts: &Service, asks: Option<Ipv6Addr>) -> bool {
-    facts.refusal().filter(|_| asks == Some(new) && facts.v6().all(|held| held != new)).is_some_and(|refusal| {
-        let words = refusal.message.split(|c: char| !(c.is_ascii_hexdigit() || c == ':' || c == '.'));
-        let named: Vec<Ipv6Addr> = words.filter_map(|word| word.trim_end_matches(['.', ':']).parse().ok()).collect();
-        named.is_empty() || named.contains(&new)
-    })
 }
 
 /// A dual-stack Service that has nothing yet gets its IPv4 address first: a list without one takes it away for good.

@@ -140,7 +140,8 @@ impl Slot {
 
     /// Whether `object` lacks something of ours that its former version held.
     fn is_removal(&self, object: &Object) -> bool {
-        let (Some(memory), Some(known), true, None) = (&self.memory, &self.object, self.is_wanted(), &self.flight) else {
+        let (Some(memory), Some(known), true, None) = (&self.memory, &self.object, self.is_wanted(), &self.flight)
+        else {
             return false;
         };
         !self.has_newer(object) && memory.is_whole_on(known) && !memory.is_whole_on(object)

@@ -56,6 +56,10 @@ pub enum WriteError {
     Unreachable(String),
 }
 
+/// Ends an entry of a Service in [`Event::Written`] and [`Event::Released`] that DNS names; the others are addresses that
+/// it asks for.
+pub const IN_DNS: &str = " (DNS)";
+
 /// What the log should tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

@@ -29,7 +29,7 @@ mod retry;
 mod slot;
 mod wants;
 
-pub use event::{Event, WatchState, Write, WriteError};
+pub use event::{Event, IN_DNS, WatchState, Write, WriteError};
 
 use books::Books;
 use memory::Memory;
@@ -189,7 +189,8 @@ impl Island {
         self.want_where(|reference, _| in_scope(reference) || reference.kind == Kind::Service && kind.is_pool());
         let overlaps = self.compare_targets();
         // What pools should hold depends on where the Services are, and which of these are ours on what pools hold.
-        let is_near = |other: Kind| kind.is_pool() && other == Kind::Service || kind == Kind::Service && other.is_pool();
+        let is_near =
+            |other: Kind| kind.is_pool() && other == Kind::Service || kind == Kind::Service && other.is_pool();
         let concerns = |reference: &ObjectRef| in_scope(reference) || is_near(reference.kind);
         self.evaluate_where(|reference, _| concerns(reference) || overlaps.contains(reference), now);
     }

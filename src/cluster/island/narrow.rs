@@ -24,14 +24,16 @@ pub(super) struct Narrowing {
     fails: bool,
     /// Why a pool of Cilium must not be narrowed.
     cilium: Option<String>,
+    /// Whether Cilium's version has been asked for.
+    is_asked: bool,
 }
 
 impl Narrowing {
     /// From what is known of Services (whether all are, and how their watch does) and of Cilium's version.
     pub(super) fn new(listed: bool, watch: Option<&WatchState>, schema: &Schema) -> Self {
-        let cilium = schema.obstacle();
+        let (cilium, is_asked) = (schema.obstacle(), *schema != Schema::Unknown);
         if listed {
-            return Self { cilium, ..Self::default() };
+            return Self { cilium, is_asked, ..Self::default() };
         }
         let services = Some(match watch {
             Some(WatchState::Forbidden(text)) => format!(
@@ -43,7 +45,8 @@ impl Narrowing {
             Some(WatchState::Running) | None => "Services have not been read yet.".to_owned(),
         });
         let is_refused = matches!(watch, Some(WatchState::Forbidden(_) | WatchState::NotServed));
-        Self { services, is_waiting: !is_refused, fails: matches!(watch, Some(WatchState::Failed(_))), cilium }
+        let fails = matches!(watch, Some(WatchState::Failed(_)));
+        Self { services, is_waiting: !is_refused, fails, cilium, is_asked }
     }
 
     /// Why a pool of this kind must not be narrowed.
@@ -134,10 +137,12 @@ pub(super) fn in_order(blocks: Vec<Block>, reserved: &[Interval]) -> Vec<Block> 
 /// What there is to say about a pool on its way from one prefix to the next.
 pub(super) fn progress(around: &Surroundings<'_>, kind: Kind, cut: &Cut) -> (Level, &'static str, Option<String>) {
     if !cut.reserved.is_empty() {
-        let text = "Of the new range it holds what managed Services are to get, until they have it; then the rest comes.";
+        let text =
+            "Of the new range it holds what managed Services are to get, until they have it; then the rest comes.";
         return (Level::Good, "Synced", Some(text.to_owned()));
     }
-    match around.narrowing.obstacle(kind).filter(|_| cut.is_whole) {
+    let is_known = around.narrowing.services.is_some() || around.narrowing.is_asked;
+    match around.narrowing.obstacle(kind).filter(|_| cut.is_whole && is_known) {
         Some(why) => {
             let text = format!(
                 "The former range stays whole until it has drained, so that new Services may get addresses of it: {why}"

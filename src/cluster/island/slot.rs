@@ -164,6 +164,10 @@ impl Slot {
 
     /// Whether there is any reason left to keep this slot.
     pub(super) fn is_empty(&self) -> bool {
-        self.object.is_none() && self.want.is_none() && self.carrier.is_none() && self.memory.is_none() && self.flight.is_none()
+        self.object.is_none()
+            && self.want.is_none()
+            && self.carrier.is_none()
+            && self.memory.is_none()
+            && self.flight.is_none()
     }
 }

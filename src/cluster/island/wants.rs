@@ -37,7 +37,13 @@ impl Island {
     }
 
     /// Keeps the books, and marks who is concerned.
-    fn notice(&mut self, reference: &ObjectRef, before: Option<Aspect>, after: Option<(&Aspect, &Object)>, now: Instant) {
+    fn notice(
+        &mut self,
+        reference: &ObjectRef,
+        before: Option<Aspect>,
+        after: Option<(&Aspect, &Object)>,
+        now: Instant,
+    ) {
         if allocator_of(reference.kind).is_some() {
             let ranges = self.books.offer(reference, after.map(|(_, object)| object), now);
             if !ranges.is_empty() {
@@ -139,7 +145,8 @@ impl Island {
 
     /// Decides about all that are marked: Services first, because what pools should hold follows from where these are.
     pub(super) fn settle_all(&mut self, now: Instant) {
-        let next = |dirty: &BTreeSet<ObjectRef>| dirty.range(first_service()..).next().or_else(|| dirty.first()).cloned();
+        let next =
+            |dirty: &BTreeSet<ObjectRef>| dirty.range(first_service()..).next().or_else(|| dirty.first()).cloned();
         while let Some(reference) = next(&self.dirty) {
             self.dirty.remove(&reference);
             self.evaluate(&reference, now);
@@ -182,7 +189,8 @@ impl Island {
         let footing = slot.carrier.as_ref().filter(|_| slot.object.is_some()).map(|carrier| {
             let new = carrier.address();
             let known = self.books.footing(reference).cloned();
-            let first = || Footing { allocator: None, new, stage: Stage::AwaitingPin, given_up: false, pins: Vec::new() };
+            let first =
+                || Footing { allocator: None, new, stage: Stage::AwaitingPin, given_up: false, pins: Vec::new() };
             match known {
                 Some(known) if known.new != new => Footing { new, stage: Stage::AwaitingPin, ..known },
                 known => known.unwrap_or_else(first),

@@ -86,3 +86,70 @@ fn of_several_writers_the_last_other_one_counts() {
     object.writers = vec![writer(FIELD_MANAGER, Some("2026-11-21T10:00:03Z"))];
     assert_eq!(object.last_other_writer(), None);
 }
+
+fn seen(pool: &Value, kind: Kind) -> Sight {
+    sight(&Object::from_json(kind, pool).expect("a whole object"))
+}
+
+/// Seen on Cilium 1.20: IPsTotal follows every change of the spec, PoolConflict does not.
+#[test]
+fn cilium_has_seen_a_list_when_it_counted_at_its_generation() {
+    const KIND: Kind = Kind::CiliumLoadBalancerIPPool;
+    assert_eq!(seen(&pool(), KIND), Sight::Seen);
+    let changed = |change: fn(&mut Value)| {
+        let mut value = pool();
+        change(&mut value);
+        seen(&value, KIND)
+    };
+    assert_eq!(changed(|pool| pool["metadata"]["generation"] = json!(5)), Sight::NotSeen);
+    assert_eq!(changed(|pool| pool["status"]["conditions"][0]["status"] = json!("True")), Sight::NotSeen);
+    assert_eq!(changed(|pool| pool["spec"]["disabled"] = json!(true)), Sight::NotSeen);
+    assert_eq!(changed(|pool| pool["status"] = json!({})), Sight::NotSeen);
+    assert_eq!(changed(|pool| pool["metadata"]["generation"] = json!(null)), Sight::CannotTell);
+    assert_eq!(seen(&pool(), Kind::CiliumCIDRGroup), Sight::CannotTell);
+}
+
+fn metallb_pool(addresses: &[&str], status: Value) -> Value {
+    json!({
+        "metadata": {"name": "public", "namespace": "metallb-system", "uid": "u", "resourceVersion": "1"},
+        "spec": {"addresses": addresses}, "status": status
+    })
+}
+
+#[test]
+fn metallb_has_seen_a_list_when_it_counts_as_many_addresses() {
+    const KIND: Kind = Kind::IPAddressPool;
+    let list = ["198.51.100.0/24", "2001:db8::10-2001:db8::1f", "2001:db8::100/128"];
+    let counts = |assigned: i64, available: i64| json!({"assignedIPv4": 9, "availableIPv4": 247, "assignedIPv6": assigned, "availableIPv6": available});
+    assert_eq!(seen(&metallb_pool(&list, counts(3, 14)), KIND), Sight::Seen);
+    assert_eq!(seen(&metallb_pool(&list, counts(3, 13)), KIND), Sight::NotSeen);
+    assert_eq!(seen(&metallb_pool(&list, json!({})), KIND), Sight::CannotTell);
+    let broken = ["2001:db8::10-2001:db8::1f", "2001:db8::1"];
+    assert_eq!(seen(&metallb_pool(&broken, counts(3, 13)), KIND), Sight::CannotTell);
+}
+
+/// MetalLB 0.16 counts in 64 bits: 2^62 addresses and more are the greatest number, and what follows overflows it.
+#[test]
+fn metallb_counts_as_it_does_beyond_its_numbers() {
+    let count = |list: &[&str]| metallb_count(&list.iter().copied().map(Value::from).collect::<Vec<_>>());
+    assert_eq!(count(&[]), Some(0));
+    assert_eq!(count(&["10.0.0.0/8"]), Some(0));
+    assert_eq!(count(&["2001:db8::/67"]), Some(1 << 61));
+    assert_eq!(count(&["2001:db8::/66"]), Some(i64::MAX));
+    assert_eq!(count(&["2001:db8:9::/128", "2001:db8::/64"]), Some(i64::MAX));
+    assert_eq!(count(&["2001:db8::/64", "2001:db8:9::/127"]), Some(i64::MIN + 1));
+    // ::1 to ::6 is ::1, ::2/127, ::4/127 and ::6.
+    assert_eq!(count(&["2001:db8::1 - 2001:db8::6"]), Some(6));
+    // Of these 2 are assigned: what is available is one less than the greatest number.
+    let status = json!({"assignedIPv6": 2, "availableIPv6": i64::MAX});
+    assert_eq!(seen(&metallb_pool(&["2001:db8::/64", "2001:db8:9::/127"], status), Kind::IPAddressPool), Sight::Seen);
+}
+
+#[test]
+fn a_list_holds_addresses_of_both_families() {
+    let pool = metallb_pool(&["198.51.100.0/24", "2001:db8::10-2001:db8::1f", "nonsense"], json!({}));
+    let pool = Object::from_json(Kind::IPAddressPool, &pool).expect("a whole object");
+    let held = |texts: &[&str]| holds(&pool, &texts.iter().map(|text| text.parse().expect(text)).collect::<Vec<_>>());
+    assert!(held(&["198.51.100.255", "2001:db8::1f"]));
+    assert!(!held(&["198.51.100.255", "2001:db8::20"]) && !held(&["198.51.101.0"]));
+}

@@ -14,7 +14,8 @@ pub struct Carrier<'a> {
     pub allocator: Allocator,
     /// The mode of its DynamicPrefix.
     pub mode: Mode,
-    /// Its address in the current generation; `None`: it has no host part yet, or there is no current prefix.
+    /// Its address in the current generation; `None`: it has no host part yet, or there is no current prefix, or it is
+    /// to have an IPv4 address too, has no address at all and asks for none: a list would cost it the IPv4 address.
     pub new: Option<Ipv6Addr>,
     /// The IPv6 addresses that it asks for on our behalf, in order: the recorded ones that are still in its list.
     pub pins: &'a [Ipv6Addr],

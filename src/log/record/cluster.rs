@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::duration;
+use crate::cluster::island::IN_DNS;
 use crate::cluster::{ConnectionState, Health};
-use crate::config::ObjectRef;
+use crate::config::{Kind, ObjectRef};
 use crate::log::{Entry, Priority};
 
 const WRITTEN: &str = "bc3e334641504278b51c1175f000211f";
@@ -54,10 +55,14 @@ pub fn written(cluster: &str, written: &[Written]) -> Entry {
 
 /// Objects of one cluster were given back to the user.
 pub fn released(cluster: &str, released: &[Written]) -> Entry {
-    let message = format!(
-        "{cluster}: {} released: no binding and no annotation refers to it any more; what was ours is taken out.",
-        several_objects(released.iter().map(|write| &write.object))
-    );
+    let are_services = released.iter().all(|write| write.object.kind == Kind::Service);
+    let why = if are_services {
+        "nothing manages it any more; the addresses that it asked for on our behalf, and those that DNS named, are taken out"
+    } else {
+        "no binding and no annotation refers to it any more; what was ours is taken out"
+    };
+    let objects = several_objects(released.iter().map(|write| &write.object));
+    let message = format!("{cluster}: {objects} released: {why}.");
     of_cluster(cluster, released.iter().map(|write| &write.object), Entry::new(RELEASED, Priority::Info, message))
 }
 
@@ -133,6 +138,9 @@ fn several_objects<'a>(objects: impl Iterator<Item = &'a ObjectRef> + Clone) -> 
 }
 
 fn difference(write: &Written) -> String {
+    if write.object.kind == Kind::Service {
+        return difference_of_service(write);
+    }
     match (write.added.is_empty(), write.removed.is_empty()) {
         (false, true) => format!("now holds {}", write.added.join(", ")),
         (true, false) => format!("no longer holds {}", write.removed.join(", ")),
@@ -141,4 +149,37 @@ fn difference(write: &Written) -> String {
         }
         (true, true) => "has its entries in a new order".to_owned(),
     }
+}
+
+/// What it asks for, and what DNS names for it.
+fn difference_of_service(write: &Written) -> String {
+    let (added, named) = asked_and_named(&write.added);
+    let (removed, unnamed) = asked_and_named(&write.removed);
+    let asks = match (added.is_empty(), removed.is_empty()) {
+        (true, true) => None,
+        (false, true) => Some(format!("asks for {added}")),
+        (true, false) => Some(format!("no longer asks for {removed}")),
+        (false, false) => Some(format!("asks for {added}, and no longer for {removed}")),
+    };
+    let dns = match (named.is_empty(), unnamed.is_empty()) {
+        (true, true) => None,
+        (false, true) => Some(format!("DNS is to name {named}")),
+        (true, false) => Some(format!("DNS is no longer to name {unnamed}")),
+        (false, false) => Some(format!("DNS is to name {named}, and no longer {unnamed}")),
+    };
+    let parts: Vec<String> = asks.into_iter().chain(dns).collect();
+    // The first word follows the name of the Service.
+    match parts.as_slice() {
+        [] => "has its host part and its records brought up to date".to_owned(),
+        [only] if only.starts_with("DNS") => format!("has its address: {only}"),
+        _ => parts.join("; "),
+    }
+}
+
+/// The addresses that a Service asks for, and those that DNS names.
+fn asked_and_named(entries: &[String]) -> (String, String) {
+    let (named, asked): (Vec<&str>, Vec<&str>) =
+        entries.iter().map(String::as_str).partition(|entry| entry.ends_with(IN_DNS));
+    let named: Vec<&str> = named.into_iter().filter_map(|entry| entry.strip_suffix(IN_DNS)).collect();
+    (asked.join(", "), named.join(", "))
 }

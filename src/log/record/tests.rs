@@ -1,5 +1,6 @@
 use super::*;
 use crate::arbiter::Generation;
+use crate::config::{Kind, ObjectRef};
 use crate::source::{SourceId, SourceKind};
 
 fn epoch() -> Epoch {
@@ -97,4 +98,48 @@ fn durations_read_well() {
     for (milliseconds, text) in cases {
         assert_eq!(duration(Duration::from_millis(milliseconds)), text);
     }
+}
+
+fn service(added: &[&str], removed: &[&str]) -> Written {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    let object = ObjectRef { kind: Kind::Service, namespace: Some("web".to_owned()), name: "front".to_owned() };
+    Written { object, added: texts(added), removed: texts(removed), elapsed: Duration::from_millis(5) }
+}
+
+#[test]
+fn a_service_asks_for_addresses_and_dns_names_them() {
+    let (new, old) = ("2001:db8:2::8", "2001:db8:1::8");
+    let (in_dns, was_in_dns) = (format!("{new} (DNS)"), format!("{old} (DNS)"));
+    let cases: [(&[&str], &[&str], &str); 7] = [
+        (&[new, old], &[], "asks for 2001:db8:2::8, 2001:db8:1::8"),
+        (&[], &[old], "no longer asks for 2001:db8:1::8"),
+        (&[new], &[old], "asks for 2001:db8:2::8, and no longer for 2001:db8:1::8"),
+        (&[&in_dns], &[], "has its address: DNS is to name 2001:db8:2::8"),
+        (
+            &[&in_dns],
+            &[&was_in_dns],
+            "has its address: DNS is to name 2001:db8:2::8, and no longer 2001:db8:1::8",
+        ),
+        (
+            &[new, &in_dns],
+            &[old, &was_in_dns],
+            "asks for 2001:db8:2::8, and no longer for 2001:db8:1::8; DNS is to name 2001:db8:2::8, and no longer \
+             2001:db8:1::8",
+        ),
+        (&[], &[], "has its host part and its records brought up to date"),
+    ];
+    for (added, removed, what) in cases {
+        let told = written("home", &[service(added, removed)]).message;
+        assert_eq!(told, format!("home: Service/web/front {what}, in 5 ms."));
+    }
+}
+
+#[test]
+fn services_are_released_in_words_of_their_own() {
+    let told = released("home", &[service(&[], &["2001:db8:1::8", "2001:db8:1::8 (DNS)"])]).message;
+    assert_eq!(
+        told,
+        "home: Service/web/front released: nothing manages it any more; the addresses that it asked for on our behalf, \
+         and those that DNS named, are taken out."
+    );
 }

@@ -95,6 +95,12 @@ pub(super) fn held_host_part(computed: &Computed, part: &Part, addresses: &[Ipv6
     })
 }
 
+/// Whether a host part has its place in `part` of this generation.
+pub(super) fn in_part(generation: &ComputedGeneration, part: &Part, host: Ipv6Addr) -> bool {
+    let blocks = of_generation(generation, part);
+    blocks.is_ok_and(|blocks| range::join(generation.prefix, host).is_ok_and(|address| hold(&blocks, address)))
+}
+
 fn host_part(generation: &ComputedGeneration, address: Ipv6Addr) -> Ipv6Addr {
     Ipv6Addr::from_bits(address.to_bits() & generation.prefix.hostmask().to_bits())
 }

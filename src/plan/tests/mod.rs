@@ -17,6 +17,7 @@ mod objects;
 mod overlapping;
 mod properties;
 mod services;
+mod shares;
 
 fn net(text: &str) -> Ipv6Net {
     text.parse().expect("a prefix")

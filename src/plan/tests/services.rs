@@ -243,6 +243,25 @@ fn services_all_takes_who_holds_an_address_in_a_bound_range() {
     assert!(!want.dns);
 }
 
+/// A cluster was away for longer than former prefixes are remembered: what it keeps for ever stands on the Service.
+#[test]
+fn services_all_knows_who_was_away_by_the_record() {
+    let catalogue = of_all("2001:db8:1::/48", "2001:db8:2::/48");
+    let by = |with: &[(&str, &str)], held: &str, bound: &[Bound]| {
+        service_of_all(&front(), &annotated(with), &[address(held)], bound, true, &catalogue)
+    };
+    let recorded = [("managed-suffix", "::f000:0:0:10")];
+    let pools = [bound("b", "lb"), bound("a", "web"), bound("a", "lb"), bound("c", "lb")];
+    let want = by(&recorded, "2001:db8:9:0:f000::10", &pools).expect("managed before");
+    assert_eq!((&*want.dynamic_prefix, &want.part, want.suffix), ("a", &part("lb"), None));
+    assert_eq!(by(&[], "2001:db8:9:0:f000::10", &pools), None, "nothing says that it was");
+    assert_eq!(by(&recorded, "2001:db8:9:0:f000::10", &[bound("a", "web")]), None, "no place for it");
+    assert_eq!(by(&[("name", ""), recorded[0]], "2001:db8:9:0:f000::10", &pools), None);
+    assert_eq!(by(&[("managed-suffix", "garbage")], "2001:db8:9:0:f000::10", &pools), None);
+    let want = by(&recorded, "2001:db8:1::e002", &pools).expect("managed");
+    assert_eq!(want.part, part("web"), "an address that is known says it better");
+}
+
 #[test]
 fn services_all_does_not_hang_on_the_order_in_which_pools_are_seen() {
     let catalogue = of_all("2001:db8:1::/48", "2001:db8:2::/48");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::super::IN_DNS;
 use super::super::memory::Memory;
 use super::super::slot::Patch;
 use super::v6;
@@ -168,7 +169,8 @@ impl Work<'_> {
             let key = service::pin_key(allocator);
             let annotations = &self.lists.object.annotations;
             let is_own = plan.allocator == Some(allocator);
-            let text = if is_own { service::pins(annotations, allocator) } else { annotations.get(key).map(String::as_str) };
+            let text =
+                if is_own { service::pins(annotations, allocator) } else { annotations.get(key).map(String::as_str) };
             if !is_own && (text.is_none() || record.is_none()) {
                 continue;
             }
@@ -213,7 +215,7 @@ impl Work<'_> {
                 hold: false,
             });
             let merged = self.merge(text, record.as_deref(), &goal, now);
-            self.note(text, record.as_deref(), &merged, " (DNS)");
+            self.note(text, record.as_deref(), &merged, IN_DNS);
             self.put(&key, &merged);
             for address in merged.record {
                 if !all.contains(&address) {
@@ -235,7 +237,8 @@ impl Work<'_> {
     /// What comes and goes, for the log; each once, in however many annotations it stands.
     fn note(&mut self, text: Option<&str>, record: Option<&[IpAddr]>, merged: &Merged, kind: &str) {
         let stands = |address: &IpAddr| {
-            addresses::entries(text.unwrap_or_default()).any(|entry| entry.parse().is_ok_and(|it: IpAddr| it == *address))
+            addresses::entries(text.unwrap_or_default())
+                .any(|entry| entry.parse().is_ok_and(|it: IpAddr| it == *address))
         };
         let before: Vec<_> = record.unwrap_or_default().iter().copied().filter(stands).collect();
         let tell = |these: &[IpAddr], those: &[IpAddr], to: &mut Vec<String>| {

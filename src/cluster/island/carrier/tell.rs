@@ -4,44 +4,11 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::super::decide;
 use super::super::slot::{Level, Slot, Status};
-use crate::cluster::service::{Service, Undecided};
+use crate::cluster::service::{Request, Service};
 use crate::cluster::transition::{Allocator, PATIENCE, Stage};
 use crate::config::ObjectRef;
 use crate::plan::ServiceWant;
 use crate::time::Instant;
-
-pub(super) fn no_load_balancer(reference: &ObjectRef) -> Status {
-    let text = format!("{reference} is not of type LoadBalancer, so it has no address to manage.");
-    Status::new(Level::Bad, "NotLoadBalancer", text)
-}
-
-pub(super) fn allocator_unknown(reference: &ObjectRef, why: &Undecided) -> Status {
-    let (reason, text) = match why {
-        Undecided::Both => (
-            "AllocatorUnknown",
-            format!(
-                "Both Cilium and MetalLB may give {reference} its addresses; it is left as it is. Set its \
-                 spec.loadBalancerClass, or bind the range to pools of one of them only."
-            ),
-        ),
-        Undecided::Neither => (
-            "AllocatorUnknown",
-            format!(
-                "It is not known who gives {reference} its addresses: no pool of Cilium or MetalLB holds one of them or \
-                 the range that it refers to. Bind the range to a pool."
-            ),
-        ),
-        Undecided::OtherClass(class) => (
-            "AllocatorUnknown",
-            format!("{reference} gets its addresses from the load balancer of class {class:?}, which is not supported."),
-        ),
-        Undecided::NodeAddresses => (
-            "AllocatorUnknown",
-            format!("{reference} gets the addresses of nodes (class io.cilium/node), so no prefix of ours is for it."),
-        ),
-    };
-    Status::new(Level::Bad, reason, text)
-}
 
 /// What a sentence is about.
 pub(super) struct Sight<'a> {
@@ -95,7 +62,8 @@ fn refused(sight: &Sight<'_>) -> String {
     let new = address(sight.new);
     let held: Vec<String> = facts.ingress.iter().map(IpAddr::to_string).collect();
     let keeps = if held.is_empty() { "It has no address".to_owned() } else { format!("It keeps {}", held.join(", ")) };
-    match (sight.holder, facts.refusal()) {
+    let refusal = sight.new.and_then(|new| facts.refusal(IpAddr::V6(new)));
+    match (sight.holder, refusal) {
         (Some(holder), _) => format!(
             "{reference} does not get {new}, which {holder} has. {keeps}, and DNS is left with that. Give one of them \
              another suffix, or both the same sharing key."
@@ -150,8 +118,8 @@ fn awaiting_address(sight: &Sight<'_>, hangs: bool) -> String {
         return format!("{reference} asks {allocator} for {new} and does not have it yet.");
     }
     let said = match &sight.facts.request {
-        crate::cluster::service::Request::Unsatisfied(why) => format!(" It says: {} ({}).", why.message, why.reason),
-        crate::cluster::service::Request::Unknown | crate::cluster::service::Request::Satisfied => String::new(),
+        Request::Unsatisfied(why) => format!(" It says: {} ({}).", why.message, why.reason),
+        Request::Unknown | Request::Satisfied => String::new(),
     };
     format!(
         "{reference} has asked {allocator} for {new} for {} s without getting it; DNS is left as it is.{said} Check that \

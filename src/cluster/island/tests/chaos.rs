@@ -172,7 +172,9 @@ proptest! {
         prop_assert_eq!(play.lab().reason(&target), "Synced");
         let mut text = play.lab().text(&target);
         text.retain(|entry| entry.starts_with("2001:db8:"));
-        let expected: Vec<_> = play.numbers.iter().take(3).map(|n| format!("2001:db8:{n}::/64")).collect();
+        // Nobody has an address in the former ranges, so a pool of MetalLB is narrowed to the current one.
+        let kept = if target.kind == Kind::IPAddressPool { 1 } else { 3 };
+        let expected: Vec<_> = play.numbers.iter().take(kept).map(|n| format!("2001:db8:{n}::/64")).collect();
         prop_assert_eq!(text, expected);
         prop_assert_eq!(play.lab().island.poll_timeout(), None);
         // And without a binding only the user's is left.

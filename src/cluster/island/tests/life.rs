@@ -71,8 +71,16 @@ fn twenty_five_rotations_cost_one_write_each_and_leave_nothing_behind() {
             lab.want(bound(&numbers, &target), at(i64::from(n) * HOUR));
             assert_eq!(lab.writes.len(), usize::from(n) + 1);
         }
-        let expected =
-            [entry::describe(&own), "2001:db8:19::/64".into(), "2001:db8:18::/64".into(), "2001:db8:17::/64".into()];
+        let mut expected = vec![
+            entry::describe(&own),
+            "2001:db8:19::/64".into(),
+            "2001:db8:18::/64".into(),
+            "2001:db8:17::/64".into(),
+        ];
+        if target.kind == Kind::IPAddressPool {
+            // Nobody has an address in the former ranges. (Cilium is not known to be one that may be narrowed.)
+            expected.truncate(2);
+        }
         assert_eq!(lab.text(&target), expected);
     }
 }

@@ -42,6 +42,7 @@ fn served() -> Served {
         (Kind::CiliumLoadBalancerIPPool, "v2".to_owned()),
         (Kind::CiliumCIDRGroup, "v2".to_owned()),
         (Kind::IPAddressPool, "v1beta1".to_owned()),
+        (Kind::Service, "v1".to_owned()),
     ])
 }
 

@@ -105,6 +105,7 @@ fn a_kind_that_must_not_be_watched_is_read_by_name() {
     let mut lab = Lab::bare(Island::new(&cluster(), vec![], 1), std::mem::replace(&mut lab.api, Api::new([])));
     lab.island.handle_served(&served(), at(0));
     lab.island.handle_watch(target.kind, WatchState::Forbidden("cannot list".to_owned()), at(0));
+    lab.island.handle_list(Kind::Service, None, vec![], at(0));
     lab.want(bound(&target), at(0));
     assert_eq!(lab.reason(&target), "Waiting", "it is not known yet whether it may be watched by its name");
     lab.island.handle_unreadable(&target, at(0));
@@ -131,11 +132,11 @@ fn only_the_kinds_in_use_are_watched_without_discovery() {
     let beside = [Kind::CiliumLoadBalancerIPPool, Kind::Service];
     assert_eq!(island.kinds(), beside.into(), "which addresses are in use is seen on the Services");
     let front = ObjectRef { kind: Kind::Service, namespace: Some("web".to_owned()), name: "front".to_owned() };
-    let service = crate::config::Service {
+    let service = config::Service {
         cluster: "home".to_owned(),
         target: front,
         dynamic_prefix: "home-ipv6".to_owned(),
-        part: crate::config::Part::Whole,
+        part: Part::Whole,
         suffix: None,
     };
     island.handle_wanted(Wanted { services: vec![service].into(), ..wanted(prefixes(&[1]), vec![]) }, at(0));

@@ -1,0 +1,70 @@
+//! What we ask for, and name, on behalf of a Service: the IPv6 addresses of a transition, and the IPv4 addresses that
+//! would be lost beside them.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::{Families, Service, pin_key};
+use crate::cluster::addresses::Owned;
+use crate::cluster::transition::Allocator;
+use crate::config::ObjectRef;
+use crate::plan::Finding;
+
+/// What of ours belongs in the annotation by which a Service asks for addresses, when it is to ask for `pins`; empty: it
+/// is left to the allocator.
+///
+/// A list without an IPv4 address takes that away from a Service, with Cilium and with MetalLB, so it is asked for
+/// too: the one in the status; one that we asked for before and that is gone from the status (an allocator that starts
+/// anew may show none) is asked for still. The user's own IPv4 address takes its place. A dual-stack Service without any
+/// address is left to the allocator once, which knows what IPv4 address it gets.
+pub fn requested(service: &Service, owned: &Owned, pins: &[Ipv6Addr]) -> Vec<IpAddr> {
+    if pins.is_empty() {
+        return Vec::new();
+    }
+    let v4 = v4(service, owned);
+    let asks_already = !owned.ours.is_empty() || !owned.users.is_empty();
+    if service.families == (Families { v4: true, v6: true }) && service.ingress.is_empty() && !asks_already {
+        return Vec::new();
+    }
+    let has_own = owned.users.iter().any(IpAddr::is_ipv4);
+    v4.into_iter().filter(|_| !has_own).chain(pins.iter().copied().map(IpAddr::V6)).collect()
+}
+
+/// What of ours belongs in an annotation that tells external-dns what to name, when that is `target`; empty: nothing.
+///
+/// Such an annotation takes the place of all that external-dns would find, so that without the IPv4 address the A record
+/// would go.
+pub fn named(service: &Service, owned: &Owned, target: Option<Ipv6Addr>) -> Vec<IpAddr> {
+    let Some(target) = target else { return Vec::new() };
+    let standing = if service.ingress.is_empty() { v4(service, owned) } else { held(service) };
+    standing.into_iter().chain([IpAddr::V6(target)]).collect()
+}
+
+/// The IPv4 addresses in the status, else those of ours in the annotation.
+fn v4(service: &Service, owned: &Owned) -> Vec<IpAddr> {
+    if service.families == (Families { v4: false, v6: true }) {
+        return Vec::new();
+    }
+    let held = held(service);
+    if held.is_empty() { owned.ours.iter().filter(|address| address.is_ipv4()).copied().collect() } else { held }
+}
+
+/// What there is to say where the user's own pin leaves no room for `new`: MetalLB gives a Service one IPv6 address and
+/// refuses a list with two.
+pub fn pinned_by_user(
+    reference: &ObjectRef,
+    allocator: Allocator,
+    owned: &Owned,
+    new: Option<Ipv6Addr>,
+) -> Option<Finding> {
+    let own = owned.users.iter().find(|address| address.is_ipv6() && new.map(IpAddr::V6) != Some(**address))?;
+    let key = pin_key(allocator);
+    let message = format!(
+        "The annotation {key} of {reference} names your own address {own}, and MetalLB gives a Service one IPv6 address, \
+         so it does not follow the prefix. Remove {own} from it, or stop managing the Service."
+    );
+    (allocator == Allocator::MetalLb).then_some(Finding { reason: "PinnedByUser", message, blocks_write: true })
+}
+
+fn held(service: &Service) -> Vec<IpAddr> {
+    service.v4().map(IpAddr::V4).collect()
+}
