@@ -1,6 +1,7 @@
 //! Sees every version of every Service from the start of the test on, and every change of DNS, and has them judged.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv6Addr;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use crate::dns::Answered;
 use crate::external_dns::{DELAY, ExternalDns, PREFIXES, Zone};
 use crate::generations::Generations;
 use crate::judge::{Complaint, Judge};
-use crate::lab::ApiServer;
+use crate::lab::{ApiServer, condition};
 use crate::services::{Front, SERVICES, Scope};
 use crate::version::Version;
 
@@ -21,7 +22,7 @@ type Events = Receiver<(Instant, Value)>;
 /// How many complaints are shown, each with its trace.
 const SHOWN: usize = 6;
 /// How many versions of a Service, and as many of the pools, are shown before a complaint.
-const TRACE: usize = 14;
+const TRACE: usize = 24;
 
 /// Watches.
 pub(crate) struct Monitor {
@@ -188,22 +189,38 @@ fn drain(events: &Events) -> Result<Vec<(Instant, Value)>> {
     }
 }
 
-/// What a pool holds, in one line.
+/// What a pool holds, in one line: by prefix the ranges, and how many single addresses there are.
 fn pool_line(pool: &Value) -> String {
-    let entry = |entry: &Value| match (&entry["cidr"], &entry["start"]) {
-        (Value::String(cidr), _) => cidr.clone(),
-        (_, Value::String(start)) if entry["stop"] == entry["start"] => start.clone(),
-        (_, Value::String(start)) => format!("{start}-{}", entry["stop"].as_str().unwrap_or_default()),
-        _ => entry.as_str().unwrap_or_default().to_owned(),
-    };
     let spec = &pool["spec"];
     let list = [&spec["blocks"], &spec["addresses"]].into_iter().find_map(Value::as_array);
-    let list: Vec<String> = list.into_iter().flatten().map(entry).collect();
-    let conflict = crate::lab::condition(pool, "cilium.io/PoolConflict")
-        .map_or("-", |found| found["status"].as_str().unwrap_or_default());
-    let seen = crate::lab::condition(pool, "cilium.io/IPsTotal")
-        .map_or(0, |found| found["observedGeneration"].as_u64().unwrap_or_default());
-    let name = pool["metadata"]["name"].as_str().unwrap_or_default();
-    let generation = &pool["metadata"]["generation"];
-    format!("pool {name} generation {generation} (seen {seen}, conflict {conflict}): {}", list.join(" "))
+    let mut ranges: BTreeMap<String, (Vec<String>, u128)> = BTreeMap::new();
+    for (start, stop) in list.into_iter().flatten().filter_map(bounds) {
+        let prefix = start.segments()[..4].iter().map(|part| format!("{part:x}")).collect::<Vec<_>>().join(":");
+        let (wide, singles) = ranges.entry(prefix).or_default();
+        let size = stop.to_bits() - start.to_bits() + 1;
+        if size >= 256 { wide.push(format!("{start}-{stop}")) } else { *singles += size }
+    }
+    let ranges = ranges.iter().rev().map(|(net, (wide, singles))| format!("[{net}: {} +{singles}]", wide.join(" ")));
+    let of = |kind: &str| condition(pool, kind).cloned().unwrap_or_default();
+    format!(
+        "pool {} generation {} (seen {}, conflict {}): {}",
+        pool["metadata"]["name"].as_str().unwrap_or_default(),
+        pool["metadata"]["generation"],
+        of("cilium.io/IPsTotal")["observedGeneration"],
+        of("cilium.io/PoolConflict")["status"],
+        ranges.collect::<Vec<_>>().join(" ")
+    )
+}
+
+/// The first and the last IPv6 address of an entry of a pool.
+fn bounds(entry: &Value) -> Option<(Ipv6Addr, Ipv6Addr)> {
+    if let Some((start, stop)) = entry.as_str().and_then(|range| range.split_once('-')) {
+        return Some((start.parse().ok()?, stop.parse().ok()?));
+    }
+    if let Some(net) = entry.as_str().or(entry["cidr"].as_str()) {
+        let net: Ipv6Net = net.parse().ok()?;
+        return Some((net.network(), net.broadcast()));
+    }
+    let start = entry["start"].as_str()?.parse().ok()?;
+    Some((start, entry["stop"].as_str().map_or(Some(start), |stop| stop.parse().ok())?))
 }

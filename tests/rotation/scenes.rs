@@ -140,9 +140,7 @@ fn cilium(
         let monitor = Monitor::start(&world.api, &[CILIUM_POOLS], Generations::new(drain))?;
         let mut story = Story::new(frame, world, monitor, frame.source.start(&pair)?, random);
         let outcome = tell(&mut story);
-        let outcome =
-            outcome.with_context(|| format!("the operator's log ends with\n{}", operator.process().log_tail(5)));
-        story.explain(outcome)
+        operator.process().check_alive().and(story.explain(outcome))
     })
 }
 
@@ -169,7 +167,5 @@ fn in_private_network() -> Result<()> {
         all_of(&mut story, &gracious.collect::<Vec<_>>())
     };
     let outcome = tell();
-    let outcome =
-        outcome.with_context(|| format!("the controller's log ends with\n{}", controller.process().log_tail(5)));
-    story.explain(outcome)
+    controller.process().check_alive().and(story.explain(outcome))
 }

@@ -70,7 +70,7 @@ pub(crate) enum Kind {
     Unpinned,
     /// By range, with an IPv4 address.
     Dual,
-    /// The same with an IPv4 address that the user asks for.
+    /// By suffix, with an IPv4 address that the user asks for: that alone would get it no IPv6 address.
     DualOfUser,
     /// Two Services with one address.
     Shared,
@@ -162,16 +162,18 @@ impl Front {
         self.metallb || scope == Scope::Simple
     }
 
-    /// Its host part, if the user says it.
+    /// Its host part, if the user says it. They are far from each other: LB-IPAM hands out the smallest gap first, and
+    /// what it gives to one Service must not be what another one is to ask for.
     pub(crate) fn suffix(&self) -> Option<String> {
         let low = match self.kind {
-            Kind::Suffix => 0x0a00 + self.index,
-            Kind::NamedByUser => 0x0b00 + self.index,
-            Kind::Entry => 0x0c00 + self.index,
+            Kind::Suffix => 0x1000 + 0x400 * self.index,
+            Kind::NamedByUser => 0x3000 + 0x400 * self.index,
+            Kind::Entry => 0x4000 + 0x400 * self.index,
             // Both of a pair have the same.
-            Kind::Shared => 0x0d00 + self.index / 2,
-            Kind::Dmz => return Some(format!("::f002:0:0:{:x}", 0x10 + self.index)),
-            Kind::Range | Kind::Local | Kind::NoDns | Kind::Unpinned | Kind::Dual | Kind::DualOfUser => return None,
+            Kind::Shared => 0x5000 + 0x400 * (self.index / 2),
+            Kind::DualOfUser => 0x6000 + 0x400 * self.index,
+            Kind::Dmz => return Some(format!("::f002:0:0:{:x}", 0x1000 + 0x400 * self.index)),
+            Kind::Range | Kind::Local | Kind::NoDns | Kind::Unpinned | Kind::Dual => return None,
         };
         Some(format!("::f000:0:0:{low:x}"))
     }

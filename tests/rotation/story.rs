@@ -291,8 +291,8 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// What the daemon has to say about a failure.
+    /// Adds to a failure what the daemon has to say about it.
     pub(crate) fn explain<T>(&self, outcome: Result<T>) -> Result<T> {
-        outcome.with_context(|| self.world.story())
+        outcome.map_err(|error| anyhow::anyhow!("{error:#}\n\n{}", self.world.story()))
     }
 }

@@ -115,11 +115,7 @@ fn a_service_asks_for_addresses_and_dns_names_them() {
         (&[], &[old], "no longer asks for 2001:db8:1::8"),
         (&[new], &[old], "asks for 2001:db8:2::8, and no longer for 2001:db8:1::8"),
         (&[&in_dns], &[], "has its address: DNS is to name 2001:db8:2::8"),
-        (
-            &[&in_dns],
-            &[&was_in_dns],
-            "has its address: DNS is to name 2001:db8:2::8, and no longer 2001:db8:1::8",
-        ),
+        (&[&in_dns], &[&was_in_dns], "has its address: DNS is to name 2001:db8:2::8, and no longer 2001:db8:1::8"),
         (
             &[new, &in_dns],
             &[old, &was_in_dns],
