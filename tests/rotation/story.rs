@@ -133,20 +133,14 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// What a router can say in one packet: the newest of the former ones.
+    /// Tells the monitor, then the daemon.
     fn announce(&mut self) -> Result<()> {
         let current = self.said.current.context("there is a prefix")?;
         self.monitor.announce(current, &self.said.dead)?;
-        let newest = |list: &[Ipv6Net]| list[list.len().saturating_sub(6)..].to_vec();
-        let said = Said {
-            current: self.said.current,
-            deprecated: newest(&self.said.deprecated),
-            dead: newest(&self.said.dead),
-        };
         if self.source == Source::Static {
             return self.configure_prefix(current);
         }
-        self.uplink.say(&said)
+        self.uplink.say(&newest_of(&self.said))
     }
 
     /// The prefix is one of the configuration.
@@ -191,8 +185,22 @@ impl<'a> Story<'a> {
             std::thread::sleep(away);
             self.world.start_daemon()?;
             self.monitor.note("the daemon starts again");
+            self.repeat_what_is_dead()?;
         }
         self.edit()
+    }
+
+    /// A daemon that was not there does not know of the former prefixes that the router withdraws now, and a withdrawal of
+    /// what was never announced is none (RFC 4862 §5.5.3): the router lists them once more before it withdraws them.
+    fn repeat_what_is_dead(&mut self) -> Result<()> {
+        if self.said.dead.is_empty() || self.source != Source::Forged {
+            return Ok(());
+        }
+        let mut listed = self.said.clone();
+        listed.deprecated.append(&mut listed.dead);
+        self.uplink.say(&newest_of(&listed))?;
+        self.world.wait_heard()?;
+        self.uplink.say(&newest_of(&self.said))
     }
 
     /// A user edits a Service that is managed, deletes one that is not, and makes that anew.
@@ -295,4 +303,10 @@ impl<'a> Story<'a> {
     pub(crate) fn explain<T>(&self, outcome: Result<T>) -> Result<T> {
         outcome.map_err(|error| anyhow::anyhow!("{error:#}\n\n{}", self.world.story()))
     }
+}
+
+/// What a router can say in one packet: the newest of the former ones.
+fn newest_of(said: &Said) -> Said {
+    let newest = |list: &[Ipv6Net]| list[list.len().saturating_sub(6)..].to_vec();
+    Said { current: said.current, deprecated: newest(&said.deprecated), dead: newest(&said.dead) }
 }

@@ -172,6 +172,14 @@ addressRanges = [
         well.with_context(|| format!("it says\n{last}"))
     }
 
+    /// Waits until the daemon has heard the router.
+    pub(crate) fn wait_heard(&self) -> Result<()> {
+        wait_for("the daemon hears the router", SOON, || {
+            let output = self.command("status")?;
+            Ok(String::from_utf8_lossy(&output.stdout).contains("  receiving").then_some(()))
+        })
+    }
+
     /// What the daemon has logged last, and the status of the targets that are not well.
     pub(crate) fn story(&self) -> String {
         let log = std::fs::read(self.dir.path().join("log")).unwrap_or_default();
