@@ -41,6 +41,7 @@
 //! | [`source::link`] | the host's interfaces, by netlink | driver |
 //! | [`arbiter`] | which prefix is in use, which ones drain, since when and until when | decider |
 //! | [`plan`] | every range, subnet and object for every generation known | decider |
+//! | [`plan::service`] | who manages a Service, its host part and the addresses that it makes | decider |
 //! | [`cluster::island`] | one cluster: what its objects hold, which patch to send next, when to try again | decider |
 //! | [`cluster::entry`], [`cluster::object`], [`cluster::ownership`] | the lists on objects, and whose an entry is | decider |
 //! | [`cluster::driver`] | credentials, connection, discovery, watches, writes | driver |

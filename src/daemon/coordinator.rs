@@ -162,22 +162,8 @@ impl Coordinator {
                 }
             }
         }
-        self.bindings = config
-            .clusters
-            .iter()
-            .map(|cluster| {
-                let of_cluster = config.bindings.iter().filter(|binding| binding.cluster == cluster.name);
-                (cluster.name.clone(), Arc::new(of_cluster.cloned().collect()))
-            })
-            .collect();
-        self.services = config
-            .clusters
-            .iter()
-            .map(|cluster| {
-                let of_cluster = config.services.iter().filter(|service| service.cluster == cluster.name);
-                (cluster.name.clone(), Arc::new(of_cluster.cloned().collect()))
-            })
-            .collect();
+        self.bindings = by_cluster(&config, &config.bindings, |binding| &binding.cluster);
+        self.services = by_cluster(&config, &config.services, |service| &service.cluster);
         for cluster in &config.clusters {
             self.clusters.entry(cluster.name.clone()).or_default();
         }
@@ -429,6 +415,12 @@ impl Coordinator {
         }
         state
     }
+}
+
+/// What belongs to each cluster, in file order.
+fn by_cluster<T: Clone>(config: &Config, all: &[T], cluster: fn(&T) -> &str) -> BTreeMap<String, Arc<Vec<T>>> {
+    let of = |name: &str| Arc::new(all.iter().filter(|each| cluster(each) == name).cloned().collect());
+    config.clusters.iter().map(|cluster| (cluster.name.clone(), of(&cluster.name))).collect()
 }
 
 #[cfg(test)]

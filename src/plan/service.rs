@@ -108,7 +108,7 @@ pub fn service_of_all(
     let recorded = annotation::recorded_suffix(annotations);
     let has_place_for = |host: Ipv6Addr| {
         bound.iter().find(|(bound, computed)| {
-            computed.current().is_some_and(|current| address::in_part(current, &bound.part, host))
+            computed.current().is_some_and(|current| address::has_place(current, &bound.part, host))
         })
     };
     let (first, _) = bound.iter().find(holds).or_else(|| has_place_for(recorded?))?;

@@ -43,17 +43,20 @@ impl ServiceWant {
     /// The part cannot be computed, or the host part has bits inside the prefix, lies outside the part, or in what the
     /// server excludes: it is never silently cut.
     pub fn address(&self, generation: &ComputedGeneration, host: Ipv6Addr) -> Result<Ipv6Addr, EntryError> {
+        let joined = range::join(generation.prefix, host);
+        if let Ok(address) = joined
+            && holds(generation, &self.part, address)
+        {
+            return Ok(address);
+        }
         let blocks = of_generation(generation, &self.part)?;
         let error = |why: String| {
             let message = format!("The host part {why} {}", self.advice(generation, &blocks));
             EntryError { entry: "suffix".to_owned(), message }
         };
-        let address = range::join(generation.prefix, host).map_err(|why| error(format!("{why}.")))?;
-        if hold(&blocks, address) {
-            return Ok(address);
-        }
+        let address = joined.map_err(|why| error(format!("{why}.")))?;
         let prefix = generation.prefix;
-        if !hold(&generation.whole, address) {
+        if !hold(generation.whole.iter(), address) {
             return Err(error(format!(
                 "{host} makes {address}, which lies in a part of {prefix} that the server excludes from use."
             )));
@@ -89,24 +92,33 @@ impl ServiceWant {
 /// The host part of the first generation in whose `part` one of these addresses lies.
 pub(super) fn held_host_part(computed: &Computed, part: &Part, addresses: &[Ipv6Addr]) -> Option<Ipv6Addr> {
     computed.generations.iter().find_map(|generation| {
-        let blocks = of_generation(generation, part).ok()?;
-        let held = addresses.iter().copied().filter(|address| hold(&blocks, *address)).min()?;
+        let held = addresses.iter().copied().filter(|address| holds(generation, part, *address)).min()?;
         Some(host_part(generation, held))
     })
 }
 
 /// Whether a host part has its place in `part` of this generation.
-pub(super) fn in_part(generation: &ComputedGeneration, part: &Part, host: Ipv6Addr) -> bool {
-    let blocks = of_generation(generation, part);
-    blocks.is_ok_and(|blocks| range::join(generation.prefix, host).is_ok_and(|address| hold(&blocks, address)))
+pub(super) fn has_place(generation: &ComputedGeneration, part: &Part, host: Ipv6Addr) -> bool {
+    range::join(generation.prefix, host).is_ok_and(|address| holds(generation, part, address))
+}
+
+/// Whether an address lies in `part` of this generation. A range that cannot be computed does not take the others down;
+/// a name that does not exist does, because nobody knows what was meant.
+fn holds(generation: &ComputedGeneration, part: &Part, address: Ipv6Addr) -> bool {
+    let (names, whole) = match part {
+        Part::Named(names) => (&names[..], &[][..]),
+        Part::Whole => (&[][..], &generation.whole[..]),
+    };
+    let computed = names.iter().filter_map(|name| generation.parts.get(name)?.as_ref().ok()).flatten();
+    names.iter().all(|name| generation.parts.contains_key(name)) && hold(whole.iter().chain(computed), address)
 }
 
 fn host_part(generation: &ComputedGeneration, address: Ipv6Addr) -> Ipv6Addr {
     Ipv6Addr::from_bits(address.to_bits() & generation.prefix.hostmask().to_bits())
 }
 
-fn hold(blocks: &[Block], address: Ipv6Addr) -> bool {
-    blocks.iter().map(Block::interval).any(|interval| interval.first() <= address && address <= interval.last())
+fn hold<'a>(mut blocks: impl Iterator<Item = &'a Block>, address: Ipv6Addr) -> bool {
+    blocks.any(|block| block.interval().first() <= address && address <= block.interval().last())
 }
 
 fn list(blocks: &[Block], show: impl Fn(&Interval) -> String) -> String {

@@ -165,6 +165,18 @@ fn outside_its_range_is_an_error_that_names_the_range() {
     }
 }
 
+/// A subnet that has no room in this prefix does not take the range beside it down.
+#[test]
+fn a_neighbour_in_error_is_no_obstacle() {
+    let now = catalogue(snapshot("2001:db8:2:3::/96", &["2001:db8:1::/48"]));
+    let both = want("pods,web", None);
+    let held = addresses(&["2001:db8:2:3::e002"]);
+    assert_eq!(both.host_part(&now, None, &held), Some(address("::e002")));
+    assert_eq!(both.current_address(&now, address("::e002")), Some(Ok(held[0])));
+    let error = both.current_address(&now, address("::1:0:0:1")).expect("there is a prefix").expect_err("no room");
+    assert_eq!(error.entry, "subnets[pods]", "it would lie there: {}", error.message);
+}
+
 #[test]
 fn a_part_that_the_server_excludes_is_no_place() {
     let excluded = vec![net("2001:db8:1:0:f000::/124"), net("2001:db8:1:8::/64")];
@@ -179,6 +191,13 @@ fn a_part_that_the_server_excludes_is_no_place() {
     }
     assert_eq!(ask("lb", "::f000:0:0:10"), Ok(address("2001:db8:1:0:f000::10")));
     assert_eq!(ask("*", "::7:ffff:ffff:ffff:ffff"), Ok(address("2001:db8:1:7:ffff:ffff:ffff:ffff")));
+    let all = vec![net("2001:db8:1::/48")];
+    let nothing = catalogue(Snapshot {
+        current: Some(Current { excluded: all, ..current(net("2001:db8:1::/48")) }),
+        history: Vec::new(),
+    });
+    let error = want("*", None).current_address(&nothing, address("::1")).expect("a prefix").expect_err("all of it");
+    assert_eq!((&*error.entry, &*error.message), ("whole", "The server excludes all of 2001:db8:1::/48 from use."));
     let held = addresses(&["2001:db8:1:0:f000::f"]);
     assert_eq!(want("lb", None).host_part(&now, None, &held), None, "what lies there is not ours");
 }

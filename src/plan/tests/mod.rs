@@ -13,6 +13,7 @@ use crate::time::{Deadline, Instant};
 
 mod addresses;
 mod arithmetic;
+mod collisions;
 mod objects;
 mod overlapping;
 mod properties;

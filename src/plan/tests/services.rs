@@ -3,14 +3,14 @@
 use super::objects::annotated;
 use super::*;
 use crate::config::{Kind, Mode, ObjectRef, Part, Service, ServiceScope};
-use crate::plan::service::{ALL, Bound, Claim, ENTRY};
-use crate::plan::{ANNOTATION, Catalogue, ServiceWant, collisions, service, service_of_all};
+use crate::plan::service::{ALL, Bound, ENTRY};
+use crate::plan::{ANNOTATION, Catalogue, ServiceWant, service, service_of_all};
 
 pub(super) fn front() -> ObjectRef {
     named("front")
 }
 
-fn named(name: &str) -> ObjectRef {
+pub(super) fn named(name: &str) -> ObjectRef {
     ObjectRef { kind: Kind::Service, namespace: Some("web".into()), name: name.into() }
 }
 
@@ -272,40 +272,4 @@ fn services_all_does_not_hang_on_the_order_in_which_pools_are_seen() {
         let want = service_of_all(&front(), &BTreeMap::new(), &both, &pools, true, &catalogue).expect("managed");
         assert_eq!((&*want.dynamic_prefix, want.part), ("a", part("web")), "by name, the whole prefix last");
     }
-}
-
-fn claim(name: &str, last: u16, key: Option<&str>) -> Claim {
-    let address = Ipv6Addr::from_bits(address("2001:db8::").to_bits() | u128::from(last));
-    Claim { service: named(name), address, sharing_key: key.map(str::to_owned) }
-}
-
-/// Name of each that collides, and of the one that it is told about.
-fn collided(claims: &[Claim]) -> Vec<(String, String)> {
-    let found = collisions(claims);
-    assert!(found.values().all(|finding| (finding.reason, finding.blocks_write) == ("AddressCollision", true)));
-    let other =
-        |message: &str| message.split("Service/web/").nth(2).and_then(|rest| rest.split(' ').next().map(str::to_owned));
-    let one = |(service, finding): (ObjectRef, crate::plan::Finding)| {
-        assert!(finding.message.starts_with(&format!("{service} and ")), "{}", finding.message);
-        (service.name, other(&finding.message).expect("another is named"))
-    };
-    found.into_iter().map(one).collect()
-}
-
-#[test]
-fn two_services_with_one_address_are_both_told() {
-    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-    let both = [pair("a", "b"), pair("b", "a")];
-    assert_eq!(collided(&[claim("b", 2, None), claim("a", 2, None), claim("c", 3, None)]), both);
-    for (one, two) in [(Some("k"), None), (None, Some("k")), (Some("k"), Some("l")), (Some(""), Some(""))] {
-        assert_eq!(collided(&[claim("a", 2, one), claim("b", 2, two)]), both, "{one:?} {two:?}");
-    }
-    assert_eq!(collided(&[claim("a", 2, Some("k")), claim("b", 2, Some("k")), claim("c", 3, Some("k"))]), []);
-    let message = &collisions(&[claim("a", 2, None), claim("b", 2, None)])[&named("a")].message;
-    assert!(message.contains("2001:db8::2"), "{message}");
-
-    let three = [claim("a", 2, Some("k")), claim("b", 2, Some("k")), claim("c", 2, Some("l"))];
-    assert_eq!(collided(&three), [pair("a", "c"), pair("b", "c"), pair("c", "a")]);
-    let three = [claim("a", 2, None), claim("b", 2, Some("k")), claim("c", 2, Some("k"))];
-    assert_eq!(collided(&three), [pair("a", "b"), pair("b", "a"), pair("c", "a")]);
 }

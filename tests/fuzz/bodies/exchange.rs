@@ -287,6 +287,8 @@ fn successor(start: Start, message: &Incoming, client: &Watched) -> Option<Sourc
     let mut ours = message.delegations.iter().filter(|ia| ia.iaid == 1);
     let ia = ours.next().filter(|_| heeded && ours.next().is_none());
     let granted = ia.is_some_and(|ia| ia.prefixes.iter().any(|given| gives(&[ia], given.prefix)));
+    // After a link event the server of the lease is waited for (`is_hasty`): another one may know nothing of it.
+    let hasty = start == Start::LinkCheck && message.server_id != Some(play::server_id(1));
     let unknown = ia.is_some_and(|ia| ia.status.code == StatusCode::NoBinding && ia.prefixes.is_empty());
     match start {
         Start::Soliciting | Start::SolicitingRapid if advertised && message.preference < 255 => None,
@@ -296,9 +298,11 @@ fn successor(start: Start, message: &Incoming, client: &Watched) -> Option<Sourc
         Start::SolicitingRapid | Start::Requesting | Start::RequestingWithRunnerUp if granted => {
             Some(SourceState::Bound)
         }
-        Start::Renewing | Start::Rebinding | Start::LinkCheck if single && granted => Some(SourceState::Bound),
+        Start::Renewing | Start::Rebinding | Start::LinkCheck if single && granted && !hasty => {
+            Some(SourceState::Bound)
+        }
         // §18.2.10.1: a Request to the server that does not know the binding.
-        Start::Renewing | Start::Rebinding | Start::LinkCheck if single && unknown && ia?.t1 <= ia?.t2 => {
+        Start::Renewing | Start::Rebinding | Start::LinkCheck if single && unknown && !hasty && ia?.t1 <= ia?.t2 => {
             Some(SourceState::Requesting)
         }
         Start::Releasing if message.server_id == Some(play::server_id(1)) => Some(SourceState::Released),
