@@ -54,7 +54,8 @@ fn main() -> ExitCode {
     // Two at a time: an API server, an operator and a daemon each want a processor now and then.
     arguments.test_threads = arguments.test_threads.or(Some(2));
     let all = [judged::TESTS, modelled::TESTS, scenes::TESTS];
-    let trials = all.into_iter().flatten().map(trial).collect();
+    let network = netns::missing();
+    let trials = all.into_iter().flatten().map(|test| trial(test, network.clone())).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -64,7 +65,7 @@ pub(crate) fn is_full() -> bool {
 }
 
 /// Why a test cannot run on this machine, if it cannot.
-fn missing(test: &Test) -> Option<String> {
+fn missing(test: &Test, network: Option<String>) -> Option<String> {
     if test.only_full && !is_full() {
         return Some("part of the full layer only (tests/run full, or DYN_PREFIX_LAB_FULL=1)".to_owned());
     }
@@ -73,12 +74,12 @@ fn missing(test: &Test) -> Option<String> {
         let absent = test.others.iter().find(|name| netns::on_path(name).is_none())?;
         Some(format!("{absent} is not on PATH (tests/lab/debs)"))
     };
-    let network = || if test.programs.is_empty() { None } else { netns::missing() };
+    let network = || network.filter(|_| !test.programs.is_empty());
     of_lab().or_else(on_path).or_else(network)
 }
 
-fn trial(test: &'static Test) -> Trial {
-    Trial::ignorable_test(test.name, move || match missing(test) {
+fn trial(test: &'static Test, network: Option<String>) -> Trial {
+    Trial::ignorable_test(test.name, move || match missing(test, network) {
         Some(reason) => Ok(Completion::ignored_with(reason)),
         None => (test.run)().map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}"))),
     })

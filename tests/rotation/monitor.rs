@@ -34,6 +34,8 @@ pub(crate) struct Monitor {
     real: Option<Receiver<Answered>>,
     /// What happened, oldest first: instant, subject (a Service; empty: everybody's), one line.
     trace: VecDeque<(Instant, String, String)>,
+    /// The last line about each pool: most of their versions count something.
+    shown_pools: BTreeMap<String, String>,
     shown: usize,
     versions: usize,
     answers: usize,
@@ -50,6 +52,7 @@ impl Monitor {
             model: PREFIXES.map(|prefix| ExternalDns::new(prefix, DELAY)),
             real: None,
             trace: VecDeque::new(),
+            shown_pools: BTreeMap::new(),
             shown: 0,
             versions: 0,
             answers: 0,
@@ -88,7 +91,10 @@ impl Monitor {
     pub(crate) fn take_in(&mut self) -> Result<()> {
         for events in &self.pools {
             for (at, event) in drain(events)? {
-                self.trace.push_back((at, String::new(), pool_line(&event["object"])));
+                let (name, line) = pool_line(&event["object"]);
+                if self.shown_pools.insert(name, line.clone()).as_ref() != Some(&line) {
+                    self.trace.push_back((at, String::new(), line));
+                }
             }
         }
         for (at, event) in drain(&self.services)? {
@@ -149,12 +155,21 @@ impl Monitor {
         let concerned = |(at, subject, _): &&(Instant, String, String)| {
             *at <= complaint.at && (subject.is_empty() || *subject == complaint.service)
         };
+        let lines = self.lines(concerned);
+        let at = (complaint.at - self.began).as_secs_f64();
+        format!("* {at:.3} s: {}: {}\n{lines}", complaint.service, complaint.text)
+    }
+
+    /// What happened to the pools and to everybody last.
+    pub(crate) fn story(&self) -> String {
+        self.lines(|(_, subject, _)| subject.is_empty())
+    }
+
+    fn lines(&self, concerned: impl Fn(&&(Instant, String, String)) -> bool) -> String {
         let mut lines: Vec<_> = self.trace.iter().filter(concerned).collect();
         lines.sort_by_key(|(at, ..)| *at);
         let shown = lines.iter().skip(lines.len().saturating_sub(TRACE));
-        let lines = shown.map(|(at, _, line)| format!("    {:>9.3} s  {line}\n", (*at - self.began).as_secs_f64()));
-        let at = (complaint.at - self.began).as_secs_f64();
-        format!("* {at:.3} s: {}: {}\n{}", complaint.service, complaint.text, lines.collect::<String>())
+        shown.map(|(at, _, line)| format!("    {:>9.3} s  {line}\n", (*at - self.began).as_secs_f64())).collect()
     }
 
     /// Waits until `check` has nothing more to say; what it said last is the time-out's reason. What the monitor sees
@@ -189,8 +204,8 @@ fn drain(events: &Events) -> Result<Vec<(Instant, Value)>> {
     }
 }
 
-/// What a pool holds, in one line: by prefix the ranges, and how many single addresses there are.
-fn pool_line(pool: &Value) -> String {
+/// A pool's name and what it holds, in one line: by prefix the ranges, and how many single addresses there are.
+fn pool_line(pool: &Value) -> (String, String) {
     let spec = &pool["spec"];
     let list = [&spec["blocks"], &spec["addresses"]].into_iter().find_map(Value::as_array);
     let mut ranges: BTreeMap<String, (Vec<String>, u128)> = BTreeMap::new();
@@ -202,14 +217,15 @@ fn pool_line(pool: &Value) -> String {
     }
     let ranges = ranges.iter().rev().map(|(net, (wide, singles))| format!("[{net}: {} +{singles}]", wide.join(" ")));
     let of = |kind: &str| condition(pool, kind).cloned().unwrap_or_default();
-    format!(
-        "pool {} generation {} (seen {}, conflict {}): {}",
-        pool["metadata"]["name"].as_str().unwrap_or_default(),
+    let name = pool["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let line = format!(
+        "pool {name} generation {} (seen {}, conflict {}): {}",
         pool["metadata"]["generation"],
         of("cilium.io/IPsTotal")["observedGeneration"],
         of("cilium.io/PoolConflict")["status"],
         ranges.collect::<Vec<_>>().join(" ")
-    )
+    );
+    (name, line)
 }
 
 /// The first and the last IPv6 address of an entry of a pool.

@@ -301,7 +301,7 @@ impl<'a> Story<'a> {
 
     /// Adds to a failure what the daemon has to say about it.
     pub(crate) fn explain<T>(&self, outcome: Result<T>) -> Result<T> {
-        outcome.map_err(|error| anyhow::anyhow!("{error:#}\n\n{}", self.world.story()))
+        outcome.map_err(|error| anyhow::anyhow!("{error:#}\n\n{}\n{}", self.monitor.story(), self.world.story()))
     }
 }
 

@@ -184,12 +184,21 @@ addressRanges = [
     pub(crate) fn story(&self) -> String {
         let log = std::fs::read(self.dir.path().join("log")).unwrap_or_default();
         let log = String::from_utf8_lossy(&log).into_owned();
-        let lines: Vec<&str> = log.lines().collect();
+        let is_news = |line: &&str| !line.starts_with("  ");
+        let lines: Vec<String> = log.lines().filter(is_news).map(|line| line.chars().take(500).collect()).collect();
         let status = self.command("status").map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        let status = status.unwrap_or_default();
+        let unwell: Vec<&str> =
+            status.lines().filter(|line| line.starts_with("  ") && !line.ends_with("Synced")).collect();
+        let operator = std::fs::read(self.dir.path().join("cilium-operator.log")).unwrap_or_default();
+        let operator = String::from_utf8_lossy(&operator).into_owned();
+        let bad: Vec<&str> =
+            operator.lines().filter(|line| line.contains("lbipam") && !line.contains("level=info")).collect();
         format!(
-            "the daemon's log ends with\n{}\n`dyn-prefix status`:\n{}",
+            "the daemon's log ends with\n{}\n`dyn-prefix status`, where it is not well:\n{}\nthe operator:\n{}",
             lines[lines.len().saturating_sub(30)..].join("\n"),
-            status.unwrap_or_default()
+            unwell.join("\n"),
+            bad[bad.len().saturating_sub(6)..].join("\n")
         )
     }
 
