@@ -7,6 +7,9 @@
 //!   the Service *tells* DNS has to be right at every moment nevertheless.
 //! * **MetalLB** gives a Service one IPv6 address, which switches; between the switch and the write of the target,
 //!   the target names the former one for [`SWITCH`] at most, and DNS until external-dns has followed.
+//! * **A Service whose names are not for the daemon to say** is published as its status is: what leaves that is answered
+//!   until external-dns has followed. The same of one with a suffix in its first moments, in which the allocator gives it
+//!   an address of its own choice before it can be told.
 //! * **A Service that is not managed** follows the pool: it may move once for each change of the prefix, at the end of the
 //!   drain of the one that its address lies in, and once more when it was created at the moment of a change.
 
@@ -25,8 +28,8 @@ use crate::version::Version;
 pub(crate) const AFTER_DNS: Duration = Duration::from_secs(120);
 /// How long the target may name the former address after MetalLB has switched.
 const SWITCH: Duration = Duration::from_secs(2);
-/// How long DNS may answer the former address after that.
-const SWITCH_IN_DNS: Duration = Duration::from_secs(15);
+/// How long DNS may answer an address after that has left the status, where it is excused.
+const LATE_DNS: Duration = Duration::from_secs(15);
 /// Within this time of a change of the prefix a Service counts as created at that very moment.
 const VERY_MOMENT: Duration = Duration::from_secs(3);
 
@@ -138,10 +141,13 @@ impl Judge {
             let serves = |memory: &&Memory| memory.served(address, sent, received);
             let expected = |memory: &&Memory| self.expected.get(&memory.last.name);
             let of_user = |memory: &Memory| expected(&memory).is_some_and(|one| one.names(&address.to_string()));
-            let switching = |memory: &Memory| {
-                expected(&memory).is_some_and(|one| one.one_address) && memory.switched_within(sent, SWITCH_IN_DNS)
+            let late = |memory: &Memory| {
+                let is_young = sent < memory.created + LATE_DNS;
+                let excused = |one: &Expected| one.one_address || !one.named || one.suffix.is_some() && is_young;
+                let earlier = sent.checked_sub(LATE_DNS).unwrap_or(sent);
+                expected(&memory).is_some_and(excused) && memory.served(address, earlier, received)
             };
-            if !owners.iter().any(|memory| serves(memory) || of_user(memory) || switching(memory)) {
+            if !owners.iter().any(|memory| serves(memory) || of_user(memory) || late(memory)) {
                 found.push(format!("{name} is answered with {address}, which the Service does not have ({prefix})"));
             }
         }
@@ -259,10 +265,6 @@ impl Memory {
         let ends = self.ingress.iter().skip(1).map(|(at, _)| Some(*at)).chain([None]);
         let mut spans = self.ingress.iter().zip(ends);
         spans.any(|((start, held), end)| *start <= to && end.is_none_or(|end| end >= from) && held.contains(&address))
-    }
-
-    fn switched_within(&self, at: Instant, limit: Duration) -> bool {
-        self.ingress.last().is_some_and(|(since, _)| at.saturating_duration_since(*since) < limit)
     }
 }
 

@@ -57,7 +57,7 @@ impl History {
     }
 
     fn managed() -> Self {
-        Self::of(Expected { managed: true, ..Expected::default() })
+        Self::of(Expected { managed: true, named: true, ..Expected::default() })
     }
 
     fn at(&self) -> Instant {
@@ -211,7 +211,7 @@ fn answers() -> Result<()> {
 }
 
 fn switch() -> Result<()> {
-    let metallb = || History::of(Expected { managed: true, one_address: true, ..Expected::default() });
+    let metallb = || History::of(Expected { managed: true, named: true, one_address: true, ..Expected::default() });
     let mut history = metallb();
     history.version(&[A1], A1).announce('b', &[]).version(&[B1], A1).version(&[B1], B1).answer(&[A1]).fine()?;
     let mut history = metallb();

@@ -33,6 +33,8 @@ pub(crate) enum Scope {
 pub(crate) struct Expected {
     /// Whether the daemon manages it.
     pub(crate) managed: bool,
+    /// Whether the daemon says what its names answer; else it is the status, and DNS is late with whatever leaves that.
+    pub(crate) named: bool,
     /// MetalLB, and mode simple: one IPv6 address, which switches.
     pub(crate) one_address: bool,
     /// The host part that the user wants. Until it has that it has what the allocator gives it.
@@ -220,6 +222,7 @@ impl Front {
     pub(crate) fn expected(&self, scope: Scope) -> Expected {
         Expected {
             managed: self.is_managed(scope),
+            named: self.is_managed(scope) && self.is_named(scope),
             one_address: self.has_one_address(scope),
             suffix: self.suffix().and_then(|suffix| suffix.parse().ok()),
             annotations: self.annotations(),
