@@ -25,6 +25,7 @@ mod rbac;
 mod refusals;
 mod release;
 mod rig;
+mod services;
 mod token;
 
 use rig::Lab;
@@ -46,6 +47,11 @@ const GROUPS: &[Group] = &[
     Group { programs: SERVER, only_full: false, stories: contested::STORIES },
     Group { programs: SERVER, only_full: false, stories: islands::STORIES },
     Group { programs: &["etcd", "kube-apiserver", "cilium-operator"], only_full: false, stories: cilium::STORIES },
+    Group {
+        programs: &["etcd", "kube-apiserver", "cilium-operator"],
+        only_full: false,
+        stories: services::WITH_OPERATOR,
+    },
     Group { programs: SERVER, only_full: false, stories: credentials::STORIES },
     Group { programs: SERVER, only_full: false, stories: life::STORIES },
     Group { programs: SERVER, only_full: false, stories: release::STORIES },
@@ -53,6 +59,7 @@ const GROUPS: &[Group] = &[
     Group { programs: SERVER, only_full: false, stories: rbac::STORIES },
     Group { programs: SERVER, only_full: false, stories: failures::STORIES },
     Group { programs: SERVER, only_full: false, stories: refusals::STORIES },
+    Group { programs: SERVER, only_full: false, stories: services::STORIES },
     Group { programs: &["etcd", "kube-apiserver", "metallb-controller"], only_full: true, stories: metallb::STORIES },
 ];
 

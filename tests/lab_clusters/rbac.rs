@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::Story;
 use crate::kinds::{Kind, Part};
 use crate::lab::{ApiServer, METALLB_NAMESPACE};
-use crate::rig::{Cluster, Daemon, Lab, cluster, dynamic_prefix};
+use crate::rig::{Cluster, Daemon, Lab, PATIENCE, cluster, dynamic_prefix};
 use crate::token::{fill_secret, kubeconfig};
 
 pub(crate) const STORIES: &[Story] = &[
@@ -19,8 +19,21 @@ pub(crate) const STORIES: &[Story] = &[
 ];
 
 const EXAMPLE: &str = include_str!("../../examples/rbac.yaml");
-const RESOURCES: [(&str, &str); 3] =
-    [("cilium.io", "ciliumloadbalancerippools"), ("cilium.io", "ciliumcidrgroups"), ("metallb.io", "ipaddresspools")];
+/// Those of the three kinds, in their order, and Services.
+const RESOURCES: [(&str, &str); 4] = [
+    ("cilium.io", "ciliumloadbalancerippools"),
+    ("cilium.io", "ciliumcidrgroups"),
+    ("metallb.io", "ipaddresspools"),
+    ("", "services"),
+];
+
+/// Reading the definition of Cilium's pools.
+fn definition() -> Value {
+    json!({
+        "apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["list", "watch"],
+        "resourceNames": ["ciliumloadbalancerippools.cilium.io"],
+    })
+}
 
 fn name(id: &str, kind: Kind) -> String {
     format!("{id}-{}", kind.field().to_lowercase())
@@ -55,8 +68,13 @@ fn example(_: &Lab) -> Result<()> {
     server.install_cilium_crds(&["v2", "v2alpha1"])?;
     server.install_metallb_crds()?;
     create(server, id)?;
+    create_service(server, id)?;
     Kind::ALL.into_iter().try_for_each(|kind| {
         kind.create(server, &format!("annotated-{}", name(id, kind)), Some((id, Part::Web))).map(drop)
+    })?;
+    // It has no address that it could lose, so it asks for the one of its suffix at once.
+    server.wait_object(SERVICE, PATIENCE, |service| {
+        service["metadata"]["annotations"]["lbipam.cilium.io/ips"] == "2001:db8:a:0:f000::2"
     })?;
     for letter in ['a', 'b'] {
         daemon.rotate(letter)?;
@@ -70,6 +88,25 @@ fn example(_: &Lab) -> Result<()> {
     let clusters = daemon.status()?.1["clusters"].take();
     ensure!(clusters[0]["notes"] == json!([]) && clusters[0]["reason"].is_null(), "not all is well: {clusters:#}");
     used_is_granted(server)
+}
+
+const SERVICE: &str = "/api/v1/namespaces/default/services/example";
+
+/// Makes a Service of Cilium with a fixed host part in the range `lb`.
+fn create_service(server: &ApiServer, id: &str) -> Result<()> {
+    let annotations = json!({
+        "dynamic-prefix.io/name": id, "dynamic-prefix.io/service-address-range": "lb",
+        "dynamic-prefix.io/suffix": "::f000:0:0:2",
+    });
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "example", "namespace": "default", "annotations": annotations},
+        "spec": {
+            "type": "LoadBalancer", "loadBalancerClass": "io.cilium/bgp-control-plane", "ports": [{"port": 80}],
+            "ipFamilies": ["IPv6"], "ipFamilyPolicy": "SingleStack", "selector": {"app": "example"},
+        },
+    });
+    server.create("/api/v1/namespaces/default/services", &service).map(drop)
 }
 
 /// What the account was used for is exactly what the file grants.
@@ -109,11 +146,11 @@ fn rights(rule: &Value) -> Vec<(String, String, String)> {
     all
 }
 
-/// A daemon of a user that has these verbs on all three kinds.
+/// A daemon of a user that has these verbs on all of [`RESOURCES`].
 fn with_verbs(server: &ApiServer, id: &str, verbs: &[&str], more: &str) -> Result<Daemon> {
-    let groups = ["cilium.io", "metallb.io"];
+    let groups = ["cilium.io", "metallb.io", ""];
     let resources = RESOURCES.map(|(_, resource)| resource);
-    server.grant(id, &json!([{"apiGroups": groups, "resources": resources, "verbs": verbs}]))?;
+    server.grant(id, &json!([{"apiGroups": groups, "resources": resources, "verbs": verbs}, definition()]))?;
     create(server, id)?;
     let path = server.kubeconfig_for(id, &[])?;
     Daemon::start(id, 'a', &(cluster("lab", &path, more) + &bindings(id)))
@@ -135,12 +172,12 @@ fn no_patch(lab: &Lab) -> Result<()> {
     // Granted now: the next change is written, without a restart.
     let resources = RESOURCES.map(|(_, resource)| resource);
     let rule = json!({
-        "apiGroups": ["cilium.io", "metallb.io"], "resources": resources, "verbs": ["list", "watch", "patch"],
+        "apiGroups": ["cilium.io", "metallb.io", ""], "resources": resources, "verbs": ["list", "watch", "patch"],
     });
-    server.grant(id, &json!([rule]))?;
+    server.grant(id, &json!([rule, definition()]))?;
     let path = Kind::Pool.path(&name(id, Kind::Pool));
     let client = server.client_as(&certificate(server, id))?;
-    crate::lab::wait_for("the right to patch", crate::rig::PATIENCE, || {
+    crate::lab::wait_for("the right to patch", PATIENCE, || {
         let nothing: (&str, &[u8]) = ("application/merge-patch+json", b"{}");
         Ok(client.request("PATCH", &format!("{path}?dryRun=All"), Some(nothing))?.ok().then_some(()))
     })?;
@@ -167,7 +204,7 @@ fn no_list_or_watch(lab: &Lab) -> Result<()> {
             let has = |resource: &str| notes.iter().any(|note| note.as_str().is_some_and(|n| n.contains(resource)));
             RESOURCES.iter().all(|(_, resource)| has(resource))
         });
-        let seen = seen.with_context(|| format!("{id}: three notes are due"))?;
+        let seen = seen.with_context(|| format!("{id}: four notes are due"))?;
         ensure!(seen["state"] == "connected" && seen["reason"].is_null(), "{id}: a note is no error: {seen:#}");
 
         let id = format!("{id}-required");
@@ -191,7 +228,8 @@ fn by_name(lab: &Lab) -> Result<()> {
             "verbs": ["list", "watch", "patch"],
         })
     });
-    server.grant(id, &rules.collect())?;
+    let services = json!({"apiGroups": [""], "resources": ["services"], "verbs": ["list", "watch"]});
+    server.grant(id, &rules.chain([services, definition()]).collect())?;
     create(server, id)?;
     let path = server.kubeconfig_for(id, &[])?;
     let template = |discovery: &str| cluster("lab", &path, discovery) + &bindings(id);

@@ -14,7 +14,7 @@ pub(super) fn report(reference: &ObjectRef, slot: &Slot) -> TargetReport {
     TargetReport {
         object: reference.clone(),
         uid: slot.object.as_ref().map(|object| object.uid.clone()),
-        bindings: slot.want.iter().flat_map(|want| &want.contributions).map(|(name, _)| name.clone()).collect(),
+        bindings: bindings(slot),
         bound_prefixes: bound_prefixes(slot),
         desired: slot.status.desired.clone(),
         foreign: slot.status.foreign.clone(),
@@ -35,8 +35,17 @@ pub(super) fn fingerprint(report: &TargetReport) -> u64 {
     hasher.finish()
 }
 
+/// Who wants it: bindings, its own annotations, or what else manages a Service.
+fn bindings(slot: &Slot) -> Vec<String> {
+    let bindings = slot.want.iter().flat_map(|want| &want.contributions).map(|(name, _)| name.clone());
+    bindings.chain(slot.carrier.iter().map(|carrier| carrier.want.who.to_owned())).collect()
+}
+
 /// The exact CIDRs of the current generation.
 fn bound_prefixes(slot: &Slot) -> Vec<String> {
+    if let Some(address) = slot.carrier.as_ref().and_then(|carrier| carrier.address()) {
+        return vec![format!("{address}/128")];
+    }
     let known = slot.want.iter().flat_map(|want| &want.known);
     let current = known.filter(|(role, _)| *role == Role::Current).flat_map(|(_, range)| range.to_nets());
     let mut prefixes = Vec::new();
@@ -48,8 +57,11 @@ fn bound_prefixes(slot: &Slot) -> Vec<String> {
     prefixes
 }
 
-/// Whether the controller has seen what we wrote. Only LB-IPAM says so.
+/// Whether the controller has seen what we wrote. Of pools only LB-IPAM says so; a Service has its address, or not.
 fn observed(reference: &ObjectRef, slot: &Slot) -> Option<bool> {
+    if let (Some(carrier), Some(_)) = (&slot.carrier, &slot.object) {
+        return carrier.address().map(|_| slot.course.has_address);
+    }
     if reference.kind != Kind::CiliumLoadBalancerIPPool {
         return None;
     }

@@ -107,14 +107,14 @@ impl Island {
             return true;
         }
         let is_on = |address| self.books.ranges(pool).iter().any(|range| has(range, address));
-        ripple.held.iter().chain(&ripple.pinned).filter(inside).any(|address| {
-            let is_used = self.books.is_held(*address) || self.books.is_asked_for(*address);
-            match is_used {
-                // What is decided and not written yet may be to take it out.
-                true => slot.pending.is_some() || !is_on(*address),
-                false => share.role == Role::Known && !self.books.is_pinned(&share.blocks),
-            }
-        })
+        // What is decided and not written yet may be to take it out.
+        let lacks = |address| slot.pending.is_some() || !is_on(address);
+        let is_new = |address: &Ipv6Addr| self.books.is_held(*address) && lacks(*address);
+        let is_asked = |address: &Ipv6Addr| match self.books.is_asked_for(*address) {
+            true => lacks(*address),
+            false => share.role == Role::Known && !self.books.is_pinned(&share.blocks),
+        };
+        ripple.held.iter().filter(inside).any(is_new) || ripple.pinned.iter().filter(inside).any(is_asked)
     }
 
     /// One object has changed: decides about it, and about those that it concerns.

@@ -5,6 +5,8 @@ use crate::cluster::object::{FIELD_MANAGER, Observed, Writer, list_field};
 
 pub(super) struct Api {
     objects: BTreeMap<ObjectRef, Object>,
+    /// Services as they are; `objects` has them cut.
+    services: BTreeMap<ObjectRef, Value>,
     version: u64,
 }
 
@@ -32,7 +34,7 @@ pub(super) fn annotated(mut object: Object, annotations: &[(&str, &str)]) -> Obj
 impl Api {
     pub(super) fn new(objects: impl IntoIterator<Item = Object>) -> Self {
         let objects = objects.into_iter().map(|object| (object.reference.clone(), object)).collect();
-        Self { objects, version: 1 }
+        Self { objects, services: BTreeMap::new(), version: 1 }
     }
 
     pub(super) fn get(&self, reference: &ObjectRef) -> &Object {
@@ -45,6 +47,70 @@ impl Api {
 
     pub(super) fn delete(&mut self, reference: &ObjectRef) {
         self.objects.remove(reference);
+        self.services.remove(reference);
+    }
+
+    /// A Service as the API server shows it.
+    pub(super) fn service(&self, reference: &ObjectRef) -> &Value {
+        self.services.get(reference).expect("it exists")
+    }
+
+    pub(super) fn create_service(&mut self, reference: &ObjectRef, annotations: Value, spec: Value) -> Object {
+        let metadata = json!({
+            "name": reference.name,
+            "namespace": reference.namespace,
+            "uid": format!("uid {} of {reference}", self.version),
+            "annotations": annotations,
+            "generation": 1,
+        });
+        self.services.insert(reference.clone(), json!({ "metadata": metadata, "spec": spec, "status": {} }));
+        self.edit_service(reference, "kubectl", |_| {})
+    }
+
+    /// A write by `manager`; managedFields name it if it changes annotations.
+    pub(super) fn edit_service(
+        &mut self,
+        reference: &ObjectRef,
+        manager: &str,
+        change: impl FnOnce(&mut Value),
+    ) -> Object {
+        self.version += 1;
+        let service = self.services.get_mut(reference).expect("it exists");
+        let before = service.clone();
+        change(service);
+        service["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        if before["metadata"]["annotations"] != service["metadata"]["annotations"] {
+            let annotations =
+                [before["metadata"]["annotations"].as_object(), service["metadata"]["annotations"].as_object()];
+            let fields: serde_json::Map<String, Value> =
+                annotations.into_iter().flatten().flatten().map(|(key, _)| (format!("f:{key}"), json!({}))).collect();
+            service["metadata"]["managedFields"] = json!([{
+                "manager": manager,
+                "operation": "Update",
+                "time": format!("2026-11-21T{:06}Z", self.version),
+                "fieldsV1": { "f:metadata": { "f:annotations": fields } },
+            }]);
+        }
+        let object = Object::from_json(Kind::Service, service).expect("a Service");
+        self.objects.insert(reference.clone(), object.clone());
+        object
+    }
+
+    fn patch_service(&mut self, write: &Write) -> Object {
+        let annotations = write.patch["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+        assert_eq!(write.patch.as_object().map(serde_json::Map::len), Some(1), "nothing but metadata: {}", write.patch);
+        self.edit_service(&write.object, FIELD_MANAGER, |service| {
+            let standing = service["metadata"]["annotations"].as_object_mut().expect("annotations");
+            for (key, value) in annotations {
+                match value {
+                    Value::Null => drop(standing.remove(&key)),
+                    value => {
+                        assert!(value.as_str().is_some_and(|text| !text.is_empty()), "a blank {key}");
+                        standing.insert(key, value);
+                    }
+                }
+            }
+        })
     }
 
     pub(super) fn create(&mut self, mut object: Object) -> Object {
@@ -79,6 +145,9 @@ impl Api {
         let Some(object) = self.objects.get(&write.object) else { return Err(WriteError::NotFound) };
         if write.patch["metadata"]["resourceVersion"] != json!(object.resource_version) {
             return Err(WriteError::Conflict);
+        }
+        if write.object.kind == Kind::Service {
+            return Ok(self.patch_service(write));
         }
         let list = write.patch["spec"].get(list_field(write.object.kind)).and_then(Value::as_array).cloned();
         if list.as_ref().is_some_and(Vec::is_empty) && write.object.kind == Kind::IPAddressPool {

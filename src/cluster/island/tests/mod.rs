@@ -5,7 +5,9 @@ mod chaos;
 mod contest;
 mod errors;
 mod life;
+mod rotation;
 mod targets;
+mod town;
 
 use std::sync::Arc;
 

@@ -1,0 +1,175 @@
+//! Services on a real API server: which of them are seen, and what Cilium's definitions tell of its version.
+
+use anyhow::{Context as _, Result, ensure};
+use dyn_prefix::cluster::schema::Schema;
+use dyn_prefix::cluster::timeouts::Timeouts;
+use dyn_prefix::cluster::watch::{News, Subject, Watches};
+use dyn_prefix::cluster::{client, kubeconfig};
+use dyn_prefix::config::{Kind, Kubeconfig, ObjectRef};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::Receiver;
+
+use crate::Story;
+use crate::lab::{ApiServer, CiliumOperator, cache_dir};
+use crate::rig::{Cluster, Lab, PATIENCE};
+
+pub(crate) const STORIES: &[Story] = &[
+    ("Services: only those of type LoadBalancer are seen, and one that changes its type is gone", by_type),
+    ("Services: by name and type, where only that name is allowed", by_name),
+];
+
+pub(crate) const WITH_OPERATOR: &[Story] =
+    &[("Cilium: the version of its schema is read, and an upgrade of the operator is noticed", schema)];
+
+/// The watch of one subject on a real API server, and what it says.
+struct Listener {
+    news: Receiver<(Subject, News)>,
+    // Dropped in this order: the watches before the runtime that they run on.
+    _watches: Watches,
+    runtime: Runtime,
+}
+
+impl Listener {
+    fn new(server: &ApiServer, user: &str, groups: &[&str], subject: Subject) -> Result<Self> {
+        let path = server.kubeconfig_for(user, groups)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let read = move || kubeconfig::read(&Kubeconfig::File(path), None).config;
+        let config = runtime.block_on(runtime.spawn_blocking(read))??;
+        let _entered = runtime.enter();
+        let timeouts = Timeouts::default();
+        let client = client::build(config, &timeouts).map_err(|failure| anyhow::anyhow!("no client: {failure:?}"))?;
+        let (mut watches, news) = Watches::new(client, timeouts, 1);
+        watches.set([subject].into());
+        Ok(Self { news, _watches: watches, runtime })
+    }
+
+    fn next(&mut self) -> Result<News> {
+        let next = async { tokio::time::timeout(PATIENCE, self.news.recv()).await };
+        let (_, news) =
+            self.runtime.block_on(next).context("the watch says nothing")?.context("the watch has ended")?;
+        Ok(news)
+    }
+
+    /// What it says next is this.
+    fn says(&mut self, expected: &News) -> Result<()> {
+        let news = self.next()?;
+        ensure!(news == *expected, "{expected:?} was due, and it says {news:?}");
+        Ok(())
+    }
+
+    fn lists(&mut self, expected: &[&ObjectRef]) -> Result<()> {
+        let news = self.next()?;
+        let News::Listed(objects) = &news else { anyhow::bail!("a list was due, and it says {news:?}") };
+        let listed: Vec<_> = objects.iter().map(|object| &object.reference).collect();
+        ensure!(listed == expected, "{expected:?} were due, and it lists {listed:?}");
+        Ok(())
+    }
+
+    fn changes(&mut self, expected: &ObjectRef) -> Result<()> {
+        let news = self.next()?;
+        let is_right = matches!(&news, News::Changed(object) if object.reference == *expected);
+        ensure!(is_right, "a change of {expected} was due, and it says {news:?}");
+        Ok(())
+    }
+}
+
+fn reference(namespace: &str, name: &str) -> ObjectRef {
+    ObjectRef { kind: Kind::Service, namespace: Some(namespace.to_owned()), name: name.to_owned() }
+}
+
+fn create(server: &ApiServer, namespace: &str, name: &str, kind: &str) -> Result<()> {
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace},
+        "spec": {"type": kind, "ports": [{"port": 80}], "selector": {"app": name}},
+    });
+    server.create(&format!("/api/v1/namespaces/{namespace}/services"), &service).map(drop)
+}
+
+fn set_type(server: &ApiServer, namespace: &str, name: &str, kind: &str) -> Result<()> {
+    let path = format!("/api/v1/namespaces/{namespace}/services/{name}");
+    server.patch(&path, &json!({"spec": {"type": kind}})).map(drop)
+}
+
+fn by_type(_: &Lab) -> Result<()> {
+    let own = Cluster::bare()?;
+    let (server, user) = (&own.server, "types");
+    create(server, "default", "front", "LoadBalancer")?;
+    create(server, "default", "inner", "ClusterIP")?;
+    let subject = Subject::Kind { kind: Kind::Service, version: "v1".to_owned() };
+    let mut listener = Listener::new(server, user, &["system:masters"], subject)?;
+    let (front, inner, other) =
+        (reference("default", "front"), reference("default", "inner"), reference("kube-system", "other"));
+    listener.lists(&[&front])?;
+    // Neither of the first two is told of, or else it would come before the third.
+    create(server, "default", "ports", "NodePort")?;
+    server.patch("/api/v1/namespaces/default/services/inner", &json!({"metadata": {"labels": {"a": "b"}}}))?;
+    create(server, "kube-system", "other", "LoadBalancer")?;
+    listener.changes(&other)?;
+    set_type(server, "default", "front", "ClusterIP")?;
+    listener.says(&News::Deleted(front.clone()))?;
+    set_type(server, "default", "inner", "LoadBalancer")?;
+    listener.changes(&inner)?;
+    set_type(server, "default", "front", "LoadBalancer")?;
+    listener.changes(&front)?;
+    server.delete("/api/v1/namespaces/kube-system/services/other")?;
+    listener.says(&News::Deleted(other))?;
+    // The server selected, not we.
+    let requests = server.audit_of(user)?;
+    let asks = |uri: &str| uri.starts_with("/api/v1/services?") && uri.contains("spec.type%3DLoadBalancer");
+    ensure!(!requests.is_empty() && requests.iter().all(|event| asks(&event.uri)), "asked: {requests:#?}");
+    Ok(())
+}
+
+fn by_name(_: &Lab) -> Result<()> {
+    let own = Cluster::bare()?;
+    let (server, user) = (&own.server, "one-name");
+    let rule = json!({
+        "apiGroups": [""], "resources": ["services"], "resourceNames": ["front"], "verbs": ["list", "watch", "patch"],
+    });
+    server.grant(user, &json!([rule]))?;
+    create(server, "default", "front", "LoadBalancer")?;
+    let all = Subject::Kind { kind: Kind::Service, version: "v1".to_owned() };
+    let news = Listener::new(server, user, &[], all)?.next()?;
+    let is_forbidden = matches!(&news, News::Refused(failure) if failure.code() == Some(403));
+    ensure!(is_forbidden, "the kind as a whole: {news:?}");
+    let front = reference("default", "front");
+    let named = Subject::Named { object: front.clone(), version: "v1".to_owned() };
+    let mut listener = Listener::new(server, user, &[], named)?;
+    listener.lists(&[&front])?;
+    set_type(server, "default", "front", "NodePort")?;
+    listener.says(&News::Deleted(front.clone()))?;
+    set_type(server, "default", "front", "LoadBalancer")?;
+    listener.changes(&front)
+}
+
+fn schema(_: &Lab) -> Result<()> {
+    let own = Cluster::bare()?;
+    let server = &own.server;
+    // Cilium 1.19.7 has left this.
+    server.install_cilium_crds_as(&["v2", "v2alpha1"], "1.32.7")?;
+    let subject = Subject::Definition(Kind::CiliumLoadBalancerIPPool);
+    let mut listener = Listener::new(server, "schema", &["system:masters"], subject)?;
+    let news = listener.next()?;
+    let News::Defined(before) = &news else { anyhow::bail!("a definition was due, and it says {news:?}") };
+    ensure!(*before == Schema::of_label(Some("1.32.7")), "{before:?}");
+    ensure!(before.obstacle().is_some_and(|text| text.contains("older than 1.20")), "{:?}", before.obstacle());
+    let _operator = CiliumOperator::start(server)?;
+    let path = cache_dir()?.join("crd/cilium/schema-version");
+    let of_operator = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let expected = Schema::of_label(Some(of_operator.trim()));
+    loop {
+        match listener.next()? {
+            News::Defined(schema) if schema == expected => break,
+            // What it was, with another change.
+            News::Defined(schema) if schema == *before => {}
+            other => anyhow::bail!("schema {expected:?} was due, and the watch says {other:?}"),
+        }
+    }
+    ensure!(expected.obstacle().is_none(), "the operator of the lab is 1.20: {:?}", expected.obstacle());
+    let label = &server.get(DEFINITION)?["metadata"]["labels"][dyn_prefix::cluster::schema::LABEL];
+    ensure!(*label == Value::from(of_operator.trim()), "the label is {label}");
+    Ok(())
+}
+
+const DEFINITION: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/ciliumloadbalancerippools.cilium.io";
