@@ -10,6 +10,7 @@
 //! * **A Service whose names are not for the daemon to say** is published as its status is: what leaves that is answered
 //!   until external-dns has followed. The same of one with a suffix in its first moments, in which the allocator gives it
 //!   an address of its own choice before it can be told.
+//! * **A Service that was made anew under its name** is answered for with what the former one had.
 //! * **A Service that is not managed** follows the pool: it may move once for each change of the prefix, at the end of the
 //!   drain of the one that its address lies in, and once more when it was created at the moment of a change.
 
@@ -66,12 +67,15 @@ pub(crate) struct Judge {
     generations: Generations,
     expected: BTreeMap<String, Expected>,
     services: BTreeMap<String, Memory>,
+    /// When a Service of this name was deleted last.
+    deleted: BTreeMap<String, Instant>,
     complaints: Vec<Complaint>,
 }
 
 impl Judge {
     pub(crate) fn new(generations: Generations) -> Self {
-        Self { generations, expected: BTreeMap::new(), services: BTreeMap::new(), complaints: Vec::new() }
+        let (expected, services, deleted) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { generations, expected, services, deleted, complaints: Vec::new() }
     }
 
     /// A Service of this name (NAMESPACE/NAME) is about to be created, or to be what this says from now on.
@@ -104,6 +108,7 @@ impl Judge {
         let Some(expected) = self.expected.get(&version.name).cloned() else { return };
         if version.deleted {
             self.services.remove(&version.uid);
+            self.deleted.insert(version.name, at);
             return;
         }
         let mut found = entries_of_the_user(&version, &expected);
@@ -135,6 +140,9 @@ impl Judge {
         let of_name = |memory: &&Memory| memory.last.told[index].0.iter().any(|own| own == name);
         let owners: Vec<&Memory> = self.services.values().filter(of_name).collect();
         let Some(first) = owners.first() else { return };
+        if self.deleted.get(&first.last.name).is_some_and(|at| sent < *at + LATE_DNS) {
+            return;
+        }
         let mut found = Vec::new();
         let addresses = answer.a.iter().map(|a| IpAddr::V4(*a)).chain(answer.aaaa.iter().map(|a| IpAddr::V6(*a)));
         for address in addresses.filter(|address| !self.is_excused(*address)) {
@@ -161,8 +169,12 @@ impl Judge {
     }
 
     fn complain(&mut self, at: Instant, service: &str, found: Vec<String>) {
-        let new = found.into_iter().map(|text| Complaint { at, service: service.to_owned(), text });
-        self.complaints.extend(new);
+        for text in found {
+            // DNS is asked again and again.
+            if !self.complaints.iter().any(|known| known.service == service && known.text == text) {
+                self.complaints.push(Complaint { at, service: service.to_owned(), text });
+            }
+        }
     }
 
     /// What a version must not have lost.
