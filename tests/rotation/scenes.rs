@@ -140,7 +140,8 @@ fn cilium(
         let monitor = Monitor::start(&world.api, &[CILIUM_POOLS], Generations::new(drain))?;
         let mut story = Story::new(frame, world, monitor, frame.source.start(&pair)?, random);
         let outcome = tell(&mut story);
-        operator.process().check_alive().and(story.explain(outcome))
+        let outcome = story.explain(outcome);
+        operator.process().check_alive().and(outcome)
     })
 }
 
@@ -167,5 +168,6 @@ fn in_private_network() -> Result<()> {
         all_of(&mut story, &gracious.collect::<Vec<_>>())
     };
     let outcome = tell();
-    controller.process().check_alive().and(story.explain(outcome))
+    let outcome = story.explain(outcome);
+    controller.process().check_alive().and(outcome)
 }
