@@ -11,6 +11,8 @@
 //!   until external-dns has followed. The same of one with a suffix in its first moments, in which the allocator gives it
 //!   an address of its own choice before it can be told.
 //! * **A Service that was made anew under its name** is answered for with what the former one had.
+//! * **A Service that is created at the moment of a change** may lose the address that it gets at that moment: the pool may
+//!   have been narrowed already without it. It is never without one.
 //! * **A Service that is not managed** follows the pool: it may move once for each change of the prefix, at the end of the
 //!   drain of the one that its address lies in, and once more when it was created at the moment of a change.
 
@@ -31,6 +33,8 @@ pub(crate) const AFTER_DNS: Duration = Duration::from_secs(120);
 const SWITCH: Duration = Duration::from_secs(2);
 /// How long DNS may answer an address after that has left the status, where it is excused.
 const LATE_DNS: Duration = Duration::from_secs(15);
+/// Where the daemon records the host part that a Service keeps for ever.
+const RECORD: &str = "dynamic-prefix.io/managed-suffix";
 /// Within this time of a change of the prefix a Service counts as created at that very moment.
 const VERY_MOMENT: Duration = Duration::from_secs(3);
 
@@ -217,7 +221,7 @@ impl Judge {
         if self.generations.is_dead(lost) {
             return now.named().contains(&lost).then(|| "DNS is told to answer it".to_owned());
         }
-        if very_moment && !expected.managed {
+        if very_moment && !now.named().contains(&lost) {
             return None;
         }
         if self.generations.is_current(lost) && !placed_by_allocator {
@@ -241,7 +245,8 @@ impl Judge {
     fn host_part(&self, memory: &mut Memory, version: &Version, expected: &Expected) -> Vec<String> {
         let (before, after) = (memory.last.held(), version.held());
         let mut found = Vec::new();
-        if expected.managed && expected.suffix.is_none() {
+        let is_adopted = version.annotation(RECORD).is_some();
+        if expected.managed && is_adopted && expected.suffix.is_none() {
             memory.hosts.extend(after.iter().filter_map(|address| self.host(*address)));
             if memory.hosts.len() > 1 {
                 memory.hosts.pop_first();

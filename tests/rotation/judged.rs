@@ -200,8 +200,11 @@ fn unpinned() -> Result<()> {
 }
 
 fn host_part() -> Result<()> {
+    let record = json!({"dynamic-prefix.io/managed-suffix": "::1"});
     let mut history = History::managed();
-    history.version(&[A1], A1).announce('b', &[]).version(&[A1, "2001:db8:b::2"], A1).blamed("different host parts")
+    history.version(&[A1], A1).announce('b', &[]).version(&[A1], A1);
+    history.version_with(&[A1], A1, &record).version_with(&[A1, "2001:db8:b::2"], A1, &record);
+    history.blamed("different host parts")
 }
 
 fn answers() -> Result<()> {

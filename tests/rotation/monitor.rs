@@ -233,7 +233,7 @@ fn bounds(entry: &Value) -> Option<(Ipv6Addr, Ipv6Addr)> {
     if let Some((start, stop)) = entry.as_str().and_then(|range| range.split_once('-')) {
         return Some((start.parse().ok()?, stop.parse().ok()?));
     }
-    if let Some(net) = entry.as_str().or(entry["cidr"].as_str()) {
+    if let Some(net) = [entry, &entry["cidr"]].into_iter().find_map(Value::as_str) {
         let net: Ipv6Net = net.parse().ok()?;
         return Some((net.network(), net.broadcast()));
     }

@@ -16,6 +16,9 @@ use crate::world::{SOON, Setup, World};
 /// Within this time of the start of a rotation the daemon is killed, and Services come and go.
 const MOMENTS: u64 = 1200;
 
+/// How many former prefixes drain (the default of maxPrefixHistory).
+const HISTORY: usize = 2;
+
 /// What a story works with.
 pub(crate) struct Story<'a> {
     pub(crate) world: World,
@@ -26,6 +29,8 @@ pub(crate) struct Story<'a> {
     metallb: bool,
     random: Random,
     said: Said,
+    /// The former prefixes that leave at once: those that are dead and drained until then.
+    gone: Vec<Ipv6Net>,
     /// The number of the newest prefix.
     newest: u16,
     /// Those that are there, and those that are still to come.
@@ -59,6 +64,7 @@ impl<'a> Story<'a> {
             metallb,
             random,
             said: Said::default(),
+            gone: Vec::new(),
             newest: 0,
             fronts: Vec::new(),
             coming: Vec::new(),
@@ -127,6 +133,8 @@ impl<'a> Story<'a> {
         self.said.deprecated.push(before);
         if fate == Fate::Dead || self.source == Source::Kea {
             let all = std::mem::take(&mut self.said.deprecated);
+            // What is dead beside them waits for what DNS was told, as long as nobody knows that it is.
+            self.gone.extend(&all[all.len().saturating_sub(HISTORY)..]);
             self.said.dead.extend(all);
         }
         self.said.current = Some(next);
@@ -225,9 +233,8 @@ impl<'a> Story<'a> {
 
     fn prefixes(&self) -> Result<Prefixes> {
         let current = self.said.current.context("there is a prefix")?;
-        let dead = self.said.dead.clone();
-        let ours = [&[current][..], &self.said.deprecated, &dead].concat();
-        Ok(Prefixes { current, ours, dead })
+        let ours = [&[current][..], &self.said.deprecated, &self.said.dead].concat();
+        Ok(Prefixes { current, ours, dead: self.gone.clone() })
     }
 
     /// Waits until everything is where the rotation has to take it.
