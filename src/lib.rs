@@ -44,6 +44,7 @@
 //! | [`plan::service`] | who manages a Service, its host part and the addresses that it makes | decider |
 //! | [`cluster::island`] | one cluster: what its objects hold, which patch to send next, when to try again | decider |
 //! | [`cluster::entry`], [`cluster::object`], [`cluster::ownership`] | the lists on objects, and whose an entry is | decider |
+//! | [`cluster::schema`] | which Cilium is installed, as far as its definitions tell | decider |
 //! | [`cluster::driver`] | credentials, connection, discovery, watches, writes | driver |
 //! | [`daemon::coordinator`] | the one owner of arbiters, reports, targets, conditions | decider |
 //! | [`daemon::delegation`], `daemon::clients` | who the DHCPv6 clients are, what they must remember, how a delegation is given back | decider |

@@ -60,6 +60,12 @@ fn wait_address(server: &ApiServer, letter: char) -> Result<Value> {
     })
 }
 
+/// The IPv6 address of a Service.
+fn in_use(service: &Value) -> Result<String> {
+    let address = ingress(service).into_iter().find(|address| address.contains(':'));
+    address.map(str::to_owned).context("no IPv6 address")
+}
+
 fn follow(server: &ApiServer, daemon: &mut Daemon, template: &str) -> Result<()> {
     wait_address(server, 'a')?;
     let seen = |target: &Value| target["reason"] == "Synced" && target["observed"] == true;
@@ -68,10 +74,14 @@ fn follow(server: &ApiServer, daemon: &mut Daemon, template: &str) -> Result<()>
     let conflict = condition(&pool, "cilium.io/PoolConflict").context("no condition PoolConflict on the pool")?;
     ensure!(conflict["status"] == "False", "{conflict:#}");
 
-    // While the old range drains the Service keeps its address.
+    // While the old range drains the Service keeps its address, and the pool of that range no more than this.
+    let old = in_use(&wait_address(server, 'a')?)?;
     daemon.rotate('b')?;
     let user = [json!({"cidr": "192.0.2.0/28"})];
-    let pool = Kind::Pool.wait(server, ID, POOL, &user, &Kind::Pool.all_ours(Part::Lb, "ba"))?;
+    let (mut list, mut record) = Kind::Pool.ours(Part::Lb, 'b');
+    list.push(json!({"start": old, "stop": old}));
+    record.push(format!("range={old}-{old}"));
+    let pool = Kind::Pool.wait(server, ID, POOL, &user, &(list, record))?;
     daemon.wait_target(POOL, seen)?;
     // What the status calls observed is what the operator says of the generation that we wrote.
     let total = condition(&server.get(&Kind::Pool.path(POOL))?, "cilium.io/IPsTotal").cloned();

@@ -136,6 +136,13 @@ impl Kind {
         (each.iter().flat_map(|(list, _)| list.clone()).collect(), each.into_iter().flat_map(|(_, all)| all).collect())
     }
 
+    /// The same while all but the first drain and no Service has an address in them: pools hold only what is in use of
+    /// those (design §2, mode simple), groups are never narrowed.
+    pub(crate) fn drained(self, part: Part, letters: &str) -> Ours {
+        let letters = if self == Self::Group { letters } else { letters.get(..1).unwrap_or_default() };
+        self.all_ours(part, letters)
+    }
+
     /// Makes an object with the user's entries. `dynamic_prefix`: annotated for this one's part.
     pub(crate) fn create(self, server: &ApiServer, name: &str, annotated: Option<(&str, Part)>) -> Result<Value> {
         self.create_with(server, name, annotated, &self.of_user())

@@ -50,8 +50,14 @@ fn in_private_network() -> Result<()> {
     let mut follow = || -> Result<()> {
         wait_address('a')?;
         // It keeps its address as long as the old range drains, and flips when that leaves.
+        let service = wait_address('a')?;
+        let old = ingress(&service).into_iter().find(|address| address.contains(':')).context("no IPv6 address")?;
         daemon.rotate('b')?;
-        Kind::Metallb.wait(server, ID, POOL, &user, &Kind::Metallb.all_ours(Part::Lb, "ba"))?;
+        // Of the old range the pool keeps what is in use.
+        let (mut list, mut record) = Kind::Metallb.ours(Part::Lb, 'b');
+        list.push(json!(format!("{old}-{old}")));
+        record.push(format!("range={old}-{old}"));
+        Kind::Metallb.wait(server, ID, POOL, &user, &(list, record))?;
         let flips = server.watch("/api/v1/namespaces/default/services?fieldSelector=metadata.name=front")?;
         wait_address('a')?;
         daemon.edit(&(template.clone() + &dynamic_prefix(ID, "drainPeriodMinutes = 0")))?;

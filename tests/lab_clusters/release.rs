@@ -44,7 +44,7 @@ fn filled(server: &ApiServer, id: &str, template: &str, annotated: bool) -> Resu
 
 fn wait_filled(server: &ApiServer, id: &str, letters: &str) -> Result<()> {
     three(id).into_iter().try_for_each(|(kind, name)| {
-        kind.wait(server, id, &name, &kind.of_user(), &kind.all_ours(Part::Lb, letters)).map(drop)
+        kind.wait(server, id, &name, &kind.of_user(), &kind.drained(Part::Lb, letters)).map(drop)
     })
 }
 

@@ -11,12 +11,16 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::Receiver;
 
 use crate::Story;
+use crate::kinds::{Kind as Target, Part};
 use crate::lab::{ApiServer, CiliumOperator, cache_dir};
-use crate::rig::{Cluster, Lab, PATIENCE};
+use crate::rig::{Cluster, Daemon, Lab, PATIENCE, cluster, dynamic_prefix};
 
 pub(crate) const STORIES: &[Story] = &[
     ("Services: only those of type LoadBalancer are seen, and one that changes its type is gone", by_type),
     ("Services: by name and type, where only that name is allowed", by_name),
+    ("Services: without the right to see them a note says so, and with discovery = true an error", unseen),
+    ("Services: without the right to see Cilium's definition a note says so, and nothing is narrowed", undefined),
+    ("Services: a [[service]] is watched and written by its name where no other is allowed", entry),
 ];
 
 pub(crate) const WITH_OPERATOR: &[Story] =
@@ -173,3 +177,101 @@ fn schema(_: &Lab) -> Result<()> {
 }
 
 const DEFINITION: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/ciliumloadbalancerippools.cilium.io";
+
+/// What the account may do with pools.
+fn pools() -> Value {
+    json!({
+        "apiGroups": ["cilium.io", "metallb.io"], "verbs": ["list", "watch", "patch"],
+        "resources": ["ciliumloadbalancerippools", "ciliumcidrgroups", "ipaddresspools"],
+    })
+}
+
+fn definitions() -> Value {
+    json!({
+        "apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["list", "watch"],
+    })
+}
+
+/// The file of a daemon with one pool, whose former prefixes drain for an hour.
+fn one_pool(server: &ApiServer, id: &str, cluster_keys: &str) -> Result<String> {
+    let path = server.kubeconfig_for(id, &[])?;
+    let prefix = dynamic_prefix(id, "drainPeriodMinutes = 60");
+    Ok(cluster("lab", &path, cluster_keys) + &prefix + &Target::Pool.binding(id, id))
+}
+
+/// A pool that the daemon of an account with these rights has filled with `a` and then `b`, both in full.
+fn both_in_full(server: &ApiServer, id: &str, rules: &Value) -> Result<Daemon> {
+    server.grant(id, rules)?;
+    Target::Pool.create(server, id, None)?;
+    let mut daemon = Daemon::start(id, 'a', &one_pool(server, id, "")?)?;
+    let (user, ours) = (Target::Pool.of_user(), |letters| Target::Pool.all_ours(Part::Lb, letters));
+    Target::Pool.wait(server, id, id, &user, &ours("a"))?;
+    daemon.rotate('b')?;
+    Target::Pool.wait(server, id, id, &user, &ours("ba"))?;
+    Ok(daemon)
+}
+
+/// The notes on the cluster, as soon as there is one with all of `parts`; without an error.
+fn note(daemon: &Daemon, parts: &[&str]) -> Result<()> {
+    let is_told = |note: &Value| note.as_str().is_some_and(|note| parts.iter().all(|part| note.contains(part)));
+    let has_note = |cluster: &Value| cluster["notes"].as_array().is_some_and(|notes| notes.iter().any(is_told));
+    let seen = daemon.wait_cluster("lab", has_note).with_context(|| format!("a note with {parts:?} is due"))?;
+    ensure!(seen["state"] == "connected" && seen["reason"].is_null(), "a note is no error: {seen:#}");
+    ensure!(seen["notes"].as_array().is_some_and(|notes| notes.len() == 1), "more than one note: {seen:#}");
+    Ok(())
+}
+
+fn unseen(lab: &Lab) -> Result<()> {
+    let (server, id) = (lab.shared()?, "no-services");
+    let mut daemon = both_in_full(server, id, &json!([pools(), definitions()]))?;
+    note(
+        &daemon,
+        &["/api/v1/services", "narrowing and managed Services are off", "ClusterRole", "list, watch, patch"],
+    )?;
+    daemon.edit(&one_pool(server, id, "discovery = false")?)?;
+    note(&daemon, &["/api/v1/services", "draining ranges stay in the pools in full"])?;
+    daemon.edit(&one_pool(server, id, "discovery = true")?)?;
+    let is_error = |cluster: &Value| cluster["reason"].as_str().is_some_and(|r| r.starts_with("DiscoveryForbidden"));
+    daemon.wait_cluster("lab", is_error)?;
+    ensure!(daemon.status()?.0 == 3, "`status` exits with {}", daemon.status()?.0);
+    Ok(())
+}
+
+fn undefined(lab: &Lab) -> Result<()> {
+    let (server, id) = (lab.shared()?, "no-definition");
+    let services = json!({"apiGroups": [""], "resources": ["services"], "verbs": ["list", "watch"]});
+    let mut daemon = both_in_full(server, id, &json!([pools(), services]))?;
+    let parts =
+        ["ciliumloadbalancerippools.cilium.io", "version of Cilium", "customresourcedefinitions", "list, watch"];
+    note(&daemon, &parts)?;
+    daemon.edit(&one_pool(server, id, "discovery = true")?)?;
+    note(&daemon, &parts)
+}
+
+fn entry(lab: &Lab) -> Result<()> {
+    let (server, id) = (lab.shared()?, "one-entry");
+    let front = json!({
+        "apiGroups": [""], "resources": ["services"], "resourceNames": [id], "verbs": ["list", "watch", "patch"],
+    });
+    server.grant(id, &json!([pools(), definitions(), front]))?;
+    Target::Pool.create(server, id, None)?;
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": id, "namespace": "default"},
+        "spec": {
+            "type": "LoadBalancer", "loadBalancerClass": "io.cilium/bgp-control-plane", "ports": [{"port": 80}],
+            "ipFamilies": ["IPv6"], "ipFamilyPolicy": "SingleStack", "selector": {"app": id},
+        },
+    });
+    server.create("/api/v1/namespaces/default/services", &service)?;
+    let entry = format!(
+        "\n[[service]]\nnamespace = \"default\"\nname = \"{id}\"\nprefixRef = \"{id}/lb\"\nsuffix = \"::f000:0:0:3\"\n"
+    );
+    let _daemon = Daemon::start(id, 'a', &(one_pool(server, id, "discovery = false")? + &entry))?;
+    let path = format!("/api/v1/namespaces/default/services/{id}");
+    server.wait_object(&path, PATIENCE, |service| {
+        let annotations = &service["metadata"]["annotations"];
+        annotations["lbipam.cilium.io/ips"] == "2001:db8:a:0:f000::3"
+            && annotations["dynamic-prefix.io/managed-by"] == id
+    })?;
+    Ok(())
+}

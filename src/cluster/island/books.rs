@@ -7,8 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use super::carrier::v6;
+use crate::cluster::addresses;
 use crate::cluster::entry::Entry;
 use crate::cluster::object::{self, Object, Sight};
+use crate::cluster::service::{self, Service, Sharing};
 use crate::cluster::transition::share::Customer;
 use crate::cluster::transition::{Allocator, Stage};
 use crate::config::{Kind, ObjectRef};
@@ -25,6 +28,8 @@ pub(super) struct Books {
     offers: BTreeMap<ObjectRef, Offer>,
     /// The Services that have an address in their status.
     held: Places,
+    /// The Services by the addresses that their annotations ask for, on whosever behalf.
+    asked: Places,
     /// The managed Services by their address in the current generation.
     claimed: Places,
     /// The managed Services by what they ask for on our behalf.
@@ -67,6 +72,39 @@ pub(super) enum Offered {
     Yes,
 }
 
+/// What others need to know of a Service as the cluster shows it.
+#[derive(Debug, Default)]
+pub(super) struct Aspect {
+    generation: Option<i64>,
+    holds: Vec<Ipv6Addr>,
+    asks: Vec<Ipv6Addr>,
+    sharing: Option<Box<Sharing>>,
+}
+
+impl Aspect {
+    pub(super) fn of(object: &Object) -> Self {
+        let facts = object.service.as_deref();
+        let lists =
+            [Allocator::Cilium, Allocator::MetalLb].map(|allocator| service::pins(&object.annotations, allocator));
+        let asks = lists.into_iter().flatten().flat_map(addresses::read_record);
+        Self {
+            generation: object.generation,
+            holds: distinct(facts.into_iter().flat_map(Service::v6)),
+            asks: distinct(asks.filter_map(v6)),
+            sharing: facts.and_then(|facts| facts.sharing.clone()),
+        }
+    }
+
+    /// Whether nothing has changed that an allocator goes by, beside the list of addresses.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.generation == other.generation && self.sharing == other.sharing
+    }
+}
+
+fn distinct(addresses: impl Iterator<Item = Ipv6Addr>) -> Vec<Ipv6Addr> {
+    addresses.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 /// A managed Service, as others need to know it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Footing {
@@ -93,6 +131,8 @@ impl Footing {
 pub(super) struct Ripple {
     /// Addresses that a Service holds now and did not, or the other way round.
     pub(super) held: Vec<Ipv6Addr>,
+    /// The same for what its annotations ask for.
+    pub(super) asked: Vec<Ipv6Addr>,
     /// The same for claims: the Services that claim it too are concerned, and its pool.
     pub(super) claimed: Vec<Ipv6Addr>,
     /// The same for what is asked for on our behalf.
@@ -110,9 +150,13 @@ impl Ripple {
 }
 
 impl Books {
-    /// A Service's status names these addresses now.
-    pub(super) fn hold(&mut self, service: &ObjectRef, before: &[Ipv6Addr], after: &[Ipv6Addr]) -> Ripple {
-        Ripple { held: self.held.change(service, before, after), ..Ripple::default() }
+    /// A Service holds and asks for these addresses now.
+    pub(super) fn show(&mut self, service: &ObjectRef, before: &Aspect, after: &Aspect) -> Ripple {
+        Ripple {
+            held: self.held.change(service, &before.holds, &after.holds),
+            asked: self.asked.change(service, &before.asks, &after.asks),
+            ..Ripple::default()
+        }
     }
 
     /// A managed Service is so now; `None`: it is not managed.
@@ -127,11 +171,10 @@ impl Books {
         let pins = |footing: Option<&Footing>| footing.map(|footing| footing.pins.clone()).unwrap_or_default();
         let waits = |footing: Option<&Footing>| footing.and_then(Footing::waits).into_iter().collect::<Vec<_>>();
         let mut ripple = Ripple {
-            held: Vec::new(),
             claimed: self.claimed.change(service, &new(before), &new(after)),
             pinned: self.pinned.change(service, &pins(before), &pins(after)),
             waiting: self.waiting.change(service, &waits(before), &waits(after)),
-            loosened: Vec::new(),
+            ..Ripple::default()
         };
         if before.is_some_and(|before| after.is_some_and(|after| before.given_up != after.given_up)) {
             ripple.loosened = pins(after);
@@ -154,9 +197,14 @@ impl Books {
         claim.chain(hold).filter(|service| self.footings.contains_key(*service)).cloned().collect()
     }
 
-    /// The Services that hold `address`.
-    pub(super) fn holders(&self, address: Ipv6Addr) -> impl Iterator<Item = &ObjectRef> {
-        self.held.at(address)
+    /// The Services that hold `address`, and those that ask for it.
+    pub(super) fn takers(&self, address: Ipv6Addr) -> impl Iterator<Item = &ObjectRef> {
+        self.held.at(address).chain(self.asked.at(address))
+    }
+
+    /// Whether a pool of `allocator` has `address`, in force or not.
+    pub(super) fn is_on_a_pool(&self, address: Ipv6Addr, allocator: Allocator) -> bool {
+        self.offers_of(address).any(|(pool, _)| allocator_of(pool.kind) == Some(allocator))
     }
 
     /// The managed Services that claim `address`.

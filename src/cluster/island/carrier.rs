@@ -59,7 +59,7 @@ pub(super) struct Course {
 #[derive(Debug)]
 pub(super) struct Neighbours {
     pub(super) allocator: Result<Allocator, Undecided>,
-    /// Another Service that has its new address and does not share it.
+    /// Another Service that has its new address, or asks for it, and does not share it.
     pub(super) holder: Option<ObjectRef>,
     /// Other managed Services that are to have the same address and do not share it.
     pub(super) rivals: Vec<ObjectRef>,
@@ -160,7 +160,6 @@ impl<'a> Step<'a> {
         if let Some(Err(error)) = &self.carrier.new {
             return Err(Status::new(Level::Bad, "RangeError", error.message.clone()));
         }
-        let bad = |finding: Finding| Status::new(Level::Bad, finding.reason, finding.message);
         let Some(facts) = object.service.as_deref() else {
             return Err(Status::new(Level::Passing, "Waiting", None));
         };
@@ -207,18 +206,23 @@ impl<'a> Step<'a> {
         let (known, new, now) = (self.known(), self.carrier.address(), self.now);
         let lists = self.lists(&known);
         let owned = lists.pins(allocator);
+        if let Some(finding) = service::pinned_by_user(&self.object.reference, allocator, &owned, new) {
+            return self.stay(bad(finding));
+        }
         let pins: Vec<Ipv6Addr> = owned.ours.iter().copied().filter_map(v6).collect();
         let (goal, course, soon) = self.goal((facts, computed, allocator), &lists, &owned, &pins);
         let footing = Footing { allocator: Some(allocator), new, stage: goal.stage, given_up: false, pins };
         let is_one_address = allocator == Allocator::MetalLb || self.carrier.want.mode == Mode::Simple;
         let plan = Plan {
             allocator: Some(allocator),
-            pins: with_v4(&goal.pins, facts, &owned),
+            pins: service::requested(facts, &owned, &goal.pins),
             drain_period: if is_one_address { Some(Duration::ZERO) } else { computed.drain_period },
             strays_since: computed.strays_since,
             prefixes: self.around.prefixes,
             external_dns: self.around.external_dns,
-            targets: self.names().then(|| goal.target.map_or_else(Vec::new, |target| targets(target, facts))),
+            targets: self
+                .names()
+                .then(|| goal.target.map_or_else(Vec::new, |target| service::named(facts, &owned, target))),
             host: self.carrier.host,
         };
         let draft = lists.draft(&plan, now);
@@ -253,7 +257,12 @@ impl<'a> Step<'a> {
         let holds: Vec<Ipv6Addr> = facts.v6().collect();
         let v4: Vec<Ipv4Addr> = facts.v4().collect();
         let (named, agree) = lists.named(self.around.external_dns);
-        let offered = new.map_or(Offered::No, |new| self.around.books.offered(new, &v4, allocator, now));
+        let books = self.around.books;
+        // Its status is about to change if no pool has what it holds.
+        let is_ours = |held: &&Ipv6Addr| transition::age(&computed.generations, **held).is_some();
+        let is_stable = holds.iter().filter(is_ours).all(|held| books.is_on_a_pool(*held, allocator));
+        let offered = new.filter(|_| is_stable).map(|new| books.offered(new, &v4, allocator, now));
+        let offered = offered.unwrap_or(Offered::No);
         let mut course = self.slot.course.clone();
         course.has_address = new.is_some_and(|new| holds.contains(&new));
         let user_asks = new.is_some_and(|new| owned.users.contains(&IpAddr::V6(new)));
@@ -334,6 +343,10 @@ impl Course {
     }
 }
 
+fn bad(finding: Finding) -> Status {
+    Status::new(Level::Bad, finding.reason, finding.message)
+}
+
 /// What the Service refers to in every known generation.
 fn known(computed: Option<&Computed>, part: &Part) -> Vec<(Role, Interval)> {
     let generations = computed.into_iter().flat_map(|computed| &computed.generations);
@@ -362,27 +375,10 @@ fn hold_for_v4(goal: Goal, facts: &Service, allocator: Allocator, pins: &[Ipv6Ad
     let has_had_its_turn = match allocator {
         // It gives what it can, and says what it cannot.
         Allocator::Cilium => facts.v6().next().is_some() || facts.request != service::Request::Unknown,
-        // It gives both or nothing.
-        Allocator::MetalLb => false,
+        // It gives both or nothing, but for PreferDualStack what it can.
+        Allocator::MetalLb => facts.v6().next().is_some(),
     };
     if lacks_v4 && !has_had_its_turn { Goal { pins: Vec::new(), ..goal } } else { goal }
-}
-
-/// What the list should hold of ours: with a list, an allocator gives nothing that is not in it.
-fn with_v4(pins: &[Ipv6Addr], facts: &Service, owned: &addresses::Owned) -> Vec<IpAddr> {
-    if pins.is_empty() {
-        return Vec::new();
-    }
-    let held: Vec<IpAddr> = facts.v4().map(IpAddr::V4).collect();
-    let recorded = owned.ours.iter().filter(|address| address.is_ipv4()).copied();
-    let v4: Vec<IpAddr> = if held.is_empty() { recorded.collect() } else { held };
-    let v4 = v4.into_iter().filter(|address| !owned.users.contains(address));
-    v4.chain(pins.iter().copied().map(IpAddr::V6)).collect()
-}
-
-/// What DNS should name of ours: the annotation replaces what is in the status, IPv4 too.
-fn targets(target: Ipv6Addr, facts: &Service) -> Vec<IpAddr> {
-    facts.v4().map(IpAddr::V4).chain([IpAddr::V6(target)]).collect()
 }
 
 /// The Services that bear on `reference`.
@@ -399,7 +395,7 @@ pub(super) fn neighbours<'a>(
         };
         *other != reference && !allocator.as_ref().is_ok_and(|allocator| shares(*allocator))
     };
-    let holder = new.and_then(|new| books.holders(new).find(keeps_out).cloned());
+    let holder = new.and_then(|new| books.takers(new).find(keeps_out).cloned());
     let rivals = new.into_iter().flat_map(|new| books.claimants(new)).filter(keeps_out).cloned().collect();
     Neighbours { holder, rivals, allocator }
 }

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use crate::cluster::object::{self, MANAGED_BY, Object};
+use crate::cluster::service;
+use crate::cluster::transition::Allocator;
+use crate::config::Kind;
 use crate::time::Instant;
 
 /// So many removals by one field manager …
@@ -77,13 +80,16 @@ impl Contest {
 }
 
 /// The ignore rules for exactly this object: of the tool it comes from, or of both when its marks do not say.
-pub(super) fn hint(object: &Object, version: &str, manager: Option<&str>) -> String {
+///
+/// `external_dns`: what the annotations that external-dns reads begin with.
+pub(super) fn hint(object: &Object, version: &str, manager: Option<&str>, external_dns: &[String]) -> String {
     let argo = is_argo(object, manager);
     let flux = is_flux(object, manager);
+    let pointers = pointers(object, external_dns);
     match (argo, flux) {
-        (true, false) => argo_rule(object),
-        (false, true) => flux_rule(object, version),
-        _ => format!("{}; {}", argo_rule(object), flux_rule(object, version)),
+        (true, false) => argo_rule(object, &pointers),
+        (false, true) => flux_rule(object, version, &pointers),
+        _ => format!("{}; {}", argo_rule(object, &pointers), flux_rule(object, version, &pointers)),
     }
 }
 
@@ -98,22 +104,21 @@ fn is_flux(object: &Object, manager: Option<&str>) -> bool {
         || object.annotations.keys().chain(object.labels.keys()).any(|key| key.contains(".toolkit.fluxcd.io/"))
 }
 
-fn argo_rule(object: &Object) -> String {
+fn argo_rule(object: &Object, pointers: &str) -> String {
     let reference = &object.reference;
-    let (group, _, _) = object::resource(reference.kind, "");
+    let group = group(reference.kind);
     let namespace = reference.namespace.as_ref().map(|name| format!(", namespace: {name}")).unwrap_or_default();
     format!(
         "in Argo CD add to the Application's spec: ignoreDifferences: [{{group: {group}, kind: {}, name: {}{namespace}, \
-         jsonPointers: [{}]}}], and to its syncPolicy: syncOptions: [RespectIgnoreDifferences=true, ServerSideApply=true]",
+         jsonPointers: [{pointers}]}}], and to its syncPolicy: syncOptions: [RespectIgnoreDifferences=true, ServerSideApply=true]",
         reference.kind.as_str(),
         reference.name,
-        pointers(object),
     )
 }
 
-fn flux_rule(object: &Object, version: &str) -> String {
+fn flux_rule(object: &Object, version: &str, pointers: &str) -> String {
     let reference = &object.reference;
-    let (group, _, _) = object::resource(reference.kind, "");
+    let group = group(reference.kind);
     let namespace = reference.namespace.as_ref().map(|name| format!(", namespace: {name}")).unwrap_or_default();
     let labels = &object.labels;
     let owner =
@@ -122,18 +127,36 @@ fn flux_rule(object: &Object, version: &str) -> String {
             _ => "the Kustomization".to_owned(),
         };
     format!(
-        "in Flux (kustomize-controller 1.9 or later) add to the spec of {owner}: ignore: [{{paths: [{}], \
+        "in Flux (kustomize-controller 1.9 or later) add to the spec of {owner}: ignore: [{{paths: [{pointers}], \
          target: {{group: {group}, version: {version}, kind: {}, name: {}{namespace}}}}}]",
-        pointers(object),
         reference.kind.as_str(),
         reference.name,
     )
 }
 
+/// The group of a kind, as YAML has it.
+fn group(kind: Kind) -> &'static str {
+    match object::resource(kind, "").0 {
+        "" => "\"\"",
+        group => group,
+    }
+}
+
 /// JSON pointers (RFC 6901: a slash in a key is written ~1) to all that we write.
-fn pointers(object: &Object) -> String {
+fn pointers(object: &Object, external_dns: &[String]) -> String {
     let kind = object.reference.kind;
     let annotation = |key: &str| format!("/metadata/annotations/{}", key.replace('/', "~1"));
-    let list = format!("/spec/{}", object::list_field(kind));
-    [list, annotation(object::record_annotation(kind)), annotation(MANAGED_BY)].join(", ")
+    let mut pointers = match kind {
+        Kind::Service => {
+            let pins = [Allocator::Cilium, Allocator::MetalLb].map(|allocator| annotation(service::pin_key(allocator)));
+            let targets = external_dns.iter().map(|prefix| annotation(&service::target_key(prefix)));
+            let records = [service::MANAGED_TARGETS, service::MANAGED_SUFFIX].map(annotation);
+            pins.into_iter().chain(targets).chain(records).collect()
+        }
+        Kind::CiliumLoadBalancerIPPool | Kind::CiliumCIDRGroup | Kind::IPAddressPool => {
+            vec![format!("/spec/{}", object::list_field(kind))]
+        }
+    };
+    pointers.extend([object::record_annotation(kind), MANAGED_BY].map(annotation));
+    pointers.join(", ")
 }

@@ -20,6 +20,10 @@ impl Island {
         if slot.flight.is_some() {
             return;
         }
+        #[cfg(test)]
+        {
+            *self.evaluations.entry(reference.kind).or_default() += 1;
+        }
         let around = Surroundings {
             wanted,
             prefixes: &self.prefixes,
@@ -266,7 +270,10 @@ impl Slot {
             Verdict::Stay(status) => self.at_rest(status),
             Verdict::InSync(status, memory, next_stray) => {
                 self.memory = Some(memory);
+                // A Service between two steps: what was refused will be wanted again.
+                let refused = self.failure.take().filter(|failure| !status.synced && failure.is_final());
                 self.at_rest(status);
+                self.failure = refused;
                 if let Some(contest) = &mut self.contest {
                     contest.settle(now);
                 }

@@ -76,6 +76,9 @@ pub struct Island {
     /// The configuration has changed: everything is to be decided about anew.
     reconfigured: bool,
     seed: u64,
+    /// How often an object was decided about.
+    #[cfg(test)]
+    evaluations: BTreeMap<Kind, usize>,
 }
 
 impl Island {
@@ -111,6 +114,8 @@ impl Island {
             paused_until: None,
             reconfigured: false,
             seed,
+            #[cfg(test)]
+            evaluations: BTreeMap::new(),
         }
     }
 
@@ -368,7 +373,7 @@ impl Island {
         let (Some(object), Some(contest)) = (&slot.object, &slot.contest) else { return };
         let version = self.served.as_ref().and_then(|served| served.get(&reference.kind));
         let manager = contest.manager().map(str::to_owned);
-        let hint = contest::hint(object, version.map_or("", String::as_str), manager.as_deref());
+        let hint = contest::hint(object, version.map_or("", String::as_str), manager.as_deref(), &self.external_dns);
         self.events.push_back(Event::Contested { object: reference.clone(), manager, hint });
     }
 

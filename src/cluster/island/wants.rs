@@ -3,17 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
-use super::books::{Footing, Ripple, allocator_of, has};
+use super::books::{Aspect, Footing, Ripple, allocator_of, has};
 use super::carrier::{self, Neighbours, PoolSight};
 use super::slot::Slot;
 use super::{Island, Wanted};
 use crate::cluster::object::Object;
-use crate::cluster::service::{Service, Sharing};
 use crate::cluster::transition::Stage;
 use crate::config::{Discovery, Kind, ObjectRef};
 use crate::plan::service::Bound;
 use crate::plan::{self, Role, Share};
-use crate::prefix::Interval;
 use crate::time::Instant;
 
 impl Island {
@@ -47,29 +45,27 @@ impl Island {
         if allocator_of(reference.kind).is_some() {
             let ranges = self.books.offer(reference, after.map(|(_, object)| object), now);
             if !ranges.is_empty() {
-                self.ask_again(&ranges);
+                self.ask_again(self.books.concerned(&ranges));
             }
         }
         if reference.kind != Kind::Service {
             return;
         }
-        let held = |aspect: Option<&Aspect>| aspect.map(|aspect| aspect.holds.clone()).unwrap_or_default();
-        let ripple = self.books.hold(reference, &held(before.as_ref()), &held(after.map(|(aspect, _)| aspect)));
+        let none = Aspect::default();
+        let shown = after.map_or(&none, |(aspect, _)| aspect);
+        let ripple = self.books.show(reference, before.as_ref().unwrap_or(&none), shown);
         self.spread(reference, &ripple);
-        let is_edited = |known: &Aspect| after.is_some_and(|(aspect, _)| !aspect.asks_like(known));
-        if before.as_ref().is_some_and(is_edited) {
-            if let Some(slot) = self.slots.get_mut(reference) {
-                slot.course.ask_again();
-            }
+        if before.as_ref().is_some_and(|before| after.is_some() && !shown.is_like(before)) {
+            self.ask_again([reference.clone()]);
             let claim = self.books.footing(reference).and_then(|footing| footing.new);
             let ripple = Ripple { claimed: claim.into_iter().collect(), ..Ripple::default() };
             self.spread(reference, &ripple);
         }
     }
 
-    /// The pools around these addresses have changed: what was refused there may be given now.
-    fn ask_again(&mut self, ranges: &[Interval]) {
-        for service in self.books.concerned(ranges) {
+    /// What was refused to these Services may be given now.
+    fn ask_again(&mut self, services: impl IntoIterator<Item = ObjectRef>) {
+        for service in services {
             if let Some(slot) = self.slots.get_mut(&service) {
                 slot.course.ask_again();
             }
@@ -82,8 +78,9 @@ impl Island {
         if ripple.is_empty() {
             return;
         }
-        let claimants = ripple.held.iter().chain(&ripple.claimed).flat_map(|address| self.books.claimants(*address));
-        self.dirty.extend(claimants.filter(|service| *service != from).cloned());
+        let addresses = ripple.held.iter().chain(&ripple.asked).chain(&ripple.claimed);
+        let claimants = addresses.flat_map(|address| self.books.claimants(*address)).filter(|service| *service != from);
+        self.ask_again(claimants.cloned().collect::<BTreeSet<_>>());
         let mut concerned = Vec::new();
         for (pool, slot) in pools(&self.slots) {
             let shares = slot.want.iter().flat_map(|want| &want.shares);
@@ -265,29 +262,6 @@ impl Island {
             }
         }
         changed
-    }
-}
-
-/// What others need to know of a Service as the cluster shows it.
-struct Aspect {
-    generation: Option<i64>,
-    holds: Vec<Ipv6Addr>,
-    sharing: Option<Box<Sharing>>,
-}
-
-impl Aspect {
-    fn of(object: &Object) -> Self {
-        let facts = object.service.as_deref();
-        Self {
-            generation: object.generation,
-            holds: facts.into_iter().flat_map(Service::v6).collect::<BTreeSet<_>>().into_iter().collect(),
-            sharing: facts.and_then(|facts| facts.sharing.clone()),
-        }
-    }
-
-    /// Whether nothing has changed that an allocator goes by.
-    fn asks_like(&self, other: &Self) -> bool {
-        self.generation == other.generation && self.sharing == other.sharing
     }
 }
 

@@ -38,9 +38,9 @@ pub enum Undecided {
 
 /// Who gives `service` its addresses. `pools` are those of the cluster, of both allocators.
 ///
-/// What the Service carries decides; where it carries signs of both (a cluster that moved from one to the other leaves
-/// such), the pools that hold its addresses do, then what an allocator itself wrote on it. Without any sign it is the
-/// pools that hold its addresses, then those that it is bound to, then all there are.
+/// What the Service carries decides, then the pools that hold its addresses, then those that it is bound to. After that,
+/// where it carries signs of both (a cluster that moved from one to the other leaves such), what the allocators wrote
+/// themselves; where it carries none, all pools there are. Without `pools`, it is decided only if they would not matter.
 ///
 /// # Errors
 /// Says why that cannot be known; such a Service is not written.
@@ -61,7 +61,8 @@ pub fn allocator(service: &Service, pools: &[Pool<'_>]) -> Result<Allocator, Und
     }
     let signs = signs(service);
     let found = match (signs.cilium, signs.metallb) {
-        (true, true) => [holding(), written(service), bound()].into_iter().find_map(Candidates::only),
+        (true, true) if pools.is_empty() => None,
+        (true, true) => [holding(), bound(), written(service)].into_iter().find_map(Candidates::only),
         (true, false) | (false, true) => signs.only(),
         (false, false) => [holding(), bound(), any()].into_iter().find_map(Candidates::only),
     };
@@ -157,10 +158,8 @@ impl Undecided {
 pub fn obstacle(reference: &ObjectRef, service: &Service, allocator: Allocator) -> Option<Finding> {
     let finding = |reason, message| Some(Finding { reason, message, blocks_write: true });
     if !service.is_load_balancer {
-        return finding(
-            "NotLoadBalancer",
-            format!("{reference} is not of type LoadBalancer, so it has no addresses to follow a prefix."),
-        );
+        let message = format!("{reference} is not of type LoadBalancer, so it has no addresses to follow a prefix.");
+        return finding("NotLoadBalancer", message);
     }
     if service.families == (Families { v4: true, v6: false }) {
         let message = format!(

@@ -14,27 +14,21 @@ use crate::plan::Finding;
 ///
 /// A list without an IPv4 address takes that away from a Service, with Cilium and with MetalLB, so it is asked for
 /// too: the one in the status; one that we asked for before and that is gone from the status (an allocator that starts
-/// anew may show none) is asked for still. The user's own IPv4 address takes its place. A dual-stack Service without any
-/// address is left to the allocator once, which knows what IPv4 address it gets.
+/// anew may show none) is asked for still. The user's own IPv4 address takes its place.
 pub fn requested(service: &Service, owned: &Owned, pins: &[Ipv6Addr]) -> Vec<IpAddr> {
     if pins.is_empty() {
         return Vec::new();
     }
-    let v4 = v4(service, owned);
-    let asks_already = !owned.ours.is_empty() || !owned.users.is_empty();
-    if service.families == (Families { v4: true, v6: true }) && service.ingress.is_empty() && !asks_already {
-        return Vec::new();
-    }
     let has_own = owned.users.iter().any(IpAddr::is_ipv4);
-    v4.into_iter().filter(|_| !has_own).chain(pins.iter().copied().map(IpAddr::V6)).collect()
+    v4(service, owned).into_iter().filter(|_| !has_own).chain(pins.iter().copied().map(IpAddr::V6)).collect()
 }
 
-/// What of ours belongs in an annotation that tells external-dns what to name, when that is `target`; empty: nothing.
+/// What of ours belongs in an annotation that tells external-dns what to name, when that is `target`.
 ///
 /// Such an annotation takes the place of all that external-dns would find, so that without the IPv4 address the A record
-/// would go.
-pub fn named(service: &Service, owned: &Owned, target: Option<Ipv6Addr>) -> Vec<IpAddr> {
-    let Some(target) = target else { return Vec::new() };
+/// would go. While an allocator that starts anew shows no address at all, the IPv4 address that it asks for (`owned`) goes
+/// on being named.
+pub fn named(service: &Service, owned: &Owned, target: Ipv6Addr) -> Vec<IpAddr> {
     let standing = if service.ingress.is_empty() { v4(service, owned) } else { held(service) };
     standing.into_iter().chain([IpAddr::V6(target)]).collect()
 }

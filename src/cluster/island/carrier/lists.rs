@@ -272,7 +272,7 @@ impl Work<'_> {
             (None, true) => {}
             // A blank annotation says nothing that its absence does not say better.
             (Some(_), true) => drop(self.annotations.insert(key.to_owned(), Value::Null)),
-            (recorded, false) if recorded.as_deref() != Some(ours) => {
+            (recorded, false) if !recorded.as_deref().is_some_and(|recorded| addresses::is_same(recorded, ours)) => {
                 self.annotations.insert(key.to_owned(), Value::String(addresses::write_record(ours)));
             }
             (_, false) => {}

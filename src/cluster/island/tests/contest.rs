@@ -2,6 +2,7 @@
 
 use super::api::{annotated, object};
 use super::*;
+use crate::cluster::island::contest;
 
 fn lab(marks: &[(&str, &str)]) -> (Lab, ObjectRef) {
     let target = pool("lb");
@@ -147,4 +148,39 @@ fn a_hand_quicker_than_the_answer_is_seen_too() {
     assert_eq!(writes, 3);
     assert_eq!(contested(&lab).len(), 1);
     assert_eq!(contested(&lab)[0].0.as_deref(), Some("quick-controller"));
+}
+
+#[test]
+fn the_rules_for_a_service_name_the_annotations_that_we_write() {
+    let service = json!({
+        "metadata": {
+            "name": "front", "namespace": "web", "uid": "1", "resourceVersion": "1",
+            "labels": {"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"},
+        },
+        "spec": {"type": "LoadBalancer"},
+    });
+    let service = Object::from_json(Kind::Service, &service).expect("a Service");
+    let external_dns = ["external-dns.kubernetes.io/".to_owned(), "dns.example/".to_owned()];
+    let pointers = [
+        "lbipam.cilium.io~1ips",
+        "metallb.io~1loadBalancerIPs",
+        "external-dns.kubernetes.io~1target",
+        "dns.example~1target",
+        "dynamic-prefix.io~1managed-targets",
+        "dynamic-prefix.io~1managed-suffix",
+        "dynamic-prefix.io~1managed-ips",
+        "dynamic-prefix.io~1managed-by",
+    ];
+    let pointers = pointers.map(|key| format!("/metadata/annotations/{key}")).join(", ");
+    let flux = contest::hint(&service, "v1", None, &external_dns);
+    assert_eq!(
+        flux,
+        format!(
+            "in Flux (kustomize-controller 1.9 or later) add to the spec of the Kustomization flux-system/apps: ignore: \
+             [{{paths: [{pointers}], target: {{group: \"\", version: v1, kind: Service, name: front, namespace: web}}}}]"
+        )
+    );
+    let both = contest::hint(&service, "v1", Some("argocd-controller"), &external_dns);
+    let argo = format!("[{{group: \"\", kind: Service, name: front, namespace: web, jsonPointers: [{pointers}]}}]");
+    assert!(both.contains(&argo), "{both}");
 }

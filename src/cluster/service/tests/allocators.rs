@@ -70,16 +70,18 @@ fn of_signs_of_both_the_pools_that_hold_its_address_decide() {
     let both = with(&[("lbipam.cilium.io/ips", "x"), ("metallb.io/address-pool", "x")]);
     assert_eq!(decide(&both, HERE, ELSEWHERE), Ok(Allocator::Cilium));
     assert_eq!(decide(&both, ELSEWHERE, HERE), Ok(Allocator::MetalLb));
-    // Then what the allocators wrote: LB-IPAM is unsatisfied with every Service without a class, so that says nothing.
-    let marked = with(&[("metallb.io/ip-allocated-from-pool", "public")]);
-    let served = Service { request: unsatisfied(), ..marked.clone() };
-    assert_eq!(decide(&served, ELSEWHERE, ELSEWHERE), Ok(Allocator::MetalLb));
-    let asked = Service { request: Request::Satisfied, ..with(&[("metallb.universe.tf/address-pool", "old")]) };
-    assert_eq!(decide(&asked, ELSEWHERE, BOUND), Ok(Allocator::Cilium));
     // Then the pools that it is bound to.
+    let marked = with(&[("metallb.io/ip-allocated-from-pool", "public")]);
+    let moved = Service { request: unsatisfied(), ..marked.clone() };
+    assert_eq!(decide(&moved, BOUND, ELSEWHERE), Ok(Allocator::Cilium));
+    // Then what the allocators wrote: LB-IPAM is unsatisfied with every Service without a class, so that says nothing.
+    assert_eq!(decide(&moved, ELSEWHERE, ELSEWHERE), Ok(Allocator::MetalLb));
+    let asked = Service { request: Request::Satisfied, ..with(&[("metallb.universe.tf/address-pool", "old")]) };
+    assert_eq!(decide(&asked, BOUND, BOUND), Ok(Allocator::Cilium));
     let unclear = Service { request: Request::Satisfied, ..marked };
-    assert_eq!(decide(&unclear, BOUND, ELSEWHERE), Ok(Allocator::Cilium));
     assert_eq!(decide(&unclear, ELSEWHERE, ELSEWHERE), Err(Undecided::Both));
+    // Without pools nothing is said that pools could change.
+    assert_eq!(allocator(&moved, &[]), Err(Undecided::Both));
 }
 
 #[test]

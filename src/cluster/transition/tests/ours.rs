@@ -1,10 +1,10 @@
-//! Our side: what an island does with [`goal`] and [`shares`], as thin as it can be: look, decide, one write per object.
+//! Our side: what an island does with [`goal`] and [`share::pool`], as thin as it can be: look, decide, one write per object.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::super::carrier::{Carrier, Goal, goal};
-use super::super::share::{Around, Customer, Part, shares};
+use super::super::share::{self, Around, Customer, Part};
 use super::super::{Age, Allocator, NOTHING_HELD, Stage};
 use super::cilium::has;
 use super::world::{Content, Event, Id, Line, Notes, Pool, Reason, Service, World, v6};
@@ -30,7 +30,7 @@ pub(super) struct Ours {
     services_listed: bool,
     flights: BTreeSet<Id>,
     dns_since: BTreeMap<usize, (Ipv6Addr, Instant)>,
-    refused: BTreeMap<usize, (Ipv6Addr, Vec<(u64, bool)>, u8)>,
+    refused: BTreeMap<usize, (Ipv6Addr, Vec<(Option<u8>, u64)>, u8)>,
     nothing_since: BTreeMap<usize, u64>,
     wakes: BTreeSet<u64>,
 }
@@ -82,9 +82,10 @@ impl World {
 
     fn see(&mut self, id: Id) {
         match id {
-            Id::Pool(number) if self.ours.pools_listed => {
-                drop(self.ours.pools.insert(number, self.pools[&number].clone()));
-            }
+            Id::Pool(number) if self.ours.pools_listed => match self.pools.get(&number) {
+                Some(pool) => drop(self.ours.pools.insert(number, pool.clone())),
+                None => drop(self.ours.pools.remove(&number)),
+            },
             Id::Service(number) if self.ours.services_listed && !self.ours.may_not_list => {
                 match self.services.get(&number) {
                     Some(service) => drop(self.ours.services.insert(number, service.clone())),
@@ -162,15 +163,19 @@ impl World {
     fn is_refused(&mut self, number: usize, new: Ipv6Addr) -> bool {
         let now = self.now;
         let service = &self.ours.services[&number];
-        let pools = self.ours.pools.values().map(|pool| (pool.generation, pool.conflict)).collect();
-        let print = (new, pools, service.label);
+        let is_cilium = service.allocator == Allocator::Cilium;
+        let pools = self.ours.pools.values().map(|pool| (pool.selector, if is_cilium { 0 } else { pool.generation }));
+        let print = (new, pools.collect(), service.label);
         let mut others = self.ours.services.iter().filter(|(other, _)| **other != number);
-        let is_taken = others.any(|(_, other)| other.v6().contains(&new) && !other.shares_with(service));
+        let is_taken = others.any(|(_, other)| {
+            let users = other.line.is_none() && other.notes.ips.contains(&IpAddr::V6(new));
+            (users || other.v6().contains(&new)) && !other.shares_with(service)
+        });
         let asks = v6(&service.notes.ips).contains(&new);
-        let said = [Reason::AlreadyAllocated, Reason::SelectorMismatch].map(|reason| Some((reason, new)));
-        let mut is_told = asks && said.contains(&service.unsatisfied);
+        let is_taken = is_taken || asks && service.unsatisfied == Some((Reason::AlreadyAllocated, new));
+        let mut is_told = asks && service.unsatisfied == Some((Reason::SelectorMismatch, new));
         let offered = offered(self, service, new);
-        if service.allocator == Allocator::MetalLb && asks && offered && service.status.is_empty() {
+        if !is_cilium && asks && offered && service.status.is_empty() {
             let since = *self.ours.nothing_since.entry(number).or_insert(now);
             let end = since + u64::try_from(NOTHING_HELD.as_millis()).expect("short");
             is_told = end <= now;
@@ -212,6 +217,7 @@ impl World {
                 foreign: &foreign,
                 customers: &customers,
                 in_use: (!self.ours.may_not_list).then_some(&in_use),
+                in_conflict: pool.conflict,
             };
             let ours = self.wanted(pool, &around);
             let recorded: Vec<_> = ours.iter().flat_map(|block| block.without(foreign.iter().copied())).collect();
@@ -224,24 +230,30 @@ impl World {
     }
 
     fn wanted(&self, pool: &Pool, around: &Around<'_>) -> Vec<Interval> {
-        let mut all = Vec::new();
-        for line in &self.lines {
-            let bound: Vec<_> = pool.bound.iter().filter(|(number, _)| *number == line.number).collect();
-            let blocks: Vec<Vec<Block>> = line
-                .generations
-                .iter()
-                .map(|known| bound.iter().map(|(_, range)| Block::Range(line.range(known.letter, *range))).collect())
-                .collect();
-            let part = |(known, blocks): (&super::world::Generation, _)| Part {
-                prefix: line.prefix(known.letter),
-                role: known.role,
-                mode: line.mode,
-                blocks,
-            };
-            let parts: Vec<_> = line.generations.iter().zip(blocks.iter().map(Vec::as_slice)).map(part).collect();
-            all.extend(shares(&parts, around).list(&parts).iter().map(Block::interval));
+        let blocks = |line: &Line, letter: char| -> Vec<Block> {
+            let bound = pool.bound.iter().filter(|(number, _)| *number == line.number);
+            bound.map(|(_, range)| Block::Range(line.range(letter, *range))).collect()
+        };
+        let of_line = |line: &Line| line.generations.iter().map(|known| blocks(line, known.letter)).collect::<Vec<_>>();
+        let blocks: Vec<Vec<Vec<Block>>> = self.lines.iter().map(of_line).collect();
+        let mut prefixes = Vec::new();
+        for (line, blocks) in self.lines.iter().zip(&blocks) {
+            prefixes.push(
+                line.generations
+                    .iter()
+                    .zip(blocks)
+                    .map(|(known, blocks)| Part {
+                        prefix: line.prefix(known.letter),
+                        role: known.role,
+                        mode: line.mode,
+                        blocks,
+                    })
+                    .collect::<Vec<_>>(),
+            );
         }
-        all
+        let shares = share::pool(&prefixes, around);
+        let lists = shares.iter().zip(&prefixes).flat_map(|(shares, parts)| shares.list(parts));
+        lists.map(|block| block.interval()).collect()
     }
 
     fn service_writes(
@@ -302,8 +314,11 @@ pub(super) fn place(service: &Service, line: &Line) -> Option<Ipv6Addr> {
 /// A pool offers it, and its controller has seen that.
 fn offered(world: &World, service: &Service, new: Ipv6Addr) -> bool {
     let pools = world.ours.pools.values().filter(|pool| pool.allocator == service.allocator);
-    let mut ready = pools.filter(|pool| pool.observed >= pool.generation && !pool.conflict);
-    ready.any(|pool| pool.list.iter().any(|range| has(range, new)))
+    let mut ready = pools.clone().filter(|pool| pool.observed >= pool.generation && !pool.conflict);
+    let is_offered = ready.any(|pool| pool.list.iter().any(|range| has(range, new)));
+    let ours = service.v6().into_iter().filter(|held| world.lines.iter().any(|line| line.of(*held).is_some()));
+    let mut gone = ours.filter(|held| !pools.clone().any(|pool| pool.list.iter().any(|range| has(range, *held))));
+    is_offered && gone.next().is_none()
 }
 
 fn decide(
