@@ -71,6 +71,7 @@ impl History {
     }
 
     fn announce(&mut self, letter: char, dead: &[char]) -> &mut Self {
+        self.after(Duration::from_secs(10));
         let dead: Vec<Ipv6Net> = dead.iter().map(|letter| net(*letter)).collect();
         self.judge.announce(self.at(), net(letter), &dead);
         self

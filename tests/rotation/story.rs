@@ -29,8 +29,10 @@ pub(crate) struct Story<'a> {
     metallb: bool,
     random: Random,
     said: Said,
-    /// The former prefixes that leave at once: those that are dead and drained until then.
+    /// The former prefixes that leave at once: those that are dead.
     gone: Vec<Ipv6Net>,
+    /// Whether there were more former prefixes than the history keeps: each is waited for from then on.
+    is_crowded: bool,
     /// The number of the newest prefix.
     newest: u16,
     /// Those that are there, and those that are still to come.
@@ -65,6 +67,7 @@ impl<'a> Story<'a> {
             random,
             said: Said::default(),
             gone: Vec::new(),
+            is_crowded: false,
             newest: 0,
             fronts: Vec::new(),
             coming: Vec::new(),
@@ -133,8 +136,10 @@ impl<'a> Story<'a> {
         self.said.deprecated.push(before);
         if fate == Fate::Dead || self.source == Source::Kea {
             let all = std::mem::take(&mut self.said.deprecated);
-            // What is dead beside them waits for what DNS was told, as long as nobody knows that it is.
-            self.gone.extend(&all[all.len().saturating_sub(HISTORY)..]);
+            // Those that have left the history wait for what DNS was told, and the others with them: nobody knows of them
+            // that they are dead.
+            self.is_crowded |= all.len() > HISTORY;
+            self.gone.extend(all.iter().filter(|_| !self.is_crowded));
             self.said.dead.extend(all);
         }
         self.said.current = Some(next);
