@@ -129,11 +129,9 @@ pub(super) fn decide(
     now: Instant,
 ) -> Outcome {
     let step = Step { around, object, slot, carrier, neighbours, now };
-    match (step.obstacle(), carrier.error()) {
-        (Err(status), error) => step.stay(error.unwrap_or(status)),
-        // Nothing of ours is on it.
-        (Ok(_), Some(error)) if !step.is_written() => step.stay(error),
-        (Ok((facts, computed, allocator)), error) => step.take(facts, computed, allocator, error),
+    match step.obstacle() {
+        Err(status) => step.stay(carrier.error().unwrap_or(status)),
+        Ok((facts, computed, allocator)) => step.take(facts, computed, allocator),
     }
 }
 
@@ -152,6 +150,18 @@ pub(super) fn release(around: &Surroundings<'_>, object: &Object, memory: &Memor
     }
     let status = Status { foreign: draft.foreign.clone(), ..Status::new(Level::Passing, "Releasing", None) };
     Verdict::Write(draft.into_patch(None), status)
+}
+
+/// What a decision about a managed Service stands on.
+#[derive(Clone, Copy)]
+struct Ground<'a> {
+    facts: &'a Service,
+    computed: &'a Computed,
+    allocator: Allocator,
+    /// Its address in the current generation, if it can have that.
+    new: Option<Ipv6Addr>,
+    /// Whether something is wrong with what is asked of it.
+    is_error: bool,
 }
 
 /// One look at a managed Service.
@@ -181,8 +191,15 @@ impl<'a> Step<'a> {
         };
         let allocator = self.neighbours.allocator.as_ref();
         let allocator = *allocator.map_err(|why| bad(why.finding(&object.reference)))?;
-        let finding = service::obstacle(&object.reference, facts, allocator).or_else(|| self.collision());
+        let finding = service::obstacle(&object.reference, facts, allocator);
         finding.map_or(Ok((facts, computed, allocator)), |finding| Err(bad(finding)))
+    }
+
+    /// Why it cannot have an address in the current generation.
+    fn error(&self, allocator: Allocator, owned: &addresses::Owned) -> Option<Status> {
+        let (reference, new) = (&self.object.reference, self.carrier.address());
+        let finding = || self.collision().or_else(|| service::pinned_by_user(reference, allocator, owned, new));
+        self.carrier.error().or_else(|| finding().map(bad))
     }
 
     /// Whether something of ours is on it, as far as is known.
@@ -224,16 +241,19 @@ impl<'a> Step<'a> {
         Outcome { verdict: Verdict::Stay(status), footing, course: Course::default() }
     }
 
-    /// Its next step. In `error` it gets nothing new, and gives up what nobody can serve any more.
-    fn take(&self, facts: &Service, computed: &Computed, allocator: Allocator, error: Option<Status>) -> Outcome {
+    /// Its next step. One in error gets nothing new, and gives up what nobody can serve any more.
+    fn take(&self, facts: &Service, computed: &Computed, allocator: Allocator) -> Outcome {
         let (known, new, now) = (self.known(), self.carrier.address(), self.now);
         let lists = self.lists(&known);
         let owned = lists.pins(allocator);
-        if let Some(finding) = service::pinned_by_user(&self.object.reference, allocator, &owned, new) {
-            return self.stay(bad(finding));
+        let error = self.error(allocator, &owned);
+        if let Some(error) = error.as_ref().filter(|_| !self.is_written()) {
+            return self.stay(error.clone());
         }
         let pins: Vec<Ipv6Addr> = owned.ours.iter().copied().filter_map(v6).collect();
-        let (goal, course, soon) = self.goal((facts, computed, allocator), &lists, &owned, &pins);
+        let ground =
+            Ground { facts, computed, allocator, new: new.filter(|_| error.is_none()), is_error: error.is_some() };
+        let (goal, course, soon) = self.goal(&ground, &lists, &owned, &pins);
         // Until its allocator knows that it is left to it, it stands on what it holds.
         let stands_on = if course.known_at().is_some_and(|at| now < at) { facts.v6().collect() } else { pins };
         let stands_on = distinct(stands_on.into_iter().chain(self.slot.pins_under_way()));
@@ -276,12 +296,12 @@ impl<'a> Step<'a> {
     /// Its next step; what to remember of it, and when a pool or the allocator will have made up its mind.
     fn goal(
         &self,
-        (facts, computed, allocator): (&Service, &Computed, Allocator),
+        ground: &Ground<'_>,
         lists: &Lists<'_>,
         owned: &addresses::Owned,
         pins: &[Ipv6Addr],
     ) -> (Goal, Course, Option<Instant>) {
-        let (new, now) = (self.carrier.address(), self.now);
+        let (Ground { facts, computed, allocator, new, is_error }, now) = (*ground, self.now);
         let holds: Vec<Ipv6Addr> = facts.v6().collect();
         let v4: Vec<Ipv4Addr> = facts.v4().collect();
         let (named, agree) = lists.named(self.around.external_dns);
@@ -321,12 +341,12 @@ impl<'a> Step<'a> {
         };
         let can_serve = |pin: &Ipv6Addr| holds.contains(pin) || books.is_on_a_pool(*pin, allocator);
         let goal = hold_for_v4(carrier::goal(&carrier, age, now), facts, allocator, pins);
-        let goal = if self.carrier.error().is_some() { goal.only(can_serve) } else { goal };
+        let goal = if is_error { goal.only(can_serve) } else { goal };
         course.named = new.filter(|_| agree).zip(goal.dns_since);
         course.at(goal.stage, new, now);
         course.hold(goal.waits_for_narrowing, now);
         let soon = if let Offered::From(at) = offered { Some(at) } else { None };
-        let is_left = goal.stage == Stage::Refused || self.carrier.error().is_some();
+        let is_left = goal.stage == Stage::Refused || is_error;
         course.leave(is_left && pins.is_empty(), now);
         let wakes = [soon, silence, course.free_at(), course.known_at()];
         (goal, course, wakes.into_iter().flatten().filter(|at| *at > now).min())

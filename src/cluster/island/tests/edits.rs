@@ -57,6 +57,30 @@ fn a_service_in_error_is_not_left_asking_for_what_nobody_serves() {
     }
 }
 
+/// The same for two that are to have one address: what they had before they collided.
+#[test]
+fn services_that_collide_are_not_left_asking_for_what_nobody_serves() {
+    let mut town = town(&pool("lb"));
+    let one = town.create("one", ours(&[]), V6, at(1));
+    let two = town.create("two", ours(&[(SUFFIX, "::5")]), V6, at(1));
+    town.live(at(1));
+    town.annotate(&one, "kubectl", SUFFIX, Some("::5"), at(2));
+    assert_eq!((town.live(at(2)), town.lab.reason(&one)), (vec![], "AddressCollision"));
+    town.rotate(2, at(10));
+    town.live(at(10));
+    town.live_until(at(1000));
+    assert_eq!((town.ingress(&one), town.ingress(&two)), (ips(&["2001:db8:1::"]), ips(&["2001:db8:1::5"])));
+    town.draining = 0;
+    town.tell(at(HOUR));
+    town.live(at(HOUR));
+    town.live_until(at(HOUR + 10));
+    for service in [&one, &two] {
+        assert_eq!((town.note(service, IPS), town.lab.reason(service)), (None, "AddressCollision"));
+        assert!(!town.ingress(service).is_empty());
+    }
+    assert_eq!(town.lab.text(&pool("lb"))[1..], ["2001:db8:2::/64"]);
+}
+
 /// MetalLB must hear of the Service before it hears of the range: else it has nothing for a while.
 #[test]
 fn a_service_in_error_is_left_to_metallb_before_the_range_goes() {
@@ -168,10 +192,7 @@ fn another_label_is_a_reason_to_ask_again() {
     town.rotate(2, at(10));
     town.is_alive = false;
     town.write(at(10));
-    let seen = town.lab.api.edit(&pool("lb"), "controller", |pool| {
-        pool.observed = Some(object::Observed { generation: pool.generation, ..object::Observed::default() });
-    });
-    town.lab.island.handle_object(seen, at(10));
+    town.pools_are_seen(at(10));
     town.live(at(10));
     assert_eq!(town.note(&front, IPS).as_deref(), Some("2001:db8:2::,2001:db8:1::"));
     town.says(&front, "pool_selector_mismatch", "The pool does not match '2001:db8:2::'", at(11));
@@ -184,7 +205,9 @@ fn another_label_is_a_reason_to_ask_again() {
     });
     town.lab.island.handle_object(without, at(13));
     town.live(at(13));
-    assert_eq!((town.note(&front, IPS), town.live(at(14))), (None, vec![]));
+    town.pools_are_seen(at(14));
+    town.live(at(14));
+    assert_eq!(town.note(&front, IPS), None);
     let labelled = town.lab.api.edit_service(&front, "kubectl", |service| {
         service["metadata"]["labels"] = json!({ "pool": "lb" });
     });

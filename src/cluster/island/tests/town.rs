@@ -198,6 +198,12 @@ impl Town {
         written
     }
 
+    /// The controllers see the pools as they are, and do no more.
+    pub(super) fn pools_are_seen(&mut self, now: Instant) {
+        let seen: Vec<Object> = self.pools().iter().filter_map(|pool| self.observe(pool)).collect();
+        seen.into_iter().for_each(|object| self.lab.island.handle_object(object, now));
+    }
+
     /// The controllers of the cluster act on what they see. Whether anything changed.
     pub(super) fn controllers(&mut self, now: Instant) -> bool {
         if !self.is_alive {
