@@ -13,6 +13,11 @@
 //! | `conditions[].reason` of PrefixAcquired | `Acquired`; `WaitingForPrefix`, `Released`, `Withdrawn`: there is none; `Deprecated`, `Unlisted`, `Dead`, `Refused`: it is kept although it is lost |
 //! | `conditions[].reason` of SourcesConsistent | `Consistent`, `RouterAdvertisementDiffers` |
 //! | `clusters[].state` | `connecting`, `connected`, `unreachable`, `unauthorized`, `misconfigured` |
+//! | `targets[].reason`, all is well | `Synced`; with something to know: `CoveredByUser`, `BindingWins`, `EntryWins`, `SkipNotUnderstood`, `NotNarrowed`; in `plan`: `Planned`, `NotKnownOffline` |
+//! | … on the way | `Waiting`, `NoOpinion`, `AwaitingServices`, `Pending`, `Releasing`, `DryRun`; a Service in mode ha: `AwaitingFirstAddress`, `AwaitingPool`, `AwaitingAddress`, `AwaitingTarget`, `AwaitingNarrowing` |
+//! | … what is asked for cannot be | `EntryError`, `PoolNeedsRange`, `ReplaceBesideAppend`, `Overlap`, `CannotEmpty`, `RecordTooLong`; a Service: `InvalidSuffix`, `AddressCollision`, `PinnedByUser`, `LoadBalancerIP`, `NoIPv6`, `NotLoadBalancer`, `NodeAddresses`, `AllocatorUnknown` |
+//! | … the cluster is not so | `TargetMissing`, `KindNotInstalled`, `PoolConflict`, `AddressRefused`, `WatchFailed` |
+//! | … it may not or cannot be written | `Forbidden`, `OtherWriter`, `SameCluster`, `Contested`, `Invalid`, `NotKept`, `WebhookFailed`, `Conflict`, `ServerBusy`, `Unauthorized`, `Unreachable` |
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -299,9 +304,46 @@ mod tests {
         quoted.filter(|word| !word.contains(' ')).map(ToOwned::to_owned).collect()
     }
 
+    fn documented() -> String {
+        include_str!("status.rs").lines().take_while(|line| line.starts_with("//!")).collect()
+    }
+
+    #[test]
+    fn every_reason_of_a_target_is_documented() {
+        let sources = [
+            (include_str!("cluster/island/decide.rs"), 15),
+            (include_str!("cluster/island/evaluate.rs"), 2),
+            (include_str!("cluster/island/narrow.rs"), 3),
+            (include_str!("cluster/island/retry.rs"), 9),
+            (include_str!("cluster/island/carrier.rs"), 4),
+            (include_str!("cluster/island/carrier/tell.rs"), 7),
+            (include_str!("cluster/service/allocator.rs"), 5),
+            (include_str!("cluster/service/ask.rs"), 1),
+            (include_str!("plan/object.rs"), 3),
+            (include_str!("plan/overlap.rs"), 1),
+            (include_str!("plan/service.rs"), 4),
+            (include_str!("plan/service/collision.rs"), 1),
+            (include_str!("cli/preview.rs"), 1),
+            (include_str!("cli/preview/service.rs"), 3),
+        ];
+        let others = ["Role", "ClusterRole", "Cilium", "MetalLB", "CiliumLoadBalancerIPPool", "IPAddressPool"];
+        let is_reason = |word: &&str| {
+            let is_camel = word.starts_with(char::is_uppercase) && word.chars().all(char::is_alphanumeric);
+            is_camel && word.contains(char::is_lowercase) && !others.contains(word)
+        };
+        for (source, least) in sources {
+            let source = source.split("#[cfg(test)]\nmod").next().unwrap();
+            let words: Vec<&str> = source.split('"').filter(is_reason).collect();
+            assert!(words.len() >= least, "{words:?}");
+            for word in words {
+                assert!(documented().contains(&format!("`{word}`")), "{word} is in no row of the table");
+            }
+        }
+    }
+
     #[test]
     fn every_state_and_reason_is_documented() {
-        let documented: String = include_str!("status.rs").lines().take_while(|line| line.starts_with("//!")).collect();
+        let documented = documented();
         let wakes = ["(at, \"", "_until, \"", "reason(t1", "reason(exchange", "reason(self.early"];
         let sources = [
             (include_str!("source/mod.rs"), &[" => \""][..], 21),

@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use dyn_prefix::plan::annotation;
 use tempfile::TempDir;
 
 const README: &str = include_str!("../../README.md");
@@ -232,6 +233,33 @@ fn what_is_recorded_can_be_replayed() {
     assert!(told.contains(&format!("dyn-prefix {} starts", dyn_prefix::VERSION)), "{told}");
 }
 
+/// The annotations of its Service are such as the program reads, and what they say fits its configuration.
+#[test]
+fn the_annotations_of_the_readme_are_known() {
+    let [block] = blocks("yaml").try_into().expect("one list of annotations");
+    let (keys, values): (Vec<&str>, Vec<&str>) = block.lines().filter_map(|line| line.split_once(": ")).unzip();
+    let skip = README.split('`').find(|word| word.starts_with("dynamic-prefix.io/skip")).expect("the fourth");
+    let named = keys.iter().copied().chain(skip.split(": ").next());
+    let known = [annotation::NAME, annotation::SERVICE_ADDRESS_RANGE, annotation::SUFFIX];
+    assert!(named.eq(known.into_iter().chain([annotation::SKIP_EXTERNAL_DNS_UPDATE])), "{keys:?}, {skip}");
+    let [config] = blocks("toml").try_into().expect("one configuration");
+    assert!(values[..2].iter().all(|value| config.contains(&format!("name = \"{value}\""))), "{values:?}");
+    // The same as a [[service]] is taken by the checker.
+    let service = format!(
+        "[[service]]\nnamespace = \"web\"\nname = \"front\"\nprefixRef = \"{}/{}\"\nsuffix = {}\n",
+        values[0], values[1], values[2]
+    );
+    let root = Root::new();
+    let text = fs::read_to_string(root.path(CONFIG)).unwrap();
+    let with_mode = text.replacen("[daemon]", &format!("{service}[daemon]"), 1);
+    let ha = "addressRanges = [";
+    assert!(README.contains("`transition.mode = \"ha\"`") && with_mode.contains(ha));
+    fs::write(root.path(CONFIG), with_mode.replacen(ha, &format!("transition.mode = \"ha\"\n{ha}"), 1)).unwrap();
+    let output = root.dyn_prefix("dyn-prefix check");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.ends_with(": can be used\n"), "{printed}");
+}
+
 #[test]
 fn the_help_that_the_readme_names_is_there() {
     for line in ["dyn-prefix help run", "dyn-prefix help plan"] {
@@ -254,7 +282,7 @@ fn the_files_and_the_rights_that_it_names_are_there() {
     }
     let rights = fs::read_to_string(here.join("examples/rbac.yaml")).expect("examples/rbac.yaml");
     assert_eq!(in_readme(), in_file(&rights));
-    assert!(README.lines().count() <= 150 && README.lines().all(|line| line.chars().count() <= 120));
+    assert!(README.lines().count() <= 185 && README.lines().all(|line| line.chars().count() <= 120));
 }
 
 /// Resource and verb, of the README's table.

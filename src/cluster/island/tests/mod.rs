@@ -12,6 +12,7 @@ mod metallb;
 mod rotation;
 mod simple;
 mod targets;
+mod told;
 mod town;
 
 use std::sync::Arc;
