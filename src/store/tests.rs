@@ -36,6 +36,7 @@ fn snapshot() -> Snapshot {
             generation: Generation(1),
             prefix: "2001:db8:1::/48".parse().unwrap(),
             source,
+            routers: vec!["fe80::2".parse().unwrap()],
             acquired_at: Instant::from_secs(-500),
             deprecated_at: Instant::from_secs(-5),
             valid_until: Deadline::At(NOW + Duration::from_secs(60)),
@@ -43,6 +44,7 @@ fn snapshot() -> Snapshot {
             excluded: Vec::new(),
             state: PreviousState::Draining,
             reason: Reason::Replaced,
+            died_later: false,
         }],
     }
 }
