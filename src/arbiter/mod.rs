@@ -145,6 +145,13 @@ pub struct Snapshot {
     pub history: Vec<Previous>,
 }
 
+impl Snapshot {
+    /// The former prefixes whose addresses reach nobody any more.
+    pub fn dead(&self) -> impl Iterator<Item = Generation> + '_ {
+        self.history.iter().filter(|previous| previous.is_dead()).map(|previous| previous.generation)
+    }
+}
+
 /// Something happened that the user should hear of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transition {

@@ -189,7 +189,8 @@ fn former_line(former: &HistoryStatus) -> String {
     {
         let _ = write!(line, " until {end}");
     }
-    let _ = write!(line, " ({})", former.reason);
+    let says_so = ["Dead", "Released"].contains(&former.reason.as_str());
+    let _ = write!(line, " ({}{})", former.reason, if former.dead && !says_so { ", dead" } else { "" });
     line
 }
 
