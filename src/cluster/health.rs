@@ -125,10 +125,10 @@ fn of_services(failure: &Failure, discovery: Discovery) -> String {
 fn of_schema(failure: &Failure) -> String {
     format!(
         "The account may not list and watch the CRD {}, so the version of Cilium is not known, and draining ranges stay \
-         in its pools in full. {} {}.",
+         in its pools in full. {}: {}.",
         qualified(schema::ASKED),
-        schema::need(),
-        sentence(failure.message()).trim_end_matches('.'),
+        schema::need().trim_end_matches('.'),
+        failure.message(),
     )
 }
 

@@ -36,6 +36,10 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a Service of MetalLB may ask for an address that is offered, and hold nothing, before that counts as refused.
 pub const NOTHING_HELD: Duration = Duration::from_secs(5);
 
+/// How long a range stays for a Service after that was left to its allocator, which cannot be seen: if the allocator
+/// heard of the range first, it would take the address from a Service that seems to insist on it.
+pub const LEFT_ALONE: Duration = Duration::from_secs(5);
+
 /// Who gives a Service its addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Allocator {

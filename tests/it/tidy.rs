@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Deciders: files, or directories with all that is in them. Their tests may do what they like.
-const DECIDERS: [&str; 45] = [
+const DECIDERS: [&str; 47] = [
     "src/time.rs",
     "src/prefix.rs",
     "src/status.rs",
@@ -26,6 +26,8 @@ const DECIDERS: [&str; 45] = [
     "src/cluster/service.rs",
     "src/cluster/service/",
     "src/cluster/island/",
+    "src/cluster/transition.rs",
+    "src/cluster/transition/",
     "src/source/mod.rs",
     "src/source/dhcpv6/mod.rs",
     "src/source/dhcpv6/identity.rs",

@@ -1,5 +1,7 @@
 //! Services on a real API server: which of them are seen, and what Cilium's definitions tell of its version.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context as _, Result, ensure};
 use dyn_prefix::cluster::schema::Schema;
 use dyn_prefix::cluster::timeouts::Timeouts;
@@ -20,6 +22,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("Services: by name and type, where only that name is allowed", by_name),
     ("Services: without the right to see them a note says so, and with discovery = true an error", unseen),
     ("Services: without the right to see Cilium's definition a note says so, and nothing is narrowed", undefined),
+    ("Services: nothing is narrowed on Cilium 1.19, and it is as soon as 1.20 has taken its place", upgraded),
     ("Services: a [[service]] is watched and written by its name where no other is allowed", entry),
 ];
 
@@ -167,12 +170,17 @@ fn schema(_: &Lab) -> Result<()> {
             News::Defined(schema) if schema == expected => break,
             // What it was, with another change.
             News::Defined(schema) if schema == *before => {}
-            other => anyhow::bail!("schema {expected:?} was due, and the watch says {other:?}"),
+            other @ (News::Defined(_)
+            | News::Listed(_)
+            | News::Changed(_)
+            | News::Deleted(_)
+            | News::Refused(_)
+            | News::Lost(_)) => anyhow::bail!("schema {expected:?} was due, and the watch says {other:?}"),
         }
     }
     ensure!(expected.obstacle().is_none(), "the operator of the lab is 1.20: {:?}", expected.obstacle());
     let label = &server.get(DEFINITION)?["metadata"]["labels"][dyn_prefix::cluster::schema::LABEL];
-    ensure!(*label == Value::from(of_operator.trim()), "the label is {label}");
+    ensure!(*label == *of_operator.trim(), "the label is {label}");
     Ok(())
 }
 
@@ -193,22 +201,23 @@ fn definitions() -> Value {
 }
 
 /// The file of a daemon with one pool, whose former prefixes drain for an hour.
-fn one_pool(server: &ApiServer, id: &str, cluster_keys: &str) -> Result<String> {
-    let path = server.kubeconfig_for(id, &[])?;
+fn one_pool(kubeconfig: &Path, id: &str, cluster_keys: &str) -> String {
     let prefix = dynamic_prefix(id, "drainPeriodMinutes = 60");
-    Ok(cluster("lab", &path, cluster_keys) + &prefix + &Target::Pool.binding(id, id))
+    cluster("lab", kubeconfig, cluster_keys) + &prefix + &Target::Pool.binding(id, id)
 }
 
-/// A pool that the daemon of an account with these rights has filled with `a` and then `b`, both in full.
-fn both_in_full(server: &ApiServer, id: &str, rules: &Value) -> Result<Daemon> {
+/// The daemon of an account with these rights, which has filled a pool with `a` and then `b`, both in full; and its
+/// kubeconfig.
+fn both_in_full(server: &ApiServer, id: &str, rules: &Value) -> Result<(Daemon, PathBuf)> {
     server.grant(id, rules)?;
     Target::Pool.create(server, id, None)?;
-    let mut daemon = Daemon::start(id, 'a', &one_pool(server, id, "")?)?;
+    let kubeconfig = server.kubeconfig_for(id, &[])?;
+    let mut daemon = Daemon::start(id, 'a', &one_pool(&kubeconfig, id, ""))?;
     let (user, ours) = (Target::Pool.of_user(), |letters| Target::Pool.all_ours(Part::Lb, letters));
     Target::Pool.wait(server, id, id, &user, &ours("a"))?;
     daemon.rotate('b')?;
     Target::Pool.wait(server, id, id, &user, &ours("ba"))?;
-    Ok(daemon)
+    Ok((daemon, kubeconfig))
 }
 
 /// The notes on the cluster, as soon as there is one with all of `parts`; without an error.
@@ -223,14 +232,14 @@ fn note(daemon: &Daemon, parts: &[&str]) -> Result<()> {
 
 fn unseen(lab: &Lab) -> Result<()> {
     let (server, id) = (lab.shared()?, "no-services");
-    let mut daemon = both_in_full(server, id, &json!([pools(), definitions()]))?;
+    let (mut daemon, kubeconfig) = both_in_full(server, id, &json!([pools(), definitions()]))?;
     note(
         &daemon,
         &["/api/v1/services", "narrowing and managed Services are off", "ClusterRole", "list, watch, patch"],
     )?;
-    daemon.edit(&one_pool(server, id, "discovery = false")?)?;
+    daemon.edit(&one_pool(&kubeconfig, id, "discovery = false"))?;
     note(&daemon, &["/api/v1/services", "draining ranges stay in the pools in full"])?;
-    daemon.edit(&one_pool(server, id, "discovery = true")?)?;
+    daemon.edit(&one_pool(&kubeconfig, id, "discovery = true"))?;
     let is_error = |cluster: &Value| cluster["reason"].as_str().is_some_and(|r| r.starts_with("DiscoveryForbidden"));
     daemon.wait_cluster("lab", is_error)?;
     ensure!(daemon.status()?.0 == 3, "`status` exits with {}", daemon.status()?.0);
@@ -240,12 +249,26 @@ fn unseen(lab: &Lab) -> Result<()> {
 fn undefined(lab: &Lab) -> Result<()> {
     let (server, id) = (lab.shared()?, "no-definition");
     let services = json!({"apiGroups": [""], "resources": ["services"], "verbs": ["list", "watch"]});
-    let mut daemon = both_in_full(server, id, &json!([pools(), services]))?;
+    let (mut daemon, kubeconfig) = both_in_full(server, id, &json!([pools(), services]))?;
     let parts =
         ["ciliumloadbalancerippools.cilium.io", "version of Cilium", "customresourcedefinitions", "list, watch"];
     note(&daemon, &parts)?;
-    daemon.edit(&one_pool(server, id, "discovery = true")?)?;
+    daemon.edit(&one_pool(&kubeconfig, id, "discovery = true"))?;
     note(&daemon, &parts)
+}
+
+fn upgraded(_: &Lab) -> Result<()> {
+    let own = Cluster::bare()?;
+    let (server, id) = (&own.server, "upgraded");
+    server.install_cilium_crds_as(&["v2", "v2alpha1"], "1.32.7")?;
+    server.install_metallb_crds()?;
+    let services = json!({"apiGroups": [""], "resources": ["services"], "verbs": ["list", "watch"]});
+    let (daemon, _) = both_in_full(server, id, &json!([pools(), definitions(), services]))?;
+    let says_why = |target: &Value| target["message"].as_str().is_some_and(|text| text.contains("older than 1.20"));
+    daemon.wait_target(id, says_why)?;
+    server.install_cilium_crds(&["v2", "v2alpha1"])?;
+    Target::Pool.wait(server, id, id, &Target::Pool.of_user(), &Target::Pool.drained(Part::Lb, "ba"))?;
+    daemon.wait_reason(id, "Synced").map(drop)
 }
 
 fn entry(lab: &Lab) -> Result<()> {
@@ -266,12 +289,13 @@ fn entry(lab: &Lab) -> Result<()> {
     let entry = format!(
         "\n[[service]]\nnamespace = \"default\"\nname = \"{id}\"\nprefixRef = \"{id}/lb\"\nsuffix = \"::f000:0:0:3\"\n"
     );
-    let _daemon = Daemon::start(id, 'a', &(one_pool(server, id, "discovery = false")? + &entry))?;
+    let kubeconfig = server.kubeconfig_for(id, &[])?;
+    let mut daemon = Daemon::start(id, 'a', &(one_pool(&kubeconfig, id, "discovery = false") + &entry))?;
     let path = format!("/api/v1/namespaces/default/services/{id}");
     server.wait_object(&path, PATIENCE, |service| {
         let annotations = &service["metadata"]["annotations"];
         annotations["lbipam.cilium.io/ips"] == "2001:db8:a:0:f000::3"
             && annotations["dynamic-prefix.io/managed-by"] == id
     })?;
-    Ok(())
+    daemon.wait_log(&["Service/default/one-entry", "asks for 2001:db8:a:0:f000::3"]).map(drop)
 }

@@ -7,8 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use super::carrier::v6;
+use crate::cluster::addresses;
 use crate::cluster::entry::Entry;
 use crate::cluster::object::{self, Object, Sight};
+use crate::cluster::service::{self, Service, Sharing};
 use crate::cluster::transition::share::Customer;
 use crate::cluster::transition::{Allocator, Stage};
 use crate::config::{Kind, ObjectRef};
@@ -22,9 +25,12 @@ const LOADS_WITHIN: Duration = Duration::from_secs(1);
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Books {
+    aspects: BTreeMap<ObjectRef, Aspect>,
     offers: BTreeMap<ObjectRef, Offer>,
     /// The Services that have an address in their status.
     held: Places,
+    /// The Services by the addresses that their annotations ask for, on whosever behalf.
+    asked: Places,
     /// The managed Services by their address in the current generation.
     claimed: Places,
     /// The managed Services by what they ask for on our behalf.
@@ -32,6 +38,8 @@ pub(super) struct Books {
     /// Those for which pools wait, by their address in the current generation.
     waiting: Places,
     footings: BTreeMap<ObjectRef, Footing>,
+    /// Pools of which a patch has left and has not been answered.
+    under_way: BTreeSet<ObjectRef>,
 }
 
 /// Services by address.
@@ -67,6 +75,40 @@ pub(super) enum Offered {
     Yes,
 }
 
+/// What others need to know of a Service as the cluster shows it.
+#[derive(Debug, Default)]
+pub(super) struct Aspect {
+    generation: Option<i64>,
+    holds: Vec<Ipv6Addr>,
+    asks: Vec<Ipv6Addr>,
+    sharing: Option<Box<Sharing>>,
+}
+
+impl Aspect {
+    pub(super) fn of(object: &Object) -> Self {
+        let facts = object.service.as_deref();
+        let lists =
+            [Allocator::Cilium, Allocator::MetalLb].map(|allocator| service::pins(&object.annotations, allocator));
+        let asks = lists.into_iter().flatten().flat_map(addresses::read_record);
+        Self {
+            generation: object.generation,
+            holds: distinct(facts.into_iter().flat_map(Service::v6)),
+            asks: distinct(asks.filter_map(v6)),
+            sharing: facts.and_then(|facts| facts.sharing.clone()),
+        }
+    }
+
+    /// Whether nothing has changed that an allocator goes by, beside the list of addresses.
+    fn is_like(&self, other: &Self) -> bool {
+        self.generation == other.generation && self.sharing == other.sharing
+    }
+}
+
+/// Each once, ascending.
+pub(super) fn distinct(addresses: impl Iterator<Item = Ipv6Addr>) -> Vec<Ipv6Addr> {
+    addresses.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 /// A managed Service, as others need to know it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Footing {
@@ -93,6 +135,8 @@ impl Footing {
 pub(super) struct Ripple {
     /// Addresses that a Service holds now and did not, or the other way round.
     pub(super) held: Vec<Ipv6Addr>,
+    /// The same for what its annotations ask for.
+    pub(super) asked: Vec<Ipv6Addr>,
     /// The same for claims: the Services that claim it too are concerned, and its pool.
     pub(super) claimed: Vec<Ipv6Addr>,
     /// The same for what is asked for on our behalf.
@@ -110,9 +154,23 @@ impl Ripple {
 }
 
 impl Books {
-    /// A Service's status names these addresses now.
-    pub(super) fn hold(&mut self, service: &ObjectRef, before: &[Ipv6Addr], after: &[Ipv6Addr]) -> Ripple {
-        Ripple { held: self.held.change(service, before, after), ..Ripple::default() }
+    /// What a Service holds and asks for now; `None`: it is gone. Also whether something else has changed that its
+    /// allocator goes by.
+    pub(super) fn show(&mut self, service: &ObjectRef, after: Option<Aspect>) -> (Ripple, bool) {
+        let before = self.aspects.remove(service);
+        let (old, new) = (before.as_ref(), after.as_ref());
+        let none = Aspect::default();
+        let (from, to) = (old.unwrap_or(&none), new.unwrap_or(&none));
+        let ripple = Ripple {
+            held: self.held.change(service, &from.holds, &to.holds),
+            asked: self.asked.change(service, &from.asks, &to.asks),
+            ..Ripple::default()
+        };
+        let is_edited = old.zip(new).is_some_and(|(old, new)| !new.is_like(old));
+        if let Some(after) = after {
+            self.aspects.insert(service.clone(), after);
+        }
+        (ripple, is_edited)
     }
 
     /// A managed Service is so now; `None`: it is not managed.
@@ -127,11 +185,10 @@ impl Books {
         let pins = |footing: Option<&Footing>| footing.map(|footing| footing.pins.clone()).unwrap_or_default();
         let waits = |footing: Option<&Footing>| footing.and_then(Footing::waits).into_iter().collect::<Vec<_>>();
         let mut ripple = Ripple {
-            held: Vec::new(),
             claimed: self.claimed.change(service, &new(before), &new(after)),
             pinned: self.pinned.change(service, &pins(before), &pins(after)),
             waiting: self.waiting.change(service, &waits(before), &waits(after)),
-            loosened: Vec::new(),
+            ..Ripple::default()
         };
         if before.is_some_and(|before| after.is_some_and(|after| before.given_up != after.given_up)) {
             ripple.loosened = pins(after);
@@ -147,6 +204,12 @@ impl Books {
         self.footings.get(service)
     }
 
+    /// The managed Services that claim one of these addresses.
+    pub(super) fn claiming(&self, ranges: &[Interval]) -> BTreeSet<ObjectRef> {
+        let services = ranges.iter().flat_map(|range| self.claimed.within(*range)).flat_map(|(_, services)| services);
+        services.cloned().collect()
+    }
+
     /// The managed Services that claim or hold one of these addresses.
     pub(super) fn concerned(&self, ranges: &[Interval]) -> BTreeSet<ObjectRef> {
         let claim = ranges.iter().flat_map(|range| self.claimed.within(*range)).flat_map(|(_, services)| services);
@@ -154,9 +217,15 @@ impl Books {
         claim.chain(hold).filter(|service| self.footings.contains_key(*service)).cloned().collect()
     }
 
-    /// The Services that hold `address`.
-    pub(super) fn holders(&self, address: Ipv6Addr) -> impl Iterator<Item = &ObjectRef> {
-        self.held.at(address)
+    /// The Services that hold `address`, and those that we do not manage and that ask for it.
+    pub(super) fn takers(&self, address: Ipv6Addr) -> impl Iterator<Item = &ObjectRef> {
+        let users = self.asked.at(address).filter(|service| !self.footings.contains_key(*service));
+        self.held.at(address).chain(users)
+    }
+
+    /// Whether a pool of `allocator` has `address`, in force or not.
+    pub(super) fn is_on_a_pool(&self, address: Ipv6Addr, allocator: Allocator) -> bool {
+        self.offers_of(address).any(|(pool, _)| allocator_of(pool.kind) == Some(allocator))
     }
 
     /// The managed Services that claim `address`.
@@ -225,7 +294,8 @@ impl Books {
         let mut best = Offered::No;
         let is_for_it = |(pool, offer): &(&ObjectRef, &Offer)| {
             let has_v4 = || v4.iter().all(|ip| offer.v4.iter().any(|(first, last)| first <= ip && ip <= last));
-            allocator_of(pool.kind) == Some(allocator) && (allocator == Allocator::Cilium || has_v4())
+            let is_own = allocator_of(pool.kind) == Some(allocator) && !self.under_way.contains(*pool);
+            is_own && (allocator == Allocator::Cilium || has_v4())
         };
         for (_, offer) in self.offers_of(address).filter(is_for_it) {
             match offer.force {
@@ -236,6 +306,15 @@ impl Books {
             }
         }
         best
+    }
+
+    /// A patch of a pool has left, or was answered.
+    pub(super) fn send(&mut self, pool: &ObjectRef, is_under_way: bool) {
+        if is_under_way {
+            self.under_way.insert(pool.clone());
+        } else {
+            self.under_way.remove(pool);
+        }
     }
 
     /// The ranges of a pool as they stand.

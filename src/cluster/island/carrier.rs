@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
-use super::books::{Books, Footing, Offered};
+use super::books::{Footing, Offered, distinct};
 use super::decide::{Surroundings, Verdict, forbidden_to_us, not_served};
 use super::memory::Memory;
 use super::slot::{Level, Slot, Status};
 use crate::cluster::object::{MANAGED_BY, Object};
-use crate::cluster::service::{self, Service, Undecided};
+use crate::cluster::service::{self, Service};
 use crate::cluster::transition::carrier::{self, Goal};
 use crate::cluster::transition::{self, Age, Allocator, Stage};
 use crate::cluster::{Wanted, addresses};
@@ -20,8 +20,13 @@ use crate::plan::{self, Computed, EntryError, Finding, Role, ServiceWant};
 use crate::prefix::Interval;
 use crate::time::Instant;
 
+mod course;
 mod lists;
+mod neighbours;
 mod tell;
+
+pub(super) use course::Course;
+pub(super) use neighbours::{Neighbours, PoolSight, allocator, neighbours};
 
 use lists::{Lists, Plan};
 
@@ -40,29 +45,6 @@ impl Carrier {
     pub(super) fn address(&self) -> Option<Ipv6Addr> {
         self.new.as_ref()?.as_ref().ok().copied()
     }
-}
-
-/// What is known of a managed Service only from having watched it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Course {
-    /// The step it is at, towards which address, and since when.
-    step: Option<(Stage, Option<Ipv6Addr>, Instant)>,
-    /// Since when DNS names the new address.
-    named: Option<(Ipv6Addr, Instant)>,
-    /// The address that the allocator has refused. It is not asked for again before the pools or the Service change.
-    refused: Option<Ipv6Addr>,
-    /// Whether it has its address.
-    pub(super) has_address: bool,
-}
-
-/// What others do that bears on a Service.
-#[derive(Debug)]
-pub(super) struct Neighbours {
-    pub(super) allocator: Result<Allocator, Undecided>,
-    /// Another Service that has its new address and does not share it.
-    pub(super) holder: Option<ObjectRef>,
-    /// Other managed Services that are to have the same address and do not share it.
-    pub(super) rivals: Vec<ObjectRef>,
 }
 
 /// What follows for a managed Service.
@@ -211,7 +193,10 @@ impl<'a> Step<'a> {
         }
         let pins: Vec<Ipv6Addr> = owned.ours.iter().copied().filter_map(v6).collect();
         let (goal, course, soon) = self.goal((facts, computed, allocator), &lists, &owned, &pins);
-        let footing = Footing { allocator: Some(allocator), new, stage: goal.stage, given_up: false, pins };
+        // Until its allocator knows that it is left to it, it stands on what it holds.
+        let stands_on = if course.known_at().is_some_and(|at| now < at) { facts.v6().collect() } else { pins };
+        let stands_on = distinct(stands_on.into_iter().chain(self.slot.pins_under_way()));
+        let footing = Footing { allocator: Some(allocator), new, stage: goal.stage, given_up: false, pins: stands_on };
         let is_one_address = allocator == Allocator::MetalLb || self.carrier.want.mode == Mode::Simple;
         let plan = Plan {
             allocator: Some(allocator),
@@ -257,7 +242,12 @@ impl<'a> Step<'a> {
         let holds: Vec<Ipv6Addr> = facts.v6().collect();
         let v4: Vec<Ipv4Addr> = facts.v4().collect();
         let (named, agree) = lists.named(self.around.external_dns);
-        let offered = new.map_or(Offered::No, |new| self.around.books.offered(new, &v4, allocator, now));
+        let books = self.around.books;
+        // Its status is about to change if no pool has what it holds.
+        let is_ours = |held: &&Ipv6Addr| transition::age(&computed.generations, **held).is_some();
+        let is_stable = holds.iter().filter(is_ours).all(|held| books.is_on_a_pool(*held, allocator));
+        let offered = new.filter(|_| is_stable).map(|new| books.offered(new, &v4, allocator, now));
+        let offered = offered.unwrap_or(Offered::No);
         let mut course = self.slot.course.clone();
         course.has_address = new.is_some_and(|new| holds.contains(&new));
         let user_asks = new.is_some_and(|new| owned.users.contains(&IpAddr::V6(new)));
@@ -267,7 +257,8 @@ impl<'a> Step<'a> {
         if asks.as_ref().is_some_and(says_no) || silence.is_some_and(|at| at <= now) {
             course.refused = new;
         }
-        let refused = new.is_some() && (course.refused == new || self.neighbours.holder.is_some());
+        let is_taken = course.is_taken(new, self.neighbours.holder.is_some(), allocator, now);
+        let refused = is_taken || new.is_some() && course.refused == new;
         let carrier = carrier::Carrier {
             allocator,
             mode: self.carrier.want.mode,
@@ -288,7 +279,9 @@ impl<'a> Step<'a> {
         course.named = new.filter(|_| agree).zip(goal.dns_since);
         course.at(goal.stage, new, now);
         let soon = if let Offered::From(at) = offered { Some(at) } else { None };
-        (goal, course, [soon, silence.filter(|at| *at > now)].into_iter().flatten().min())
+        course.leave(goal.stage == Stage::Refused && pins.is_empty(), now);
+        let wakes = [soon, silence, course.free_at(), course.known_at()];
+        (goal, course, wakes.into_iter().flatten().filter(|at| *at > now).min())
     }
 
     /// Whether a recorded address of no known generation has to stay for a while.
@@ -299,42 +292,6 @@ impl<'a> Step<'a> {
         pins.contains(&address)
             && computed.drain_period.is_none_or(|period| self.now < seen + period)
             && computed.strays_since.is_none_or(|since| seen >= since)
-    }
-}
-
-impl Course {
-    /// It is at this step now.
-    fn at(&mut self, stage: Stage, new: Option<Ipv6Addr>, now: Instant) {
-        if self.step.is_none_or(|(known, to, _)| (known, to) != (stage, new)) {
-            self.step = Some((stage, new, now));
-        }
-    }
-
-    /// The pools or the Service have changed: what was refused may be given now.
-    pub(super) fn ask_again(&mut self) {
-        self.refused = None;
-    }
-
-    /// MetalLB does not say that it refuses: it takes everything. When that is to be believed.
-    fn silence_ends(
-        &self,
-        allocator: Allocator,
-        asks: Option<Ipv6Addr>,
-        facts: &Service,
-        offered: Offered,
-    ) -> Option<Instant> {
-        let holds_nothing = allocator == Allocator::MetalLb && offered == Offered::Yes && facts.ingress.is_empty();
-        let (_, _, since) = self.step.filter(|step| step.0 == Stage::AwaitingAddress && step.1 == asks)?;
-        (holds_nothing && asks.is_some()).then(|| since + transition::NOTHING_HELD)
-    }
-
-    fn patience_ends(&self) -> Option<Instant> {
-        let waits = |stage: Stage| !matches!(stage, Stage::Served | Stage::Refused);
-        self.step.filter(|(stage, ..)| waits(*stage)).map(|(.., since)| since + transition::PATIENCE)
-    }
-
-    fn hangs(&self, now: Instant) -> bool {
-        self.patience_ends().is_some() && self.step.is_some_and(|(.., since)| transition::hangs(since, now))
     }
 }
 
@@ -374,45 +331,4 @@ fn hold_for_v4(goal: Goal, facts: &Service, allocator: Allocator, pins: &[Ipv6Ad
         Allocator::MetalLb => facts.v6().next().is_some(),
     };
     if lacks_v4 && !has_had_its_turn { Goal { pins: Vec::new(), ..goal } } else { goal }
-}
-
-/// The Services that bear on `reference`.
-pub(super) fn neighbours<'a>(
-    books: &Books,
-    (reference, facts): (&ObjectRef, &Service),
-    new: Option<Ipv6Addr>,
-    allocator: Result<Allocator, Undecided>,
-    facts_of: impl Fn(&ObjectRef) -> Option<&'a Service>,
-) -> Neighbours {
-    let keeps_out = |other: &&ObjectRef| {
-        let shares = |allocator| {
-            facts_of(other).is_some_and(|its| service::may_share(allocator, (reference, facts), (other, its)))
-        };
-        *other != reference && !allocator.as_ref().is_ok_and(|allocator| shares(*allocator))
-    };
-    let holder = new.and_then(|new| books.holders(new).find(keeps_out).cloned());
-    let rivals = new.into_iter().flat_map(|new| books.claimants(new)).filter(keeps_out).cloned().collect();
-    Neighbours { holder, rivals, allocator }
-}
-
-/// Whether it cannot be known from a Service what its allocator is without looking at the pools.
-pub(super) fn allocator(facts: &Service, pools: impl FnOnce() -> Vec<PoolSight>) -> Result<Allocator, Undecided> {
-    service::allocator(facts, &[]).or_else(|_| {
-        let pools = pools();
-        let sights: Vec<_> = pools.iter().map(PoolSight::as_pool).collect();
-        service::allocator(facts, &sights)
-    })
-}
-
-/// A pool, as far as it tells whose a Service is.
-pub(super) struct PoolSight {
-    pub(super) allocator: Allocator,
-    pub(super) live: Vec<Interval>,
-    pub(super) is_bound: bool,
-}
-
-impl PoolSight {
-    fn as_pool(&self) -> service::Pool<'_> {
-        service::Pool { allocator: self.allocator, live: &self.live, is_bound: self.is_bound }
-    }
 }

@@ -2,14 +2,12 @@
 
 use super::books::{Books, Footing};
 use super::decide::{Surroundings, Verdict, decide};
-use super::slot::{Flight, Level, Patch, Slot, Status};
-use super::{Event, Failure, Island, Until, WriteError, carrier, decide};
+use super::slot::{Level, Patch, Slot, Status};
+use super::{Event, Failure, Island, Until, carrier, decide};
 use crate::cluster::object::Object;
 use crate::config::{Kind, ObjectRef};
 use crate::plan::Role;
 use crate::time::Instant;
-
-use serde_json::{Map, Value};
 
 impl Island {
     /// Decides about one object anew. While an answer is awaited nothing is decided: it may change everything.
@@ -19,6 +17,10 @@ impl Island {
         let (Some(wanted), Some(slot)) = (&self.wanted, self.slots.get_mut(reference)) else { return };
         if slot.flight.is_some() {
             return;
+        }
+        #[cfg(test)]
+        {
+            *self.evaluations.entry(reference.kind).or_default() += 1;
         }
         let around = Surroundings {
             wanted,
@@ -158,95 +160,6 @@ impl Slot {
         self.last_sync = None;
     }
 
-    /// Hands out the pending patch, complete with the version it was made from.
-    pub(super) fn take_off(&mut self, version: &str) -> Option<Value> {
-        let (patch, object) = (self.pending.take()?, self.object.as_ref()?);
-        let mut complete = patch.content.clone();
-        let metadata = complete.as_object_mut()?.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
-        metadata.as_object_mut()?.insert("resourceVersion".to_owned(), Value::String(object.resource_version.clone()));
-        self.flight = Some(Box::new(Flight {
-            patch: *patch,
-            uid: object.uid.clone(),
-            base: object.resource_version.clone(),
-            version: version.to_owned(),
-            overtaken: false,
-        }));
-        Some(complete)
-    }
-
-    /// The API server took the patch. With the event for the log, and whether a fight over the object begins.
-    pub(super) fn accepted(
-        &mut self,
-        reference: &ObjectRef,
-        flight: Flight,
-        answer: Object,
-        now: Instant,
-    ) -> (Event, bool) {
-        let elapsed = now.saturating_since(self.changed_at.take().unwrap_or(now));
-        let Patch { content, added, removed, memory } = flight.patch;
-        let released = memory.is_none();
-        self.uncertain.clear();
-        self.last_sync = Some(now);
-        self.written_generation = answer.generation;
-        if let Some(contest) = &mut self.contest {
-            contest.written(now);
-        }
-        // What the watch brought since the patch left is our own write or newer: anything between the version we
-        // patched and our write would have made it a conflict.
-        let is_latest = self.object.as_ref().is_some_and(|known| known.resource_version == flight.base);
-        if self.object.as_ref().is_some_and(|known| known.uid == flight.uid) {
-            self.memory = memory;
-        }
-        let begins = !is_latest && self.was_removed_since(&answer, now);
-        if is_latest {
-            self.sent = Some(Box::new((answer.resource_version.clone(), content)));
-            self.object = Some(answer);
-        }
-        let object = reference.clone();
-        let event = if released {
-            Event::Released { object, removed, elapsed }
-        } else {
-            Event::Written { object, added, removed, elapsed }
-        };
-        (event, begins)
-    }
-
-    /// Somebody was so quick that the watch showed the removal of our entries before the answer to their writing came.
-    fn was_removed_since(&mut self, answer: &Object, now: Instant) -> bool {
-        let (Some(memory), Some(known), true) = (&self.memory, &self.object, self.is_wanted()) else { return false };
-        if known.resource_version == answer.resource_version || memory.is_whole_on(known) {
-            return false;
-        }
-        let manager = known.last_other_writer();
-        self.contest.get_or_insert_default().removed(manager, now)
-    }
-
-    /// The API server did not take the patch, or did not answer.
-    pub(super) fn refused(
-        &mut self,
-        reference: &ObjectRef,
-        flight: Flight,
-        error: WriteError,
-        jitter: u64,
-        now: Instant,
-    ) {
-        let may_be_done = matches!(error, WriteError::Unreachable(_) | WriteError::Busy { .. });
-        if let (true, Some(tried)) = (may_be_done, &flight.patch.memory) {
-            self.uncertain.extend_from_slice(&tried.recorded);
-        }
-        let previous = self.failure.as_deref();
-        let content = flight.patch.content;
-        let mut failure = Failure::new(reference, &flight.version, error, content, previous, jitter, now);
-        let has_newer = self.object.as_ref().is_some_and(|known| known.resource_version != flight.base);
-        if has_newer && matches!(failure.until, Until::NewerObject | Until::AnyObject) {
-            failure.retry_at = now;
-        }
-        if flight.overtaken && failure.is_refusal() {
-            failure.retry_at = now;
-        }
-        self.failure = Some(Box::new(failure));
-    }
-
     /// Does what the verdict says, as far as nothing has to be waited for.
     pub(super) fn follow(
         &mut self,
@@ -266,7 +179,10 @@ impl Slot {
             Verdict::Stay(status) => self.at_rest(status),
             Verdict::InSync(status, memory, next_stray) => {
                 self.memory = Some(memory);
+                // A Service between two steps: what was refused will be wanted again.
+                let refused = self.failure.take().filter(|failure| !status.synced && failure.is_final());
                 self.at_rest(status);
+                self.failure = refused;
                 if let Some(contest) = &mut self.contest {
                     contest.settle(now);
                 }

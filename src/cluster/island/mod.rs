@@ -16,6 +16,7 @@ use crate::plan::service::Bound;
 use crate::prefix::Interval;
 use crate::time::Instant;
 
+mod answer;
 mod books;
 mod carrier;
 mod contest;
@@ -27,6 +28,7 @@ mod narrow;
 mod report;
 mod retry;
 mod slot;
+mod spread;
 mod wants;
 
 pub use event::{Event, IN_DNS, WatchState, Write, WriteError};
@@ -76,6 +78,9 @@ pub struct Island {
     /// The configuration has changed: everything is to be decided about anew.
     reconfigured: bool,
     seed: u64,
+    /// How often an object was decided about.
+    #[cfg(test)]
+    evaluations: BTreeMap<Kind, usize>,
 }
 
 impl Island {
@@ -111,6 +116,8 @@ impl Island {
             paused_until: None,
             reconfigured: false,
             seed,
+            #[cfg(test)]
+            evaluations: BTreeMap::new(),
         }
     }
 
@@ -229,6 +236,7 @@ impl Island {
             Ok(object) => {
                 let left = flight.patch.left();
                 let (event, contested) = slot.accepted(reference, *flight, object, now);
+                self.notice(reference, now);
                 self.events.push_back(event);
                 self.tell_if(contested, reference);
                 self.hand_over(reference, &left, now);
@@ -240,6 +248,7 @@ impl Island {
                 }
             }
         }
+        self.has_landed(reference);
         self.changed(reference, now);
     }
 
@@ -282,8 +291,10 @@ impl Island {
             let Some(slot) = self.slots.get_mut(&reference) else { continue };
             slot.queued = false;
             let version = self.served.as_ref().and_then(|served| served.get(&reference.kind));
-            if let Some((version, patch)) = version.and_then(|version| Some((version, slot.take_off(version)?))) {
-                return Some(Write { object: reference, version: version.clone(), patch });
+            let Some(version) = version.cloned() else { continue };
+            if let Some(patch) = slot.take_off(&version) {
+                self.is_under_way(&reference, now);
+                return Some(Write { object: reference, version, patch });
             }
         }
         None
@@ -347,43 +358,6 @@ impl Island {
     pub fn named(&self, kind: Kind) -> Vec<ObjectRef> {
         let ours = self.slots.iter().filter(|(reference, slot)| reference.kind == kind && slot.is_target());
         ours.map(|(reference, _)| reference.clone()).collect()
-    }
-
-    /// MetalLB refuses a pool with addresses that another one holds. When these have left `from`, whoever was refused
-    /// them is tried again at once; that is how a range moves from one pool to another.
-    fn hand_over(&mut self, from: &ObjectRef, left: &[Interval], now: Instant) {
-        let mut refused = Vec::new();
-        for (reference, slot) in self.slots.iter_mut().filter(|(reference, _)| reference.kind == Kind::IPAddressPool) {
-            if from.kind == reference.kind && slot.wants_any(left) && slot.retry_what_was_refused(now) {
-                refused.push(reference.clone());
-            }
-        }
-        self.dirty.extend(refused);
-        self.settle_all(now);
-    }
-
-    /// Tells of a fight that has begun.
-    fn tell_if(&mut self, contested: bool, reference: &ObjectRef) {
-        let Some(slot) = self.slots.get(reference).filter(|_| contested) else { return };
-        let (Some(object), Some(contest)) = (&slot.object, &slot.contest) else { return };
-        let version = self.served.as_ref().and_then(|served| served.get(&reference.kind));
-        let manager = contest.manager().map(str::to_owned);
-        let hint = contest::hint(
-            object,
-            version.map_or("", String::as_str),
-            manager.as_deref(),
-            &self.external_dns,
-        );
-        self.events.push_back(Event::Contested { object: reference.clone(), manager, hint });
-    }
-
-    /// Finds out whether pools may be narrowed; whether that has changed.
-    fn read_narrowing(&mut self) -> bool {
-        let listed = self.listed.contains(&Kind::Service);
-        let narrowing = Narrowing::new(listed, self.watches.get(&Kind::Service), &self.schema);
-        let is_new = narrowing != self.narrowing;
-        self.narrowing = narrowing;
-        is_new
     }
 
     /// A number for the jitter of a back-off (SplitMix64).

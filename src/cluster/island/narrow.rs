@@ -7,9 +7,10 @@ use super::books::allocator_of;
 use super::decide::Surroundings;
 use super::event::WatchState;
 use super::slot::{Level, Status};
+use crate::cluster::object::Object;
 use crate::cluster::schema::Schema;
-use crate::cluster::transition::share::{Around, Part, shares};
-use crate::config::{Kind, ObjectRef};
+use crate::cluster::transition::share::{Around, Part, pool};
+use crate::config::Kind;
 use crate::plan::{Block, Contribution, ObjectWant, Role, Share};
 use crate::prefix::Interval;
 
@@ -84,39 +85,47 @@ pub(super) struct OnIt {
 /// Cuts what the bindings of a pool contribute. Those without an opinion, and in error, keep what they had.
 pub(super) fn cut(
     around: &Surroundings<'_>,
-    reference: &ObjectRef,
+    object: &Object,
     want: &ObjectWant,
     contributions: BTreeMap<String, Vec<Block>>,
     on_it: &OnIt,
 ) -> Cut {
+    let kind = object.reference.kind;
     let mut cut = Cut { contributions, ..Cut::default() };
-    let Some(allocator) = allocator_of(reference.kind) else { return cut };
-    let may_narrow = around.narrowing.obstacle(reference.kind).is_none();
-    for (place, (name, contribution)) in want.contributions.iter().enumerate() {
-        let own: Vec<&Share> = want.shares.iter().filter(|share| share.contribution == place).collect();
-        if own.is_empty() || !matches!(contribution, Contribution::Blocks(_)) {
-            continue;
-        }
-        let parts: Vec<Part<'_>> = own.iter().map(|share| part(share)).collect();
-        let all: Vec<Block> = own.iter().flat_map(|share| share.blocks.iter().copied()).collect();
-        let former = own.iter().filter(|share| share.role != Role::Current);
-        let former: Vec<Block> = former.flat_map(|share| share.blocks.iter().copied()).collect();
-        let in_use: Option<Vec<Ipv6Addr>> = may_narrow.then(|| around.books.in_use(&former).into_iter().collect());
-        let shares = shares(
-            &parts,
-            &Around {
-                recorded: &on_it.recorded,
-                foreign: &on_it.foreign,
-                customers: &around.books.customers(allocator, &all),
-                in_use: in_use.as_deref(),
-            },
-        );
+    let Some(allocator) = allocator_of(kind) else { return cut };
+    let speaks =
+        |(_, (_, contribution)): &(usize, &(String, Contribution))| matches!(contribution, Contribution::Blocks(_));
+    let speaking = want.contributions.iter().enumerate().filter(speaks);
+    let of = |place: usize| want.shares.iter().filter(move |share| share.contribution == place).map(part);
+    let prefixes: Vec<(&String, Vec<Part<'_>>)> = speaking
+        .map(|(place, (name, _))| (name, of(place).collect::<Vec<_>>()))
+        .filter(|(_, parts)| !parts.is_empty())
+        .collect();
+    let (names, prefixes): (Vec<&String>, Vec<Vec<Part<'_>>>) = prefixes.into_iter().unzip();
+    let blocks = |wanted: fn(Role) -> bool| -> Vec<Block> {
+        let parts = prefixes.iter().flatten().filter(|part| wanted(part.role));
+        parts.flat_map(|part| part.blocks).copied().collect()
+    };
+    let may_narrow = around.narrowing.obstacle(kind).is_none();
+    let in_use: Option<Vec<Ipv6Addr>> =
+        may_narrow.then(|| around.books.in_use(&blocks(|role| role != Role::Current)).into_iter().collect());
+    let shares = pool(
+        &prefixes,
+        &Around {
+            recorded: &on_it.recorded,
+            foreign: &on_it.foreign,
+            customers: &around.books.customers(allocator, &blocks(|_| true)),
+            in_use: in_use.as_deref(),
+            in_conflict: object.observed.as_ref().is_some_and(|observed| observed.conflict.is_some()),
+        },
+    );
+    for ((name, parts), shares) in names.into_iter().zip(&prefixes).zip(shares) {
         if shares.reserved {
-            let current = own.iter().filter(|share| share.role == Role::Current);
-            cut.reserved.extend(current.flat_map(|share| &share.blocks).map(Block::interval));
+            let current = parts.iter().filter(|part| part.role == Role::Current);
+            cut.reserved.extend(current.flat_map(|part| part.blocks).map(Block::interval));
         }
         cut.is_whole |= shares.whole_for_ignorance;
-        cut.contributions.insert(name.clone(), shares.list(&parts));
+        cut.contributions.insert(name.clone(), shares.list(parts));
     }
     cut
 }

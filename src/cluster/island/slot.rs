@@ -1,6 +1,7 @@
 //! What an island holds about one object.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 
 use serde_json::Value;
 
@@ -150,6 +151,13 @@ impl Slot {
     pub(super) fn wants_any(&self, addresses: &[Interval]) -> bool {
         let known = self.want.iter().flat_map(|want| &want.known);
         known.filter(|(role, _)| *role != Role::Known).any(|(_, range)| addresses.iter().any(|one| one.overlaps(range)))
+    }
+
+    /// Of a Service: what a patch without an answer asks for, or what one that got none may have asked for.
+    pub(super) fn pins_under_way(&self) -> Vec<Ipv6Addr> {
+        let flight = self.flight.iter().filter_map(|flight| flight.patch.memory.as_ref());
+        let tried = flight.flat_map(|memory| &memory.recorded).chain(&self.uncertain);
+        tried.map(|block| block.interval().first()).collect()
     }
 
     /// What it was refused may be accepted now. Whether there was such a refusal; one that may be on its way will not

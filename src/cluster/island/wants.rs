@@ -3,120 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
-use super::books::{Footing, Ripple, allocator_of, has};
+use super::books::{Footing, allocator_of, has};
 use super::carrier::{self, Neighbours, PoolSight};
 use super::slot::Slot;
 use super::{Island, Wanted};
-use crate::cluster::object::Object;
-use crate::cluster::service::{Service, Sharing};
 use crate::cluster::transition::Stage;
 use crate::config::{Discovery, Kind, ObjectRef};
+use crate::plan;
 use crate::plan::service::Bound;
-use crate::plan::{self, Role, Share};
-use crate::prefix::Interval;
 use crate::time::Instant;
 
 impl Island {
-    /// Takes in what the cluster shows of an object.
-    pub(super) fn see(&mut self, object: Object, now: Instant) {
-        let reference = object.reference.clone();
-        let before = self.slots.get(&reference).and_then(|slot| slot.object.as_ref()).map(Aspect::of);
-        let after = Aspect::of(&object);
-        self.notice(&reference, before, Some((&after, &object)), now);
-        let contested = self.slots.entry(reference.clone()).or_default().see(object, now);
-        self.tell_if(contested, &reference);
-    }
-
-    /// The object is gone.
-    pub(super) fn forget(&mut self, reference: &ObjectRef, now: Instant) {
-        let before = self.slots.get(reference).and_then(|slot| slot.object.as_ref()).map(Aspect::of);
-        self.notice(reference, before, None, now);
-        if let Some(slot) = self.slots.get_mut(reference) {
-            slot.forget_object();
-        }
-    }
-
-    /// Keeps the books, and marks who is concerned.
-    fn notice(
-        &mut self,
-        reference: &ObjectRef,
-        before: Option<Aspect>,
-        after: Option<(&Aspect, &Object)>,
-        now: Instant,
-    ) {
-        if allocator_of(reference.kind).is_some() {
-            let ranges = self.books.offer(reference, after.map(|(_, object)| object), now);
-            if !ranges.is_empty() {
-                self.ask_again(&ranges);
-            }
-        }
-        if reference.kind != Kind::Service {
-            return;
-        }
-        let held = |aspect: Option<&Aspect>| aspect.map(|aspect| aspect.holds.clone()).unwrap_or_default();
-        let ripple = self.books.hold(reference, &held(before.as_ref()), &held(after.map(|(aspect, _)| aspect)));
-        self.spread(reference, &ripple);
-        let is_edited = |known: &Aspect| after.is_some_and(|(aspect, _)| !aspect.asks_like(known));
-        if before.as_ref().is_some_and(is_edited) {
-            if let Some(slot) = self.slots.get_mut(reference) {
-                slot.course.ask_again();
-            }
-            let claim = self.books.footing(reference).and_then(|footing| footing.new);
-            let ripple = Ripple { claimed: claim.into_iter().collect(), ..Ripple::default() };
-            self.spread(reference, &ripple);
-        }
-    }
-
-    /// The pools around these addresses have changed: what was refused there may be given now.
-    fn ask_again(&mut self, ranges: &[Interval]) {
-        for service in self.books.concerned(ranges) {
-            if let Some(slot) = self.slots.get_mut(&service) {
-                slot.course.ask_again();
-            }
-            self.dirty.insert(service);
-        }
-    }
-
-    /// Marks whom a change of the Service `from` concerns: other Services at the same addresses, and pools.
-    pub(super) fn spread(&mut self, from: &ObjectRef, ripple: &Ripple) {
-        if ripple.is_empty() {
-            return;
-        }
-        let claimants = ripple.held.iter().chain(&ripple.claimed).flat_map(|address| self.books.claimants(*address));
-        self.dirty.extend(claimants.filter(|service| *service != from).cloned());
-        let mut concerned = Vec::new();
-        for (pool, slot) in pools(&self.slots) {
-            let shares = slot.want.iter().flat_map(|want| &want.shares);
-            if shares.into_iter().any(|share| self.is_concerned(pool, slot, share, ripple)) {
-                concerned.push(pool.clone());
-            }
-        }
-        self.dirty.extend(concerned);
-    }
-
-    /// Whether a pool may have to hold something else because of a change of a Service. To decide about it takes a look
-    /// at all Services around it, so this must not be said of every step of each.
-    fn is_concerned(&self, pool: &ObjectRef, slot: &Slot, share: &Share, ripple: &Ripple) -> bool {
-        let inside = |address: &&Ipv6Addr| share.blocks.iter().any(|block| has(&block.interval(), **address));
-        if share.role == Role::Current {
-            let is_turn = || slot.awaited_now(&self.books) != slot.awaited;
-            return ripple.claimed.iter().any(|address| inside(&address))
-                || ripple.waiting.iter().any(|address| inside(&address)) && is_turn();
-        }
-        if ripple.loosened.iter().any(|address| inside(&address)) {
-            return true;
-        }
-        let is_on = |address| self.books.ranges(pool).iter().any(|range| has(range, address));
-        // What is decided and not written yet may be to take it out.
-        let lacks = |address| slot.pending.is_some() || !is_on(address);
-        let is_new = |address: &Ipv6Addr| self.books.is_held(*address) && lacks(*address);
-        let is_asked = |address: &Ipv6Addr| match self.books.is_asked_for(*address) {
-            true => lacks(*address),
-            false => share.role == Role::Known && !self.books.is_pinned(&share.blocks),
-        };
-        ripple.held.iter().filter(inside).any(is_new) || ripple.pinned.iter().filter(inside).any(is_asked)
-    }
-
     /// One object has changed: decides about it, and about those that it concerns.
     pub(super) fn changed(&mut self, reference: &ObjectRef, now: Instant) {
         if self.want_where_one(reference) {
@@ -268,31 +165,8 @@ impl Island {
     }
 }
 
-/// What others need to know of a Service as the cluster shows it.
-struct Aspect {
-    generation: Option<i64>,
-    holds: Vec<Ipv6Addr>,
-    sharing: Option<Box<Sharing>>,
-}
-
-impl Aspect {
-    fn of(object: &Object) -> Self {
-        let facts = object.service.as_deref();
-        Self {
-            generation: object.generation,
-            holds: facts.into_iter().flat_map(Service::v6).collect::<BTreeSet<_>>().into_iter().collect(),
-            sharing: facts.and_then(|facts| facts.sharing.clone()),
-        }
-    }
-
-    /// Whether nothing has changed that an allocator goes by.
-    fn asks_like(&self, other: &Self) -> bool {
-        self.generation == other.generation && self.sharing == other.sharing
-    }
-}
-
 /// The pools among the slots; they stand before the Services.
-fn pools(slots: &BTreeMap<ObjectRef, Slot>) -> impl Iterator<Item = (&ObjectRef, &Slot)> {
+pub(super) fn pools(slots: &BTreeMap<ObjectRef, Slot>) -> impl Iterator<Item = (&ObjectRef, &Slot)> {
     slots.range(..first_service()).filter(|(reference, _)| reference.kind.is_pool())
 }
 

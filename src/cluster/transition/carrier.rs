@@ -25,13 +25,16 @@ pub struct Carrier<'a> {
     pub holds: &'a [Ipv6Addr],
     /// The IPv6 addresses that its DNS target names on our behalf; `None`: DNS is not ours to say.
     pub targets: Option<&'a [Ipv6Addr]>,
-    /// Whether a pool offers the new address and its controller has seen that. With MetalLB it has to be the pool of
-    /// its IPv4 address, if it has one: all addresses of a Service are of one pool.
+    /// Whether a pool offers the new address and its controller has seen that, no write of ours to that pool is under way
+    /// (it may take the address out), and those that it holds are on a pool still (else its status is about to change).
+    /// With MetalLB it has to be the pool of its IPv4 address, if it
+    /// has one: all addresses of a Service are of one pool.
     pub offered: bool,
-    /// Whether another Service has the new address, or the allocator has said that it will not give it. What it said
-    /// holds when the Service does not ask any more, until the pools or the Service change: else it would be asked
-    /// for ever. MetalLB says nothing: there it is refused when the Service asks, is offered and holds nothing for
-    /// [`NOTHING_HELD`](super::NOTHING_HELD).
+    /// Whether another Service has the new address or asks for it (and the two may not share), or the allocator has said
+    /// that it will not give it. What it said of the pool's selector holds when the Service does not ask any more, until
+    /// selector or Service change: else it would be asked for ever. MetalLB says nothing: there it is refused when the
+    /// Service asks, is offered and holds nothing for [`NOTHING_HELD`](super::NOTHING_HELD), until a pool changes; and
+    /// what another Service had it has for [`LEFT_ALONE`](super::LEFT_ALONE) longer, for MetalLB may not know yet.
     pub refused: bool,
     /// [`Goal::dns_since`] of the last decision for the same new address; `None`: there was none.
     pub dns_since: Option<Instant>,
@@ -88,8 +91,7 @@ pub fn goal(carrier: &Carrier<'_>, age: impl Fn(Ipv6Addr) -> Option<Age>, now: I
 
 fn stage(carrier: &Carrier<'_>) -> Stage {
     let Some(new) = carrier.new else { return Stage::Unplaced };
-    let asks = carrier.pins.contains(&new) || carrier.user_asks;
-    match (carrier.holds.contains(&new), asks) {
+    match (has_new(carrier), asks(carrier, new)) {
         (true, true) if carrier.targets.is_some_and(|named| named != [new]) => Stage::AwaitingTarget,
         (true, true) => Stage::Served,
         (true, false) => Stage::AwaitingPin,
@@ -98,6 +100,17 @@ fn stage(carrier: &Carrier<'_>) -> Stage {
         (false, false) if carrier.offered => Stage::AwaitingPin,
         (false, _) => Stage::AwaitingPool,
     }
+}
+
+fn asks(carrier: &Carrier<'_>, new: Ipv6Addr) -> bool {
+    carrier.pins.contains(&new) || carrier.user_asks
+}
+
+/// Whether it has the new address to stay. One that it has and does not ask for, although it asks for others, is about
+/// to be taken from it (the prefix has come back at that very moment).
+fn has_new(carrier: &Carrier<'_>) -> bool {
+    let is_left_to_the_allocator = carrier.pins.is_empty() && carrier.offered;
+    carrier.new.is_some_and(|new| carrier.holds.contains(&new) && (asks(carrier, new) || is_left_to_the_allocator))
 }
 
 /// Whether asking for the new address cannot cost it one that it has.
@@ -168,7 +181,7 @@ fn target(
 ) -> Option<Ipv6Addr> {
     let named = carrier.targets?;
     let has = |address: &&Ipv6Addr| carrier.holds.contains(address);
-    let new = carrier.new.as_ref().filter(has);
+    let new = carrier.new.as_ref().filter(|_| has_new(carrier));
     if let Some(address) = new.or_else(|| named.iter().find(has)) {
         return Some(*address);
     }

@@ -1,8 +1,8 @@
 //! One pool: what it should hold of each generation.
 //!
 //! What a former range was narrowed to is seen on the pool itself, so nothing has to be remembered: as long as it stands
-//! there whole it is to be narrowed, and once it was, what is there stays. Addresses given up in it stay too: to take
-//! each out would be a write.
+//! there whole it is to be narrowed, and once it was, what is there stays. Addresses given up in it stay too, until the
+//! pool is written for another reason: to take each out would be a write.
 
 use std::net::Ipv6Addr;
 
@@ -35,7 +35,8 @@ pub struct Customer {
     pub stage: Stage,
     /// It cannot be written (no permission, another daemon's, a collision), so nothing is gained by waiting for it.
     pub given_up: bool,
-    /// The addresses that it asks for on our behalf, as seen on it.
+    /// The addresses that it asks for on our behalf, as seen on it and in a write of ours that is under way. Of one that is refused and has been left to its
+    /// allocator these are, for [`LEFT_ALONE`](super::LEFT_ALONE), the addresses that it holds.
     pub pins: Vec<Ipv6Addr>,
 }
 
@@ -52,6 +53,9 @@ pub struct Around<'a> {
     /// use (Cilium before 1.20), so nothing is narrowed. A pool that holds something of ours must not be decided about
     /// at all before Services were listed, or that was refused, for the first time: nobody knows who asks for what.
     pub in_use: Option<&'a [Ipv6Addr]>,
+    /// Whether its controller has put it out of service (PoolConflict). Who loses an address in it gets no other, and a
+    /// range that is changed loses its addresses, so only new ones are added then.
+    pub in_conflict: bool,
 }
 
 /// What a pool should hold of the parts of one DynamicPrefix.
@@ -77,36 +81,55 @@ impl Shares {
     }
 }
 
-/// Decides what a pool should hold of `parts`: the generations of one DynamicPrefix, the current one first.
-pub fn shares(parts: &[Part<'_>], around: &Around<'_>) -> Shares {
-    let somebody_moves = moving(parts, around);
-    let mut shares = Shares { reserved: somebody_moves && is_held_back(parts, around), ..Shares::default() };
+/// Decides what a pool should hold of the DynamicPrefixes bound to it, each with its generations, the current one first.
+pub fn pool(prefixes: &[Vec<Part<'_>>], around: &Around<'_>) -> Vec<Shares> {
+    let all = |tidy: bool| prefixes.iter().map(|parts| shares(parts, around, tidy)).collect::<Vec<_>>();
+    let calm = all(false);
+    let stays: Vec<_> = calm.iter().flat_map(|shares| shares.blocks.iter().flatten()).map(Block::interval).collect();
+    let leaves = |entry: &&Interval| {
+        let is_ours = prefixes.iter().flatten().any(|part| part.blocks.iter().any(|b| b.interval().overlaps(entry)));
+        is_ours && !entry.without(stays.iter().copied()).is_empty()
+    };
+    // Who loses an address in what leaves must not get one that was given up in another former range.
+    if around.recorded.iter().find(leaves).is_some() { all(true) } else { calm }
+}
+
+/// Decides about one DynamicPrefix; `tidy`: addresses given up in its former ranges leave.
+fn shares(parts: &[Part<'_>], around: &Around<'_>, tidy: bool) -> Shares {
+    let mut shares = Shares { reserved: is_reserved(parts, around), ..Shares::default() };
+    let mut known = parts.iter().filter(|part| part.role == Role::Known);
+    // They leave together: who loses an address in one must not get one in the next.
+    let stays =
+        around.in_conflict || moving(parts, around).next().is_some() || known.any(|part| is_asked_for(part, around));
     for part in parts {
         let blocks = match part.role {
             Role::Current if shares.reserved => reserved(part, around),
             Role::Current => part.blocks.to_vec(),
-            Role::Known if !somebody_moves && !is_asked_for(part, around) => Vec::new(),
-            Role::Draining | Role::Known if shares.reserved => as_it_is(part, around),
-            Role::Draining | Role::Known => narrowed(part, around, &mut shares),
+            Role::Known if !stays => Vec::new(),
+            Role::Draining | Role::Known if shares.reserved || around.in_conflict => as_it_is(part, around),
+            Role::Draining | Role::Known => narrowed(part, around, tidy, &mut shares),
         };
         shares.blocks.push(blocks);
     }
     shares
 }
 
-/// Whether a managed Service is on its way to an address in the current ranges: until it is there no range leaves.
-fn moving(parts: &[Part<'_>], around: &Around<'_>) -> bool {
+/// The managed Services on their way to an address in the current ranges: until they are there no range leaves.
+fn moving<'a>(parts: &'a [Part<'_>], around: &'a Around<'_>) -> impl Iterator<Item = &'a Customer> {
     let current = parts.iter().filter(|part| part.role == Role::Current);
-    let mut customers = current.flat_map(|part| customers(part, around));
-    customers.any(|customer| !customer.stage.is_settled() && !customer.given_up)
+    let customers = current.flat_map(|part| customers(part, around));
+    customers.filter(|customer| !customer.stage.is_settled() && !customer.given_up)
 }
 
-/// Whether the new range, offered as a whole, could cost a managed Service its address in it (mode ha).
-fn is_held_back(parts: &[Part<'_>], around: &Around<'_>) -> bool {
-    let mut current = parts.iter().filter(|part| part.role == Role::Current && part.mode == Mode::Ha);
-    let lacks_some = current.any(|part| part.blocks.iter().any(|block| !is_whole(block.interval(), around)));
+/// Whether the new range, offered as a whole, could cost a managed Service its address in it. Without a former range the
+/// others have nothing yet and would take the very addresses that are held for it, so it gets everything at once.
+fn is_reserved(parts: &[Part<'_>], around: &Around<'_>) -> bool {
     let is_there = |part: &Part<'_>| part.blocks.iter().any(|block| !pieces(block.interval(), around).is_empty());
-    lacks_some && parts.iter().any(|part| part.role != Role::Current && is_there(part))
+    let mut current = parts.iter().filter(|part| part.role == Role::Current);
+    let lacks_some = current.clone().any(|part| part.blocks.iter().any(|block| !is_whole(block.interval(), around)));
+    let has_former = parts.iter().any(|part| part.role != Role::Current && is_there(part));
+    let is_waited_for = has_former && moving(parts, around).next().is_some();
+    lacks_some && (is_waited_for || around.in_conflict && current.any(is_there))
 }
 
 /// Whether a managed Service asks for an address in a former range that the pool still has.
@@ -128,26 +151,37 @@ fn reserved(part: &Part<'_>, around: &Around<'_>) -> Vec<Block> {
 
 /// A former range while the new one is held back.
 fn as_it_is(part: &Part<'_>, around: &Around<'_>) -> Vec<Block> {
-    let asked_for: Vec<_> = around.customers.iter().flat_map(|customer| &customer.pins).copied().collect();
-    with(part, around, &asked_for)
+    with(part, around, &asked_for(part, around))
+}
+
+/// What managed Services ask for in a range that drains: somebody may have taken it from the pool. What has left at the
+/// end of a drain does not come back.
+fn asked_for(part: &Part<'_>, around: &Around<'_>) -> Vec<Ipv6Addr> {
+    let drains = part.role == Role::Draining;
+    around.customers.iter().filter(|_| drains).flat_map(|customer| &customer.pins).copied().collect()
 }
 
 /// A former range whose drain goes on: new Services must not get an address in it, those that have one keep it.
-fn narrowed(part: &Part<'_>, around: &Around<'_>, shares: &mut Shares) -> Vec<Block> {
+fn narrowed(part: &Part<'_>, around: &Around<'_>, tidy: bool, shares: &mut Shares) -> Vec<Block> {
     let Some(in_use) = around.in_use else {
         let is_there = part.blocks.iter().any(|block| !pieces(block.interval(), around).is_empty());
         shares.whole_for_ignorance = true;
         return if is_there { as_it_is(part, around) } else { part.blocks.to_vec() };
     };
-    let asked_for = around.customers.iter().flat_map(|customer| &customer.pins);
-    let used: Vec<_> = in_use.iter().chain(asked_for).copied().collect();
-    let mut kept = Vec::new();
-    for block in part.blocks {
+    let asked_for = asked_for(part, around);
+    let all_asked_for = around.customers.iter().flat_map(|customer| &customer.pins);
+    let used: Vec<_> = in_use.iter().chain(all_asked_for).copied().collect();
+    let of_block = |block: &Block| {
         let range = block.interval();
-        let there = if is_whole(range, around) { Vec::new() } else { pieces(range, around) };
-        kept.extend(complete(*block, there, &used));
-    }
-    kept
+        let is_whole = is_whole(range, around);
+        if !is_whole && !tidy {
+            return complete(*block, pieces(range, around), &asked_for);
+        }
+        let there = if is_whole { vec![range] } else { pieces(range, around) };
+        let stays = used.iter().filter(|address| there.iter().any(|piece| has(piece, **address)));
+        complete(*block, Vec::new(), &stays.chain(&asked_for).copied().collect::<Vec<_>>())
+    };
+    part.blocks.iter().flat_map(of_block).collect()
 }
 
 /// What stands on the pool of a range, and these addresses of it.

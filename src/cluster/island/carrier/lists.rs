@@ -60,6 +60,7 @@ impl<'a> Plan<'a> {
 }
 
 /// What a [`Plan`] makes of them.
+#[derive(Default)]
 pub(super) struct Draft {
     /// The merge patch; `None`: all is as it should be.
     pub(super) content: Option<Value>,
@@ -302,23 +303,6 @@ impl Work<'_> {
         let annotations = self.annotations;
         self.draft.content = (!annotations.is_empty()).then(|| json!({ "metadata": { "annotations": annotations } }));
         self.draft
-    }
-}
-
-impl Default for Draft {
-    fn default() -> Self {
-        Self {
-            content: None,
-            desired: Vec::new(),
-            foreign: Vec::new(),
-            next_stray: None,
-            added: Vec::new(),
-            removed: Vec::new(),
-            lists: BTreeMap::new(),
-            host: None,
-            unclaimed: BTreeSet::new(),
-            strays: BTreeMap::new(),
-        }
     }
 }
 

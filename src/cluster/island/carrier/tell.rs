@@ -16,7 +16,7 @@ pub(super) struct Sight<'a> {
     pub(super) facts: &'a Service,
     pub(super) allocator: Allocator,
     pub(super) new: Option<Ipv6Addr>,
-    /// Another Service that has the new address.
+    /// Another Service that has the new address, or asks for it.
     pub(super) holder: Option<&'a ObjectRef>,
 }
 
@@ -65,7 +65,7 @@ fn refused(sight: &Sight<'_>) -> String {
     let refusal = sight.new.and_then(|new| facts.refusal(IpAddr::V6(new)));
     match (sight.holder, refusal) {
         (Some(holder), _) => format!(
-            "{reference} does not get {new}, which {holder} has. {keeps}, and DNS is left with that. Give one of them \
+            "{reference} does not get {new}, which {holder} has or asks for. {keeps}, and DNS is left with that. Give one of them \
              another suffix, or both the same sharing key."
         ),
         (None, Some(why)) => format!(

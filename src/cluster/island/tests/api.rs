@@ -102,12 +102,11 @@ impl Api {
         self.edit_service(&write.object, FIELD_MANAGER, |service| {
             let standing = service["metadata"]["annotations"].as_object_mut().expect("annotations");
             for (key, value) in annotations {
-                match value {
-                    Value::Null => drop(standing.remove(&key)),
-                    value => {
-                        assert!(value.as_str().is_some_and(|text| !text.is_empty()), "a blank {key}");
-                        standing.insert(key, value);
-                    }
+                if value.is_null() {
+                    standing.remove(&key);
+                } else {
+                    assert!(value.as_str().is_some_and(|text| !text.is_empty()), "a blank {key}");
+                    standing.insert(key, value);
                 }
             }
         })

@@ -1,11 +1,15 @@
 //! The island in virtual time, against a few lines that behave like an API server.
 
 mod api;
+mod burst;
+mod carriers;
 mod chaos;
 mod contest;
 mod errors;
 mod life;
+mod metallb;
 mod rotation;
+mod simple;
 mod targets;
 mod town;
 

@@ -17,6 +17,8 @@ pub(super) struct Town {
     pub(super) lab: Lab,
     /// Ranges of LB-IPAM in the order in which they came.
     ranges: Vec<Interval>,
+    /// Who has an address.
+    held: BTreeMap<IpAddr, BTreeSet<ObjectRef>>,
     /// Whether the controllers work.
     pub(super) is_alive: bool,
     pub(super) mode: Mode,
@@ -58,6 +60,7 @@ impl Town {
         let mut town = Self {
             lab: Lab::bare(Island::new(&cluster(), Vec::new(), 7), api),
             ranges: Vec::new(),
+            held: BTreeMap::new(),
             is_alive: true,
             mode,
             scope: ServiceScope::Annotated,
@@ -74,6 +77,15 @@ impl Town {
     pub(super) fn connect(&mut self, now: Instant) {
         self.lab.island.handle_cilium_schema(Schema::of_label(Some("1.33.12")), now);
         self.lab.connect(now);
+    }
+
+    /// A new process; `remembers`: what was reported is in the store.
+    pub(super) fn restart(&mut self, remembers: bool, now: Instant) {
+        let managed = if remembers { self.lab.managed() } else { Vec::new() };
+        let api = std::mem::replace(&mut self.lab.api, Api::new([]));
+        self.lab = Lab::bare(Island::new(&cluster(), managed, 8), api);
+        self.connect(now);
+        self.tell(now);
     }
 
     pub(super) fn wanted(&self) -> Wanted {
@@ -138,7 +150,7 @@ impl Town {
         if let Ok(object) = answer {
             self.lab.island.handle_object(object, now);
         }
-        self.look();
+        self.look(&write.object);
         self.lab.writes.push(write.clone());
         Some(write.object)
     }
@@ -178,9 +190,15 @@ impl Town {
             return false;
         }
         let seen: Vec<Object> = self.pools().iter().filter_map(|pool| self.observe(pool)).collect();
+        self.held = BTreeMap::new();
+        for service in self.all() {
+            for address in self.ingress(&service) {
+                self.held.entry(address).or_default().insert(service.clone());
+            }
+        }
         let given: Vec<Object> = self.all().iter().filter_map(|service| self.allocate(service)).collect();
         let changed = !seen.is_empty() || !given.is_empty();
-        self.look();
+        given.iter().for_each(|service| self.look(&service.reference));
         seen.into_iter().chain(given).for_each(|object| self.lab.island.handle_object(object, now));
         changed
     }
@@ -198,7 +216,9 @@ impl Town {
         let object = self.lab.api.get(pool);
         let observed = match pool.kind {
             Kind::IPAddressPool => Observed { addresses: metallb_count(&object.list), ..Observed::default() },
-            _ => Observed { generation: object.generation, ..object.observed.clone().unwrap_or_default() },
+            Kind::CiliumLoadBalancerIPPool | Kind::CiliumCIDRGroup | Kind::Service => {
+                Observed { generation: object.generation, ..object.observed.clone().unwrap_or_default() }
+            }
         };
         if object.observed.as_ref() == Some(&observed) {
             return None;
@@ -212,7 +232,7 @@ impl Town {
     }
 
     fn is_metallb(&self) -> bool {
-        !self.lab.api.list(Kind::IPAddressPool).is_empty()
+        self.bindings.iter().any(|binding| binding.target.kind == Kind::IPAddressPool)
     }
 
     fn allocate(&mut self, service: &ObjectRef) -> Option<Object> {
@@ -223,6 +243,10 @@ impl Town {
         let same = before == after && condition.as_ref().is_none_or(|condition| status["conditions"][0] == *condition);
         if same {
             return None;
+        }
+        self.held.values_mut().for_each(|who| who.retain(|holder| holder != service));
+        for address in &after {
+            self.held.entry(*address).or_default().insert(service.clone());
         }
         let from = self.is_metallb() && !after.is_empty();
         let ingress: Vec<Value> = after.iter().map(|address| json!({ "ip": address.to_string() })).collect();
@@ -245,8 +269,8 @@ impl Town {
 
     fn is_free(&self, address: IpAddr, service: &ObjectRef) -> bool {
         let key = |of: &ObjectRef| self.lab.api.get(of).annotations.get("lbipam.cilium.io/sharing-key").cloned();
-        let others = self.all().into_iter().filter(|other| other != service && self.ingress(other).contains(&address));
-        others.into_iter().all(|other| key(&other).is_some() && key(&other) == key(service))
+        let mut others = self.held.get(&address).into_iter().flatten().filter(|other| *other != service);
+        others.all(|other| key(other).is_some() && key(other) == key(service))
     }
 
     fn lowest(&self, range: Interval, service: &ObjectRef) -> Option<IpAddr> {
@@ -325,14 +349,16 @@ impl Town {
         v6.into_iter().chain(v4).collect()
     }
 
-    /// At no instant does DNS name, on our behalf, an address that the Service does not have.
-    fn look(&self) {
-        for service in self.all() {
-            let named = self.note(&service, "dynamic-prefix.io/managed-targets").unwrap_or_default();
-            let has = self.ingress(&service);
-            for address in addresses::read_record(&named) {
-                assert!(has.contains(&address) || !self.is_alive, "{service}: DNS names {address}, it has {has:?}");
-            }
+    /// At no instant does DNS name, on our behalf, an address that the Service does not have. (With MetalLB, which gives
+    /// it one address, DNS can only follow.)
+    fn look(&self, service: &ObjectRef) {
+        if service.kind != Kind::Service || self.is_metallb() || !self.is_alive {
+            return;
+        }
+        let named = self.note(service, "dynamic-prefix.io/managed-targets").unwrap_or_default();
+        let has = self.ingress(service);
+        for address in addresses::read_record(&named) {
+            assert!(has.contains(&address), "{service}: DNS names {address}, it has {has:?}");
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::prefix::Interval;
 pub(super) struct Cilium {
     pub(super) silent_until: u64,
     ranges: Vec<(usize, Interval)>,
+    /// Ranges that came while their pool was out of service: what was allocated before is not taken over into them.
+    unusable: Vec<(usize, Interval)>,
     pools: BTreeMap<usize, Pool>,
     services: BTreeMap<usize, Service>,
     /// Who has which address.
@@ -73,6 +75,7 @@ impl World {
 
     /// Ranges that stay keep their place, new ones come last, in the order of the list.
     fn cilium_ranges(&mut self) {
+        let before = self.cilium.ranges.clone();
         let Cilium { ranges, pools, .. } = &mut self.cilium;
         ranges.retain(|(pool, range)| pools.get(pool).is_some_and(|pool| pool.list.contains(range)));
         for (number, pool) in pools.iter() {
@@ -85,6 +88,10 @@ impl World {
             let seen = self.cilium.pools.get_mut(&number).expect("a pool");
             seen.conflict = conflict;
             let generation = seen.generation;
+            self.cilium.unusable.retain(|(pool, _)| conflict || *pool != number);
+            let new =
+                self.cilium.ranges.iter().filter(|range| conflict && range.0 == number && !before.contains(range));
+            self.cilium.unusable.extend(new);
             let pool = self.pools.get_mut(&number);
             if let Some(pool) = pool.filter(|pool| pool.observed != generation || pool.conflict != conflict) {
                 (pool.observed, pool.conflict) = (generation, conflict);
@@ -113,7 +120,9 @@ impl World {
         let Some(service) = self.cilium.services.get(&number) else { return };
         let is_in = |address: Ipv6Addr| {
             self.cilium.ranges.iter().any(|(pool, range)| {
-                has(range, address) && self.cilium.pools.get(pool).is_some_and(|pool| matches(pool, service))
+                has(range, address)
+                    && !self.cilium.unusable.contains(&(*pool, *range))
+                    && self.cilium.pools.get(pool).is_some_and(|pool| matches(pool, service))
             })
         };
         let asked = &service.notes.ips;
@@ -161,16 +170,13 @@ impl Cilium {
     fn satisfy(&mut self, number: usize) -> Option<(Reason, Ipv6Addr)> {
         let service = self.services.get(&number)?.clone();
         let mut has = self.has.remove(&number).unwrap_or_default();
+        let held = has.clone();
         self.has.insert(number, has.clone());
         let mut unsatisfied = None;
         let asked = &service.notes.ips;
-        if let Some(v4) = service.v4.map(IpAddr::V4).filter(|v4| asked.is_empty() || asked.contains(v4)) {
-            if !has.contains(&v4) {
-                has.push(v4);
-            }
-        }
-        let held = v6(&has);
-        for address in v6(asked).into_iter().filter(|address| !held.contains(address)) {
+        let v4 = service.v4.map(IpAddr::V4).filter(|v4| asked.is_empty() || asked.contains(v4));
+        has.extend(v4.filter(|v4| !held.contains(v4)));
+        for address in v6(asked).into_iter().filter(|address| !held.contains(&IpAddr::V6(*address))) {
             match self.range_for(&service, address) {
                 Err(reason) => unsatisfied = Some((reason, address)),
                 Ok(()) if !self.is_free(number, address) => unsatisfied = Some((Reason::AlreadyAllocated, address)),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::super::{AFTER_DNS, Allocator, Stage};
-use super::ours::place;
+use super::judge::place;
 use super::world::{Generation, Id, Line, Service, World, v6};
 use crate::config::Mode;
 use crate::plan::Role;
@@ -107,6 +107,11 @@ impl World {
         if self.books.excused.contains(&number) {
             return;
         }
+        let is_over = |held: &Ipv6Addr| self.lines[0].of(*held).is_none_or(|known| known.role == Role::Known);
+        if after.forbidden && before.v6().iter().all(is_over) {
+            // It cannot be told to ask for something else.
+            return;
+        }
         let is_empty = !before.v6().is_empty() && after.v6().is_empty();
         assert!(!is_empty, "{number} has no address any more: {}", self.story());
         let v4 = |service: &Service| service.status.iter().any(IpAddr::is_ipv4);
@@ -121,17 +126,25 @@ impl World {
         }
     }
 
+    /// A prefix has become current again when the end of an address in it was on its way already.
+    fn is_back(&self, lost: Ipv6Addr) -> bool {
+        let known = self.lines.iter().find_map(|line| line.of(lost));
+        known.is_some_and(|known| known.role == Role::Current && self.now < known.since + 5000)
+    }
+
     /// Whether nobody can miss an address of a managed Service.
     fn may_go(&self, number: usize, line: &Line, service: &Service, lost: Ipv6Addr) -> bool {
         let Some(known) = line.of(lost) else { return true };
         let is_over = match known.role {
+            Role::Current if self.is_back(lost) => return true,
             Role::Current => place(service, line) != Some(lost),
             Role::Draining => false,
             Role::Known => true,
         };
         let after = u64::try_from(AFTER_DNS.as_millis()).expect("short");
         let forgotten = self.books.named.get(&(number, lost)).is_none_or(|last| last + after <= self.now);
-        let is_stuck = self.ours.stages.get(&number) == Some(&Stage::Refused) || self.ours.forbidden.contains(&number);
+        let is_left_to_the_allocator = service.notes.managed_ips.is_empty();
+        let is_stuck = is_left_to_the_allocator || self.ours.forbidden.contains(&number);
         is_over && (known.dead || forgotten || is_stuck || service.skip_dns || line.current().is_none())
     }
 
@@ -148,11 +161,14 @@ impl World {
     }
 
     fn check_dns(&mut self, named: &[(usize, Ipv6Addr)]) {
-        let wrong = |(number, address): &(usize, Ipv6Addr)| !self.services[number].v6().contains(address);
+        let wrong = |(number, address): &(usize, Ipv6Addr)| {
+            !self.services[number].v6().contains(address) && !self.is_back(*address)
+        };
         let wrong: BTreeSet<usize> = named.iter().filter(|pair| wrong(pair)).map(|(number, _)| *number).collect();
         for number in wrong.iter().filter(|number| !self.books.excused.contains(number)) {
             let is_cilium = self.services[number].allocator == Allocator::Cilium;
-            assert!(!is_cilium, "DNS names what {number} does not have: {}", self.story());
+            let may_be = is_cilium && !self.services[number].forbidden;
+            assert!(!may_be, "DNS names what {number} does not have: {}", self.story());
         }
         self.books.gaps.retain(|number, _| wrong.contains(number));
         for number in wrong {
@@ -166,7 +182,10 @@ impl World {
         for (number, service) in &self.services {
             let Some(before) = before.get(number) else { continue };
             let new: Vec<_> = service.v6().into_iter().filter(|held| !before.v6().contains(held)).collect();
-            if new.is_empty() {
+            if new.is_empty()
+                || new.iter().all(|new| service.notes.ips.contains(&IpAddr::V6(*new)) && service.line.is_none())
+            {
+                // The user has asked for it.
                 continue;
             }
             for owner in self.books.established.iter().filter(|owner| *owner != number) {
@@ -174,10 +193,19 @@ impl World {
                     continue;
                 };
                 let theirs = other.line.and_then(|line| place(other, &self.lines[line]));
-                let stolen = theirs.filter(|theirs| new.contains(theirs) && !other.forbidden);
+                let excused = self.books.excused.contains(owner) || self.books.excused.contains(number);
+                let stolen = theirs.filter(|_| !excused).filter(|theirs| new.contains(theirs) && !other.forbidden);
                 assert!(stolen.is_none(), "{number} got {stolen:?}, which is for {owner}: {}", self.story());
             }
-            if self.is_managed(service).is_none() && !before.v6().is_empty() {
+            // It may have been on its way when the prefix changed.
+            let all = || self.lines.iter().flat_map(|line| &line.generations);
+            let is_current = |new: &Ipv6Addr| {
+                self.lines.iter().any(|line| line.of(*new).is_some_and(|known| known.role == Role::Current))
+            };
+            let just_changed = all().any(|known| known.role == Role::Current && known.since + 5000 > self.now);
+            let several_drain = all().filter(|known| known.role != Role::Current).count() > 1;
+            let is_late = !new.iter().any(is_current) && (just_changed || several_drain);
+            if self.is_managed(service).is_none() && !before.v6().is_empty() && !is_late {
                 let moves = self.books.moves.entry(*number).or_default();
                 *moves += 1;
                 assert!(*moves <= 1 || self.books.excused.contains(number), "{number} moved twice: {}", self.story());
@@ -188,6 +216,9 @@ impl World {
     /// What must have come of it when nothing happens any more.
     pub(super) fn check_rest(&self) {
         for (number, service) in &self.services {
+            if self.books.excused.contains(number) && !service.v6().is_empty() {
+                continue;
+            }
             let Some(line) = self.is_managed(service).filter(|_| !service.forbidden) else { continue };
             let stage = self.ours.stages.get(number).copied();
             assert_eq!(stage, Some(Stage::Served), "{number} is not where it should be: {}", self.story());

@@ -4,6 +4,7 @@
 mod carriers;
 mod cilium;
 mod invariants;
+mod judge;
 mod metallb;
 mod ours;
 mod pools;

@@ -1,19 +1,23 @@
-//! Our side: what an island does with [`goal`] and [`shares`], as thin as it can be: look, decide, one write per object.
+//! Our side: what an island does with the goals and [`share::pool`], as thin as it can be: look, decide, one write per object.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::super::carrier::{Carrier, Goal, goal};
-use super::super::share::{Around, Customer, Part, shares};
-use super::super::{Age, Allocator, NOTHING_HELD, Stage};
-use super::cilium::has;
-use super::world::{Content, Event, Id, Line, Notes, Pool, Reason, Service, World, v6};
+use super::super::carrier::Goal;
+use super::super::share::{self, Around, Customer, Part};
+use super::super::{Allocator, LEFT_ALONE, NOTHING_HELD, Stage};
+use super::judge::{collides, decide, notes, offered, place, released, same};
+use super::world::{Content, Event, Id, Line, Pool, Reason, Service, World, v6};
 use crate::config::Mode;
 use crate::plan::Block;
 use crate::prefix::Interval;
 use crate::time::Instant;
 
-/// What we know; a crash loses all of it but `may_list`, which is the cluster's.
+/// What was refused: the address, the pools and the label of the Service at that time.
+type Refusal = (Ipv6Addr, Vec<(Option<u8>, u64)>, u8);
+
+/// What we know; a crash loses all of it but what is the cluster's.
 #[derive(Default)]
 pub(super) struct Ours {
     /// Which life it is.
@@ -24,14 +28,17 @@ pub(super) struct Ours {
     pub(super) forbidden: BTreeSet<usize>,
     pub(super) stages: BTreeMap<usize, Stage>,
     is_alive: bool,
-    pools: BTreeMap<usize, Pool>,
-    services: BTreeMap<usize, Service>,
+    pub(super) pools: BTreeMap<usize, Pool>,
+    pub(super) services: BTreeMap<usize, Service>,
     pools_listed: bool,
     services_listed: bool,
-    flights: BTreeSet<Id>,
-    dns_since: BTreeMap<usize, (Ipv6Addr, Instant)>,
-    refused: BTreeMap<usize, (Ipv6Addr, Vec<(u64, bool)>, u8)>,
+    /// Writes under way, with the addresses that they ask for.
+    pub(super) flights: BTreeMap<Id, Vec<Ipv6Addr>>,
+    taken: BTreeMap<usize, (Ipv6Addr, u64)>,
+    pub(super) dns_since: BTreeMap<usize, (Ipv6Addr, Instant)>,
+    refused: BTreeMap<usize, Refusal>,
     nothing_since: BTreeMap<usize, u64>,
+    left_since: BTreeMap<usize, u64>,
     wakes: BTreeSet<u64>,
 }
 
@@ -82,9 +89,10 @@ impl World {
 
     fn see(&mut self, id: Id) {
         match id {
-            Id::Pool(number) if self.ours.pools_listed => {
-                drop(self.ours.pools.insert(number, self.pools[&number].clone()));
-            }
+            Id::Pool(number) if self.ours.pools_listed => match self.pools.get(&number) {
+                Some(pool) => drop(self.ours.pools.insert(number, pool.clone())),
+                None => drop(self.ours.pools.remove(&number)),
+            },
             Id::Service(number) if self.ours.services_listed && !self.ours.may_not_list => {
                 match self.services.get(&number) {
                     Some(service) => drop(self.ours.services.insert(number, service.clone())),
@@ -128,13 +136,32 @@ impl World {
             self.wake_at(done.wake);
             goals.insert(*number, done);
         }
+        self.note_who_is_left_alone(&goals);
         self.ours.stages = goals.iter().map(|(number, goal)| (*number, goal.stage)).collect();
         let mut writes = self.pool_writes(&placed, &goals);
         writes.extend(self.service_writes(&placed, &goals));
         for (id, base, content) in writes {
-            if self.ours.flights.insert(id) {
+            if let Entry::Vacant(flight) = self.ours.flights.entry(id) {
+                flight.insert(match &content {
+                    Content::Service(notes) => v6(&notes.managed_ips),
+                    Content::Pool { .. } => Vec::new(),
+                });
                 let at = self.now + self.delay();
                 self.push(at, Event::Land(self.ours.life, id, base, content));
+            }
+        }
+    }
+
+    fn note_who_is_left_alone(&mut self, goals: &BTreeMap<usize, Goal>) {
+        let services = &self.ours.services;
+        let is_left =
+            |number: &usize| services[number].notes.managed_ips.is_empty() && goals[number].stage == Stage::Refused;
+        let left: Vec<_> = goals.keys().filter(|number| is_left(number)).copied().collect();
+        self.ours.left_since.retain(|number, _| left.contains(number));
+        for number in left {
+            if let Entry::Vacant(new) = self.ours.left_since.entry(number) {
+                new.insert(self.now);
+                self.wake_at(Some(self.instant() + LEFT_ALONE));
             }
         }
     }
@@ -162,15 +189,30 @@ impl World {
     fn is_refused(&mut self, number: usize, new: Ipv6Addr) -> bool {
         let now = self.now;
         let service = &self.ours.services[&number];
-        let pools = self.ours.pools.values().map(|pool| (pool.generation, pool.conflict)).collect();
-        let print = (new, pools, service.label);
+        let is_cilium = service.allocator == Allocator::Cilium;
+        let pools = self.ours.pools.values().map(|pool| (pool.selector, if is_cilium { 0 } else { pool.generation }));
+        let print = (new, pools.collect(), service.label);
         let mut others = self.ours.services.iter().filter(|(other, _)| **other != number);
-        let is_taken = others.any(|(_, other)| other.v6().contains(&new) && !other.shares_with(service));
+        let is_taken = others.any(|(_, other)| {
+            let users = other.line.is_none() && other.notes.ips.contains(&IpAddr::V6(new));
+            (users || other.v6().contains(&new)) && !other.shares_with(service)
+        });
         let asks = v6(&service.notes.ips).contains(&new);
-        let said = [Reason::AlreadyAllocated, Reason::SelectorMismatch].map(|reason| Some((reason, new)));
-        let mut is_told = asks && said.contains(&service.unsatisfied);
+        let mut is_taken = is_taken;
+        if is_taken {
+            self.ours.taken.insert(number, (new, now));
+        } else if let Some((_, last)) = self.ours.taken.get(&number).filter(|(of, _)| *of == new && !is_cilium) {
+            let end = last + u64::try_from(LEFT_ALONE.as_millis()).expect("short");
+            is_taken = now < end;
+            if is_taken {
+                self.wake_at(Some(Instant::BOOT + std::time::Duration::from_millis(end)));
+            }
+        }
+        let service = &self.ours.services[&number];
+        let is_taken = is_taken || asks && service.unsatisfied == Some((Reason::AlreadyAllocated, new));
+        let mut is_told = asks && service.unsatisfied == Some((Reason::SelectorMismatch, new));
         let offered = offered(self, service, new);
-        if service.allocator == Allocator::MetalLb && asks && offered && service.status.is_empty() {
+        if !is_cilium && asks && offered && service.status.is_empty() {
             let since = *self.ours.nothing_since.entry(number).or_insert(now);
             let end = since + u64::try_from(NOTHING_HELD.as_millis()).expect("short");
             is_told = end <= now;
@@ -202,7 +244,7 @@ impl World {
                     new: *new,
                     stage: goals[service].stage,
                     given_up: self.ours.forbidden.contains(service) || collides(self, placed, *service),
-                    pins: v6(&self.ours.services[service].notes.managed_ips),
+                    pins: self.pins(*service),
                 })
                 .collect();
             let foreign: Vec<_> = pool.list.iter().filter(|entry| !pool.recorded.contains(entry)).copied().collect();
@@ -212,6 +254,7 @@ impl World {
                 foreign: &foreign,
                 customers: &customers,
                 in_use: (!self.ours.may_not_list).then_some(&in_use),
+                in_conflict: pool.conflict,
             };
             let ours = self.wanted(pool, &around);
             let recorded: Vec<_> = ours.iter().flat_map(|block| block.without(foreign.iter().copied())).collect();
@@ -223,25 +266,40 @@ impl World {
         writes
     }
 
+    fn pins(&self, number: usize) -> Vec<Ipv6Addr> {
+        let service = &self.ours.services[&number];
+        let patience = u64::try_from(LEFT_ALONE.as_millis()).expect("short");
+        let is_fresh = self.ours.left_since.get(&number).is_some_and(|since| self.now < since + patience);
+        let seen = if is_fresh { service.v6() } else { v6(&service.notes.managed_ips) };
+        let under_way = self.ours.flights.get(&Id::Service(number)).into_iter().flatten();
+        seen.iter().chain(under_way).copied().collect()
+    }
+
     fn wanted(&self, pool: &Pool, around: &Around<'_>) -> Vec<Interval> {
-        let mut all = Vec::new();
-        for line in &self.lines {
-            let bound: Vec<_> = pool.bound.iter().filter(|(number, _)| *number == line.number).collect();
-            let blocks: Vec<Vec<Block>> = line
-                .generations
-                .iter()
-                .map(|known| bound.iter().map(|(_, range)| Block::Range(line.range(known.letter, *range))).collect())
-                .collect();
-            let part = |(known, blocks): (&super::world::Generation, _)| Part {
-                prefix: line.prefix(known.letter),
-                role: known.role,
-                mode: line.mode,
-                blocks,
-            };
-            let parts: Vec<_> = line.generations.iter().zip(blocks.iter().map(Vec::as_slice)).map(part).collect();
-            all.extend(shares(&parts, around).list(&parts).iter().map(Block::interval));
+        let blocks = |line: &Line, letter: char| -> Vec<Block> {
+            let bound = pool.bound.iter().filter(|(number, _)| *number == line.number);
+            bound.map(|(_, range)| Block::Range(line.range(letter, *range))).collect()
+        };
+        let of_line = |line: &Line| line.generations.iter().map(|known| blocks(line, known.letter)).collect::<Vec<_>>();
+        let blocks: Vec<Vec<Vec<Block>>> = self.lines.iter().map(of_line).collect();
+        let mut prefixes = Vec::new();
+        for (line, blocks) in self.lines.iter().zip(&blocks) {
+            prefixes.push(
+                line.generations
+                    .iter()
+                    .zip(blocks)
+                    .map(|(known, blocks)| Part {
+                        prefix: line.prefix(known.letter),
+                        role: known.role,
+                        mode: line.mode,
+                        blocks,
+                    })
+                    .collect::<Vec<_>>(),
+            );
         }
-        all
+        let shares = share::pool(&prefixes, around);
+        let lists = shares.iter().zip(&prefixes).flat_map(|(shares, parts)| shares.list(parts));
+        lists.map(|block| block.interval()).collect()
     }
 
     fn service_writes(
@@ -263,117 +321,4 @@ impl World {
         }
         writes
     }
-}
-
-fn same<T: Ord + Clone>(one: &[T], other: &[T]) -> bool {
-    let sorted = |list: &[T]| {
-        let mut list = list.to_vec();
-        list.sort_unstable();
-        list
-    };
-    sorted(one) == sorted(other)
-}
-
-/// Another managed Service is to have the same address, and the two cannot share it.
-fn collides(world: &World, placed: &BTreeMap<usize, (usize, Option<Ipv6Addr>)>, number: usize) -> bool {
-    let new = placed[&number].1;
-    let mut others = placed.iter().filter(|(other, (_, theirs))| **other != number && new.is_some() && *theirs == new);
-    others.any(|(other, _)| !world.ours.services[other].shares_with(&world.ours.services[&number]))
-}
-
-/// Host part: the suffix, else the recorded one, else that of the address it has in the newest generation.
-pub(super) fn place(service: &Service, line: &Line) -> Option<Ipv6Addr> {
-    let known = line.generations.iter().flat_map(|known| {
-        let prefix = line.prefix(known.letter);
-        service
-            .v6()
-            .into_iter()
-            .filter(move |held| prefix.contains(held))
-            .map(move |held| held.to_bits() - prefix.network().to_bits())
-    });
-    if service.v4.is_some() && service.status.is_empty() && service.notes.ips.is_empty() {
-        // A list of IPv6 addresses alone would cost it the IPv4 address that it is to get.
-        return None;
-    }
-    let host = service.suffix.or(service.notes.managed_suffix).or_else(|| known.into_iter().next())?;
-    Some(line.address(line.current()?, host))
-}
-
-/// A pool offers it, and its controller has seen that.
-fn offered(world: &World, service: &Service, new: Ipv6Addr) -> bool {
-    let pools = world.ours.pools.values().filter(|pool| pool.allocator == service.allocator);
-    let mut ready = pools.filter(|pool| pool.observed >= pool.generation && !pool.conflict);
-    ready.any(|pool| pool.list.iter().any(|range| has(range, new)))
-}
-
-fn decide(
-    world: &World,
-    number: usize,
-    service: &Service,
-    line: &Line,
-    new: Option<Ipv6Addr>,
-    refused: bool,
-    now: Instant,
-) -> Goal {
-    let (ips, managed) = (&service.notes.ips, &service.notes.managed_ips);
-    let pins: Vec<_> = ips.iter().filter(|ip| managed.contains(ip)).copied().collect();
-    let named: Vec<IpAddr> = service
-        .notes
-        .target
-        .iter()
-        .filter(|name| service.notes.managed_targets.contains(name))
-        .filter_map(|name| name.parse().ok())
-        .collect();
-    let named = v6(&named);
-    let dns_is_ours = line.mode == Mode::Ha && !service.skip_dns;
-    let carrier = Carrier {
-        allocator: service.allocator,
-        mode: line.mode,
-        new,
-        pins: &v6(&pins),
-        user_asks: new.is_some_and(|new| ips.contains(&IpAddr::V6(new)) && !managed.contains(&IpAddr::V6(new))),
-        holds: &service.v6(),
-        targets: dns_is_ours.then_some(&named),
-        offered: new.is_some_and(|new| offered(world, service, new)),
-        refused,
-        dns_since: world.ours.dns_since.get(&number).filter(|(of, _)| Some(*of) == new).map(|(_, since)| *since),
-    };
-    let age = |address: Ipv6Addr| line.of(address).map(|known| Age { role: known.role, dead: known.dead });
-    let goal = goal(&carrier, age, now);
-    assert!(goal.wake.is_none_or(|wake| wake > now), "a wake in the past would be a tight loop: {goal:?}");
-    goal
-}
-
-fn released(service: &Service) -> Notes {
-    let notes = &service.notes;
-    Notes {
-        ips: notes.ips.iter().filter(|ip| !notes.managed_ips.contains(ip)).copied().collect(),
-        target: notes.target.iter().filter(|name| !notes.managed_targets.contains(name)).cloned().collect(),
-        ..Notes::default()
-    }
-}
-
-/// The annotations that follow from a goal: the user's, then IPv4, then ours.
-fn notes(service: &Service, goal: &Goal, new: Option<Ipv6Addr>, line: &Line) -> Notes {
-    let users = released(service);
-    // One that is lost for a moment is asked for on.
-    let known = if service.status.is_empty() { &service.notes.managed_ips } else { &service.status };
-    let v4 = || known.iter().filter(|address| address.is_ipv4()).copied();
-    let mut notes = Notes { managed_suffix: service.notes.managed_suffix, ..users.clone() };
-    if !goal.pins.is_empty() {
-        let mut ours: Vec<_> = v4().chain(goal.pins.iter().copied().map(IpAddr::V6)).collect();
-        ours.retain(|ip| !users.ips.contains(ip));
-        notes.ips.extend(&ours);
-        notes.managed_ips = ours;
-    }
-    if let Some(target) = goal.target {
-        let ours: Vec<_> = v4().chain([IpAddr::V6(target)]).map(|address| address.to_string()).collect();
-        let ours: Vec<_> = ours.into_iter().filter(|name| !users.target.contains(name)).collect();
-        notes.target.extend(ours.iter().cloned());
-        notes.managed_targets = ours;
-    }
-    if let (None, Some(new), Some(letter)) = (notes.managed_suffix, new, line.current()) {
-        notes.managed_suffix = Some(new.to_bits() - line.prefix(letter).network().to_bits());
-    }
-    notes
 }

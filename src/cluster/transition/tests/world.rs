@@ -146,7 +146,7 @@ pub(super) enum Content {
     Service(Notes),
 }
 
-type Act = Box<dyn FnOnce(&mut World)>;
+pub(super) type Act = Box<dyn FnOnce(&mut World)>;
 
 pub(super) enum Event {
     Cilium(Id),
@@ -169,6 +169,8 @@ pub(super) struct World {
     pub(super) metallb: MetalLb,
     pub(super) ours: Ours,
     pub(super) books: Books,
+    /// What happens as soon as the rotation from A to B has come to a step.
+    pub(super) trap: Option<(u8, Act)>,
     queue: BTreeMap<(u64, u64), Event>,
     sequence: u64,
     random: u64,
@@ -185,6 +187,7 @@ impl World {
             metallb: MetalLb::default(),
             ours: Ours::default(),
             books: Books::default(),
+            trap: None,
             queue: BTreeMap::new(),
             sequence: 0,
             random: seed,
@@ -248,6 +251,10 @@ impl World {
             let event = entry.remove();
             self.handle(event);
             self.check();
+            if self.trap.as_ref().is_some_and(|(step, _)| self.has_reached(*step)) {
+                let (_, act) = self.trap.take().expect("just seen");
+                self.push(self.now, Event::Do(act));
+            }
         }
         panic!("this does not come to rest: {:#?}", self.books.journal.iter().rev().take(40).collect::<Vec<_>>());
     }

@@ -1,0 +1,87 @@
+//! What is known of a managed Service only from having watched it. Forgotten at a restart, it begins anew.
+
+use std::net::Ipv6Addr;
+
+use super::super::books::Offered;
+use crate::cluster::service::Service;
+use crate::cluster::transition::{self, Allocator, Stage};
+use crate::time::Instant;
+
+/// What is known of a managed Service only from having watched it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in super::super) struct Course {
+    /// The step it is at, towards which address, and since when.
+    pub(super) step: Option<(Stage, Option<Ipv6Addr>, Instant)>,
+    /// Since when DNS names the new address.
+    pub(super) named: Option<(Ipv6Addr, Instant)>,
+    /// The address that the allocator has refused. It is not asked for again before the pools or the Service change.
+    pub(super) refused: Option<Ipv6Addr>,
+    /// The address that another Service has or had; and since when it has it no more.
+    taken: Option<(Ipv6Addr, Option<Instant>)>,
+    /// Since when it is left to its allocator, because it is refused.
+    left: Option<Instant>,
+    /// Whether it has its address.
+    pub(in super::super) has_address: bool,
+}
+
+impl Course {
+    /// It is at this step now.
+    pub(super) fn at(&mut self, stage: Stage, new: Option<Ipv6Addr>, now: Instant) {
+        if self.step.is_none_or(|(known, to, _)| (known, to) != (stage, new)) {
+            self.step = Some((stage, new, now));
+        }
+    }
+
+    /// The pools or the Service have changed: what was refused may be given now.
+    pub(in super::super) fn ask_again(&mut self) {
+        self.refused = None;
+    }
+
+    /// MetalLB does not say that it refuses: it takes everything. When that is to be believed.
+    pub(super) fn silence_ends(
+        &self,
+        allocator: Allocator,
+        asks: Option<Ipv6Addr>,
+        facts: &Service,
+        offered: Offered,
+    ) -> Option<Instant> {
+        let holds_nothing = allocator == Allocator::MetalLb && offered == Offered::Yes && facts.ingress.is_empty();
+        let (_, _, since) = self.step.filter(|step| step.0 == Stage::AwaitingAddress && step.1 == asks)?;
+        (holds_nothing && asks.is_some()).then(|| since + transition::NOTHING_HELD)
+    }
+
+    pub(super) fn patience_ends(&self) -> Option<Instant> {
+        let waits = |stage: Stage| !matches!(stage, Stage::Served | Stage::Refused);
+        self.step.filter(|(stage, ..)| waits(*stage)).map(|(.., since)| since + transition::PATIENCE)
+    }
+
+    pub(super) fn hangs(&self, now: Instant) -> bool {
+        self.patience_ends().is_some() && self.step.is_some_and(|(.., since)| transition::hangs(since, now))
+    }
+
+    /// Whether another Service has the new address. MetalLB may not know yet that it has it no more.
+    pub(super) fn is_taken(&mut self, new: Option<Ipv6Addr>, by: bool, allocator: Allocator, now: Instant) -> bool {
+        let Some(new) = new else { return false };
+        self.taken = match self.taken.filter(|(taken, _)| *taken == new) {
+            _ if by => Some((new, None)),
+            Some((_, since)) => Some((new, since.or(Some(now)))),
+            None => None,
+        };
+        by || allocator == Allocator::MetalLb && self.free_at().is_some_and(|at| now < at)
+    }
+
+    /// When an address that another Service had counts as free.
+    pub(super) fn free_at(&self) -> Option<Instant> {
+        self.taken.and_then(|(_, since)| since).map(|since| since + transition::LEFT_ALONE)
+    }
+
+    /// Whether it is left to its allocator.
+    pub(super) fn leave(&mut self, is_left: bool, now: Instant) {
+        self.left = if is_left { self.left.or(Some(now)) } else { None };
+    }
+
+    /// When its allocator will know that it is left to it.
+    pub(super) fn known_at(&self) -> Option<Instant> {
+        self.left.map(|since| since + transition::LEFT_ALONE)
+    }
+}

@@ -1,0 +1,40 @@
+//! Services of MetalLB: one IPv6 address each, so they are moved, and never without one.
+
+use super::town::{DUAL, Town, ips, ours};
+use super::*;
+
+const IPS: &str = "metallb.io/loadBalancerIPs";
+
+fn settled() -> (Town, ObjectRef, ObjectRef) {
+    let public = metallb("public");
+    let mut town = Town::new(Mode::Ha, &public);
+    town.tell(at(0));
+    town.live(at(0));
+    let front = town.create("front", ours(&[]), DUAL, at(5));
+    town.live(at(5));
+    (town, public, front)
+}
+
+#[test]
+fn add_the_range_move_the_pin_remove_the_range() {
+    let (mut town, public, front) = settled();
+    assert_eq!(town.note(&front, IPS).as_deref(), Some("192.0.2.1,2001:db8:1::"));
+    town.rotate(2, at(10));
+    assert_eq!(town.write(at(10)), Some(public.clone()));
+    // It hands out in this order, so what is kept for others stands last.
+    assert_eq!(town.lab.text(&public), ["192.0.2.0/24", "2001:db8:1::/64", "2001:db8:2::-2001:db8:2::"]);
+    assert_eq!(town.write(at(10)), None, "before MetalLB counts the new list, a pin would cost it everything");
+    town.controllers(at(10));
+    assert_eq!(town.write(at(10)), Some(front.clone()));
+    assert_eq!(town.note(&front, IPS).as_deref(), Some("192.0.2.1,2001:db8:2::"));
+    assert_eq!(town.write(at(10)), None);
+    town.controllers(at(10));
+    assert_eq!(town.ingress(&front), ips(&["192.0.2.1", "2001:db8:2::"]));
+    assert_eq!(town.write(at(10)), Some(front.clone()));
+    assert_eq!(town.note(&front, "external-dns.kubernetes.io/target").as_deref(), Some("192.0.2.1,2001:db8:2::"));
+    assert_eq!(town.write(at(10)), Some(public.clone()));
+    assert_eq!(town.lab.text(&public), ["192.0.2.0/24", "2001:db8:2::/64"]);
+    assert_eq!(town.live(at(10)), []);
+    assert_eq!(town.live_until(at(HOUR)), []);
+    assert_eq!((town.lab.reason(&front), town.lab.reason(&public)), ("Synced", "Synced"));
+}

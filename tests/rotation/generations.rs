@@ -1,0 +1,77 @@
+//! The prefixes of the test, and what each is at a moment: what the router was told to say, not what the daemon makes of it.
+
+use std::net::Ipv6Addr;
+use std::time::{Duration, Instant};
+
+use ipnet::Ipv6Net;
+
+/// What is known of one prefix that was current before.
+#[derive(Clone, Debug)]
+struct Former {
+    net: Ipv6Net,
+    since: Instant,
+}
+
+/// All prefixes so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Generations {
+    current: Option<Ipv6Net>,
+    /// Newest first.
+    former: Vec<Former>,
+    dead: Vec<Ipv6Net>,
+    changes: Vec<Instant>,
+    drain: Option<Duration>,
+}
+
+/// How many former prefixes drain (the default of maxPrefixHistory).
+const HISTORY: usize = 2;
+
+impl Generations {
+    /// None yet. A former prefix drains for this long; absent: for longer than the test.
+    pub(crate) fn new(drain: Option<Duration>) -> Self {
+        Self { drain, ..Self::default() }
+    }
+
+    /// From now on `current` is the prefix; these are dead.
+    pub(crate) fn announce(&mut self, at: Instant, current: Ipv6Net, dead: &[Ipv6Net]) {
+        if let Some(net) = self.current.filter(|net| *net != current) {
+            self.former.insert(0, Former { net, since: at });
+            self.changes.push(at);
+        }
+        self.former.retain(|former| former.net != current);
+        self.dead.retain(|net| *net != current);
+        self.dead.extend(dead);
+        self.current = Some(current);
+    }
+
+    /// The prefix that an address lies in.
+    pub(crate) fn net(&self, address: Ipv6Addr) -> Option<Ipv6Net> {
+        let mut all = self.current.into_iter().chain(self.former.iter().map(|former| former.net));
+        all.find(|net| net.contains(&address))
+    }
+
+    pub(crate) fn is_current(&self, address: Ipv6Addr) -> bool {
+        self.current.is_some_and(|net| net.contains(&address))
+    }
+
+    pub(crate) fn is_dead(&self, address: Ipv6Addr) -> bool {
+        self.dead.iter().any(|net| net.contains(&address))
+    }
+
+    /// Whether nothing keeps a former prefix any more, but for what DNS was told.
+    pub(crate) fn is_released(&self, net: Ipv6Net, at: Instant) -> bool {
+        let Some(index) = self.former.iter().position(|former| former.net == net) else { return false };
+        let over = self.drain.is_some_and(|drain| at >= self.former[index].since + drain);
+        over || index >= HISTORY || self.dead.contains(&net)
+    }
+
+    /// How often the prefix has changed since, or a moment before.
+    pub(crate) fn changes_since(&self, since: Instant) -> usize {
+        self.changes.iter().filter(|at| **at >= since).count()
+    }
+
+    /// Whether the prefix changed at that moment.
+    pub(crate) fn changed_within(&self, moment: Instant, span: Duration) -> bool {
+        self.changes.iter().any(|at| at.max(&moment).saturating_duration_since(*at.min(&moment)) < span)
+    }
+}

@@ -1,0 +1,272 @@
+//! The Services of the test: who they are, and what the monitor is to expect of them.
+
+use std::net::Ipv6Addr;
+
+use serde_json::{Map, Value, json};
+
+use crate::external_dns::PREFIXES;
+use crate::lab::METALLB_CLASS;
+use crate::version::CILIUM_IPS;
+
+/// The list of the Services.
+pub(crate) const SERVICES: &str = "/api/v1/namespaces/default/services";
+/// The zone of their names.
+pub(crate) const ZONE: &str = "lab.invalid";
+/// The DynamicPrefix.
+pub(crate) const NAME: &str = "home-ipv6";
+/// The label of the Services that the pool with a serviceSelector is for.
+pub(crate) const TIER: &str = "tier";
+
+/// Which Services the daemon manages, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Mode ha, for those that say so.
+    Annotated,
+    /// Mode ha, for every one that holds one of our addresses (`services = "all"`).
+    All,
+    /// Mode simple: those with a suffix ask for the current address only; DNS is left alone.
+    Simple,
+}
+
+/// What the monitor is to expect of a Service.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Expected {
+    /// Whether the daemon manages it.
+    pub(crate) managed: bool,
+    /// Whether the daemon says what its names answer; else it is the status, and DNS is late with whatever leaves that.
+    pub(crate) named: bool,
+    /// MetalLB, and mode simple: one IPv6 address, which switches.
+    pub(crate) one_address: bool,
+    /// The host part that the user wants. Until it has that it has what the allocator gives it.
+    pub(crate) suffix: Option<Ipv6Addr>,
+    /// Annotations of the user that stay as they are.
+    pub(crate) annotations: Vec<(String, String)>,
+    /// Entries of the user in lists that the daemon writes into.
+    pub(crate) entries: Vec<(String, Vec<String>)>,
+}
+
+impl Expected {
+    /// Whether the user has this entry in a DNS target.
+    pub(crate) fn names(&self, entry: &str) -> bool {
+        let targets = self.entries.iter().filter(|(key, _)| key.ends_with("/target"));
+        targets.flat_map(|(_, entries)| entries).any(|own| own == entry)
+    }
+}
+
+/// What kind of Service it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// By annotation, with a suffix.
+    Suffix,
+    /// The same, with an entry of the user in its DNS target.
+    NamedByUser,
+    /// By annotation with a range; its host part is that of its first address.
+    Range,
+    /// The same, with externalTrafficPolicy Local.
+    Local,
+    /// The same, and DNS is none of our business.
+    NoDns,
+    /// By a `[[service]]` entry.
+    Entry,
+    /// Managed with `services = "all"` only.
+    Unpinned,
+    /// By range, with an IPv4 address.
+    Dual,
+    /// By suffix, with an IPv4 address that the user asks for: that alone would get it no IPv6 address.
+    DualOfUser,
+    /// Two Services with one address.
+    Shared,
+    /// By suffix, from the pool with a serviceSelector.
+    Dmz,
+}
+
+/// A Service.
+#[derive(Clone, Debug)]
+pub(crate) struct Front {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    /// Its place among those of its kind.
+    index: u16,
+    metallb: bool,
+}
+
+/// Which kinds there are, and how many of each: 40 Services. Of the last kinds of the list, some come later.
+const CILIUM: [(Kind, u16); 11] = [
+    (Kind::Suffix, 6),
+    (Kind::NamedByUser, 2),
+    (Kind::Range, 6),
+    (Kind::Local, 2),
+    (Kind::NoDns, 1),
+    (Kind::Entry, 2),
+    (Kind::Unpinned, 8),
+    (Kind::Dual, 5),
+    (Kind::DualOfUser, 2),
+    (Kind::Shared, 4),
+    (Kind::Dmz, 2),
+];
+
+const METALLB: [(Kind, u16); 5] =
+    [(Kind::Suffix, 3), (Kind::Range, 3), (Kind::Unpinned, 3), (Kind::Dual, 4), (Kind::Entry, 1)];
+
+/// The 40 Services of the scene with Cilium.
+pub(crate) fn of_cilium() -> Vec<Front> {
+    fronts(&CILIUM, false)
+}
+
+/// The Services of the scene with MetalLB.
+pub(crate) fn of_metallb() -> Vec<Front> {
+    fronts(&METALLB, true)
+}
+
+fn fronts(kinds: &[(Kind, u16)], metallb: bool) -> Vec<Front> {
+    let of_kind = |&(kind, count): &(Kind, u16)| (0..count).map(move |index| Front::new(kind, index, metallb));
+    kinds.iter().flat_map(of_kind).collect()
+}
+
+impl Front {
+    /// The Service of a kind with this number.
+    pub(crate) fn new(kind: Kind, index: u16, metallb: bool) -> Self {
+        let name = format!("{kind:?}-{index}").to_lowercase();
+        Self { name, kind, index, metallb }
+    }
+
+    /// NAMESPACE/NAME
+    pub(crate) fn key(&self) -> String {
+        format!("default/{}", self.name)
+    }
+
+    /// The path of the object.
+    pub(crate) fn path(&self) -> String {
+        format!("{SERVICES}/{}", self.name)
+    }
+
+    /// The name in DNS.
+    pub(crate) fn hostname(&self) -> String {
+        format!("{}.{ZONE}", self.name)
+    }
+
+    /// Whether the daemon is to manage it.
+    pub(crate) fn is_managed(&self, scope: Scope) -> bool {
+        match scope {
+            Scope::Annotated => self.kind != Kind::Unpinned,
+            Scope::All => true,
+            Scope::Simple => self.suffix().is_some(),
+        }
+    }
+
+    /// Whether its names in DNS are for the daemon to say.
+    pub(crate) fn is_named(&self, scope: Scope) -> bool {
+        self.kind != Kind::NoDns && scope != Scope::Simple
+    }
+
+    /// Whether its address switches, for it can have one only.
+    pub(crate) fn has_one_address(&self, scope: Scope) -> bool {
+        self.metallb || scope == Scope::Simple
+    }
+
+    /// Its host part, if the user says it. They are far from each other: LB-IPAM hands out the smallest gap first, and
+    /// what it gives to one Service must not be what another one is to ask for.
+    pub(crate) fn suffix(&self) -> Option<String> {
+        let low = match self.kind {
+            Kind::Suffix => 0x1000 + 0x400 * self.index,
+            Kind::NamedByUser => 0x3000 + 0x400 * self.index,
+            Kind::Entry => 0x4000 + 0x400 * self.index,
+            // Both of a pair have the same.
+            Kind::Shared => 0x5000 + 0x400 * (self.index / 2),
+            Kind::DualOfUser => 0x6000 + 0x400 * self.index,
+            Kind::Dmz => return Some(format!("::f002:0:0:{:x}", 0x1000 + 0x400 * self.index)),
+            Kind::Range | Kind::Local | Kind::NoDns | Kind::Unpinned | Kind::Dual => return None,
+        };
+        Some(format!("::f000:0:0:{low:x}"))
+    }
+
+    /// The annotations by which the user asks for our help, and others.
+    fn annotations(&self) -> Vec<(String, String)> {
+        let ours = |key: &str, value: &str| (format!("dynamic-prefix.io/{key}"), value.to_owned());
+        let range = if self.kind == Kind::Dmz { "dmz" } else { "lb" };
+        let mut all = vec![("example.com/owner".to_owned(), "somebody, else".to_owned())];
+        all.extend(PREFIXES.map(|prefix| (format!("{prefix}hostname"), self.hostname())));
+        if !matches!(self.kind, Kind::Unpinned | Kind::Entry) {
+            all.extend([ours("name", NAME), ours("service-address-range", range)]);
+            all.extend(self.suffix().map(|suffix| ours("suffix", &suffix)));
+        }
+        if self.kind == Kind::NoDns {
+            all.push(ours("skip-external-dns-update", "true"));
+        }
+        if self.kind == Kind::Shared {
+            all.push(("lbipam.cilium.io/sharing-key".to_owned(), format!("pair-{}", self.index / 2)));
+        }
+        all
+    }
+
+    /// The entries of the user in lists that are ours, too.
+    fn entries(&self) -> Vec<(String, Vec<String>)> {
+        match self.kind {
+            Kind::NamedByUser => {
+                PREFIXES.map(|prefix| (format!("{prefix}target"), vec!["203.0.113.9".to_owned()])).to_vec()
+            }
+            Kind::DualOfUser => vec![(CILIUM_IPS.to_owned(), vec![format!("192.0.2.{}", 100 + self.index)])],
+            Kind::Suffix
+            | Kind::Range
+            | Kind::Local
+            | Kind::NoDns
+            | Kind::Entry
+            | Kind::Unpinned
+            | Kind::Dual
+            | Kind::Shared
+            | Kind::Dmz => Vec::new(),
+        }
+    }
+
+    /// What the monitor is to expect of it.
+    pub(crate) fn expected(&self, scope: Scope) -> Expected {
+        Expected {
+            managed: self.is_managed(scope),
+            named: self.is_managed(scope) && self.is_named(scope),
+            one_address: self.has_one_address(scope),
+            suffix: self.suffix().and_then(|suffix| suffix.parse().ok()),
+            annotations: self.annotations(),
+            entries: self.entries(),
+        }
+    }
+
+    /// The object.
+    pub(crate) fn object(&self) -> Value {
+        let mut annotations: Map<String, Value> =
+            self.annotations().into_iter().map(|(key, value)| (key, json!(value))).collect();
+        annotations.extend(self.entries().into_iter().map(|(key, entries)| (key, json!(entries.join(",")))));
+        let tier = if self.kind == Kind::Dmz { "dmz" } else { "public" };
+        // The two of a pair need different ports.
+        let port = 8000 + self.index;
+        let mut spec = json!({
+            "type": "LoadBalancer", "ports": [{"port": port}], "selector": {"app": self.name},
+            "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"], "allocateLoadBalancerNodePorts": false,
+        });
+        if matches!(self.kind, Kind::Dual | Kind::DualOfUser) {
+            spec["ipFamilyPolicy"] = json!("RequireDualStack");
+            spec["ipFamilies"] = json!(["IPv6", "IPv4"]);
+        }
+        if self.kind == Kind::Local {
+            spec["externalTrafficPolicy"] = json!("Local");
+        }
+        if self.metallb {
+            spec["loadBalancerClass"] = json!(METALLB_CLASS);
+        }
+        json!({
+            "apiVersion": "v1", "kind": "Service", "spec": spec,
+            "metadata": {"name": self.name, "namespace": "default", "annotations": annotations, "labels": {TIER: tier}},
+        })
+    }
+
+    /// The `[[service]]` entry, if it is one by that.
+    pub(crate) fn entry(&self) -> String {
+        if self.kind != Kind::Entry {
+            return String::new();
+        }
+        let suffix = self.suffix().unwrap_or_default();
+        format!(
+            "\n[[service]]\nnamespace = \"default\"\nname = \"{}\"\nprefixRef = \"{NAME}/lb\"\nsuffix = \"{suffix}\"\n",
+            self.name
+        )
+    }
+}
