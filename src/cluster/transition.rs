@@ -12,7 +12,8 @@
 //! 4. The DNS target names the new address.
 //! 5. The pool gets the new range in full; of the old one the addresses in use stay.
 //! 6. The old prefix drains, and at least [`AFTER_DNS`] passes, for what resolvers still remember.
-//! 7. The Services ask for the new address only.
+//! 7. The Services ask for the new address only: not before step 5 is seen, for what they give up would go to the next
+//!    Service.
 //! 8. The pool loses what is left of the old range.
 //!
 //! A dead prefix ends the waiting of step 6, never the order. MetalLB gives a Service one IPv6 address, so step 2 moves

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use super::carrier::v6;
+use super::carrier::{Right, v6};
 use crate::cluster::addresses;
 use crate::cluster::entry::Entry;
 use crate::cluster::object::{self, Object, Sight};
@@ -116,6 +116,7 @@ pub(super) struct Footing {
     pub(super) allocator: Option<Allocator>,
     /// Its address in the current generation.
     pub(super) new: Option<Ipv6Addr>,
+    pub(super) right: Right,
     pub(super) stage: Stage,
     /// It cannot be written.
     pub(super) given_up: bool,
@@ -231,6 +232,35 @@ impl Books {
     /// The managed Services that claim `address`.
     pub(super) fn claimants(&self, address: Ipv6Addr) -> impl Iterator<Item = &ObjectRef> {
         self.claimed.at(address)
+    }
+
+    /// Whether this Service holds `address`.
+    pub(super) fn holds(&self, service: &ObjectRef, address: Ipv6Addr) -> bool {
+        self.held.at(address).any(|holder| holder == service)
+    }
+
+    /// The first address behind `address`, else before it, in `range` that no Service holds, asks for or claims, and that
+    /// `fits`.
+    pub(super) fn free(&self, range: Interval, address: Ipv6Addr, fits: impl Fn(Ipv6Addr) -> bool) -> Option<Ipv6Addr> {
+        let (first, at, last) = (range.first().to_bits(), address.to_bits(), range.last().to_bits());
+        let taken = [&self.held, &self.asked, &self.claimed];
+        let is_free = |address: &Ipv6Addr| taken.iter().all(|places| places.at(*address).next().is_none());
+        // Among so many there is a free one.
+        let most = taken.iter().map(|places| places.0.len()).sum::<usize>() + 1;
+        let behind = (at.saturating_add(1)..=last).take(most);
+        let all = behind.chain((first..at).take(most)).map(Ipv6Addr::from_bits);
+        all.filter(is_free).find(|address| fits(*address))
+    }
+
+    /// What a Service holds and asks for.
+    pub(super) fn addresses(&self, service: &ObjectRef) -> impl Iterator<Item = Ipv6Addr> {
+        self.aspects.get(service).into_iter().flat_map(|aspect| aspect.holds.iter().chain(&aspect.asks)).copied()
+    }
+
+    /// Whether a pool's controller is known to act on the list as it stands.
+    pub(super) fn is_in_force(&self, pool: &ObjectRef) -> bool {
+        let force = self.offers.get(pool).map(|offer| offer.force);
+        force.is_some_and(|force| force != Force::No) && !self.under_way.contains(pool)
     }
 
     /// Whether a Service holds `address`.

@@ -35,12 +35,30 @@ use lists::{Lists, Plan};
 pub(super) struct Carrier {
     pub(super) want: ServiceWant,
     /// Its host part, once known.
-    host: Option<Ipv6Addr>,
+    pub(super) host: Option<Ipv6Addr>,
+    pub(super) right: Right,
     /// Its address in the current generation.
     new: Option<Result<Ipv6Addr, EntryError>>,
 }
 
+/// What its host part rests on, when another Service has the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Right {
+    /// On an address that the allocator gave it. It is not written down yet, so any other will do as well.
+    Found,
+    /// It is written down, of a Service that nobody has named to us (`services = "all"`).
+    Kept,
+    /// The user has asked for it, or it is written down of a Service that the user has named to us.
+    Given,
+}
+
 impl Carrier {
+    /// Gives it another host part.
+    pub(super) fn place(&mut self, wanted: &Wanted, host: Option<Ipv6Addr>) {
+        self.new = host.and_then(|host| self.want.current_address(&wanted.catalogue, host));
+        self.host = host;
+    }
+
     /// Its address in the current generation, if it has one.
     pub(super) fn address(&self) -> Option<Ipv6Addr> {
         self.new.as_ref()?.as_ref().ok().copied()
@@ -77,8 +95,14 @@ pub(super) fn appraise(
     let remembered = || slot.memory.as_ref().and_then(|memory| memory.host);
     let recorded = service::recorded_suffix(annotations).or_else(remembered);
     let host = want.host_part(catalogue, recorded, &holds);
-    let new = host.and_then(|host| want.current_address(catalogue, host));
-    Some(Carrier { want, host, new })
+    let right = match (want.suffix, recorded) {
+        (None, None) => Right::Found,
+        (None, Some(_)) if want.who == plan::service::ALL => Right::Kept,
+        (None, Some(_)) | (Some(_), _) => Right::Given,
+    };
+    let mut carrier = Carrier { want, host: None, right, new: None };
+    carrier.place(wanted, host);
+    Some(carrier)
 }
 
 /// Decides about a managed Service that exists.
@@ -179,8 +203,8 @@ impl<'a> Step<'a> {
         let text = |addresses: &[IpAddr]| addresses.iter().map(ToString::to_string).collect();
         let status = Status { desired: text(&owned.ours), foreign: text(&owned.users), ..status };
         let pins = owned.ours.into_iter().filter_map(v6).collect();
-        let footing =
-            Footing { allocator, new: self.carrier.address(), stage: Stage::AwaitingPin, given_up: true, pins };
+        let (new, right) = (self.carrier.address(), self.carrier.right);
+        let footing = Footing { allocator, new, right, stage: Stage::AwaitingPin, given_up: true, pins };
         Outcome { verdict: Verdict::Stay(status), footing, course: Course::default() }
     }
 
@@ -196,7 +220,8 @@ impl<'a> Step<'a> {
         // Until its allocator knows that it is left to it, it stands on what it holds.
         let stands_on = if course.known_at().is_some_and(|at| now < at) { facts.v6().collect() } else { pins };
         let stands_on = distinct(stands_on.into_iter().chain(self.slot.pins_under_way()));
-        let footing = Footing { allocator: Some(allocator), new, stage: goal.stage, given_up: false, pins: stands_on };
+        let (stage, right) = (goal.stage, self.carrier.right);
+        let footing = Footing { allocator: Some(allocator), new, right, stage, given_up: false, pins: stands_on };
         let is_one_address = allocator == Allocator::MetalLb || self.carrier.want.mode == Mode::Simple;
         let plan = Plan {
             allocator: Some(allocator),
@@ -269,6 +294,7 @@ impl<'a> Step<'a> {
             targets: self.names().then_some(&named[..]),
             offered: offered == Offered::Yes,
             refused,
+            narrowed: self.neighbours.narrowed,
             dns_since: course.named.filter(|(named, _)| agree && Some(*named) == new).map(|(_, since)| since),
         };
         let age = |address| {
@@ -278,6 +304,7 @@ impl<'a> Step<'a> {
         let goal = hold_for_v4(carrier::goal(&carrier, age, now), facts, allocator, pins);
         course.named = new.filter(|_| agree).zip(goal.dns_since);
         course.at(goal.stage, new, now);
+        course.hold(goal.waits_for_narrowing, now);
         let soon = if let Offered::From(at) = offered { Some(at) } else { None };
         course.leave(goal.stage == Stage::Refused && pins.is_empty(), now);
         let wakes = [soon, silence, course.free_at(), course.known_at()];

@@ -51,8 +51,21 @@ pub(super) enum Verdict {
     Stay(Status),
     /// Nothing: it is as it should be. With what to remember and when to look again.
     InSync(Status, Memory, Option<Instant>),
+    /// The same of a pool that holds the new range back until Services have their addresses in it.
+    HoldsBack(Status, Memory, Option<Instant>),
     /// This has to be written.
     Write(Patch, Status),
+}
+
+impl Verdict {
+    /// Of a pool: whether it is as it is to be, or must be left as it is.
+    pub(super) fn is_calm(&self) -> bool {
+        match self {
+            Self::NotOurs | Self::Released | Self::InSync(..) => true,
+            Self::Stay(status) => status.level != Level::Passing,
+            Self::HoldsBack(..) | Self::Write(..) => false,
+        }
+    }
 }
 
 /// Decides about the object `reference`.
@@ -178,7 +191,8 @@ fn fill(around: &Surroundings<'_>, object: &Object, slot: &Slot, want: &ObjectWa
         let (level, reason, message) =
             quality(object, slot, want, &merged, now).unwrap_or_else(|| narrow::progress(around, kind, &cut));
         let status = Status { synced: true, ..status(level, reason, message) };
-        return Verdict::InSync(status, memory, merged.next_stray);
+        let verdict = if cut.reserved.is_empty() { Verdict::InSync } else { Verdict::HoldsBack };
+        return verdict(status, memory, merged.next_stray);
     }
     let (added, removed) = difference(&standing.record, &merged.record, object);
     let patch = Patch { content, added, removed, memory: Some(memory) };

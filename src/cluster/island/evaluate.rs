@@ -13,7 +13,7 @@ impl Island {
     /// Decides about one object anew. While an answer is awaited nothing is decided: it may change everything.
     pub(super) fn evaluate(&mut self, reference: &ObjectRef, now: Instant) {
         let jitter = self.draw();
-        let neighbours = self.neighbours(reference);
+        let neighbours = self.neighbours_given_way(reference);
         let (Some(wanted), Some(slot)) = (&self.wanted, self.slots.get_mut(reference)) else { return };
         if slot.flight.is_some() {
             return;
@@ -42,6 +42,8 @@ impl Island {
             _ => (decide(&around, reference, slot, now), None),
         };
         let before = slot.wake.take();
+        let was_calm = std::mem::replace(&mut slot.is_calm, verdict.is_calm());
+        let becomes_calm = slot.is_calm && !was_calm && reference.kind.is_pool();
         let event = slot.follow(reference, verdict, around.dry_run, jitter, now);
         self.events.extend(event);
         if slot.pending.is_some() && !slot.queued {
@@ -53,6 +55,11 @@ impl Island {
         slot.awaited = slot.awaited_now(&self.books);
         let footing = footing.map(|footing| Footing { given_up: footing.given_up || slot.is_given_up(), ..footing });
         self.settle(reference, before);
+        if becomes_calm {
+            let concerned = self.books.concerned(self.books.ranges(reference)).into_iter();
+            let waits = |service: &ObjectRef| self.slots.get(service).is_some_and(|slot| slot.course.is_held());
+            self.dirty.extend(concerned.filter(waits));
+        }
         if reference.kind == Kind::Service {
             let ripple = self.books.stand(reference, footing);
             self.spread(reference, &ripple);
@@ -177,7 +184,7 @@ impl Slot {
                 self.at_rest(Status::default());
             }
             Verdict::Stay(status) => self.at_rest(status),
-            Verdict::InSync(status, memory, next_stray) => {
+            Verdict::InSync(status, memory, next_stray) | Verdict::HoldsBack(status, memory, next_stray) => {
                 self.memory = Some(memory);
                 // A Service between two steps: what was refused will be wanted again.
                 let refused = self.failure.take().filter(|failure| !status.synced && failure.is_final());

@@ -29,9 +29,13 @@ pub(super) struct Slot {
     /// The same for a Service: who manages it, and where it is to go.
     pub(super) carrier: Option<Box<Carrier>>,
     pub(super) course: Course,
+    /// Of a Service: the host part that it would have, which another one has, and the one that it gets instead.
+    pub(super) instead: Option<(Ipv6Addr, Ipv6Addr)>,
     /// Of a pool: for each of its current ranges, whether a managed Service waited for an address in it when the pool was
     /// last decided about.
     pub(super) awaited: Vec<bool>,
+    /// Of a pool: whether its list was as it is to be when it was last decided about, with nothing held back.
+    pub(super) is_calm: bool,
     /// Another target that it must not overlap: the reason and the sentence.
     pub(super) overlap: Option<(&'static str, String)>,
     /// What we know of our part in it.

@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
+use ipnet::Ipv6Net;
+
 use super::books::{Footing, allocator_of, has};
-use super::carrier::{self, Neighbours, PoolSight};
+use super::carrier::{self, Neighbours, PoolSight, Right};
 use super::slot::Slot;
 use super::{Island, Wanted};
-use crate::cluster::transition::Stage;
+use crate::cluster::transition::{Allocator, Stage};
 use crate::config::{Discovery, Kind, ObjectRef};
-use crate::plan;
 use crate::plan::service::Bound;
+use crate::plan::{self, Role};
+use crate::prefix::Interval;
 use crate::time::Instant;
 
 impl Island {
@@ -83,18 +86,62 @@ impl Island {
         let (Some(wanted), Some(slot)) = (&self.wanted, self.slots.get_mut(reference)) else { return };
         let discovery = self.discovery != Discovery::Off;
         slot.carrier = carrier::appraise(wanted, reference, slot, discovery, &self.bound).map(Box::new);
-        let footing = slot.carrier.as_ref().filter(|_| slot.object.is_some()).map(|carrier| {
-            let new = carrier.address();
-            let known = self.books.footing(reference).cloned();
-            let first =
-                || Footing { allocator: None, new, stage: Stage::AwaitingPin, given_up: false, pins: Vec::new() };
-            match known {
-                Some(known) if known.new != new => Footing { new, stage: Stage::AwaitingPin, ..known },
-                known => known.unwrap_or_else(first),
+        let carrier = slot.carrier.as_mut().filter(|carrier| carrier.right != Right::Given);
+        slot.instead = slot.instead.filter(|(from, _)| carrier.as_ref().is_some_and(|it| it.host == Some(*from)));
+        if let (Some(carrier), Some((_, to))) = (carrier, slot.instead) {
+            carrier.place(wanted, Some(to));
+        }
+        self.claim(reference);
+    }
+
+    /// Enters into the books what a Service claims now.
+    fn claim(&mut self, reference: &ObjectRef) {
+        let slot = self.slots.get(reference);
+        let carrier = slot.filter(|slot| slot.object.is_some()).and_then(|slot| slot.carrier.as_ref());
+        let footing = carrier.map(|carrier| {
+            let (new, right) = (carrier.address(), carrier.right);
+            let stage = Stage::AwaitingPin;
+            match self.books.footing(reference).cloned() {
+                Some(known) if known.new != new => Footing { new, right, stage, ..known },
+                Some(known) => Footing { right, ..known },
+                None => Footing { allocator: None, new, right, stage, given_up: false, pins: Vec::new() },
             }
         });
         let ripple = self.books.stand(reference, footing);
         self.spread(reference, &ripple);
+    }
+
+    /// Gives a Service another host part when the one that it would have is another's. Nobody asked for that very one, so
+    /// the next one that is free does as well, and it moves there as any other Service does.
+    fn give_way(&mut self, reference: &ObjectRef) {
+        let (Some(wanted), Some(slot)) = (&self.wanted, self.slots.get(reference)) else { return };
+        let Some(carrier) = &slot.carrier else { return };
+        let (Some(from), Some(new)) = (carrier.host, carrier.address()) else { return };
+        let free = self.range_of(&carrier.want, new).and_then(|(range, prefix)| {
+            let host = |address: Ipv6Addr| Ipv6Addr::from_bits(address.to_bits() & prefix.hostmask().to_bits());
+            let fits = |address| {
+                let placed = carrier.want.current_address(&wanted.catalogue, host(address));
+                placed.is_some_and(|placed| placed.is_ok_and(|placed| placed == address))
+            };
+            self.books.free(range, new, fits).map(host)
+        });
+        let from = slot.instead.map_or(from, |(from, _)| from);
+        let Some(slot) = self.slots.get_mut(reference) else { return };
+        slot.instead = free.map(|to| (from, to));
+        if let Some(carrier) = &mut slot.carrier {
+            carrier.place(wanted, free);
+        }
+        self.claim(reference);
+    }
+
+    /// The current range on a pool that `address` lies in, and its prefix.
+    fn range_of(&self, want: &plan::ServiceWant, address: Ipv6Addr) -> Option<(Interval, Ipv6Net)> {
+        let shares = pools(&self.slots).flat_map(|(_, slot)| slot.want.iter().flat_map(|want| &want.shares));
+        let mut current = shares.filter(|share| share.role == Role::Current && share.dynamic_prefix == want.dynamic_prefix);
+        current.find_map(|share| {
+            let range = share.blocks.iter().map(plan::Block::interval).find(|range| has(range, address))?;
+            Some((range, share.prefix))
+        })
     }
 
     /// What is bound to the pools of the cluster; whether that has changed.
@@ -116,14 +163,44 @@ impl Island {
         is_new
     }
 
+    /// What others do that bears on a managed Service, once it has given way to them.
+    pub(super) fn neighbours_given_way(&mut self, reference: &ObjectRef) -> Option<Neighbours> {
+        let neighbours = self.neighbours(reference)?;
+        let waits = self.slots.get(reference).is_some_and(|slot| slot.flight.is_some());
+        if !neighbours.must_yield || waits {
+            return Some(neighbours);
+        }
+        self.give_way(reference);
+        self.neighbours(reference)
+    }
+
     /// What others do that bears on a managed Service.
-    pub(super) fn neighbours(&self, reference: &ObjectRef) -> Option<Neighbours> {
+    fn neighbours(&self, reference: &ObjectRef) -> Option<Neighbours> {
         let slot = self.slots.get(reference)?;
         let carrier = slot.carrier.as_ref()?;
         let facts = slot.object.as_ref()?.service.as_deref()?;
         let allocator = carrier::allocator(facts, || self.pools_for(&carrier.want, carrier.address()));
         let facts_of = |other: &ObjectRef| self.slots.get(other)?.object.as_ref()?.service.as_deref();
-        Some(carrier::neighbours(&self.books, (reference, facts), carrier.address(), allocator, facts_of))
+        let narrowed = allocator != Ok(Allocator::Cilium) || self.is_narrowed(reference, carrier.address());
+        Some(carrier::neighbours(&self.books, (reference, facts, carrier), allocator, narrowed, facts_of))
+    }
+
+    /// Whether the pools that have former addresses of a Service are narrowed, as far as they will be, and it is seen.
+    fn is_narrowed(&self, reference: &ObjectRef, new: Option<Ipv6Addr>) -> bool {
+        let former: Vec<_> = self.books.addresses(reference).filter(|address| Some(*address) != new).collect();
+        let has_some = |pool: &ObjectRef| {
+            let ranges = self.books.ranges(pool);
+            former.iter().any(|address| ranges.iter().any(|range| has(range, *address)))
+        };
+        let hands_out = |slot: &Slot| {
+            let observed = slot.object.as_ref().and_then(|object| object.observed.as_ref());
+            !observed.is_some_and(|observed| observed.is_disabled)
+        };
+        let ours = |pool: &ObjectRef, slot: &Slot| {
+            slot.want.is_some() && allocator_of(pool.kind) == Some(Allocator::Cilium) && hands_out(slot)
+        };
+        let mut those = pools(&self.slots).filter(|(pool, slot)| ours(pool, slot) && has_some(pool));
+        those.all(|(pool, slot)| slot.is_calm && self.books.is_in_force(pool))
     }
 
     fn pools_for(&self, want: &plan::ServiceWant, new: Option<Ipv6Addr>) -> Vec<PoolSight> {

@@ -36,6 +36,9 @@ pub struct Carrier<'a> {
     /// Service asks, is offered and holds nothing for [`NOTHING_HELD`](super::NOTHING_HELD), until a pool changes; and
     /// what another Service had it has for [`LEFT_ALONE`](super::LEFT_ALONE) longer, for MetalLB may not know yet.
     pub refused: bool,
+    /// Whether the pools that have its addresses in former ranges are seen to hand out nothing else of these (step 5),
+    /// or never will be. Until then no address is given up: the next Service would get it.
+    pub narrowed: bool,
     /// [`Goal::dns_since`] of the last decision for the same new address; `None`: there was none.
     pub dns_since: Option<Instant>,
 }
@@ -55,6 +58,8 @@ pub struct Goal {
     pub dns_since: Option<Instant>,
     /// When it has to be looked at again without an input.
     pub wake: Option<Instant>,
+    /// Whether it would give up an address by now and waits for a pool to be narrowed.
+    pub waits_for_narrowing: bool,
 }
 
 /// Decides about one Service. `age` says of which generation of its DynamicPrefix an address is; a recorded address of
@@ -66,27 +71,29 @@ pub fn goal(carrier: &Carrier<'_>, age: impl Fn(Ipv6Addr) -> Option<Age>, now: I
         let stays = |pin: &&Ipv6Addr| age(**pin).is_none_or(|age| age.role != Role::Known);
         let pins: Vec<_> = carrier.pins.iter().filter(stays).copied().collect();
         let target = target(carrier, stage, &pins, &age);
-        return Goal { stage, pins, target, dns_since: None, wake: None };
+        return Goal { stage, pins, target, dns_since: None, wake: None, waits_for_narrowing: false };
     };
     if stage == Stage::Refused && !carrier.holds.iter().any(|held| is_of_use(*held, &age)) {
         // Asking only for what nobody can serve would leave it without an address when the old range goes. DNS follows
         // the status then, through the very moment in which the allocator gives it another address.
-        return Goal { stage, pins: Vec::new(), target: None, dns_since: None, wake: None };
+        return Goal { stage, pins: Vec::new(), target: None, dns_since: None, wake: None, waits_for_narrowing: false };
     }
     let names = carrier.targets.is_some() && stage == Stage::Served;
     let dns_since = if names { carrier.dns_since.or(Some(now)) } else { None };
     let asks = may_ask(carrier, new, stage);
-    let mut wake = None;
+    let (mut wake, mut waits_for_narrowing) = (None, false);
     let mut pins: Vec<_> = asks.then_some(new).into_iter().collect();
     for other in others(carrier, new, asks, &age) {
         let end = end(other, carrier, stage, dns_since, &age);
-        if end.is_none_or(|end| end > now) {
-            wake = wake.into_iter().chain(end).min();
+        let is_over = end.is_some_and(|end| end <= now);
+        waits_for_narrowing |= is_over && !carrier.narrowed;
+        if !is_over || !carrier.narrowed {
+            wake = wake.into_iter().chain(end.filter(|_| !is_over)).min();
             pins.push(other);
         }
     }
     let target = target(carrier, stage, &pins, &age);
-    Goal { stage, pins, target, dns_since, wake }
+    Goal { stage, pins, target, dns_since, wake, waits_for_narrowing }
 }
 
 fn stage(carrier: &Carrier<'_>) -> Stage {
@@ -118,10 +125,9 @@ fn may_ask(carrier: &Carrier<'_>, new: Ipv6Addr, stage: Stage) -> bool {
     let is_cilium = carrier.allocator == Allocator::Cilium;
     match stage {
         Stage::Unplaced => false,
-        // MetalLB takes everything, IPv4 too, from a Service that asks for what it cannot have.
-        Stage::AwaitingPool => {
-            carrier.pins.contains(&new) || is_cilium && carrier.pins.is_empty() && carrier.holds.is_empty()
-        }
+        // MetalLB takes everything, IPv4 too, from a Service that asks for what it cannot have. LB-IPAM takes what it gave
+        // to one that asks for nothing, which may be at this very moment.
+        Stage::AwaitingPool => carrier.pins.contains(&new),
         Stage::Refused => is_cilium,
         Stage::AwaitingPin | Stage::AwaitingAddress | Stage::AwaitingTarget | Stage::Served => true,
     }

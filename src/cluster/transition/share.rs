@@ -97,15 +97,13 @@ pub fn pool(prefixes: &[Vec<Part<'_>>], around: &Around<'_>) -> Vec<Shares> {
 /// Decides about one DynamicPrefix; `tidy`: addresses given up in its former ranges leave.
 fn shares(parts: &[Part<'_>], around: &Around<'_>, tidy: bool) -> Shares {
     let mut shares = Shares { reserved: is_reserved(parts, around), ..Shares::default() };
-    let mut known = parts.iter().filter(|part| part.role == Role::Known);
-    // They leave together: who loses an address in one must not get one in the next.
-    let stays =
-        around.in_conflict || moving(parts, around).next().is_some() || known.any(|part| is_asked_for(part, around));
+    let stays = around.in_conflict || moving(parts, around).next().is_some();
     for part in parts {
         let blocks = match part.role {
             Role::Current if shares.reserved => reserved(part, around),
             Role::Current => part.blocks.to_vec(),
-            Role::Known if !stays => Vec::new(),
+            // One does not wait for the next: what Services have given up in it would be handed out meanwhile.
+            Role::Known if !stays && !is_asked_for(part, around) => Vec::new(),
             Role::Draining | Role::Known if shares.reserved || around.in_conflict => as_it_is(part, around),
             Role::Draining | Role::Known => narrowed(part, around, tidy, &mut shares),
         };

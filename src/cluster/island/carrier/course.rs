@@ -18,6 +18,8 @@ pub(in super::super) struct Course {
     pub(super) refused: Option<Ipv6Addr>,
     /// The address that another Service has or had; and since when it has it no more.
     taken: Option<(Ipv6Addr, Option<Instant>)>,
+    /// Since when it would give up an address and waits for a pool to be narrowed.
+    held: Option<Instant>,
     /// Since when it is left to its allocator, because it is refused.
     left: Option<Instant>,
     /// Whether it has its address.
@@ -50,13 +52,28 @@ impl Course {
         (holds_nothing && asks.is_some()).then(|| since + transition::NOTHING_HELD)
     }
 
-    pub(super) fn patience_ends(&self) -> Option<Instant> {
+    /// Whether it would give up an address and waits for a pool to be narrowed.
+    pub(super) fn hold(&mut self, waits: bool, now: Instant) {
+        self.held = if waits { self.held.or(Some(now)) } else { None };
+    }
+
+    /// Whether it waits for a pool to be narrowed.
+    pub(in super::super) fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Since when it waits for the next step.
+    fn waits_since(&self) -> Option<Instant> {
         let waits = |stage: Stage| !matches!(stage, Stage::Served | Stage::Refused);
-        self.step.filter(|(stage, ..)| waits(*stage)).map(|(.., since)| since + transition::PATIENCE)
+        self.step.filter(|(stage, ..)| waits(*stage)).map(|(.., since)| since).or(self.held)
+    }
+
+    pub(super) fn patience_ends(&self) -> Option<Instant> {
+        self.waits_since().map(|since| since + transition::PATIENCE)
     }
 
     pub(super) fn hangs(&self, now: Instant) -> bool {
-        self.patience_ends().is_some() && self.step.is_some_and(|(.., since)| transition::hangs(since, now))
+        self.waits_since().is_some_and(|since| transition::hangs(since, now))
     }
 
     /// Whether another Service has the new address. MetalLB may not know yet that it has it no more.

@@ -316,8 +316,9 @@ impl Draft {
             recorded: ours.into_iter().map(single).collect(),
             unclaimed: self.unclaimed.iter().map(|address| single(*address).interval()).collect(),
             strays: self.strays.iter().map(|(address, seen)| (single(*address).interval(), *seen)).collect(),
+            // One that is not written down yet may still become another.
+            host: self.host.filter(|_| !self.lists.is_empty() || object.annotations.contains_key(MANAGED_SUFFIX)),
             lists: self.lists.clone(),
-            host: self.host,
             ..Memory::default()
         }
     }

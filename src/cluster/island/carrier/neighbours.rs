@@ -3,6 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::super::books::Books;
+use super::{Carrier, Right};
 use crate::cluster::service::{self, Service, Undecided};
 use crate::cluster::transition::Allocator;
 use crate::config::ObjectRef;
@@ -14,16 +15,20 @@ pub(in super::super) struct Neighbours {
     pub(in super::super) allocator: Result<Allocator, Undecided>,
     /// Another Service that has its new address, or asks for it, and does not share it.
     pub(in super::super) holder: Option<ObjectRef>,
-    /// Other managed Services that are to have the same address and do not share it.
+    /// Other managed Services that are to have the same address, do not share it, and have as good a right to it.
     pub(in super::super) rivals: Vec<ObjectRef>,
+    /// Whether it is to take another host part.
+    pub(in super::super) must_yield: bool,
+    /// Whether the pools that have its addresses are narrowed, as far as they will be, and their controllers know it.
+    pub(in super::super) narrowed: bool,
 }
 
 /// The Services that bear on `reference`.
 pub(in super::super) fn neighbours<'a>(
     books: &Books,
-    (reference, facts): (&ObjectRef, &Service),
-    new: Option<Ipv6Addr>,
+    (reference, facts, carrier): (&ObjectRef, &Service, &Carrier),
     allocator: Result<Allocator, Undecided>,
+    narrowed: bool,
     facts_of: impl Fn(&ObjectRef) -> Option<&'a Service>,
 ) -> Neighbours {
     let keeps_out = |other: &&ObjectRef| {
@@ -32,9 +37,36 @@ pub(in super::super) fn neighbours<'a>(
         };
         *other != reference && !allocator.as_ref().is_ok_and(|allocator| shares(*allocator))
     };
+    let new = carrier.address();
     let holder = new.and_then(|new| books.takers(new).find(keeps_out).cloned());
-    let rivals = new.into_iter().flat_map(|new| books.claimants(new)).filter(keeps_out).cloned().collect();
-    Neighbours { holder, rivals, allocator }
+    let rivals: Vec<ObjectRef> =
+        new.into_iter().flat_map(|new| books.claimants(new)).filter(keeps_out).cloned().collect();
+    let must_yield = new.is_some_and(|new| must_yield(books, (reference, carrier.right), new, holder.as_ref(), &rivals));
+    // Only those that have as good a right to it.
+    let is_given = |rival: &ObjectRef| books.footing(rival).is_some_and(|footing| footing.right == Right::Given);
+    let rivals = rivals.into_iter().filter(|rival| carrier.right == Right::Given && is_given(rival)).collect();
+    Neighbours { holder, rivals, must_yield, narrowed, allocator }
+}
+
+/// Whether a Service is to take another host part, because another Service has its address or a better right to it.
+fn must_yield(
+    books: &Books,
+    (service, right): (&ObjectRef, Right),
+    new: Ipv6Addr,
+    holder: Option<&ObjectRef>,
+    rivals: &[ObjectRef],
+) -> bool {
+    let has_it = books.holds(service, new);
+    let yields_to = |rival: &ObjectRef| {
+        let Some(theirs) = books.footing(rival).map(|footing| footing.right) else { return false };
+        match (right, theirs) {
+            (Right::Given, _) => false,
+            (Right::Found, Right::Given) => true,
+            _ if has_it => false,
+            _ => (theirs, service) > (right, rival),
+        }
+    };
+    right != Right::Given && (!has_it && holder.is_some() || rivals.iter().any(yields_to))
 }
 
 /// Whether it cannot be known from a Service what its allocator is without looking at the pools.

@@ -31,6 +31,7 @@ pub(super) fn stage(
 ) -> Status {
     let level = if hangs { Level::Bad } else { Level::Passing };
     match stage {
+        Stage::Served if hangs => Status::new(level, "AwaitingNarrowing", awaiting_narrowing(sight)),
         Stage::Served => served(slot, want, now),
         Stage::Refused => Status::new(Level::Bad, "AddressRefused", refused(sight)),
         Stage::Unplaced => Status::new(level, "AwaitingFirstAddress", unplaced(sight, want, hangs)),
@@ -108,6 +109,17 @@ fn awaiting_pool(sight: &Sight<'_>, hangs: bool) -> String {
     format!(
         "No {pool} has been seen to offer {new} to {reference} for {} s; it keeps what it has. Check that the range is \
          bound to a pool, {sign}.",
+        PATIENCE.as_secs()
+    )
+}
+
+fn awaiting_narrowing(sight: &Sight<'_>) -> String {
+    let reference = sight.reference;
+    format!(
+        "{reference} has its new address, and the drain of its former one is over, but no CiliumLoadBalancerIPPool has been \
+         seen for {} s to hold of the former range only what is in use, so it keeps both: what it gave up would go to \
+         the next Service. Check whether the pool can be written, whether it has the condition PoolConflict, and whether \
+         the Cilium operator runs: it has to report the generation of the pool in IPsTotal.",
         PATIENCE.as_secs()
     )
 }

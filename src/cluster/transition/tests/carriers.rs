@@ -36,6 +36,7 @@ struct Case {
     named: Option<&'static str>,
     offered: bool,
     refused: bool,
+    narrowed: bool,
     dns_since: Option<Instant>,
 }
 
@@ -47,6 +48,7 @@ const HA: Case = Case {
     named: Some(""),
     offered: true,
     refused: false,
+    narrowed: true,
     dns_since: None,
 };
 const METALLB: Case = Case { allocator: Allocator::MetalLb, ..HA };
@@ -65,6 +67,7 @@ impl Case {
             targets: named.as_deref(),
             offered: self.offered,
             refused: self.refused,
+            narrowed: self.narrowed,
             dns_since: self.dns_since,
         };
         goal(&carrier, age, NOW)
@@ -80,7 +83,8 @@ fn what_it_asks_for_and_what_dns_names() {
     let table = [
         // Cilium, mode ha: new and old, then new.
         (not_offered(Case { holds: "b::1", ..HA }), AwaitingPool, "", ""),
-        (not_offered(HA), AwaitingPool, "c::1", ""),
+        // Its first address may come at this very moment: asking for another one would take that away.
+        (not_offered(HA), AwaitingPool, "", ""),
         (Case { holds: "b::1", ..HA }, AwaitingPin, "c::1 b::1", ""),
         (Case { pins: "b::1", holds: "b::1", named: named("b::1"), ..HA }, AwaitingPin, "c::1 b::1", "b::1"),
         (Case { pins: "c::1 b::1", holds: "b::1", named: named("b::1"), ..HA }, AwaitingAddress, "c::1 b::1", "b::1"),
@@ -92,6 +96,13 @@ fn what_it_asks_for_and_what_dns_names() {
         ),
         (Case { pins: "c::1 b::1", holds: "b::1 c::1", named: named("c::1"), ..HA }, Served, "c::1 b::1", "c::1"),
         (Case { pins: "c::1 d::1", holds: "d::1 c::1", named: named("c::1"), ..HA }, Served, "c::1", "c::1"),
+        // What it gave up would be handed out again.
+        (
+            Case { pins: "c::1 d::1", holds: "d::1 c::1", named: named("c::1"), narrowed: false, ..HA },
+            Served,
+            "c::1 d::1",
+            "c::1",
+        ),
         (
             Case { pins: "c::1 d::1", holds: "d::1 c::1", named: named("d::1"), ..HA },
             AwaitingTarget,
@@ -157,6 +168,7 @@ fn without_a_current_prefix_only_what_drains_is_asked_for() {
         targets: Some(&named),
         offered: false,
         refused: false,
+        narrowed: true,
         dns_since: None,
     };
     let both = goal(&carrier, age, NOW);

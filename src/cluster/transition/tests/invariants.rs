@@ -135,6 +135,12 @@ impl World {
     /// Whether nobody can miss an address of a managed Service.
     fn may_go(&self, number: usize, line: &Line, service: &Service, lost: Ipv6Addr) -> bool {
         let Some(known) = line.of(lost) else { return true };
+        // The range was narrowed by somebody who had not heard of it yet.
+        let is_unheard_of = service.notes.managed_suffix.is_none()
+            && !self.ours.services.get(&number).is_some_and(|seen| seen.v6().contains(&lost));
+        if is_unheard_of {
+            return true;
+        }
         let is_over = match known.role {
             Role::Current if self.is_back(lost) => return true,
             Role::Current => place(service, line) != Some(lost),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::super::Age;
 use super::super::carrier::{Carrier, Goal, goal};
+use super::super::{Age, Allocator};
 use super::cilium::has;
 use super::world::{Id, Line, Notes, Pool, Service, World, v6};
 use crate::config::Mode;
@@ -57,6 +57,19 @@ pub(super) fn offered(world: &World, service: &Service, new: Ipv6Addr) -> bool {
     is_offered && gone.next().is_none()
 }
 
+/// The pools that have former addresses of it are as they are to be, and their controllers have seen it.
+fn narrowed(world: &World, service: &Service, new: Option<Ipv6Addr>) -> bool {
+    let asked = v6(&service.notes.managed_ips);
+    let former: Vec<_> = asked.into_iter().chain(service.v6()).filter(|address| Some(*address) != new).collect();
+    let has_some = |pool: &Pool| pool.list.iter().any(|range| former.iter().any(|address| has(range, *address)));
+    let is_calm = |number: &usize, pool: &Pool| {
+        let is_seen = pool.observed >= pool.generation && !pool.conflict;
+        is_seen && world.ours.calm.contains(number) && !world.ours.flights.contains_key(&Id::Pool(*number))
+    };
+    let mut own = world.ours.pools.iter().filter(|(_, pool)| pool.allocator == service.allocator && has_some(pool));
+    service.allocator == Allocator::MetalLb || own.all(|(number, pool)| is_calm(number, pool))
+}
+
 pub(super) fn decide(
     world: &World,
     number: usize,
@@ -87,6 +100,7 @@ pub(super) fn decide(
         targets: dns_is_ours.then_some(&named),
         offered: new.is_some_and(|new| offered(world, service, new)),
         refused,
+        narrowed: narrowed(world, service, new),
         dns_since: world.ours.dns_since.get(&number).filter(|(of, _)| Some(*of) == new).map(|(_, since)| *since),
     };
     let age = |address: Ipv6Addr| line.of(address).map(|known| Age { role: known.role, dead: known.dead });

@@ -32,6 +32,8 @@ pub(super) struct Ours {
     pub(super) services: BTreeMap<usize, Service>,
     pools_listed: bool,
     services_listed: bool,
+    /// The pools that are as they are to be when they were decided about last, with nothing held back.
+    pub(super) calm: BTreeSet<usize>,
     /// Writes under way, with the addresses that they ask for.
     pub(super) flights: BTreeMap<Id, Vec<Ipv6Addr>>,
     taken: BTreeMap<usize, (Ipv6Addr, u64)>,
@@ -121,10 +123,32 @@ impl World {
         if !self.ours.pools_listed || !self.ours.services_listed {
             return;
         }
-        let now = self.instant();
         let placed = self.placed();
+        // What Services may do follows from what pools are to be, and the other way round.
+        let (goals, mut writes) = loop {
+            let goals = self.goals(&placed);
+            let (writes, calm) = self.pool_writes(&placed, &goals);
+            if std::mem::replace(&mut self.ours.calm, calm.clone()) == calm {
+                break (goals, writes);
+            }
+        };
+        writes.extend(self.service_writes(&placed, &goals));
+        for (id, base, content) in writes {
+            if let Entry::Vacant(flight) = self.ours.flights.entry(id) {
+                flight.insert(match &content {
+                    Content::Service(notes) => v6(&notes.managed_ips),
+                    Content::Pool { .. } => Vec::new(),
+                });
+                let at = self.now + self.delay();
+                self.push(at, Event::Land(self.ours.life, id, base, content));
+            }
+        }
+    }
+
+    fn goals(&mut self, placed: &BTreeMap<usize, (usize, Option<Ipv6Addr>)>) -> BTreeMap<usize, Goal> {
+        let now = self.instant();
         let mut goals = BTreeMap::new();
-        for (number, (line, new)) in &placed {
+        for (number, (line, new)) in placed {
             let refused = new.is_some_and(|new| self.is_refused(*number, new));
             let service = &self.ours.services[number];
             let done = decide(self, *number, service, &self.lines[*line], *new, refused, now);
@@ -138,18 +162,7 @@ impl World {
         }
         self.note_who_is_left_alone(&goals);
         self.ours.stages = goals.iter().map(|(number, goal)| (*number, goal.stage)).collect();
-        let mut writes = self.pool_writes(&placed, &goals);
-        writes.extend(self.service_writes(&placed, &goals));
-        for (id, base, content) in writes {
-            if let Entry::Vacant(flight) = self.ours.flights.entry(id) {
-                flight.insert(match &content {
-                    Content::Service(notes) => v6(&notes.managed_ips),
-                    Content::Pool { .. } => Vec::new(),
-                });
-                let at = self.now + self.delay();
-                self.push(at, Event::Land(self.ours.life, id, base, content));
-            }
-        }
+        goals
     }
 
     fn note_who_is_left_alone(&mut self, goals: &BTreeMap<usize, Goal>) {
@@ -232,10 +245,10 @@ impl World {
         &self,
         placed: &BTreeMap<usize, (usize, Option<Ipv6Addr>)>,
         goals: &BTreeMap<usize, Goal>,
-    ) -> Vec<(Id, u64, Content)> {
+    ) -> (Vec<(Id, u64, Content)>, BTreeSet<usize>) {
         let mut in_use: Vec<_> = self.ours.services.values().flat_map(Service::v6).collect();
         in_use.sort_unstable();
-        let mut writes = Vec::new();
+        let (mut writes, mut calm) = (Vec::new(), BTreeSet::new());
         for (number, pool) in &self.ours.pools {
             let customers: Vec<_> = placed
                 .iter()
@@ -256,14 +269,16 @@ impl World {
                 in_use: (!self.ours.may_not_list).then_some(&in_use),
                 in_conflict: pool.conflict,
             };
-            let ours = self.wanted(pool, &around);
+            let (ours, is_reserved) = self.wanted(pool, &around);
             let recorded: Vec<_> = ours.iter().flat_map(|block| block.without(foreign.iter().copied())).collect();
             let list = [foreign.clone(), recorded.clone()].concat();
             if list != pool.list || recorded != pool.recorded {
                 writes.push((Id::Pool(*number), pool.version, Content::Pool { list, recorded }));
+            } else if !is_reserved {
+                calm.insert(*number);
             }
         }
-        writes
+        (writes, calm)
     }
 
     fn pins(&self, number: usize) -> Vec<Ipv6Addr> {
@@ -275,7 +290,7 @@ impl World {
         seen.iter().chain(under_way).copied().collect()
     }
 
-    fn wanted(&self, pool: &Pool, around: &Around<'_>) -> Vec<Interval> {
+    fn wanted(&self, pool: &Pool, around: &Around<'_>) -> (Vec<Interval>, bool) {
         let blocks = |line: &Line, letter: char| -> Vec<Block> {
             let bound = pool.bound.iter().filter(|(number, _)| *number == line.number);
             bound.map(|(_, range)| Block::Range(line.range(letter, *range))).collect()
@@ -299,7 +314,8 @@ impl World {
         }
         let shares = share::pool(&prefixes, around);
         let lists = shares.iter().zip(&prefixes).flat_map(|(shares, parts)| shares.list(parts));
-        lists.map(|block| block.interval()).collect()
+        let is_reserved = shares.iter().any(|shares| shares.reserved);
+        (lists.map(|block| block.interval()).collect(), is_reserved)
     }
 
     fn service_writes(
