@@ -4,6 +4,7 @@
 //! annotations stay in [`Object::annotations`](super::object::Object::annotations), as far as [`keeps`] says.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::Value;
@@ -97,6 +98,8 @@ pub struct Service {
     pub signs: Signs,
     /// By which it shares addresses with others.
     pub sharing: Option<Box<Sharing>>,
+    /// Tells its labels from others, by which pools select it; `metadata.generation` does not count them.
+    pub labels: u64,
 }
 
 /// `spec.ipFamilies`
@@ -166,6 +169,7 @@ impl Service {
             request: request(&status["conditions"]),
             signs: signs(annotations),
             sharing: sharing(annotations),
+            labels: fingerprint(&value["metadata"]["labels"]),
         }
     }
 
@@ -234,7 +238,7 @@ pub(super) fn is_written(key: &str) -> bool {
 }
 
 /// A DNS target. Which prefixes count is the cluster's setting; others are few.
-fn is_target(key: &str) -> bool {
+pub(super) fn is_target(key: &str) -> bool {
     key.rsplit_once('/').is_some_and(|(_, name)| name == TARGET)
 }
 
@@ -244,6 +248,15 @@ fn text(value: &Value) -> Option<Box<str>> {
 
 fn first<'a>(annotations: &'a BTreeMap<String, String>, keys: [&str; 2]) -> Option<&'a str> {
     keys.iter().find_map(|key| annotations.get(*key)).map(String::as_str)
+}
+
+fn fingerprint(labels: &Value) -> u64 {
+    if labels.is_null() {
+        return 0;
+    }
+    let mut hasher = DefaultHasher::new();
+    labels.to_string().hash(&mut hasher);
+    hasher.finish()
 }
 
 fn request(conditions: &Value) -> Request {

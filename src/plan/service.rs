@@ -111,7 +111,10 @@ pub fn service_of_all(
             computed.current().is_some_and(|current| address::has_place(current, &bound.part, host))
         })
     };
-    let (first, _) = bound.iter().find(holds).or_else(|| has_place_for(recorded?))?;
+    // Nobody knows yet whether it is the one.
+    let is_silent = |(_, computed): &&(&Bound, &Computed)| !computed.has_opinion && recorded.is_some();
+    let found = bound.iter().find(holds).or_else(|| has_place_for(recorded?));
+    let (first, _) = found.or_else(|| bound.iter().find(is_silent))?;
     let mut want = want(ALL, &first.dynamic_prefix, first.part.clone(), annotations, catalogue);
     if discovery {
         want.ask_for(reference, annotation::suffix(annotations));

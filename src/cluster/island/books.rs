@@ -79,6 +79,7 @@ pub(super) enum Offered {
 #[derive(Debug, Default)]
 pub(super) struct Aspect {
     generation: Option<i64>,
+    labels: u64,
     holds: Vec<Ipv6Addr>,
     asks: Vec<Ipv6Addr>,
     sharing: Option<Box<Sharing>>,
@@ -92,6 +93,7 @@ impl Aspect {
         let asks = lists.into_iter().flatten().flat_map(addresses::read_record);
         Self {
             generation: object.generation,
+            labels: facts.map(|facts| facts.labels).unwrap_or_default(),
             holds: distinct(facts.into_iter().flat_map(Service::v6)),
             asks: distinct(asks.filter_map(v6)),
             sharing: facts.and_then(|facts| facts.sharing.clone()),
@@ -100,7 +102,7 @@ impl Aspect {
 
     /// Whether nothing has changed that an allocator goes by, beside the list of addresses.
     fn is_like(&self, other: &Self) -> bool {
-        self.generation == other.generation && self.sharing == other.sharing
+        (self.generation, self.labels, &self.sharing) == (other.generation, other.labels, &other.sharing)
     }
 }
 

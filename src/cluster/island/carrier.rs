@@ -61,7 +61,16 @@ impl Carrier {
 
     /// Its address in the current generation, if it has one.
     pub(super) fn address(&self) -> Option<Ipv6Addr> {
-        self.new.as_ref()?.as_ref().ok().copied()
+        let new = self.new.as_ref()?.as_ref().ok().copied();
+        new.filter(|_| !self.want.is_blocked())
+    }
+
+    /// What is wrong with what is asked of it, so that it cannot have an address in the current generation.
+    fn error(&self) -> Option<Status> {
+        let finding = self.want.findings.iter().find(|finding| finding.blocks_write).cloned();
+        let error = self.new.as_ref().and_then(|new| new.as_ref().err());
+        let of_entry = || error.map(|error| Status::new(Level::Bad, "EntryError", error.message.clone()));
+        finding.map(bad).or_else(of_entry)
     }
 }
 
@@ -92,8 +101,7 @@ pub(super) fn appraise(
         plan::service_of_all(reference, annotations, &addresses, bound, discovery, catalogue)
     };
     let want = plan::service(reference, annotations, &wanted.services, discovery, catalogue).or_else(of_all)?;
-    let remembered = || slot.memory.as_ref().and_then(|memory| memory.host);
-    let recorded = service::recorded_suffix(annotations).or_else(remembered);
+    let recorded = slot.object.as_ref().and_then(|object| recorded(object, slot));
     let host = want.host_part(catalogue, recorded, &holds);
     let right = match (want.suffix, recorded) {
         (None, None) => Right::Found,
@@ -103,6 +111,12 @@ pub(super) fn appraise(
     let mut carrier = Carrier { want, host: None, right, new: None };
     carrier.place(wanted, host);
     Some(carrier)
+}
+
+/// The host part that it keeps.
+fn recorded(object: &Object, slot: &Slot) -> Option<Ipv6Addr> {
+    let remembered = || slot.memory.as_ref().and_then(|memory| memory.host);
+    service::recorded_suffix(&object.annotations).or_else(remembered)
 }
 
 /// Decides about a managed Service that exists.
@@ -115,9 +129,11 @@ pub(super) fn decide(
     now: Instant,
 ) -> Outcome {
     let step = Step { around, object, slot, carrier, neighbours, now };
-    match step.obstacle() {
-        Err(status) => step.stay(status),
-        Ok((facts, computed, allocator)) => step.take(facts, computed, allocator),
+    match (step.obstacle(), carrier.error()) {
+        (Err(status), error) => step.stay(error.unwrap_or(status)),
+        // Nothing of ours is on it.
+        (Ok(_), Some(error)) if !step.is_written() => step.stay(error),
+        (Ok((facts, computed, allocator)), error) => step.take(facts, computed, allocator, error),
     }
 }
 
@@ -156,16 +172,10 @@ impl<'a> Step<'a> {
         if let Some(status) = blocked {
             return Err(status);
         }
-        if let Some(finding) = want.findings.iter().find(|finding| finding.blocks_write) {
-            return Err(Status::new(Level::Bad, finding.reason, finding.message.clone()));
-        }
         let computed = around.wanted.catalogue.dynamic_prefixes.get(&want.dynamic_prefix);
         let Some(computed) = computed.filter(|_| want.has_opinion) else {
             return Err(Status::new(Level::Passing, "NoOpinion", "No prefix has been heard of yet.".to_owned()));
         };
-        if let Some(Err(error)) = &self.carrier.new {
-            return Err(Status::new(Level::Bad, "RangeError", error.message.clone()));
-        }
         let Some(facts) = object.service.as_deref() else {
             return Err(Status::new(Level::Passing, "Waiting", None));
         };
@@ -173,6 +183,12 @@ impl<'a> Step<'a> {
         let allocator = *allocator.map_err(|why| bad(why.finding(&object.reference)))?;
         let finding = service::obstacle(&object.reference, facts, allocator).or_else(|| self.collision());
         finding.map_or(Ok((facts, computed, allocator)), |finding| Err(bad(finding)))
+    }
+
+    /// Whether something of ours is on it, as far as is known.
+    fn is_written(&self) -> bool {
+        let has = |record| self.object.annotations.contains_key(record);
+        self.slot.memory.is_some() || has(service::MANAGED_IPS) || has(service::MANAGED_TARGETS)
     }
 
     /// Another Service is to have the same address.
@@ -208,7 +224,8 @@ impl<'a> Step<'a> {
         Outcome { verdict: Verdict::Stay(status), footing, course: Course::default() }
     }
 
-    fn take(&self, facts: &Service, computed: &Computed, allocator: Allocator) -> Outcome {
+    /// Its next step. In `error` it gets nothing new, and gives up what nobody can serve any more.
+    fn take(&self, facts: &Service, computed: &Computed, allocator: Allocator, error: Option<Status>) -> Outcome {
         let (known, new, now) = (self.known(), self.carrier.address(), self.now);
         let lists = self.lists(&known);
         let owned = lists.pins(allocator);
@@ -233,7 +250,7 @@ impl<'a> Step<'a> {
             targets: self
                 .names()
                 .then(|| goal.target.map_or_else(Vec::new, |target| service::named(facts, &owned, target))),
-            host: self.carrier.host,
+            host: if error.is_some() { recorded(self.object, self.slot) } else { self.carrier.host },
         };
         let draft = lists.draft(&plan, now);
         let of_lists = |status| Status { desired: draft.desired.clone(), foreign: draft.foreign.clone(), ..status };
@@ -244,7 +261,8 @@ impl<'a> Step<'a> {
         }
         let reference = &self.object.reference;
         let sight = tell::Sight { reference, facts, allocator, new, holder: self.neighbours.holder.as_ref() };
-        let told = tell::stage(&sight, self.slot, &self.carrier.want, goal.stage, course.hangs(now), now);
+        let stage = || tell::stage(&sight, self.slot, &self.carrier.want, goal.stage, course.hangs(now), now);
+        let told = error.unwrap_or_else(stage);
         let wakes = [goal.wake, soon, draft.next_stray, course.patience_ends().filter(|at| *at > now)];
         let wake = wakes.into_iter().flatten().min();
         Outcome { verdict: Verdict::InSync(of_lists(told), memory, wake), footing, course }
@@ -301,12 +319,15 @@ impl<'a> Step<'a> {
             let age = transition::age(&computed.generations, address);
             age.or_else(|| self.drains(address, pins, computed).then_some(Age { role: Role::Draining, dead: false }))
         };
+        let can_serve = |pin: &Ipv6Addr| holds.contains(pin) || books.is_on_a_pool(*pin, allocator);
         let goal = hold_for_v4(carrier::goal(&carrier, age, now), facts, allocator, pins);
+        let goal = if self.carrier.error().is_some() { goal.only(can_serve) } else { goal };
         course.named = new.filter(|_| agree).zip(goal.dns_since);
         course.at(goal.stage, new, now);
         course.hold(goal.waits_for_narrowing, now);
         let soon = if let Offered::From(at) = offered { Some(at) } else { None };
-        course.leave(goal.stage == Stage::Refused && pins.is_empty(), now);
+        let is_left = goal.stage == Stage::Refused || self.carrier.error().is_some();
+        course.leave(is_left && pins.is_empty(), now);
         let wakes = [soon, silence, course.free_at(), course.known_at()];
         (goal, course, wakes.into_iter().flatten().filter(|at| *at > now).min())
     }

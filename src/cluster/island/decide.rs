@@ -202,7 +202,7 @@ fn fill(around: &Surroundings<'_>, object: &Object, slot: &Slot, want: &ObjectWa
 /// Nobody who wants something on the object has an opinion yet: it stays as it is.
 fn no_opinion(want: &ObjectWant) -> Option<Status> {
     let first = want.contributions.iter().find_map(|(_, contribution)| match contribution {
-        Contribution::Error(error) => Some(Status::new(Level::Bad, "RangeError", error.message.clone())),
+        Contribution::Error(error) => Some(Status::new(Level::Bad, "EntryError", error.message.clone())),
         Contribution::Blocks(_) | Contribution::NoOpinion => None,
     });
     let speaks = |contribution: &Contribution| matches!(contribution, Contribution::Blocks(_));
@@ -226,7 +226,7 @@ fn quality(
         Contribution::Blocks(_) | Contribution::NoOpinion => None,
     });
     if let Some(message) = error {
-        return Some((Level::Bad, "RangeError", Some(message.clone())));
+        return Some((Level::Bad, "EntryError", Some(message.clone())));
     }
     if merged.cannot_empty {
         return Some((Level::Bad, "CannotEmpty", Some(cannot_empty(&object.reference))));

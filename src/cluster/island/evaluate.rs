@@ -1,6 +1,7 @@
 //! Turns a verdict about an object into its next step: into the queue, into a wait, into status and log.
 
 use super::books::{Books, Footing};
+use super::carrier::Course;
 use super::decide::{Surroundings, Verdict, decide};
 use super::slot::{Level, Patch, Slot, Status};
 use super::{Event, Failure, Island, Until, carrier, decide};
@@ -122,6 +123,9 @@ impl Slot {
 
     /// Takes in what the cluster shows. Whether that begins a fight over the object.
     pub(super) fn see(&mut self, object: Object, now: Instant) -> bool {
+        if self.object.as_ref().is_some_and(|known| known.uid != object.uid) {
+            self.course = Course::default();
+        }
         if self.memory.as_ref().is_some_and(|memory| memory.uid != object.uid) {
             self.memory = None;
             self.contest = None;
@@ -159,6 +163,7 @@ impl Slot {
     /// The object is gone, and with it all that we had to do with it.
     pub(super) fn forget_object(&mut self) {
         self.object = None;
+        self.course = Course::default();
         self.memory = None;
         self.uncertain.clear();
         self.contest = None;

@@ -62,16 +62,27 @@ pub struct Goal {
     pub waits_for_narrowing: bool,
 }
 
+impl Goal {
+    /// The same, asking only for what is worth it. If nothing is left, DNS follows the status, through the very moment in
+    /// which the allocator gives the Service another address.
+    #[must_use]
+    pub fn only(mut self, is_worth_it: impl Fn(&Ipv6Addr) -> bool) -> Self {
+        let asked = !self.pins.is_empty();
+        self.pins.retain(is_worth_it);
+        self.target = self.target.filter(|_| !asked || !self.pins.is_empty());
+        self
+    }
+}
+
 /// Decides about one Service. `age` says of which generation of its DynamicPrefix an address is; a recorded address of
 /// none that has to drain all the same is to be called draining.
 pub fn goal(carrier: &Carrier<'_>, age: impl Fn(Ipv6Addr) -> Option<Age>, now: Instant) -> Goal {
     let stage = stage(carrier);
     let Some(new) = carrier.new else {
         // Without a successor there is nothing to wait for.
-        let stays = |pin: &&Ipv6Addr| age(**pin).is_none_or(|age| age.role != Role::Known);
-        let pins: Vec<_> = carrier.pins.iter().filter(stays).copied().collect();
-        let target = target(carrier, stage, &pins, &age);
-        return Goal { stage, pins, target, dns_since: None, wake: None, waits_for_narrowing: false };
+        let (pins, target) = (carrier.pins.to_vec(), target(carrier, stage, carrier.pins, &age));
+        let goal = Goal { stage, pins, target, dns_since: None, wake: None, waits_for_narrowing: false };
+        return goal.only(|pin| is_of_use(*pin, &age));
     };
     if stage == Stage::Refused && !carrier.holds.iter().any(|held| is_of_use(*held, &age)) {
         // Asking only for what nobody can serve would leave it without an address when the old range goes. DNS follows

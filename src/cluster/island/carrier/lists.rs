@@ -198,12 +198,15 @@ impl Work<'_> {
 
     fn targets(&mut self, plan: &Plan<'_>, now: Instant) -> Vec<IpAddr> {
         let record = self.lists.record(MANAGED_TARGETS);
-        let own: BTreeSet<&str> = plan.external_dns.iter().map(String::as_str).collect();
+        let own: BTreeSet<String> = plan.external_dns.iter().map(|prefix| service::target_key(prefix)).collect();
+        // Also those that were configured once.
+        let written = self.lists.memory.into_iter().flat_map(|memory| memory.lists.keys());
+        let former = written.filter(|key| service::is_target(key)).cloned();
+        let former = former.chain(EXTERNAL_DNS.map(service::target_key));
         let mut all: Vec<IpAddr> = Vec::new();
-        for prefix in own.iter().copied().chain(EXTERNAL_DNS).collect::<BTreeSet<_>>() {
-            let key = service::target_key(prefix);
+        for key in own.iter().cloned().chain(former).collect::<BTreeSet<_>>() {
             let text = self.lists.object.annotations.get(&key).map(String::as_str);
-            let want = plan.targets.as_deref().filter(|_| own.contains(prefix));
+            let want = plan.targets.as_deref().filter(|_| own.contains(&key));
             // Where DNS is not ours to say, only what is recorded is taken back.
             if want.is_none() && (text.is_none() || record.is_none()) {
                 continue;

@@ -171,7 +171,7 @@ fn a_suffix_outside_its_range_is_an_error_of_that_service() {
     let mut town = town();
     let front = town.create("front", ours(&[(SUFFIX, "::1:0:0:0:2")]), V6, at(1));
     assert_eq!(town.live(at(1)), []);
-    assert_eq!(town.lab.reason(&front), "RangeError");
+    assert_eq!(town.lab.reason(&front), "EntryError");
     assert_eq!(town.note(&front, IPS), None);
 }
 

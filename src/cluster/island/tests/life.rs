@@ -286,7 +286,7 @@ fn a_range_in_error_keeps_what_it_has_and_its_neighbour_lives_on() {
     lab.want(wanted(prefixes(&[2, 1]), vec![binding("a", "lb", &target), binding("b", "bad", &target)]), at(1));
     let text = lab.text(&target);
     assert_eq!((text[0].as_str(), text.contains(&"2001:db8:1:1::/64".to_owned())), ("2001:db8:2::/64", true));
-    assert_eq!((lab.reason(&target), lab.report(&target).synced), ("RangeError", true));
+    assert_eq!((lab.reason(&target), lab.report(&target).synced), ("EntryError", true));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod burst;
 mod carriers;
 mod chaos;
 mod contest;
+mod edits;
 mod errors;
 mod life;
 mod metallb;

@@ -21,6 +21,8 @@ pub(super) struct Town {
     held: BTreeMap<IpAddr, BTreeSet<ObjectRef>>,
     /// Whether the controllers work.
     pub(super) is_alive: bool,
+    /// Whether [`Town::look`] is strict. When a range leaves the file its addresses go at once, whoever has them.
+    pub(super) is_watched: bool,
     pub(super) mode: Mode,
     pub(super) scope: ServiceScope,
     pub(super) services: Vec<config::Service>,
@@ -62,6 +64,7 @@ impl Town {
             ranges: Vec::new(),
             held: BTreeMap::new(),
             is_alive: true,
+            is_watched: true,
             mode,
             scope: ServiceScope::Annotated,
             services: Vec::new(),
@@ -140,6 +143,17 @@ impl Town {
             }
         });
         self.lab.island.handle_object(object, now);
+    }
+
+    /// LB-IPAM does not give a Service what it asks for.
+    pub(super) fn says(&mut self, reference: &ObjectRef, reason: &str, message: &str, now: Instant) {
+        let object = self.lab.api.edit_service(reference, "controller", |service| {
+            service["status"]["conditions"] = json!([{
+                "type": "cilium.io/IPAMRequestSatisfied", "status": "False", "reason": reason, "message": message,
+            }]);
+        });
+        self.lab.island.handle_object(object, now);
+        self.live(now);
     }
 
     /// One patch reaches the API server, and its answer the island; what it was about.
@@ -352,7 +366,7 @@ impl Town {
     /// At no instant does DNS name, on our behalf, an address that the Service does not have. (With MetalLB, which gives
     /// it one address, DNS can only follow.)
     fn look(&self, service: &ObjectRef) {
-        if service.kind != Kind::Service || self.is_metallb() || !self.is_alive {
+        if service.kind != Kind::Service || self.is_metallb() || !self.is_alive || !self.is_watched {
             return;
         }
         let named = self.note(service, "dynamic-prefix.io/managed-targets").unwrap_or_default();

@@ -1,0 +1,216 @@
+//! What people change while Services are managed: the file, annotations, labels.
+
+use super::town::{DUAL, Town, V6, ips, ours, service};
+use super::*;
+
+const IPS: &str = "lbipam.cilium.io/ips";
+const TARGET: &str = "external-dns.kubernetes.io/target";
+const SUFFIX: &str = "dynamic-prefix.io/suffix";
+
+fn town(target: &ObjectRef) -> Town {
+    let mut town = Town::new(Mode::Ha, target);
+    town.tell(at(0));
+    town.live(at(0));
+    town
+}
+
+fn entry(target: &ObjectRef, suffix: Option<&str>) -> config::Service {
+    config::Service {
+        cluster: "home".to_owned(),
+        target: target.clone(),
+        dynamic_prefix: "home-ipv6".to_owned(),
+        part: Part::Named(vec!["lb".to_owned()]),
+        suffix: suffix.map(|suffix| suffix.parse().expect("an address")),
+    }
+}
+
+/// A host part that has no place any more: what it asks for stays as long as somebody can serve it, and no longer.
+#[test]
+fn a_service_in_error_is_not_left_asking_for_what_nobody_serves() {
+    for (key, value, reason) in [
+        (SUFFIX, "::1:0:0:0:2", "EntryError"),
+        (SUFFIX, "two", "InvalidSuffix"),
+        ("dynamic-prefix.io/service-subnet", "bad", "EntryError"),
+        ("dynamic-prefix.io/service-subnet", "none", "EntryError"),
+    ] {
+        let mut town = town(&pool("lb"));
+        let front = town.create("front", ours(&[]), DUAL, at(1));
+        town.live(at(1));
+        let before = town.note(&front, IPS);
+        assert_eq!(before.as_deref(), Some("192.0.2.1,2001:db8:1::"));
+        town.annotate(&front, "kubectl", key, Some(value), at(2));
+        assert_eq!((town.live(at(2)), town.lab.reason(&front)), (vec![], reason), "{value}");
+        town.rotate(2, at(10));
+        town.live(at(10));
+        town.live_until(at(1000));
+        assert_eq!((town.note(&front, IPS), town.lab.reason(&front)), (before, reason), "{value}: it drains");
+        assert_eq!(town.note(&front, TARGET).as_deref(), Some("192.0.2.1,2001:db8:1::"));
+        town.draining = 0;
+        town.tell(at(HOUR));
+        town.live(at(HOUR));
+        town.live_until(at(HOUR + 10));
+        assert_eq!((town.note(&front, IPS), town.note(&front, TARGET)), (None, None), "{value}");
+        assert_eq!(town.ingress(&front), ips(&["192.0.2.1", "2001:db8:2::"]), "{value}");
+        assert_eq!(town.lab.text(&pool("lb"))[1..], ["2001:db8:2::/64"]);
+        assert_eq!((town.lab.reason(&front), town.lab.report(&front).synced), (reason, false));
+        assert_eq!(town.note(&front, "dynamic-prefix.io/managed-suffix").as_deref(), Some("::"), "what it had is kept");
+    }
+}
+
+/// MetalLB must hear of the Service before it hears of the range: else it has nothing for a while.
+#[test]
+fn a_service_in_error_is_left_to_metallb_before_the_range_goes() {
+    let public = metallb("public");
+    let mut town = town(&public);
+    let front = town.create("front", ours(&[]), V6, at(1));
+    town.live(at(1));
+    town.live_until(at(5));
+    assert_eq!(town.note(&front, "metallb.io/loadBalancerIPs").as_deref(), Some("2001:db8:1::"));
+    town.annotate(&front, "kubectl", SUFFIX, Some("two"), at(10));
+    town.rotate(2, at(20));
+    town.live(at(20));
+    town.live_until(at(30));
+    assert_eq!(town.ingress(&front), ips(&["2001:db8:1::"]));
+    town.draining = 0;
+    town.tell(at(HOUR));
+    let written = town.live(at(HOUR));
+    assert_eq!(written.first(), Some(&front), "{written:?}");
+    assert_eq!(town.ingress(&front), ips(&["2001:db8:1::"]), "until MetalLB is sure to know");
+    town.live_until(at(HOUR + 10));
+    assert_eq!(town.ingress(&front), ips(&["2001:db8:2::"]));
+    assert_eq!(town.lab.reason(&front), "InvalidSuffix");
+}
+
+/// Another range in the file, in which the kept host part has no place: the pool loses the former one at once.
+#[test]
+fn a_range_that_leaves_takes_the_pins_in_it_along() {
+    let mut town = town(&pool("lb"));
+    let front = town.create("front", ours(&[]), V6, at(1));
+    town.live(at(1));
+    town.is_watched = false;
+    town.bindings = vec![binding("b", "other", &pool("lb"))];
+    town.annotate(&front, "kubectl", "dynamic-prefix.io/service-subnet", Some("other"), at(2));
+    town.tell(at(2));
+    town.live(at(2));
+    town.live_until(at(20));
+    assert_eq!((town.note(&front, IPS), town.note(&front, TARGET)), (None, None));
+    assert_eq!(town.ingress(&front), ips(&["2001:db8:1:1::"]));
+    assert_eq!(town.lab.reason(&front), "EntryError");
+}
+
+#[test]
+fn a_prefix_of_external_dns_that_leaves_the_file_takes_its_annotation_along() {
+    let mut town = town(&pool("lb"));
+    let front = town.create("front", ours(&[("dns.example/target", "name.example")]), V6, at(1));
+    let with = |prefixes: &[&str]| Cluster {
+        external_dns: prefixes.iter().map(|prefix| (*prefix).to_owned()).collect(),
+        ..cluster()
+    };
+    town.lab.island.reconfigure(&with(&["dns.example/", "b.example/"]));
+    town.lab.island.handle_timeout(at(1));
+    town.live(at(1));
+    assert_eq!(town.note(&front, "dns.example/target").as_deref(), Some("name.example,2001:db8:1::"));
+    assert_eq!(town.note(&front, "b.example/target").as_deref(), Some("2001:db8:1::"));
+    town.lab.island.reconfigure(&with(&[EXTERNAL_DNS[0]]));
+    town.lab.island.handle_timeout(at(2));
+    town.live(at(2));
+    assert_eq!(town.note(&front, TARGET).as_deref(), Some("2001:db8:1::"));
+    assert_eq!(town.note(&front, "dns.example/target").as_deref(), Some("name.example"));
+    assert_eq!(town.note(&front, "b.example/target"), None);
+}
+
+/// The same when the Service is released after a restart: the store knows which annotations they were.
+#[test]
+fn a_release_takes_the_annotations_of_former_prefixes_along() {
+    let mut town = town(&pool("lb"));
+    let front = town.create("front", ours(&[]), V6, at(1));
+    town.lab.island.reconfigure(&Cluster { external_dns: vec!["dns.example/".to_owned()], ..cluster() });
+    town.lab.island.handle_timeout(at(1));
+    town.live(at(1));
+    assert_eq!(town.note(&front, "dns.example/target").as_deref(), Some("2001:db8:1::"));
+    town.lab.api.edit_service(&front, "kubectl", |service| {
+        drop(service["metadata"]["annotations"].as_object_mut().expect("annotations").remove("dynamic-prefix.io/name"));
+    });
+    town.restart(true, at(10));
+    town.live(at(10));
+    assert_eq!(town.note(&front, "dns.example/target"), None);
+    assert_eq!(town.note(&front, "dynamic-prefix.io/managed-targets"), None);
+}
+
+/// What was refused to a Service is not refused to its successor of the same name.
+#[test]
+fn a_service_that_is_made_anew_asks_anew() {
+    let mut town = town(&pool("lb"));
+    let front = service("front");
+    town.services = vec![entry(&front, Some("::5"))];
+    town.tell(at(1));
+    town.is_alive = false;
+    town.create("front", json!({}), V6, at(1));
+    town.live(at(1));
+    town.says(&front, "pool_selector_mismatch", "The pool does not match '2001:db8:1::5'", at(2));
+    assert_eq!(town.lab.reason(&front), "AddressRefused");
+    town.lab.api.delete(&front);
+    town.lab.island.handle_deleted(&front, at(3));
+    town.live(at(3));
+    town.is_alive = true;
+    town.create("front", json!({}), V6, at(4));
+    town.live(at(4));
+    town.live_until(at(200));
+    assert_eq!((town.lab.reason(&front), town.ingress(&front)), ("Synced", ips(&["2001:db8:1::5"])));
+}
+
+/// A label makes the pool select it: that changes nothing by which the Service's generation counts.
+#[test]
+fn another_label_is_a_reason_to_ask_again() {
+    let mut town = town(&pool("lb"));
+    let front = town.create("front", ours(&[]), V6, at(1));
+    town.live(at(1));
+    town.rotate(2, at(10));
+    town.is_alive = false;
+    town.write(at(10));
+    let seen = town.lab.api.edit(&pool("lb"), "controller", |pool| {
+        pool.observed = Some(object::Observed { generation: pool.generation, ..object::Observed::default() });
+    });
+    town.lab.island.handle_object(seen, at(10));
+    town.live(at(10));
+    assert_eq!(town.note(&front, IPS).as_deref(), Some("2001:db8:2::,2001:db8:1::"));
+    town.says(&front, "pool_selector_mismatch", "The pool does not match '2001:db8:2::'", at(11));
+    town.draining = 0;
+    town.tell(at(12));
+    town.live(at(12));
+    assert_eq!((town.note(&front, IPS), town.lab.reason(&front)), (None, "AddressRefused"));
+    let without = town.lab.api.edit_service(&front, "controller", |service| {
+        service["status"]["loadBalancer"] = json!({});
+    });
+    town.lab.island.handle_object(without, at(13));
+    town.live(at(13));
+    assert_eq!((town.note(&front, IPS), town.live(at(14))), (None, vec![]));
+    let labelled = town.lab.api.edit_service(&front, "kubectl", |service| {
+        service["metadata"]["labels"] = json!({ "pool": "lb" });
+    });
+    town.lab.island.handle_object(labelled, at(20));
+    assert_eq!(town.write(at(20)).as_ref(), Some(&front));
+    assert_eq!(town.note(&front, IPS).as_deref(), Some("2001:db8:2::"));
+}
+
+/// A Service stays managed while its DynamicPrefix has nothing to say.
+#[test]
+fn without_an_opinion_nothing_is_released() {
+    let mut town = town(&pool("lb"));
+    town.scope = ServiceScope::All;
+    town.tell(at(0));
+    let front = town.create("front", json!({}), V6, at(1));
+    town.live(at(1));
+    assert_eq!(town.note(&front, IPS).as_deref(), Some("2001:db8:1::"));
+    let mut silent = town.wanted();
+    let mut catalogue = (*silent.catalogue).clone();
+    for computed in catalogue.dynamic_prefixes.values_mut() {
+        computed.has_opinion = false;
+        computed.generations.clear();
+    }
+    silent.catalogue = Arc::new(catalogue);
+    town.restart(true, at(10));
+    town.lab.island.handle_wanted(silent, at(10));
+    assert_eq!(town.live(at(10)), []);
+    assert_eq!(town.lab.reason(&front), "NoOpinion");
+}
