@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// Times that were measured.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub(crate) struct Times(Vec<Duration>);
 
 impl Times {

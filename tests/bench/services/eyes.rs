@@ -4,24 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use ipnet::Ipv6Net;
 use serde_json::Value;
 
 use crate::daemon::Daemon;
 use crate::lab::ApiServer;
+use crate::options::Scene;
 use crate::view::{Step, View};
-use crate::world::{POOLS, SERVICES, is_managed};
+use crate::world::{POOLS, SERVICES};
 
 /// How long all objects together may take.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// What the cluster shows of the pools and the managed Services.
+/// What the cluster shows of the pools and the Services with addresses.
 pub(crate) struct Eyes {
     events: Receiver<(Instant, String, View)>,
     views: BTreeMap<String, View>,
-    pools: usize,
-    managed: usize,
+    scene: Scene,
 }
 
 /// When the first object and when the last one showed a step.
@@ -36,21 +36,21 @@ struct Shown {
 
 impl Eyes {
     /// Watches from now on, when there is nothing yet.
-    pub(crate) fn open(server: &ApiServer, pools: usize, managed: usize) -> Result<Self> {
+    pub(crate) fn open(server: &ApiServer, scene: Scene) -> Result<Self> {
         let (sender, events) = channel();
-        for (path, is_wanted) in [(POOLS, (|_| true) as fn(&str) -> bool), (SERVICES, is_managed)] {
+        for path in [POOLS, SERVICES] {
             let version = server.version_of(path)?;
             let joint = if path.contains('?') { '&' } else { '?' };
             let watch = server.watch(&format!("{path}{joint}resourceVersion={version}"))?;
             let sender = sender.clone();
-            std::thread::Builder::new().name("eyes".to_owned()).spawn(move || forward(&watch, &sender, is_wanted))?;
+            std::thread::Builder::new().name("eyes".to_owned()).spawn(move || forward(&watch, &sender))?;
         }
-        Ok(Self { events, views: BTreeMap::new(), pools, managed })
+        Ok(Self { events, views: BTreeMap::new(), scene })
     }
 
-    /// The address of each managed Service.
+    /// The managed Services.
     pub(crate) fn services(&self) -> impl Iterator<Item = (&String, &View)> {
-        self.views.iter().filter(|(_, view)| matches!(view, View::Service { .. }))
+        self.views.iter().filter(|(_, view)| Step::Named.is_taken_by(view))
     }
 
     /// Waits until every object has shown each of these steps towards `prefix`.
@@ -79,8 +79,7 @@ impl Eyes {
             note(&mut shown, &name, &view, prefix, SystemTime::now() - at.elapsed());
             self.views.insert(name, view);
         }
-        let spans = shown.into_iter().map(|(step, shown)| Some((step, shown.span?)));
-        spans.collect::<Option<_>>().context("there is nothing to wait for")
+        Ok(shown.into_iter().filter_map(|(step, shown)| Some((step, shown.span?))).collect())
     }
 
     /// Lets some time pass in which the cluster comes to rest.
@@ -94,31 +93,28 @@ impl Eyes {
     }
 
     fn expected(&self, step: Step) -> usize {
-        let (by_pools, by_services) = step.shown_by();
-        usize::from(by_pools) * self.pools + usize::from(by_services) * self.managed
+        let Scene { pools, managed, plain, .. } = self.scene;
+        match step {
+            Step::Offered | Step::Whole => pools,
+            Step::Asked | Step::Assigned | Step::Named => managed,
+            Step::Tidy => pools + managed,
+            Step::Followed => plain,
+        }
     }
 
     fn late(&self, shown: &BTreeMap<Step, Shown>) -> String {
         let counts = shown.iter().map(|(step, shown)| (*step, shown.by.len(), self.expected(*step)));
         let missing = shown.iter().find_map(|(step, shown)| {
-            let (by_pools, by_services) = step.shown_by();
-            self.views.iter().find(|(name, view)| {
-                let concerns = if matches!(view, View::Pool(_)) { by_pools } else { by_services };
-                concerns && !shown.by.contains(*name)
-            })
+            self.views.iter().find(|(name, view)| step.is_taken_by(view) && !shown.by.contains(*name))
         });
         format!("{:?}, and {missing:?} is missing", counts.collect::<Vec<_>>())
     }
 }
 
-fn forward(
-    watch: &Receiver<(Instant, Value)>,
-    sender: &Sender<(Instant, String, View)>,
-    is_wanted: impl Fn(&str) -> bool,
-) {
+fn forward(watch: &Receiver<(Instant, Value)>, sender: &Sender<(Instant, String, View)>) {
     for (at, event) in watch {
         let object = &event["object"];
-        let Some(name) = object["metadata"]["name"].as_str().filter(|name| is_wanted(name)) else { continue };
+        let Some(name) = object["metadata"]["name"].as_str() else { continue };
         if sender.send((at, name.to_owned(), View::of(object))).is_err() {
             return;
         }
@@ -126,7 +122,7 @@ fn forward(
 }
 
 fn note(shown: &mut BTreeMap<Step, Shown>, name: &str, view: &View, prefix: Ipv6Net, at: SystemTime) {
-    for (_, shown) in shown.iter_mut().filter(|(step, _)| view.shows(**step, prefix)) {
+    for (_, shown) in shown.iter_mut().filter(|(step, _)| step.is_taken_by(view) && view.shows(**step, prefix)) {
         if shown.by.insert(name.to_owned()) {
             let (first, last) = shown.span.unwrap_or((at, at));
             shown.span = Some((first.min(at), last.max(at)));

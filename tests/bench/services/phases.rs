@@ -67,7 +67,7 @@ fn settle(world: &mut World, router: &Router) -> Result<Daemon> {
     let begun = SystemTime::now();
     world.eyes.reach(&[Step::Whole], prefix, Some(&mut daemon))?;
     world.create_services()?;
-    world.eyes.reach(&[Step::Tidy], prefix, Some(&mut daemon))?;
+    world.eyes.reach(&[Step::Tidy, Step::Followed], prefix, Some(&mut daemon))?;
     println!("the Services are there and managed after {:.1?}", begun.elapsed()?);
     drop(daemon);
     let daemon = world.start_daemon()?;
@@ -86,8 +86,9 @@ fn rotate(world: &mut World, router: &Router, daemon: &mut Daemon) -> Result<Rot
         rotations.moves.push((sent, SystemTime::now()));
         let buried = SystemTime::now();
         router.bury();
-        let spans = world.eyes.reach(&[Step::Tidy], prefix, Some(daemon))?;
-        rotations.time(Step::Tidy, buried, spans[&Step::Tidy])?;
+        for (step, span) in world.eyes.reach(&[Step::Tidy, Step::Followed], prefix, Some(daemon))? {
+            rotations.time(step, buried, span)?;
+        }
         world.eyes.rest(BREATH);
         rotations.drains.push((buried, SystemTime::now()));
     }
@@ -117,9 +118,12 @@ impl Rotations {
 
 fn tell(who: &str, rotations: &Rotations) {
     for (step, last) in &rotations.last {
-        let from = if *step == Step::Tidy { "old prefix over" } else { "RA" };
-        println!("{who}{from} → {:<14} first {}", step.title(), rotations.first[step]);
-        println!("{who}{from} → {:<14} last  {last}", step.title());
+        let from = if Step::MOVE.contains(step) { "RA" } else { "RA (old one over)" };
+        let (from, title) = (format!("{who}{from}"), step.title());
+        if rotations.first[step] != *last {
+            println!("{from:>18} → {title:<14} first {}", rotations.first[step]);
+        }
+        println!("{from:>18} → {title:<14} last  {last}");
     }
     println!("{who}first write → last target  {}", rotations.moving);
 }

@@ -1,5 +1,6 @@
 //! What the daemon asks the API server for, by its audit log.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::SystemTime;
 
@@ -15,8 +16,8 @@ pub(crate) struct Requests {
     pub(crate) services: usize,
     /// Writes of pools.
     pub(crate) pools: usize,
-    /// Writes that were refused.
-    pub(crate) refused: usize,
+    /// Writes that were refused: of what, with which status.
+    pub(crate) refused: BTreeMap<String, usize>,
     /// What else there was, but for watches that began: each is renewed every few minutes.
     pub(crate) others: Vec<String>,
 }
@@ -31,9 +32,13 @@ impl World {
             if event.verb == "watch" || !spans.iter().any(|(first, last)| (*first..=*last).contains(&at)) {
                 continue;
             }
-            match event.raw["objectRef"]["resource"].as_str() {
+            let resource = event.raw["objectRef"]["resource"].as_str();
+            match resource {
                 _ if !event.is_write() => requests.others.push(format!("{} {}", event.verb, event.uri)),
-                _ if event.code >= 300 => requests.refused += 1,
+                _ if event.code >= 300 => {
+                    let what = format!("{} of {}", event.code, resource.unwrap_or_default());
+                    *requests.refused.entry(what).or_default() += 1;
+                }
                 Some("services") => requests.services += 1,
                 Some("ciliumloadbalancerippools") => requests.pools += 1,
                 _ => requests.others.push(format!("{} {}", event.verb, event.uri)),
@@ -46,7 +51,7 @@ impl World {
 impl fmt::Display for Requests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { services, pools, refused, others } = self;
-        write!(f, "{services} writes of Services, {pools} of pools, {refused} refused, {} others", others.len())?;
+        write!(f, "{services} writes of Services, {pools} of pools, refused: {refused:?}, {} others", others.len())?;
         others.iter().take(5).try_for_each(|other| write!(f, "\n    {other}"))
     }
 }

@@ -6,6 +6,7 @@ use ipnet::Ipv6Net;
 use serde_json::Value;
 
 use crate::lab::ingress;
+use crate::world::is_managed;
 
 /// What a Service asks LB-IPAM for.
 pub(crate) const IPS: &str = "lbipam.cilium.io/ips";
@@ -20,6 +21,7 @@ pub(crate) enum View {
     /// The first and the last address of each block.
     Pool(Vec<(Ipv6Addr, Ipv6Addr)>),
     Service {
+        is_managed: bool,
         asks: Vec<Ipv6Addr>,
         holds: Vec<Ipv6Addr>,
         /// What DNS is to name.
@@ -40,8 +42,10 @@ pub(crate) enum Step {
     Named,
     /// The pool holds all of the new range.
     Whole,
-    /// Nothing of a former prefix is left.
+    /// Nothing of a former prefix is left on what we write.
     Tidy,
+    /// Services that are not ours have moved, too.
+    Followed,
 }
 
 impl Step {
@@ -57,15 +61,17 @@ impl Step {
             Self::Named => "target written",
             Self::Whole => "pool whole",
             Self::Tidy => "old one gone",
+            Self::Followed => "others moved",
         }
     }
 
-    /// Whether pools show it, and whether Services do.
-    pub(crate) const fn shown_by(self) -> (bool, bool) {
+    /// Whether it is one that such an object takes.
+    pub(crate) const fn is_taken_by(self, view: &View) -> bool {
         match self {
-            Self::Offered | Self::Whole => (true, false),
-            Self::Asked | Self::Assigned | Self::Named => (false, true),
-            Self::Tidy => (true, true),
+            Self::Offered | Self::Whole => matches!(view, View::Pool(_)),
+            Self::Asked | Self::Assigned | Self::Named => matches!(view, View::Service { is_managed: true, .. }),
+            Self::Tidy => matches!(view, View::Pool(_) | View::Service { is_managed: true, .. }),
+            Self::Followed => matches!(view, View::Service { is_managed: false, .. }),
         }
     }
 }
@@ -79,7 +85,8 @@ impl View {
                 text.split(',').filter_map(|entry| entry.trim().parse().ok()).collect()
             };
             let holds = ingress(object).into_iter().filter_map(|address| address.parse().ok()).collect();
-            return Self::Service { asks: list(IPS), holds, named: list(TARGETS[0]) };
+            let is_managed = object["metadata"]["name"].as_str().is_some_and(is_managed);
+            return Self::Service { is_managed, asks: list(IPS), holds, named: list(TARGETS[0]) };
         };
         let address = |value: &Value| value.as_str()?.parse().ok();
         let bounds = |block: &Value| match block["cidr"].as_str() {
@@ -103,8 +110,11 @@ impl View {
             (Self::Service { asks, .. }, Step::Asked) => asks.iter().any(is_new),
             (Self::Service { holds, .. }, Step::Assigned) => holds.iter().any(is_new),
             (Self::Service { named, .. }, Step::Named) => only_new(named),
-            (Self::Service { asks, holds, named }, Step::Tidy) => only_new(asks) && only_new(holds) && only_new(named),
-            (Self::Pool(_), Step::Asked | Step::Assigned | Step::Named)
+            (Self::Service { asks, holds, named, .. }, Step::Tidy) => {
+                only_new(asks) && only_new(holds) && only_new(named)
+            }
+            (Self::Service { holds, .. }, Step::Followed) => only_new(holds),
+            (Self::Pool(_), Step::Asked | Step::Assigned | Step::Named | Step::Followed)
             | (Self::Service { .. }, Step::Offered | Step::Whole) => false,
         }
     }

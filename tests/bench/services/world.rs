@@ -33,7 +33,7 @@ fn subnet(number: usize) -> String {
     format!("subnet-{number:04}")
 }
 
-/// Whether this is the name of a managed Service, or of a pool.
+/// Whether this is the name of a managed Service.
 pub(crate) fn is_managed(name: &str) -> bool {
     name.starts_with(MANAGED)
 }
@@ -56,7 +56,7 @@ impl World {
         let options = Options { audit: Some(AuditLevel::Metadata), ..Options::default() };
         let server = ApiServer::start_with(dir.path(), options)?;
         server.install_cilium_crds(&["v2", "v2alpha1"])?;
-        let eyes = Eyes::open(&server, scene.pools, scene.managed)?;
+        let eyes = Eyes::open(&server, *scene)?;
         for number in 0..scene.pools {
             let annotations = json!({"dynamic-prefix.io/name": NAME, "dynamic-prefix.io/subnet": subnet(number)});
             let object = json!({
