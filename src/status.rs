@@ -9,6 +9,7 @@
 //! | `sources[].nextWake.reason` | a message is sent: `solicit`, `request`, `confirm`, `renew`, `rebind`, `inform`, `release`; `retry`: what is missing is asked for again; `stop-waiting`: sources of lower rank are listened to; `expire`: a lifetime ends; `forget`: what has ended is shown no longer; `open-port`: UDP port 546 is tried again |
 //! | `history[].state` | `draining`, `expired` |
 //! | `history[].reason` | `Replaced`, `DrainPeriodOver`, `TooMany`, `Dead`, `Released` |
+//! | `history[].dead` | `true`: it has left the targets and its addresses reach nobody any more, which may have come after its drain had ended for the reason; absent otherwise |
 //! | `conditions[].type` | `PrefixAcquired`; `SourcesConsistent` where a delegation is held and routers are heard |
 //! | `conditions[].reason` of PrefixAcquired | `Acquired`; `WaitingForPrefix`, `Released`, `Withdrawn`: there is none; `Deprecated`, `Unlisted`, `Dead`, `Refused`: it is kept although it is lost |
 //! | `conditions[].reason` of SourcesConsistent | `Consistent`, `RouterAdvertisementDiffers` |
@@ -168,6 +169,10 @@ pub struct HistoryStatus {
     pub state: String,
     /// Why it was replaced, or why its drain ended.
     pub reason: String,
+    /// Whether it has left the targets and its addresses reach nobody any more: its valid lifetime is over, or it was
+    /// withdrawn or given back, be it after its drain had ended for another reason.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dead: bool,
 }
 
 /// A condition, in the manner of Kubernetes.

@@ -161,6 +161,7 @@ impl Arbiter {
         for (prefix, reason) in history::end_drains(&mut self.snapshot.history, &self.config.transition, now) {
             self.transitions.push_back(Transition::DrainEnded { prefix, reason });
         }
+        history::note_deaths(&mut self.snapshot.history, &self.config.transition, now);
     }
 
     fn decide(&mut self, view: &View, now: Instant) {

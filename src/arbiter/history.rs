@@ -31,14 +31,18 @@ pub(super) fn release_current(history: &mut Vec<Previous>, current: Current, set
     forget_oldest(history);
 }
 
-/// Ends the drains of the prefixes that are given back with the current one, and returns them newest first.
+/// Ends the drains of the prefixes that are given back with the current one, and returns them newest first. Those that
+/// had left the targets before are dead from now on.
 pub(super) fn release_draining(history: &mut [Previous], released: &BTreeSet<Ipv6Net>) -> Vec<Ipv6Net> {
     let mut ended = Vec::new();
-    for previous in history.iter_mut().filter(|p| p.state == PreviousState::Draining) {
-        if previous.source.kind == SourceKind::Dhcpv6Pd && released.contains(&previous.prefix) {
+    let is_released = |p: &&mut Previous| p.source.kind == SourceKind::Dhcpv6Pd && released.contains(&p.prefix);
+    for previous in history.iter_mut().filter(is_released) {
+        if previous.state == PreviousState::Draining {
             previous.state = PreviousState::Expired;
             previous.reason = Reason::Released;
             ended.push(previous.prefix);
+        } else if previous.outlives_its_drain() {
+            previous.died_later = true;
         }
     }
     ended
@@ -49,6 +53,7 @@ fn previous(current: Current, settings: &Settings, now: Instant, state: Previous
         generation: current.generation,
         prefix: current.prefix,
         source: current.source,
+        routers: current.routers,
         acquired_at: current.acquired_at,
         deprecated_at: now,
         valid_until: current.valid_until,
@@ -56,6 +61,7 @@ fn previous(current: Current, settings: &Settings, now: Instant, state: Previous
         excluded: current.excluded,
         state,
         reason,
+        died_later: false,
     }
 }
 
@@ -64,11 +70,12 @@ pub(super) fn was_current_recently(history: &[Previous], prefix: Ipv6Net, now: I
     history.iter().any(|p| p.prefix == prefix && now.saturating_since(p.deprecated_at) < MEMORY)
 }
 
-/// Takes over what its source says now about the valid lifetime of each draining prefix.
+/// Takes over what its source says now about the valid lifetime of each former prefix that lives.
 pub(super) fn follow(history: &mut [Previous], view: &View) {
-    for previous in history.iter_mut().filter(|p| p.state == PreviousState::Draining) {
+    for previous in history.iter_mut().filter(|previous| !previous.is_dead()) {
         if let Some(said) = view.said_by(&previous.source, previous.prefix) {
             previous.valid_until = said.valid_until;
+            previous.routers.clone_from(&said.routers);
         }
     }
 }
@@ -113,6 +120,14 @@ fn why_over(previous: &Previous, settings: &Settings, newer: usize, now: Instant
     (newer >= settings.max_prefix_history).then_some(Reason::TooMany)
 }
 
+/// Notes which of the prefixes that have left the targets by time or number have died since. A drain period written in
+/// the file holds for the dead, too: they were there as if they lived, and are told as if they did.
+pub(super) fn note_deaths(history: &mut [Previous], settings: &Settings, now: Instant) {
+    for previous in history.iter_mut().filter(|previous| previous.outlives_its_drain()) {
+        previous.died_later = !settings.keep_dead && previous.valid_until.is_over(now);
+    }
+}
+
 fn forget_oldest(history: &mut Vec<Previous>) {
     let mut expired = 0;
     history.retain(|previous| {
@@ -121,11 +136,12 @@ fn forget_oldest(history: &mut Vec<Previous>) {
     });
 }
 
-/// The instants at which a drain ends.
+/// The instants at which a drain ends, or a prefix dies that has left the targets.
 pub(super) fn deadlines(history: &[Previous], settings: &Settings) -> impl Iterator<Item = Instant> {
     let keep_dead = settings.keep_dead;
-    history.iter().filter(|p| p.state == PreviousState::Draining).flat_map(move |previous| {
+    history.iter().filter(|previous| !previous.is_dead()).flat_map(move |previous| {
         let death = previous.valid_until.instant().filter(|_| !keep_dead);
-        previous.drain_ends_at.instant().into_iter().chain(death)
+        let end = previous.drain_ends_at.instant().filter(|_| previous.state == PreviousState::Draining);
+        end.into_iter().chain(death)
     })
 }

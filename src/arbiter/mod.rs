@@ -10,11 +10,13 @@ use crate::time::{Deadline, Instant};
 mod damping;
 mod decide;
 mod history;
+mod seeds;
 mod selection;
 #[cfg(test)]
 mod tests;
 
 pub use decide::Arbiter;
+pub use seeds::seeds;
 
 /// Numbers the prefixes that were current, in the order in which they were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,6 +79,8 @@ pub struct Previous {
     pub prefix: Ipv6Net,
     /// The source that gave it.
     pub source: SourceId,
+    /// The routers that announced it, for Router Advertisements: kept so that a restart can tell who may withdraw it.
+    pub routers: Vec<std::net::Ipv6Addr>,
     /// When it became current.
     pub acquired_at: Instant,
     /// When it ceased to be.
@@ -91,12 +95,20 @@ pub struct Previous {
     pub state: PreviousState,
     /// Why it was replaced, or why its drain ended.
     pub reason: Reason,
+    /// Whether it died after its drain had ended for another reason.
+    pub died_later: bool,
 }
 
 impl Previous {
-    /// Whether its drain ended because its addresses reach nobody any more, so that there is nothing to wait for.
+    /// Whether it has left the targets and its addresses reach nobody any more, so that there is nothing to wait for.
     pub fn is_dead(&self) -> bool {
-        self.state == PreviousState::Expired && matches!(self.reason, Reason::Dead | Reason::Released)
+        let ended_by_death = matches!(self.reason, Reason::Dead | Reason::Released);
+        self.state == PreviousState::Expired && (ended_by_death || self.died_later)
+    }
+
+    /// Whether it has left the targets, and somebody may still be reached by its addresses.
+    fn outlives_its_drain(&self) -> bool {
+        self.state == PreviousState::Expired && !self.is_dead()
     }
 }
 
@@ -131,6 +143,13 @@ pub struct Snapshot {
     pub current: Option<Current>,
     /// The former ones, newest first; the expired ones are only for knowing them again.
     pub history: Vec<Previous>,
+}
+
+impl Snapshot {
+    /// The former prefixes whose addresses reach nobody any more.
+    pub fn dead(&self) -> impl Iterator<Item = Generation> + '_ {
+        self.history.iter().filter(|previous| previous.is_dead()).map(|previous| previous.generation)
+    }
 }
 
 /// Something happened that the user should hear of.

@@ -114,7 +114,10 @@ impl SourceView {
         let mut holds_refused = false;
         for (prefix, offers) in heard {
             if let Err(rejection) = config.acquisition.filter.check(prefix) {
-                view.refused.insert(prefix, rejection);
+                // A former one, of a DynamicPrefix with another filter perhaps, is no offer.
+                if offers.iter().any(|offer| offer.cut.is_none()) {
+                    view.refused.insert(prefix, rejection);
+                }
                 holds_refused |= is_alive(&offers);
             } else if let Some(candidate) = Candidate::merge(prefix, &view.id, &offers) {
                 view.candidates.insert(prefix, candidate);

@@ -127,6 +127,7 @@ fn snapshot(prefixes: &[Ipv6Net], epoch: &Epoch) -> Option<Snapshot> {
         generation: generation(age + 1),
         prefix: *prefix,
         source: source.clone(),
+        routers: Vec::new(),
         acquired_at: epoch.now(),
         deprecated_at: epoch.now(),
         valid_until: Deadline::Never,
@@ -134,6 +135,7 @@ fn snapshot(prefixes: &[Ipv6Net], epoch: &Epoch) -> Option<Snapshot> {
         excluded: Vec::new(),
         state: PreviousState::Draining,
         reason: Reason::Replaced,
+        died_later: false,
     });
     let current = Current {
         generation: generation(0),

@@ -189,7 +189,8 @@ fn former_line(former: &HistoryStatus) -> String {
     {
         let _ = write!(line, " until {end}");
     }
-    let _ = write!(line, " ({})", former.reason);
+    let says_so = ["Dead", "Released"].contains(&former.reason.as_str());
+    let _ = write!(line, " ({}{})", former.reason, if former.dead && !says_so { ", dead" } else { "" });
     line
 }
 
@@ -231,4 +232,29 @@ fn target(target: &TargetStatus, with_cluster: bool) -> Row {
     let foreign = target.foreign.iter().map(|entry| format!("{entry}  (the user's)"));
     let below = target.desired.iter().cloned().chain(foreign).collect();
     Row { below, ..Row::new(&format!("{cluster}{}/{namespace}{}", target.kind, target.name), text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_former_prefix_is_told_with_what_became_of_it_later() {
+        let line = |state: &str, reason: &str, dead: bool| {
+            former_line(&HistoryStatus {
+                prefix: "2001:db8::/56".to_owned(),
+                acquired_at: None,
+                deprecated_at: None,
+                valid_until: None,
+                drain_ends_at: None,
+                state: state.to_owned(),
+                reason: reason.to_owned(),
+                dead,
+            })
+        };
+        assert_eq!(line("draining", "Replaced", false), "2001:db8::/56  draining (Replaced)");
+        assert_eq!(line("expired", "TooMany", false), "2001:db8::/56  expired (TooMany)");
+        assert_eq!(line("expired", "TooMany", true), "2001:db8::/56  expired (TooMany, dead)");
+        assert_eq!(line("expired", "Dead", true), "2001:db8::/56  expired (Dead)");
+    }
 }

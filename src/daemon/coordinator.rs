@@ -357,6 +357,9 @@ impl Coordinator {
         if Arc::ptr_eq(&self.computed_from.0, &self.config) && self.computed_from.1 == snapshots {
             return;
         }
+        // There is no transition for a former prefix that dies after its drain, and its stored lifetime may be longer.
+        self.dirty |=
+            !self.computed_from.1.values().flat_map(Snapshot::dead).eq(snapshots.values().flat_map(Snapshot::dead));
         let catalogue = Catalogue::compute(&self.config.dynamic_prefixes, &snapshots);
         if catalogue != *self.catalogue {
             self.catalogue = Arc::new(catalogue);

@@ -115,6 +115,7 @@ fn history(history: &[Previous], epoch: &Epoch) -> Vec<HistoryStatus> {
             Reason::Released => "Released",
         }
         .to_owned(),
+        dead: previous.is_dead(),
     });
     shown.collect()
 }

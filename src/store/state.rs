@@ -82,6 +82,8 @@ struct StoredPrevious {
     generation: u64,
     prefix: Ipv6Net,
     source: StoredSource,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    routers: Vec<Ipv6Addr>,
     acquired_at: Timestamp,
     deprecated_at: Timestamp,
     valid_until: Option<Timestamp>,
@@ -92,6 +94,8 @@ struct StoredPrevious {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     released: bool,
     reason: StoredReason,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    died_later: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,6 +282,7 @@ impl StoredPrevious {
             generation: previous.generation.0,
             prefix: previous.prefix,
             source: StoredSource::new(&previous.source),
+            routers: previous.routers.clone(),
             acquired_at: epoch.wall(previous.acquired_at),
             deprecated_at: epoch.wall(previous.deprecated_at),
             valid_until: stored_deadline(previous.valid_until, epoch),
@@ -286,6 +291,7 @@ impl StoredPrevious {
             draining: previous.state == PreviousState::Draining,
             released: previous.reason == Reason::Released,
             reason: previous.reason.into(),
+            died_later: previous.died_later,
         }
     }
 
@@ -294,6 +300,7 @@ impl StoredPrevious {
             generation: Generation(self.generation),
             prefix: self.prefix,
             source: self.source.restore()?,
+            routers: self.routers.clone(),
             acquired_at: epoch.instant(self.acquired_at),
             deprecated_at: epoch.instant(self.deprecated_at),
             valid_until: deadline(self.valid_until, epoch),
@@ -301,6 +308,7 @@ impl StoredPrevious {
             excluded: self.excluded.clone(),
             state: if self.draining { PreviousState::Draining } else { PreviousState::Expired },
             reason: if self.released { Reason::Released } else { self.reason.into() },
+            died_later: self.died_later,
         })
     }
 }

@@ -36,6 +36,7 @@ fn snapshot() -> Snapshot {
             generation: Generation(1),
             prefix: "2001:db8:1::/48".parse().unwrap(),
             source,
+            routers: vec!["fe80::2".parse().unwrap()],
             acquired_at: Instant::from_secs(-500),
             deprecated_at: Instant::from_secs(-5),
             valid_until: Deadline::At(NOW + Duration::from_secs(60)),
@@ -43,6 +44,7 @@ fn snapshot() -> Snapshot {
             excluded: Vec::new(),
             state: PreviousState::Draining,
             reason: Reason::Replaced,
+            died_later: false,
         }],
     }
 }
@@ -83,6 +85,41 @@ fn what_is_saved_is_read_again() {
     assert_eq!(read.restore("other", &epoch()), None);
     let mode = fs::metadata(directory.path().join(FILE)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// The version before knew neither which routers a former prefix had nor whether it died after its drain. It takes what
+/// this one writes, as it ignores keys that it does not know, and this one takes what it wrote.
+#[test]
+fn a_former_prefix_is_read_with_and_without_what_was_added() {
+    let mut snapshot = snapshot();
+    snapshot.history[0].state = PreviousState::Expired;
+    snapshot.history[0].reason = Reason::TooMany;
+    snapshot.history[0].died_later = true;
+    let mut state = State::new(&epoch());
+    state.insert_prefix("home", &snapshot, Generation(2), &epoch());
+    let mut json = serde_json::to_value(&state).unwrap();
+    let read = |json: &serde_json::Value| {
+        let state: State = serde_json::from_value(json.clone()).unwrap();
+        state.restore("home", &epoch()).unwrap().snapshot
+    };
+    assert_eq!(read(&json), snapshot);
+
+    let former = json["dynamicPrefixes"]["home"]["history"][0].as_object_mut().unwrap();
+    let before = serde_json::json!({
+        "generation": 1, "prefix": "2001:db8:1::/48",
+        "source": {"kind": "router-advertisement", "interface": "eth0"},
+        "acquiredAt": "2026-01-04T09:35:00Z", "deprecatedAt": "2026-01-04T09:43:15Z",
+        "validUntil": "2026-01-04T10:01:00Z", "drainEndsAt": "2026-01-04T11:00:00Z",
+        "excluded": [], "draining": false, "reason": "TooMany",
+    });
+    let added: std::collections::BTreeSet<String> =
+        former.keys().filter(|key| before.get(key.as_str()).is_none()).cloned().collect();
+    assert_eq!(added, ["diedLater".to_owned(), "routers".to_owned()].into());
+    *former = before.as_object().unwrap().clone();
+    let mut expected = snapshot;
+    expected.history[0].routers.clear();
+    expected.history[0].died_later = false;
+    assert_eq!(read(&json), expected);
 }
 
 #[test]

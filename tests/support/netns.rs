@@ -297,7 +297,13 @@ impl Forger {
     pub(crate) fn send(&self, forged: &Forged) {
         let to = SocketAddrV6::new(ALL_NODES, 0, 0, self.ifindex);
         for packet in forged.packets() {
-            self.socket.send_to(&packet, &to.into()).unwrap_or_else(|error| panic!("cannot send {forged:?}: {error}"));
+            let mut sent = self.socket.send_to(&packet, &to.into());
+            // Whoever sends in a flood is faster than the kernel on a busy machine.
+            while sent.as_ref().is_err_and(|error| error.raw_os_error() == Some(nix::libc::ENOBUFS)) {
+                std::thread::yield_now();
+                sent = self.socket.send_to(&packet, &to.into());
+            }
+            sent.unwrap_or_else(|error| panic!("cannot send {forged:?}: {error}"));
         }
     }
 }

@@ -354,3 +354,13 @@ fn spurious_calls_change_nothing() {
     assert_eq!(world.arbiter.snapshot().cloned(), before);
     assert_eq!(world.events(), NOTHING);
 }
+
+/// What another DynamicPrefix of the link had in use before a restart is no offer.
+#[test]
+fn a_former_prefix_is_not_told_as_refused() {
+    let mut world = World::new(by_ra());
+    world.ra(&[deprecated("fd00::/64", 600)]);
+    assert!(world.events().is_empty());
+    world.ra(&[pio("fd00::/64", 600, 600)]);
+    assert_eq!(world.events(), ["refused fd00::/64: NotGlobalUnicast"]);
+}

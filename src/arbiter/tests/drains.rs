@@ -7,7 +7,7 @@ use crate::arbiter::{Previous, PreviousState};
 use crate::config::DynamicPrefix;
 use crate::source::SourceState::Bound;
 
-fn drain(minutes: Option<u64>, keep_dead: bool, max_prefix_history: usize) -> DynamicPrefix {
+pub(super) fn drain(minutes: Option<u64>, keep_dead: bool, max_prefix_history: usize) -> DynamicPrefix {
     let mut config = by_ra();
     config.transition.drain_period = minutes.map(|minutes| Duration::from_secs(minutes * 60));
     config.transition.keep_dead = keep_dead;
@@ -16,7 +16,7 @@ fn drain(minutes: Option<u64>, keep_dead: bool, max_prefix_history: usize) -> Dy
 }
 
 /// Every prefix in turn becomes current, the ones before it being deprecated and valid for a day.
-fn rotate(world: &mut World, prefixes: &[&str]) {
+pub(super) fn rotate(world: &mut World, prefixes: &[&str]) {
     for (index, prefix) in prefixes.iter().enumerate() {
         let mut pios: Vec<Pio> = prefixes[..index].iter().map(|old| deprecated(old, 86_400)).collect();
         pios.push(pio(prefix, 43_200, 86_400));
@@ -138,7 +138,7 @@ fn a_dead_one_does_not_count_against_the_others() {
 }
 
 /// The prefixes with whose end nobody has to wait.
-fn dead(world: &World) -> Vec<String> {
+pub(super) fn dead(world: &World) -> Vec<String> {
     let history = &world.arbiter.snapshot().expect("an opinion").history;
     assert!(!history.iter().any(|p| p.state == PreviousState::Draining && p.is_dead()), "what drains is awaited");
     history.iter().filter(|previous| previous.is_dead()).map(|previous| previous.prefix.to_string()).collect()

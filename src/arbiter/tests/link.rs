@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::world::*;
 use crate::config::DynamicPrefix;
-use crate::source::Offer;
 use crate::source::link::{LinkAddress, LinkState};
 use crate::source::ra::Settings;
 use crate::source::ra::packet::{Advertisement, PrefixInformation};
@@ -142,26 +141,10 @@ impl Link {
     /// Another process, from what was stored; the link is up all the while.
     pub(super) fn restart(&mut self, seconds: u64) {
         self.world.restart(self.config.clone(), seconds);
-        let seeds = self.seeds();
+        let seeds = crate::arbiter::seeds(self.world.arbiter.snapshot().into_iter(), "eth0");
         self.table = Table::new(settings(&self.config));
         self.table.seed(&seeds, self.world.now);
         self.up();
-    }
-
-    /// As the coordinator gives them to a table.
-    fn seeds(&self) -> Vec<Offer> {
-        let current = self.world.arbiter.snapshot().and_then(|snapshot| snapshot.current.clone());
-        let offer = |current: &crate::arbiter::Current, router| Offer {
-            prefix: current.prefix,
-            recipient: None,
-            router: Some(router),
-            preferred_until: current.preferred_until,
-            valid_until: current.valid_until,
-            excluded: Vec::new(),
-            first_seen: current.acquired_at,
-            cut: None,
-        };
-        current.iter().flat_map(|current| current.routers.iter().map(move |router| offer(current, *router))).collect()
     }
 
     pub(super) fn reload(&mut self, config: DynamicPrefix) {

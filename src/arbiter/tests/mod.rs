@@ -1,6 +1,7 @@
 //! Scenarios in virtual time.
 
 mod current;
+mod dead;
 mod delegation;
 mod drains;
 mod link;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::world::*;
-use crate::arbiter::{PreviousState, Transition};
+use crate::arbiter::{Generation, Previous, PreviousState, Transition};
 use crate::config::{DynamicPrefix, OnLoss};
 use crate::source::{Cut, SourceState};
 
@@ -112,10 +112,24 @@ fn check(world: &World, config: &DynamicPrefix) {
     assert!(draining().count() <= config.transition.max_prefix_history);
     assert!(config.transition.keep_dead || draining().all(|previous| !previous.valid_until.is_over(world.now)));
     assert!(draining().all(|previous| !previous.drain_ends_at.is_over(world.now)));
+    let expired = || snapshot.history.iter().filter(|previous| previous.state == PreviousState::Expired);
+    let is_over = |previous: &&Previous| previous.valid_until.is_over(world.now);
+    assert!(config.transition.keep_dead || expired().filter(is_over).all(Previous::is_dead));
+    assert!(draining().all(|previous| !previous.is_dead()));
     assert!(snapshot.history.len() <= 16 + config.transition.max_prefix_history);
     if let Some(current) = current.filter(|current| current.lost.is_none()) {
         assert!(!current.preferred_until.is_over(world.now), "in use, and over: {current:?}");
     }
+}
+
+/// What is dead stays dead for as long as it is in the history. Returns what is dead now.
+fn check_dead(world: &World, before: &BTreeSet<Generation>) -> BTreeSet<Generation> {
+    let Some(snapshot) = world.arbiter.snapshot() else { return BTreeSet::new() };
+    let dead: BTreeSet<Generation> = snapshot.dead().collect();
+    let known = snapshot.history.iter().map(|previous| previous.generation);
+    let revived: Vec<Generation> = known.filter(|known| before.contains(known) && !dead.contains(known)).collect();
+    assert!(revived.is_empty(), "{revived:?}");
+    dead
 }
 
 /// A prefix becomes current only while it may be used.
@@ -135,8 +149,10 @@ proptest! {
         let mut config = first;
         let mut world = World::new(config.clone());
         let mut acquired = false;
+        let mut dead = BTreeSet::new();
         for event in events {
             config = apply(&mut world, event, config);
+            dead = check_dead(&world, &dead);
             while let Some(transition) = world.arbiter.poll_transition() {
                 check_transition(&transition, world.now);
                 acquired |= matches!(transition, Transition::Acquired { .. });

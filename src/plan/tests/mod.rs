@@ -84,6 +84,7 @@ fn previous(prefix: Ipv6Net, state: PreviousState) -> Previous {
         generation: Generation(1),
         prefix,
         source: source(),
+        routers: Vec::new(),
         acquired_at: Instant::BOOT,
         deprecated_at: Instant::BOOT,
         valid_until: Deadline::Never,
@@ -91,6 +92,7 @@ fn previous(prefix: Ipv6Net, state: PreviousState) -> Previous {
         excluded: Vec::new(),
         state,
         reason: Reason::Replaced,
+        died_later: false,
     }
 }
 

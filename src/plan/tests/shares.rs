@@ -112,7 +112,7 @@ fn the_parts_of_a_pool_are_those_of_its_bindings_else_of_its_annotations() {
 }
 
 #[test]
-fn dead_is_what_its_drain_ended_for_and_nothing_that_drains() {
+fn dead_is_what_its_drain_ended_for_or_died_later_and_nothing_that_drains() {
     let mut home = snapshot("2001:db8:99::/48", &[]);
     let ended =
         |number: u16, state, reason| Previous { reason, ..previous(net(&format!("2001:db8:{number}::/48")), state) };
@@ -122,11 +122,12 @@ fn dead_is_what_its_drain_ended_for_and_nothing_that_drains() {
         ended(3, PreviousState::Expired, Reason::Released),
         ended(4, PreviousState::Expired, Reason::DrainPeriodOver),
         ended(5, PreviousState::Expired, Reason::TooMany),
+        Previous { died_later: true, ..ended(6, PreviousState::Expired, Reason::TooMany) },
     ];
     let catalogue = catalogue(home, Snapshot::default());
     let generations = &catalogue.dynamic_prefixes["home"].generations;
     let dead: Vec<(Role, bool)> = generations.iter().map(|generation| (generation.role, generation.dead)).collect();
-    let known = [true, true, false, false].map(|dead| (Role::Known, dead));
+    let known = [true, true, false, false, true].map(|dead| (Role::Known, dead));
     assert_eq!(dead, [&[(Role::Current, false), (Role::Draining, false)][..], &known].concat());
 }
 

@@ -30,7 +30,10 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(10 * 60);
 /// A router on the link.
 #[derive(Clone, Debug)]
 pub(super) struct Router {
+    /// When it spoke last, or else since when it is known.
     heard_at: Instant,
+    /// Whether it has spoken in this run.
+    heard: bool,
     managed: bool,
     other: bool,
     refuted: Refuted,
@@ -77,19 +80,21 @@ enum Suspicion {
 impl Router {
     pub(super) fn new(now: Instant) -> Self {
         let refuted = Refuted { times: 0, last: now };
-        Self { heard_at: now, managed: false, other: false, refuted, entries: BTreeMap::new() }
+        Self { heard_at: now, heard: false, managed: false, other: false, refuted, entries: BTreeMap::new() }
     }
 
-    /// Takes a prefix that a former run has stored.
+    /// Takes a prefix that a former run has stored. Of two that are the same the first counts.
     pub(super) fn seed(&mut self, offer: &Offer, now: Instant) {
-        if self.entries.len() >= MAX_PREFIXES {
+        if self.entries.len() >= MAX_PREFIXES || self.entries.contains_key(&offer.prefix) {
             return;
         }
+        // What was deprecated first is the first to make room.
+        let listed_at = offer.preferred_until.instant().map_or(now, |end| end.min(now));
         let entry = Entry {
             preferred_until: offer.preferred_until,
             valid_until: offer.valid_until,
             first_seen: offer.first_seen,
-            listed_at: now,
+            listed_at,
             cut: offer.cut,
             doubt: None,
             pd_preferred: false,
@@ -107,6 +112,7 @@ impl Router {
         replaces: impl Fn(Ipv6Net, Ipv6Net) -> bool,
     ) -> u64 {
         self.heard_at = now;
+        self.heard = true;
         self.managed = advertisement.managed;
         self.other = advertisement.other;
         // A prefix listed twice counts as it is listed last, as it does for the kernel.
@@ -125,6 +131,12 @@ impl Router {
     /// Takes one prefix of an advertisement; false: there is no room for it.
     fn list(&mut self, info: &PrefixInformation, listed: &BTreeMap<Ipv6Net, PrefixInformation>, now: Instant) -> bool {
         let stored = self.take_stored_cover(info.prefix);
+        if let Some(stored) = &stored
+            && info.valid == 0
+        {
+            // What ends is the part that stood for all of it.
+            self.entries.entry(info.prefix).or_insert_with(|| stored.clone());
+        }
         if let Some(entry) = self.entries.get_mut(&info.prefix) {
             let was_doubtful = entry.doubt.is_some();
             entry.list(info, now);
@@ -196,9 +208,12 @@ impl Router {
         self.entries.values().filter_map(Entry::forget_at).min()
     }
 
-    /// Whether another router may take its place: nobody heard it for long, or nothing of it is left.
+    /// Whether another router may take its place: nobody heard it for long, or nothing of it is left, or it is only
+    /// known to have announced former prefixes once.
     pub(super) fn is_dispensable(&self, now: Instant) -> bool {
-        now >= self.heard_at + LONGEST_SILENCE || self.entries.values().all(|entry| entry.is_over(now))
+        let is_silent = now >= self.heard_at + LONGEST_SILENCE;
+        let is_former = !self.heard && self.entries.values().all(|entry| entry.cut.is_some());
+        is_silent || is_former || self.entries.values().all(|entry| entry.is_over(now))
     }
 
     pub(super) fn heard_at(&self) -> Instant {

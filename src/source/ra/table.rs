@@ -143,13 +143,13 @@ impl Table {
         }
     }
 
-    /// Takes what a former run has stored, so that its routers can say that they no longer list it. Offers without a
-    /// router are left out.
+    /// Takes what a former run has stored, so that its routers can say that they no longer list it, or that it has
+    /// ended. Offers without a router are left out, and those for which there is no place: the first count most.
     pub fn seed(&mut self, offers: &[Offer], now: Instant) {
         for offer in offers {
             let Some(address) = offer.router.filter(|router| self.settings.wants_router(*router)) else { continue };
-            if let Some(router) = self.place(address, now) {
-                router.seed(offer, now);
+            if self.routers.len() < MAX_ROUTERS || self.routers.contains_key(&address) {
+                self.routers.entry(address).or_insert_with(|| Router::new(now)).seed(offer, now);
             }
         }
     }
@@ -253,13 +253,6 @@ impl Table {
             self.count_drop(address, DropReason::TooManyRouters);
         }
         admitted
-    }
-
-    fn place(&mut self, address: Ipv6Addr, now: Instant) -> Option<&mut Router> {
-        if !self.routers.contains_key(&address) && !self.make_room(now) {
-            return None;
-        }
-        Some(self.routers.entry(address).or_insert_with(|| Router::new(now)))
     }
 
     fn make_room(&mut self, now: Instant) -> bool {

@@ -1,6 +1,5 @@
 //! The release binary as a process, and what it costs.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,16 +10,6 @@ use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
 use crate::lab::Process;
-use crate::netns::WAN;
-
-/// How long an old prefix stays.
-#[derive(Clone, Copy)]
-pub(crate) enum Drain {
-    /// As long as it does by default: an hour, or until two newer ones were replaced.
-    Default,
-    /// For the shortest time there is, one at most.
-    Short,
-}
 
 /// How much memory a process has.
 #[derive(Clone, Copy, Debug)]
@@ -37,32 +26,34 @@ pub(crate) struct Memory {
 pub(crate) struct Daemon {
     process: Process,
     config: PathBuf,
-    kubeconfig: PathBuf,
-    pools: usize,
     /// When it was started.
     pub(crate) started: Instant,
 }
 
 impl Daemon {
-    /// Starts one that knows nothing yet, in the network namespace of the calling thread. `dir` has to be empty.
-    pub(crate) fn start(program: &Path, dir: &Path, kubeconfig: &Path, pools: usize) -> Result<Self> {
+    /// Starts one in the network namespace of the calling thread, with this configuration in `dir`.
+    pub(crate) fn start(program: &Path, dir: &Path, configuration: &str) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
         let config = dir.join("dyn-prefix.toml");
-        std::fs::write(&config, configuration(dir, kubeconfig, pools, Drain::Default)?)?;
+        std::fs::write(&config, configuration)?;
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(&config).env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM");
         let started = Instant::now();
         let process = Process::spawn("dyn-prefix", &mut command, &dir.join("log"))?;
-        Ok(Self { process, config, kubeconfig: kubeconfig.to_owned(), pools, started })
+        Ok(Self { process, config, started })
     }
 
-    /// Gives it another drain period, and waits until it has taken it into use.
-    pub(crate) fn reload(&mut self, drain: Drain) -> Result<()> {
-        let dir = self.config.parent().context("the configuration has a directory")?;
-        std::fs::write(&self.config, configuration(dir, &self.kubeconfig, self.pools, drain)?)?;
+    /// Gives it another configuration, and waits until it has taken that into use.
+    pub(crate) fn reload(&mut self, configuration: &str) -> Result<()> {
+        std::fs::write(&self.config, configuration)?;
         let from = self.process.log_text().len();
         self.process.signal(Signal::SIGHUP)?;
         self.process.wait_log(from, &["again", "in use"], Duration::from_secs(10)).map(drop)
+    }
+
+    /// Where it keeps everything.
+    pub(crate) fn dir(&self) -> Result<&Path> {
+        self.config.parent().context("the configuration has a directory")
     }
 
     /// An error with the end of its log when it has ended.
@@ -92,22 +83,4 @@ impl Daemon {
         };
         Ok(Memory { resident: bytes("VmRSS")?, anonymous: bytes("RssAnon")?, peak: bytes("VmHWM")? })
     }
-}
-
-/// A subnet for each pool: the same range on two pools of a cluster would be refused.
-fn configuration(dir: &Path, kubeconfig: &Path, pools: usize, drain: Drain) -> Result<String> {
-    let (dir, kubeconfig) = (dir.display(), kubeconfig.display());
-    let mut text = format!(
-        "[daemon]\nid = \"bench\"\nstateDirectory = \"{dir}/state\"\ncontrolSocket = \"{dir}/control.sock\"\n\
-         [[cluster]]\nname = \"lab\"\nkubeconfig = \"{kubeconfig}\"\n\
-         [[dynamicPrefix]]\nname = \"bench\"\nacquisition.routerAdvertisement = {{ interface = \"{WAN}\" }}\n"
-    );
-    if let Drain::Short = drain {
-        text.push_str("transition = { drainPeriodMinutes = 1, maxPrefixHistory = 1 }\n");
-    }
-    for number in 0..pools {
-        let name = crate::world::subnet(number);
-        write!(text, "[[dynamicPrefix.subnets]]\nname = \"{name}\"\nindex = {number}\nprefixLength = 112\n")?;
-    }
-    Ok(text)
 }

@@ -30,7 +30,9 @@ mod lab;
 #[path = "../../support/netns.rs"]
 mod netns;
 
+mod configuration;
 mod daemon;
+mod ear;
 mod floor;
 mod options;
 mod phases;
@@ -39,7 +41,7 @@ mod router;
 mod world;
 
 use options::Options;
-use report::{Table, mebibytes};
+use report::{Table, load, mebibytes};
 
 fn main() -> Result<()> {
     let options = Options::parse();
@@ -66,11 +68,4 @@ fn run(options: &Options, router: &router::Router) -> Result<()> {
     table.add(("stripped release binary", "MB", 12.0, 7.0), Some(size as f64 / 1e6));
     println!("load after: {}\n\n{table}", load());
     Ok(())
-}
-
-/// How busy the machine is: the averages of 1, 5 and 15 minutes.
-fn load() -> String {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let processors = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{} on {processors} processors", text.split(' ').take(3).collect::<Vec<_>>().join(" "))
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
 
-use crate::daemon::{Daemon, Drain};
+use crate::daemon::Daemon;
 use crate::floor;
 use crate::options::Size;
 use crate::report::{Budget, Table, Times, mebibytes, milliseconds};
@@ -120,7 +120,7 @@ fn idle(size: &Size, world: &World, router: &Router, daemon: &Daemon, table: &mu
 /// A rotation whose old prefix leaves after a minute.
 fn drain(size: &Size, world: &World, router: &Router, daemon: &mut Daemon, table: &mut Table) -> Result<()> {
     // With the shorter history, older prefixes leave at once.
-    daemon.reload(Drain::Short)?;
+    world.shorten_drain(daemon)?;
     world.rotate(router, Some(daemon), 1, BREATH)?;
     world.rest(BREATH, || {}, BREATH);
     world.rotate(router, Some(daemon), 1, BREATH)?;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// Times that were measured.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub(crate) struct Times(Vec<Duration>);
 
 impl Times {
@@ -61,6 +61,13 @@ pub(crate) fn milliseconds(time: Duration) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "sizes of processes and files are far below 2^52")]
 pub(crate) fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
+}
+
+/// How busy the machine is: the averages of 1, 5 and 15 minutes.
+pub(crate) fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{} on {processors} processors", text.split(' ').take(3).collect::<Vec<_>>().join(" "))
 }
 
 /// A line of the table of budgets: what, the unit, at most this is asked, at most this is wanted.

@@ -37,6 +37,8 @@ pub(crate) struct Router {
 struct Announced {
     /// The number of the prefix; the one before it is announced as deprecated.
     number: u16,
+    /// Or as over.
+    is_over: bool,
 }
 
 /// The prefix with this number; 0 is none.
@@ -47,16 +49,17 @@ pub(crate) fn prefix(number: u16) -> Ipv6Net {
 impl Announced {
     /// The deprecated prefix comes first: a host that takes the first one is wrong.
     fn message(self) -> Vec<u8> {
-        let information = |number, preferred| PrefixInformation {
+        let information = |number, preferred, valid| PrefixInformation {
             prefix: prefix(number),
             on_link: true,
             autonomous: true,
             pd_preferred: false,
             preferred,
-            valid: VALID,
+            valid,
         };
-        let former = (self.number > 1).then(|| information(self.number - 1, 0));
-        let prefixes = former.into_iter().chain([information(self.number, PREFERRED)]).collect();
+        let left = if self.is_over { 0 } else { VALID };
+        let former = (self.number > 1).then(|| information(self.number - 1, 0, left));
+        let prefixes = former.into_iter().chain([information(self.number, PREFERRED, VALID)]).collect();
         let router = Ipv6Addr::UNSPECIFIED;
         Advertisement { router, router_lifetime: 1800, managed: false, other: false, prefixes, ignored: vec![] }
             .encode()
@@ -85,8 +88,14 @@ impl Router {
     /// From now on the next prefix is the right one. Nothing is sent: who asks is told.
     pub(crate) fn change(&self) -> Ipv6Net {
         let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-        announced.number += 1;
+        *announced = Announced { number: announced.number + 1, is_over: false };
         prefix(announced.number)
+    }
+
+    /// Announces that the former prefix is over. Who doubts that and asks is told again.
+    pub(crate) fn bury(&self) {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner).is_over = true;
+        self.advertise();
     }
 
     /// Sends an advertisement of the prefix as it is.

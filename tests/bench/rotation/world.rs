@@ -10,6 +10,7 @@ use ipnet::Ipv6Net;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::configuration::{self, Drain};
 use crate::daemon::Daemon;
 use crate::lab::{ApiServer, AuditEvent, AuditLevel, Options};
 use crate::report::Times;
@@ -91,7 +92,14 @@ impl World {
     pub(crate) fn start_daemon(&mut self) -> Result<Daemon> {
         self.daemons += 1;
         let dir = self.dir.path().join(format!("daemon-{}", self.daemons));
-        Daemon::start(&self.program, &dir, &self.kubeconfig, self.pools)
+        let text = configuration::text(&dir, &self.kubeconfig, self.pools, Drain::Default)?;
+        Daemon::start(&self.program, &dir, &text)
+    }
+
+    /// Has it keep an old prefix for the shortest time there is.
+    pub(crate) fn shorten_drain(&self, daemon: &mut Daemon) -> Result<()> {
+        let text = configuration::text(daemon.dir()?, &self.kubeconfig, self.pools, Drain::Short)?;
+        daemon.reload(&text)
     }
 
     /// Waits until every pool shows the prefix; gives when the first and when the last did. `before` has to be asked

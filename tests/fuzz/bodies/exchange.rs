@@ -287,8 +287,7 @@ fn successor(start: Start, message: &Incoming, client: &Watched) -> Option<Sourc
     let mut ours = message.delegations.iter().filter(|ia| ia.iaid == 1);
     let ia = ours.next().filter(|_| heeded && ours.next().is_none());
     let granted = ia.is_some_and(|ia| ia.prefixes.iter().any(|given| gives(&[ia], given.prefix)));
-    // After a link event the server of the lease is waited for (`is_hasty`): another one may know nothing of it.
-    let hasty = start == Start::LinkCheck && message.server_id != Some(play::server_id(1));
+    let hasty = is_hasty(start, message);
     let unknown = ia.is_some_and(|ia| ia.status.code == StatusCode::NoBinding && ia.prefixes.is_empty());
     match start {
         Start::Soliciting | Start::SolicitingRapid if advertised && message.preference < 255 => None,
@@ -321,6 +320,11 @@ fn successor(start: Start, message: &Incoming, client: &Watched) -> Option<Sourc
         | Start::Informing
         | Start::Confirming => None,
     }
+}
+
+/// After a link event the server of the lease is waited for: another one may know nothing of it.
+fn is_hasty(start: Start, message: &Incoming) -> bool {
+    start == Start::LinkCheck && message.server_id != Some(play::server_id(1))
 }
 
 fn goes_where_it_may(start: Start, message: &Incoming, before: &Snapshot, after: &Snapshot, client: &Watched) {
@@ -361,7 +365,7 @@ fn holds_what_it_was_given(start: Start, message: &Incoming, before: &Snapshot, 
     let gone = before.prefixes.keys().filter(|prefix| !after.prefixes.contains_key(prefix));
     assert!(reply || gone.count() == 0, "{start:?}: {before:?} became {after:?}");
     let heeded = matches!(message.status.code, StatusCode::Success | StatusCode::NoPrefixAvail);
-    if reply && heeded && start != Start::SolicitingRapid {
+    if reply && heeded && start != Start::SolicitingRapid && !is_hasty(start, message) {
         // §18.2.10.1: valid lifetime 0 ends a lease, whatever the status of its IA.
         for ia in ours.iter().filter(|ia| ours.iter().filter(|other| other.iaid == ia.iaid).count() == 1) {
             let is_right = ia.t1 <= ia.t2 || ia.t2 == 0;

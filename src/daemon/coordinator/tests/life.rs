@@ -62,6 +62,35 @@ fn what_a_refreshed_lifetime_changes_is_neither_wanted_nor_saved() {
     assert!(!world.coordinator.take_dirty(), "asked once, answered once");
 }
 
+/// Nothing in the targets or the journal changes; the pins on Services that wait for it do.
+#[test]
+fn a_former_prefix_that_dies_after_its_drain_is_wanted_and_saved_as_dead() {
+    let mut world = World::new(HOME);
+    world.ra(&[(A, 1800, 3600)]);
+    world.ra(&[(A, 0, 7200), (B, 86_400, 86_400)]);
+    world.pass(3600);
+    let dead = |world: &World| -> Vec<bool> {
+        let wanted = world.coordinator.wanted("one");
+        wanted.catalogue.dynamic_prefixes["home"].generations.iter().map(|generation| generation.dead).collect()
+    };
+    let history = |world: &World| {
+        let former = world.status().dynamic_prefixes[0].history[0].clone();
+        (former.state, former.reason, former.dead)
+    };
+    let drained = ("expired".to_owned(), "DrainPeriodOver".to_owned());
+    assert_eq!((dead(&world), history(&world)), (vec![false, false], (drained.0.clone(), drained.1.clone(), false)));
+    world.coordinator.take_dirty();
+    world.journal();
+    world.pass(3599);
+    assert!(!world.coordinator.take_dirty());
+    world.pass(1);
+    assert_eq!((dead(&world), history(&world)), (vec![false, true], (drained.0, drained.1, true)));
+    assert!(world.coordinator.take_dirty());
+    assert!(world.journal().is_empty());
+    world.restart(HOME, 60);
+    assert_eq!(dead(&world), [false, true]);
+}
+
 #[test]
 fn what_the_store_keeps_of_an_object_is_saved_when_it_changes() {
     let mut world = World::new(HOME);

@@ -1,7 +1,9 @@
 //! What a former run knew.
 
+use std::time::Duration;
+
 use super::world::*;
-use crate::source::SourceState;
+use crate::source::{Cut, SourceState};
 use crate::time::Deadline;
 
 #[test]
@@ -55,8 +57,43 @@ fn the_table_of_routers_starts_from_the_prefix_that_came_from_there() {
     let seeds = world.coordinator.seeds("eth0");
     let [seed] = seeds.as_slice() else { panic!("{seeds:?}") };
     assert_eq!((seed.prefix.to_string().as_str(), seed.router), (A, Some("fe80::1".parse().unwrap())));
-    assert_eq!(seed.preferred_until, Deadline::At(world.now + std::time::Duration::from_secs(1740)));
+    assert_eq!(seed.preferred_until, Deadline::At(world.now + Duration::from_secs(1740)));
     assert!(world.coordinator.seeds("eth1").is_empty(), "it did not come from there");
+}
+
+/// Those in use first, as there may be no place for all; the former ones, newest first, with nothing left to use.
+#[test]
+fn the_table_of_routers_knows_the_former_prefixes_that_live() {
+    const C: &str = "2001:db8:c::/64";
+    let other = r#"
+        [[dynamicPrefix]]
+        name = "other"
+        acquisition.routerAdvertisement = { interface = "eth0" }
+        acquisition.prefixFilter = { allow = ["2001:db8:a::/48"] }
+        subnets = [{ name = "first", prefixLength = 64 }]
+        transition.onLoss = "withdraw"
+    "#;
+    let text = format!("{HOME}{other}");
+    let mut world = World::new(&text);
+    world.ra(&[(A, 86_400, 86_400)]);
+    world.pass(60);
+    world.ra(&[(A, 86_400, 86_400), (B, 90_000, 90_000)]);
+    world.ra(&[(A, 0, 7200), (B, 90_000, 90_000)]);
+    world.pass(60);
+    world.ra(&[(A, 0, 7200), (B, 0, 9000), (C, 90_000, 90_000)]);
+    assert_eq!(world.wanted("home"), format!("{C} Current, {B} Draining, {A} Draining"));
+    assert_eq!(world.wanted("other"), format!("{A} Current"));
+    world.restart(&text, 60);
+    let router = Some("fe80::1".parse().unwrap());
+    let seeds = world.coordinator.seeds("eth0");
+    let told: Vec<_> = seeds.iter().map(|seed| (seed.prefix.to_string(), seed.cut, seed.router)).collect();
+    // "other" goes on using A, so that is no former prefix on this link.
+    assert_eq!(told, [(C.into(), None, router), (A.into(), None, router), (B.into(), Some(Cut::Deprecated), router)]);
+    assert_eq!(seeds[2].preferred_until, Deadline::At(world.now - Duration::from_secs(60)));
+    assert_eq!(seeds[2].valid_until, Deadline::At(world.now + Duration::from_secs(8940)));
+    world.restart(&text, 8940);
+    assert_eq!(world.coordinator.seeds("eth0").len(), 2, "B is dead");
+    assert!(world.coordinator.seeds("eth1").is_empty());
 }
 
 /// Its router must not be able to unlist it by one word.

@@ -283,7 +283,8 @@ fn take_ia(ia: &mut Ia, option: &IaPd, others: &[Ipv6Net], session: u64, now: In
     let unusable = u64::try_from(unusable).unwrap_or(u64::MAX);
     if outcome_of(&option.status).is_none() && !granted.is_empty() {
         let is_new = !ia.is_held();
-        let mut renumbered = false;
+        // A server that knew of no binding has made a new one: what is not in it is not delegated any more.
+        let mut renumbered = ia.unbound;
         for prefix in &granted {
             renumbered |= ia.grant(prefix, session, now);
         }

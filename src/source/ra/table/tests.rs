@@ -11,6 +11,7 @@ use crate::time::Deadline;
 mod doubts;
 mod limits;
 mod links;
+mod stored;
 mod witness;
 
 const START: Instant = Instant::from_secs(1000);

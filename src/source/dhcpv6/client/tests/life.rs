@@ -82,6 +82,48 @@ fn t089_another_prefix_after_a_restart() {
     assert_eq!(world.offer(A).unwrap().cut, Some(Cut::Withdrawn));
 }
 
+/// A former prefix that was stored beside the one in use: the server can end it as if there had been no restart.
+#[test]
+fn a_former_prefix_ends_after_a_restart_as_before() {
+    let both = |answer: Answer| answer.pd(HOME, 1800, 2880, &[(A, 0, 7200), (B, 3600, 7200)]);
+    let remembered = World::bound_with(settings(), both).memory();
+    let started = || World::started(settings(), remembered.clone(), 2, START + secs(100.0));
+
+    let mut world = started();
+    assert_eq!((world.alive(), world.usable()), (vec![A.to_owned(), B.to_owned()], vec![B.to_owned()]));
+    world.next_of(Rebind);
+    let reply = world.reply().pd(HOME, 1800, 2880, &[(A, 0, 0), (B, 3600, 7200)]);
+    world.deliver(&reply);
+    assert_eq!((world.alive(), world.offer(A).unwrap().cut), (vec![B.to_owned()], Some(Cut::Withdrawn)), "valid 0");
+
+    let mut world = started();
+    world.next_of(Rebind);
+    let reply = world.reply().pd_status(HOME, NO_BINDING);
+    world.deliver(&reply);
+    assert_eq!((world.last().kind, world.alive()), (Request, vec![A.to_owned(), B.to_owned()]), "still published");
+    let reply = world.reply().pd(HOME, 1800, 2880, &[(C, 3600, 7200)]);
+    world.deliver(&reply);
+    assert_eq!((world.alive(), world.offer(A).unwrap().cut), (vec![C.to_owned()], Some(Cut::Withdrawn)), "NoBinding");
+}
+
+/// NoBinding, and then only the one in use is delegated anew: of the other one the server knows nothing.
+#[test]
+fn a_former_prefix_that_the_server_knows_no_longer_is_dead_though_the_other_one_stays() {
+    let both = |answer: Answer| answer.pd(HOME, 1800, 2880, &[(A, 0, 7200), (B, 3600, 7200)]);
+    let bound = World::bound_with(settings(), both);
+    let restarted = World::started(settings(), bound.memory(), 2, START + secs(100.0));
+    for (mut world, asks) in [(bound, Renew), (restarted, Rebind)] {
+        world.until_sent(asks);
+        let reply = world.reply().pd_status(HOME, NO_BINDING);
+        world.deliver(&reply);
+        assert_eq!(world.last().kind, Request);
+        let reply = world.reply().pd(HOME, 1800, 2880, &[(B, 3600, 7200)]);
+        world.deliver(&reply);
+        assert_eq!((world.alive(), world.usable()), (vec![B.to_owned()], vec![B.to_owned()]));
+        assert_eq!(world.offer(A).unwrap().cut, Some(Cut::Withdrawn));
+    }
+}
+
 #[test]
 fn t090_a_lease_that_ended_while_the_daemon_was_away_is_asked_for_again() {
     let mut world = restarted(8000.0);

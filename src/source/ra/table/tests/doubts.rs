@@ -7,19 +7,6 @@ fn filter(global_only: bool, allow: &[&str]) -> Interest {
     Interest { filter: PrefixFilter { require_global_unicast: global_only, allow }, routers: vec![] }
 }
 
-fn stored(prefix: &str) -> Offer {
-    Offer {
-        prefix: net(prefix),
-        recipient: None,
-        router: Some(ip(ROUTER)),
-        preferred_until: until(500),
-        valid_until: until(900),
-        excluded: vec![],
-        first_seen: Instant::from_secs(-50),
-        cut: None,
-    }
-}
-
 /// T-133 with a router that rebooted and says nothing about the old prefix.
 #[test]
 fn a_prefix_is_unlisted_by_two_advertisements_with_a_solicitation_between() {
@@ -200,28 +187,4 @@ fn a_router_that_alternates_loses_nothing_and_is_not_asked_for_ever() {
     }
     // In 600 s not 200 times (every 3 s), but every 48 s after the first ones.
     assert!(lab.solicited.len() <= 600 / 48 + 5, "{:?}", lab.solicited);
-}
-
-/// A restart: the store says which router announced A. Its first answer lists only B.
-#[test]
-fn a_stored_prefix_can_be_unlisted_by_its_router() {
-    let mut lab = Lab::new(vec![Interest::default()]);
-    lab.table.seed(&[stored(A), Offer { router: None, ..stored(B) }], START);
-    assert_eq!(lab.table.report().offers, [stored(A)], "the one without a router is left out");
-    lab.hear(1, ROUTER, &[(B, 1200, 3000)]);
-    lab.hear(4, ROUTER, &[(B, 1200, 3000)]);
-    assert_eq!(lab.solicited, [0, 3], "three seconds after the one at the start");
-    assert_eq!((lab.cut(A), lab.offer(A).preferred_until), (Some(Cut::Unlisted), until(4)));
-}
-
-/// What is stored is cut to `delegatedPrefixLength`; the first /64 of it that is heard takes its place.
-#[test]
-fn a_stored_delegation_gives_way_to_its_subnet() {
-    let mut lab = Lab::new(vec![Interest::default()]);
-    lab.table.seed(&[stored("2001:db8:a::/48")], START);
-    lab.hear(1, ROUTER, &[(A, 1200, 3000)]);
-    assert_eq!(lab.table.report().offers.len(), 1);
-    assert_eq!((lab.offer(A).first_seen, lab.offer(A).preferred_until), (Instant::from_secs(-50), until(1201)));
-    lab.advance_to(100);
-    assert_eq!(lab.solicited, [0], "nothing is in doubt");
 }

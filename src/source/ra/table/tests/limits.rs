@@ -2,13 +2,14 @@
 
 use proptest::prelude::*;
 
+use super::stored::former;
 use super::*;
 
-fn router(number: u16) -> String {
+pub(super) fn router(number: u16) -> String {
     format!("fe80::{:x}", number + 0x100)
 }
 
-fn prefix(number: u16) -> String {
+pub(super) fn prefix(number: u16) -> String {
     format!("2001:db8:{number:x}::/64")
 }
 
@@ -106,31 +107,6 @@ fn unwanted_routers_are_not_stored() {
     assert_eq!(lab.table.counters().dropped.get(&DropReason::OwnAddress), Some(&1));
 }
 
-#[test]
-fn stored_prefixes_respect_the_limits_and_the_lists() {
-    let offer = |router: &str, prefix: String| Offer {
-        prefix: net(&prefix),
-        recipient: None,
-        router: Some(ip(router)),
-        preferred_until: Deadline::Never,
-        valid_until: Deadline::Never,
-        excluded: vec![],
-        first_seen: START,
-        cut: None,
-    };
-    let seeded = |interest: Interest, offers: Vec<Offer>| {
-        let mut table = Table::new(settings(vec![interest]));
-        table.seed(&offers, START);
-        table.report().offers.len()
-    };
-    let routers = (0..20).map(|number| offer(&router(number), prefix(number))).collect();
-    assert_eq!(seeded(Interest::default(), routers), 8);
-    let prefixes = (0..20).map(|number| offer(ROUTER, prefix(number))).collect();
-    assert_eq!(seeded(Interest::default(), prefixes), 16);
-    let listed = Interest { routers: vec![ip(ROUTER)], ..Interest::default() };
-    assert_eq!(seeded(listed, vec![offer(OTHER_ROUTER, prefix(1)), offer(ROUTER, prefix(2))]), 1);
-}
-
 fn check_offers(lab: &Lab) -> Result<(), TestCaseError> {
     let offers = lab.table.report().offers;
     prop_assert!(lab.table.routers.len() <= 8 && offers.len() <= 8 * 16);
@@ -154,8 +130,17 @@ proptest! {
     /// Whatever is announced by whomever: bounded, no timer that stays due, solicitations never closer than 3 s on a
     /// link that stays up, lifetimes in order.
     #[test]
-    fn whatever_is_announced_the_table_stays_sane(events in proptest::collection::vec(any_event(), 0..120)) {
+    fn whatever_is_announced_the_table_stays_sane(
+        stored in proptest::collection::vec((0..12_u16, 0..24_u16, 0..2000_u64, any::<bool>()), 0..40),
+        events in proptest::collection::vec(any_event(), 0..120),
+    ) {
         let mut lab = Lab::settled();
+        let seeds = stored.iter().map(|(number, net, age, is_current)| {
+            let seed = former(&router(*number), &prefix(*net), *age);
+            if *is_current { Offer { cut: None, preferred_until: seed.valid_until, ..seed } } else { seed }
+        });
+        lab.table.seed(&seeds.collect::<Vec<_>>(), lab.now);
+        check_offers(&lab)?;
         let mut seconds = 20;
         for (pause, number, prefixes) in events {
             seconds += pause;

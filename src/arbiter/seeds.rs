@@ -1,0 +1,58 @@
+//! What a table of routers should know from before.
+
+use std::cmp::Reverse;
+use std::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+
+use super::{Current, Previous, Snapshot};
+use crate::source::{Cut, Offer, SourceId, SourceKind};
+use crate::time::{Deadline, Instant};
+
+/// What a former run has heard on `interface` and its routers may take back: the prefixes in use first, then the former
+/// ones that live, newest first. Of a former one nothing can be used any more until a router lists it again.
+pub fn seeds<'a>(snapshots: impl Iterator<Item = &'a Snapshot> + Clone, interface: &str) -> Vec<Offer> {
+    let heard = |source: &SourceId| {
+        source.kind == SourceKind::RouterAdvertisement && source.interface.as_deref() == Some(interface)
+    };
+    let current = snapshots.clone().filter_map(|snapshot| snapshot.current.as_ref());
+    let current: Vec<&Current> = current.filter(|current| heard(&current.source)).collect();
+    // What is part of a prefix in use, or holds it, was cut by other settings: it says nothing of that one.
+    let is_in_use = |prefix: Ipv6Net| current.iter().any(|current| overlap(current.prefix, prefix));
+    let former = snapshots.flat_map(|snapshot| &snapshot.history);
+    let former = former.filter(|previous| heard(&previous.source) && !previous.is_dead());
+    let mut former: Vec<&Previous> = former.filter(|previous| !is_in_use(previous.prefix)).collect();
+    former.sort_by_key(|previous| Reverse(previous.deprecated_at));
+    current.iter().flat_map(|current| of_current(current)).chain(former.into_iter().flat_map(of_former)).collect()
+}
+
+fn of_current(current: &Current) -> impl Iterator<Item = Offer> + '_ {
+    let lifetimes = (current.preferred_until, current.valid_until);
+    current.routers.iter().map(move |router| offer(current.prefix, *router, lifetimes, current.acquired_at))
+}
+
+fn of_former(previous: &Previous) -> impl Iterator<Item = Offer> + '_ {
+    let lifetimes = (Deadline::At(previous.deprecated_at).min(previous.valid_until), previous.valid_until);
+    previous.routers.iter().map(move |router| Offer {
+        cut: Some(Cut::Deprecated),
+        ..offer(previous.prefix, *router, lifetimes, previous.acquired_at)
+    })
+}
+
+fn offer(prefix: Ipv6Net, router: Ipv6Addr, lifetimes: (Deadline, Deadline), first_seen: Instant) -> Offer {
+    let (preferred_until, valid_until) = lifetimes;
+    Offer {
+        prefix,
+        recipient: None,
+        router: Some(router),
+        preferred_until,
+        valid_until,
+        excluded: Vec::new(),
+        first_seen,
+        cut: None,
+    }
+}
+
+fn overlap(one: Ipv6Net, other: Ipv6Net) -> bool {
+    one.contains(&other) || other.contains(&one)
+}
