@@ -5,7 +5,8 @@
 //! A host is delegated its prefix by DHCPv6, or hears it in Router Advertisements (or is told a fixed one). The daemon
 //! decides which prefix is in use and which former ones still drain, computes the ranges that the configuration asks
 //! for, and makes the pools and CIDR groups of one or many clusters hold them: its own entries, beside whatever the user
-//! wrote.
+//! wrote. Services move along without a gap: each asks for its new address beside the old one, and DNS names it once it
+//! is there.
 //!
 //! ```text
 //!  sources (sockets)       decisions (pure)                              targets (sockets)
@@ -43,7 +44,9 @@
 //! | [`plan`] | every range, subnet and object for every generation known | decider |
 //! | [`plan::service`] | who manages a Service, its host part and the addresses that it makes | decider |
 //! | [`cluster::island`] | one cluster: what its objects hold, which patch to send next, when to try again | decider |
+//! | [`cluster::transition`] | mode ha: the next step of one Service (`carrier`), what a pool should hold of each generation (`share`) | decider |
 //! | [`cluster::entry`], [`cluster::object`], [`cluster::ownership`] | the lists on objects, and whose an entry is | decider |
+//! | [`cluster::service`], [`cluster::addresses`] | a Service as it is: who gives it addresses, what it asks for; whose an address in an annotation is | decider |
 //! | [`cluster::schema`] | which Cilium is installed, as far as its definitions tell | decider |
 //! | [`cluster::driver`] | credentials, connection, discovery, watches, writes | driver |
 //! | [`daemon::coordinator`] | the one owner of arbiters, reports, targets, conditions | decider |
@@ -67,6 +70,14 @@
 //! * A cluster never learns of the past: it gets the whole wanted state and makes the world equal to it.
 //! * There is no plan before the first opinion: "not known yet" and "publish nothing" are different values.
 //! * Nothing is removed from an object that is not recorded as ours, on the object or in the store.
+//! * No step of a Service is taken before the one before it is *seen*: nothing that was merely written counts as done, and
+//!   no progress is stored, so that a restart in any step goes on from what the cluster shows.
+//! * DNS never names, on our behalf, an address that is not in the status of the Service; a pool never loses one that a
+//!   Service asks for on our behalf.
+//! * A Service is never left asking only for addresses that nobody can serve: what it asks for in a range leaves before
+//!   the range does, also when something is wrong with it.
+//! * A list of addresses on a Service with an IPv4 address holds that, too: without it both allocators would take it.
+//! * A change of one Service costs a look at what it concerns (`cluster::island::books`), not at all others.
 //! * Nothing is written when nothing changed; a refreshed lifetime does not change objects, and the
 //!   store at most every ten minutes.
 //! * Nothing is withdrawn at a stop or a crash. No DHCPv6 client sends a Release unless `dyn-prefix dhcp-release` asks for
@@ -93,6 +104,11 @@
 //! | which prefix wins | [`arbiter`] |
 //! | another way to cut a prefix | [`plan`] |
 //! | another kind of object | [`config::Kind`], [`cluster::object`], [`cluster::entry`] |
+//! | another step of a Service, or when one is taken | [`cluster::transition::carrier`]; its tests against models of LB-IPAM, MetalLB and external-dns |
+//! | what a pool holds while Services move | [`cluster::transition::share`] |
+//! | another allocator of addresses | [`cluster::transition::Allocator`], [`cluster::service`]; `cluster::island::books` (when a pool of it offers an address) |
+//! | another annotation of a Service | [`plan::annotation`] (what the user writes), [`cluster::service`] (what we write) |
+//! | who manages a Service | [`plan::service`] |
 //! | another failure of an API server | `cluster::failure` (what it means), [`cluster::island`] (when to try again) |
 //! | another field in `status` | [`status`] and [`daemon::view`]; fields are only ever added |
 //! | another line in the journal | [`log::record`], with a MESSAGE_ID of its own |
