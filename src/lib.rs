@@ -42,7 +42,7 @@
 //! | [`source::link`] | the host's interfaces, by netlink | driver |
 //! | [`arbiter`] | which prefix is in use, which ones drain, since when and until when | decider |
 //! | [`plan`] | every range, subnet and object for every generation known | decider |
-//! | [`plan::service`] | who manages a Service, its host part and the addresses that it makes | decider |
+//! | [`plan::service`](mod@plan::service) | who manages a Service, its host part and the addresses that it makes | decider |
 //! | [`cluster::island`] | one cluster: what its objects hold, which patch to send next, when to try again | decider |
 //! | [`cluster::transition`] | mode ha: the next step of one Service (`carrier`), what a pool should hold of each generation (`share`) | decider |
 //! | [`cluster::entry`], [`cluster::object`], [`cluster::ownership`] | the lists on objects, and whose an entry is | decider |
@@ -72,8 +72,8 @@
 //! * Nothing is removed from an object that is not recorded as ours, on the object or in the store.
 //! * No step of a Service is taken before the one before it is *seen*: nothing that was merely written counts as done, and
 //!   no progress is stored, so that a restart in any step goes on from what the cluster shows.
-//! * DNS never names, on our behalf, an address that is not in the status of the Service; a pool never loses one that a
-//!   Service asks for on our behalf.
+//! * DNS never names, on our behalf, an address that is not in the status of the Service; while a range is bound to a pool,
+//!   the pool never loses an address that a Service asks for on our behalf.
 //! * A Service is never left asking only for addresses that nobody can serve: what it asks for in a range leaves before
 //!   the range does, also when something is wrong with it.
 //! * A list of addresses on a Service with an IPv4 address holds that, too: without it both allocators would take it.
@@ -108,7 +108,7 @@
 //! | what a pool holds while Services move | [`cluster::transition::share`] |
 //! | another allocator of addresses | [`cluster::transition::Allocator`], [`cluster::service`]; `cluster::island::books` (when a pool of it offers an address) |
 //! | another annotation of a Service | [`plan::annotation`] (what the user writes), [`cluster::service`] (what we write) |
-//! | who manages a Service | [`plan::service`] |
+//! | who manages a Service | [`plan::service`](mod@plan::service) |
 //! | another failure of an API server | `cluster::failure` (what it means), [`cluster::island`] (when to try again) |
 //! | another field in `status` | [`status`] and [`daemon::view`]; fields are only ever added |
 //! | another line in the journal | [`log::record`], with a MESSAGE_ID of its own |

@@ -1,7 +1,7 @@
 //! A Service of type LoadBalancer, cut to what its addresses depend on.
 //!
 //! A cluster may have thousands of them, of which we manage a few, so what most do not have takes no room. The
-//! annotations stay in [`Object::annotations`](super::object::Object::annotations), as far as [`keeps`] says.
+//! annotations stay in [`Object::annotations`](super::object::Object::annotations), as far as `keeps` says.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
