@@ -92,6 +92,11 @@ impl Object {
         })
     }
 
+    /// Whether it is one of those that we care for: a Service of another type has no addresses of a pool.
+    pub fn is_in_scope(&self) -> bool {
+        self.service.as_ref().is_none_or(|service| service.is_load_balancer)
+    }
+
     /// The field manager that wrote the list last, other than we.
     pub fn last_other_writer(&self) -> Option<&str> {
         let others = self.writers.iter().filter(|writer| writer.manager != FIELD_MANAGER);

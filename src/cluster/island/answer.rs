@@ -11,7 +11,14 @@ use crate::time::Instant;
 impl Slot {
     /// Hands out the pending patch, complete with the version it was made from.
     pub(super) fn take_off(&mut self, version: &str) -> Option<Value> {
-        let (patch, object) = (self.pending.take()?, self.object.as_ref()?);
+        let patch = self.pending.take()?;
+        if patch.is_look() {
+            let uid = patch.memory.as_ref().map(|memory| memory.uid.clone()).unwrap_or_default();
+            let (base, version, content) = (String::new(), version.to_owned(), patch.content.clone());
+            self.flight = Some(Box::new(Flight { patch: *patch, uid, base, version, overtaken: false }));
+            return Some(content);
+        }
+        let object = self.object.as_ref()?;
         let mut complete = patch.content.clone();
         let metadata = complete.as_object_mut()?.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
         metadata.as_object_mut()?.insert("resourceVersion".to_owned(), Value::String(object.resource_version.clone()));

@@ -89,6 +89,9 @@ pub(super) fn appraise(
     discovery: bool,
     bound: &[Bound],
 ) -> Option<Carrier> {
+    if slot.object.as_ref().is_some_and(|object| !object.is_in_scope()) {
+        return None;
+    }
     let none = Default::default();
     let annotations = slot.object.as_ref().map_or(&none, |object| &object.annotations);
     let facts = slot.object.as_ref().and_then(|object| object.service.as_deref());

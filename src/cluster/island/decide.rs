@@ -72,6 +72,9 @@ impl Verdict {
 pub(super) fn decide(around: &Surroundings<'_>, reference: &ObjectRef, slot: &Slot, now: Instant) -> Verdict {
     let object = match (&slot.object, slot.is_wanted(), &slot.memory) {
         (Some(object), ..) => object,
+        (None, _, Some(memory)) if slot.is_out_of_sight && !around.dry_run => {
+            return Verdict::Write(Patch::look(memory), Status::new(Level::Passing, "Waiting", None));
+        }
         (None, true, _) => return Verdict::Stay(absent(around, reference, slot)),
         (None, false, Some(_)) => return Verdict::Stay(Status::new(Level::Passing, "Waiting", None)),
         (None, false, None) => return Verdict::NotOurs,
@@ -99,7 +102,14 @@ fn absent(around: &Surroundings<'_>, reference: &ObjectRef, slot: &Slot) -> Stat
             Status::new(Level::Passing, "WatchFailed", format!("{reference} cannot be read: {text}"))
         }
         _ if around.listed || slot.listed => {
-            let text = format!("{reference} does not exist; it is filled as soon as somebody creates it.");
+            let text = match reference.kind {
+                Kind::Service => {
+                    format!("There is no {reference} of type LoadBalancer; it is managed as soon as there is.")
+                }
+                Kind::CiliumLoadBalancerIPPool | Kind::CiliumCIDRGroup | Kind::IPAddressPool => {
+                    format!("{reference} does not exist; it is filled as soon as somebody creates it.")
+                }
+            };
             Status::new(Level::Bad, "TargetMissing", text)
         }
         _ => Status::new(Level::Passing, "Waiting", format!("{reference} has not been read yet.")),

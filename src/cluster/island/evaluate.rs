@@ -64,6 +64,7 @@ impl Island {
         if reference.kind == Kind::Service {
             let ripple = self.books.stand(reference, footing);
             self.spread(reference, &ripple);
+            self.part_from(reference, now);
         }
     }
 
@@ -148,6 +149,7 @@ impl Slot {
             self.memory.iter_mut().for_each(|memory| memory.may_have_written(&uncertain));
         }
         self.object = Some(object);
+        self.is_out_of_sight = false;
         begins
     }
 
@@ -160,9 +162,24 @@ impl Slot {
         !self.has_newer(object) && memory.is_whole_on(known) && !memory.is_whole_on(object)
     }
 
+    /// The Service is not seen any more, and may be there all the same.
+    pub(super) fn lose_sight(&mut self) {
+        let memory = self.memory.take();
+        self.forget_object();
+        self.memory = memory;
+        self.is_out_of_sight = true;
+    }
+
+    /// Whether it is seen to be of another type, and nothing of ours is on it.
+    pub(super) fn has_parted(&self) -> bool {
+        let is_other = self.object.as_ref().is_some_and(|object| !object.is_in_scope());
+        is_other && self.memory.is_none() && self.flight.is_none()
+    }
+
     /// The object is gone, and with it all that we had to do with it.
     pub(super) fn forget_object(&mut self) {
         self.object = None;
+        self.is_out_of_sight = false;
         self.course = Course::default();
         self.memory = None;
         self.uncertain.clear();

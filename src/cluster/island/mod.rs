@@ -233,6 +233,10 @@ impl Island {
         let Some(slot) = self.slots.get_mut(reference) else { return };
         let Some(flight) = slot.flight.take() else { return };
         match result {
+            Ok(object) if flight.patch.is_look() => return self.has_looked(reference, Some(object), now),
+            Err(WriteError::NotFound | WriteError::Forbidden(_)) if flight.patch.is_look() => {
+                return self.has_looked(reference, None, now);
+            }
             Ok(object) => {
                 let left = flight.patch.left();
                 let (event, contested) = slot.accepted(reference, *flight, object, now);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::carrier::{Carrier, Course};
 use super::contest::Contest;
@@ -24,6 +24,8 @@ pub(super) struct Slot {
     pub(super) listed: bool,
     /// Whether the cluster was asked for this very object and has refused.
     pub(super) unreadable: bool,
+    /// Of a Service with something of ours: it is not seen any more. It is gone, or of another type.
+    pub(super) is_out_of_sight: bool,
     /// What it should hold; `None`: not ours to care for.
     pub(super) want: Option<ObjectWant>,
     /// The same for a Service: who manages it, and where it is to go.
@@ -125,6 +127,15 @@ impl Status {
 }
 
 impl Patch {
+    /// Changes nothing: the answer is the object as it is. That takes no right that writing does not take.
+    pub(super) fn look(memory: &Memory) -> Self {
+        Self { content: json!({}), added: Vec::new(), removed: Vec::new(), memory: Some(memory.clone()) }
+    }
+
+    pub(super) fn is_look(&self) -> bool {
+        self.content.as_object().is_some_and(Map::is_empty)
+    }
+
     /// The addresses of ours that leave the object.
     pub(super) fn left(&self) -> Vec<Interval> {
         self.removed.iter().filter_map(|text| entry::read_recorded(text)).map(|block| block.interval()).collect()

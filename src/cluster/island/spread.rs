@@ -23,12 +23,37 @@ impl Island {
         self.tell_if(contested, &reference);
     }
 
-    /// The object is gone.
+    /// The object is gone. A Service may be of another type only, which the API server tells in the same way; external-dns
+    /// reads its target all the same, so what is ours has to leave.
     pub(super) fn forget(&mut self, reference: &ObjectRef, now: Instant) {
+        let dry_run = self.dry_run;
         if let Some(slot) = self.slots.get_mut(reference) {
-            slot.forget_object();
+            let may_be_there = slot.memory.as_ref().is_some_and(|memory| !memory.lists.is_empty());
+            if may_be_there && !dry_run { slot.lose_sight() } else { slot.forget_object() }
         }
         self.notice(reference, now);
+    }
+
+    /// The answer to a look at a Service that is not seen any more.
+    pub(super) fn has_looked(&mut self, reference: &ObjectRef, object: Option<Object>, now: Instant) {
+        match (object, self.slots.get_mut(reference)) {
+            (Some(object), Some(_)) => self.see(object, now),
+            (None, Some(slot)) => {
+                slot.forget_object();
+                self.notice(reference, now);
+            }
+            (_, None) => {}
+        }
+        self.changed(reference, now);
+    }
+
+    /// A Service of another type is none of ours once nothing of ours is on it.
+    pub(super) fn part_from(&mut self, reference: &ObjectRef, now: Instant) {
+        if self.slots.get(reference).is_some_and(Slot::has_parted) {
+            self.forget(reference, now);
+            self.want_where(|other, _| other == reference);
+            self.dirty.insert(reference.clone());
+        }
     }
 
     /// Keeps the books after an object has changed, and marks who is concerned.
@@ -42,6 +67,7 @@ impl Island {
         if reference.kind != Kind::Service {
             return;
         }
+        let object = object.filter(|object| object.is_in_scope());
         let (ripple, is_edited) = self.books.show(reference, object.map(Aspect::of));
         self.spread(reference, &ripple);
         if is_edited {

@@ -42,7 +42,8 @@ impl Api {
     }
 
     pub(super) fn list(&self, kind: Kind) -> Vec<Object> {
-        self.objects.values().filter(|object| object.reference.kind == kind).cloned().collect()
+        let those = self.objects.values().filter(|object| object.reference.kind == kind && object.is_in_scope());
+        those.cloned().collect()
     }
 
     pub(super) fn delete(&mut self, reference: &ObjectRef) {
@@ -142,6 +143,9 @@ impl Api {
     /// A merge patch (RFC 7396) with the check of its resourceVersion.
     pub(super) fn patch(&mut self, write: &Write) -> Result<Object, WriteError> {
         let Some(object) = self.objects.get(&write.object) else { return Err(WriteError::NotFound) };
+        if write.patch == json!({}) {
+            return Ok(object.clone());
+        }
         if write.patch["metadata"]["resourceVersion"] != json!(object.resource_version) {
             return Err(WriteError::Conflict);
         }

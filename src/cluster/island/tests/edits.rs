@@ -237,3 +237,72 @@ fn without_an_opinion_nothing_is_released() {
     assert_eq!(town.live(at(10)), []);
     assert_eq!(town.lab.reason(&front), "NoOpinion");
 }
+
+/// The watch shows Services of type LoadBalancer only. One of another type looks as if it were gone, and external-dns would
+/// go on naming its target.
+#[test]
+fn a_service_of_another_type_is_given_back() {
+    for (remembers, has_entry) in [(None, false), (None, true), (Some(true), false)] {
+        let mut town = town(&pool("lb"));
+        let front = town.create("front", ours(&[(TARGET, "name.example")]), V6, at(1));
+        if has_entry {
+            town.services = vec![entry(&front, Some("::5"))];
+            town.tell(at(1));
+        }
+        town.live(at(1));
+        assert!(town.note(&front, IPS).is_some());
+        town.is_alive = false;
+        town.change_type(&front, "ClusterIP");
+        match remembers {
+            None => town.lab.island.handle_deleted(&front, at(2)),
+            Some(remembers) => town.restart(remembers, at(2)),
+        }
+        assert_eq!(town.live(at(2)), [front.clone(), front.clone()], "a look and the release");
+        assert_eq!((town.note(&front, IPS), town.note(&front, TARGET).as_deref()), (None, Some("name.example")));
+        let left = town.lab.api.get(&front).annotations.keys().filter(|key| key.contains("managed")).count();
+        assert_eq!((left, town.live_until(at(HOUR))), (0, vec![]));
+        assert_eq!(town.lab.managed().len(), 1, "the pool");
+        assert_eq!(town.lab.reports.get(&front).map(|report| &*report.reason), has_entry.then_some("TargetMissing"));
+        // And back again.
+        town.change_type(&front, "LoadBalancer");
+        let there = town.lab.api.get(&front).clone();
+        town.lab.island.handle_object(there, at(HOUR));
+        town.is_alive = true;
+        town.live(at(HOUR));
+        town.live_until(at(HOUR + 200));
+        assert_eq!((town.lab.reason(&front), town.note(&front, IPS).is_some()), ("Synced", true));
+    }
+}
+
+/// One that is gone costs one request, and is not asked for again.
+#[test]
+fn a_service_that_is_gone_is_looked_for_once() {
+    let mut town = town(&pool("lb"));
+    let front = town.create("front", ours(&[]), V6, at(1));
+    town.live(at(1));
+    town.lab.api.delete(&front);
+    town.lab.island.handle_deleted(&front, at(2));
+    town.lab.fail(WriteError::Unreachable("gone".to_owned()), at(2));
+    assert_eq!(town.live_until(at(HOUR)), std::slice::from_ref(&front));
+    assert!(!town.lab.reports.contains_key(&front));
+    assert!(!town.lab.events.iter().any(|event| matches!(event, Event::Released { .. } | Event::Failing { .. })));
+    // Another one of that name is a new one.
+    let front = town.create("front", ours(&[]), V6, at(HOUR));
+    town.live(at(HOUR));
+    assert_eq!(town.lab.reason(&front), "Synced");
+}
+
+/// It is back before anybody has looked.
+#[test]
+fn a_service_that_is_seen_again_is_not_given_back() {
+    let mut town = town(&pool("lb"));
+    let front = town.create("front", ours(&[]), V6, at(1));
+    town.live(at(1));
+    let there = town.lab.api.get(&front).clone();
+    town.lab.island.handle_deleted(&front, at(2));
+    town.lab.island.handle_object(there, at(2));
+    assert_eq!((town.live(at(2)), town.lab.reason(&front)), (vec![], "Synced"));
+    town.lab.island.handle_deleted(&front, at(3));
+    assert_eq!(town.live(at(3)), std::slice::from_ref(&front), "the answer shows that it is there");
+    assert_eq!(town.lab.reason(&front), "Synced");
+}

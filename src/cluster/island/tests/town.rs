@@ -145,6 +145,14 @@ impl Town {
         self.lab.island.handle_object(object, now);
     }
 
+    /// Nobody is told: the watch shows only Services of type LoadBalancer.
+    pub(super) fn change_type(&mut self, reference: &ObjectRef, to: &str) {
+        self.lab.api.edit_service(reference, "kubectl", |service| {
+            service["spec"]["type"] = json!(to);
+            service["status"] = json!({});
+        });
+    }
+
     /// LB-IPAM does not give a Service what it asks for.
     pub(super) fn says(&mut self, reference: &ObjectRef, reason: &str, message: &str, now: Instant) {
         let object = self.lab.api.edit_service(reference, "controller", |service| {
@@ -372,7 +380,12 @@ impl Town {
     /// At no instant does DNS name, on our behalf, an address that the Service does not have. (With MetalLB, which gives
     /// it one address, DNS can only follow.)
     fn look(&self, service: &ObjectRef) {
-        if service.kind != Kind::Service || self.is_metallb() || !self.is_alive || !self.is_watched {
+        if service.kind != Kind::Service
+            || self.is_metallb()
+            || !self.is_alive
+            || !self.is_watched
+            || !self.all().contains(service)
+        {
             return;
         }
         let named = self.note(service, "dynamic-prefix.io/managed-targets").unwrap_or_default();
