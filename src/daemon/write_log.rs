@@ -36,6 +36,9 @@ enum Topic {
     Released,
 }
 
+/// What a line is about: the cluster, the topic, and the reason of a failure or the step of a Service.
+type Key = (String, Topic, String);
+
 #[derive(Debug)]
 struct Waiting {
     batch: Batch,
@@ -66,7 +69,7 @@ struct Failing {
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct WriteLog {
-    waiting: BTreeMap<(String, Topic, String), Waiting>,
+    waiting: BTreeMap<Key, Waiting>,
     failing: BTreeMap<(String, ObjectRef), Failing>,
     connections: BTreeMap<String, (ConnectionState, Option<String>)>,
     troubles: BTreeMap<(String, String), Trouble>,
@@ -79,7 +82,11 @@ impl WriteLog {
         match event {
             Event::Written { object, added, removed, elapsed } => {
                 let written = Written { object, added, removed, elapsed };
-                self.collect((cluster, Topic::Written, ""), Batch::Written(vec![written]), now);
+                let step = written.step();
+                if self.has_gone_on(cluster, &written.object) {
+                    self.tell_where(|(of, topic, _), _| of == cluster && *topic == Topic::Written, now);
+                }
+                self.collect((cluster, Topic::Written, step), Batch::Written(vec![written]), now);
             }
             Event::Released { object, removed, elapsed } => {
                 let released = Written { object, added: Vec::new(), removed, elapsed };
@@ -153,6 +160,17 @@ impl WriteLog {
         self.failing.iter().any(|((name, _), other)| name == cluster && other.reason == reason)
     }
 
+    /// Whether this object is written again after Services have taken a step, and none of that has been told yet: a line
+    /// of its own comes behind theirs.
+    fn has_gone_on(&self, cluster: &str, object: &ObjectRef) -> bool {
+        let of = |step: &str| self.waiting.get(&(cluster.to_owned(), Topic::Written, step.to_owned()));
+        let is_told_of = |waiting: &Waiting| match &waiting.batch {
+            Batch::Written(all) => all.iter().any(|written| written.object == *object),
+            Batch::Released(_) | Batch::Failing(_) | Batch::Recovered(_) => false,
+        };
+        of("").is_some_and(is_told_of) && record::STEPS.iter().any(|step| of(step).is_some())
+    }
+
     fn collect(&mut self, (cluster, topic, reason): (&str, Topic, &str), new: Batch, now: Instant) {
         let key = (cluster.to_owned(), topic, reason.to_owned());
         let Some(waiting) = self.waiting.get_mut(&key) else {
@@ -191,8 +209,18 @@ impl WriteLog {
 
     /// Tells what has waited long enough, and reminds of what keeps failing.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.tell_where(|_, waiting| waiting.due() <= now, now);
+        for trouble in self.troubles.values_mut() {
+            if now.saturating_since(trouble.told_at) >= REMINDER {
+                trouble.told_at = now;
+                self.entries.push_back(record::still(&trouble.entry));
+            }
+        }
+    }
+
+    fn tell_where(&mut self, which: impl Fn(&Key, &Waiting) -> bool, now: Instant) {
         let waiting = std::mem::take(&mut self.waiting);
-        let (due, waiting): (BTreeMap<_, _>, _) = waiting.into_iter().partition(|(_, waiting)| waiting.due() <= now);
+        let (due, waiting): (BTreeMap<_, _>, _) = waiting.into_iter().partition(|(key, waiting)| which(key, waiting));
         self.waiting = waiting;
         for ((cluster, _, reason), waiting) in due {
             let entry = match waiting.batch {
@@ -208,12 +236,6 @@ impl WriteLog {
                 }
             };
             self.entries.push_back(entry);
-        }
-        for trouble in self.troubles.values_mut() {
-            if now.saturating_since(trouble.told_at) >= REMINDER {
-                trouble.told_at = now;
-                self.entries.push_back(record::still(&trouble.entry));
-            }
         }
     }
 

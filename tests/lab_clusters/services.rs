@@ -23,7 +23,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("Services: without the right to see them a note says so, and with discovery = true an error", unseen),
     ("Services: without the right to see Cilium's definition a note says so, and nothing is narrowed", undefined),
     ("Services: nothing is narrowed on Cilium 1.19, and it is as soon as 1.20 has taken its place", upgraded),
-    ("Services: a [[service]] is watched and written by its name where no other is allowed", entry),
+    ("Services: a [[service]] is watched, written and given back by its name where no other is allowed", entry),
 ];
 
 pub(crate) const WITH_OPERATOR: &[Story] =
@@ -271,6 +271,18 @@ fn upgraded(_: &Lab) -> Result<()> {
     daemon.wait_reason(id, "Synced").map(drop)
 }
 
+/// What the operator says once it has seen what the pool holds of ours: before, nobody is told to ask for it.
+fn sees(server: &ApiServer, name: &str) -> Result<()> {
+    let path = Target::Pool.path(name);
+    let is_filled = |pool: &Value| pool["metadata"]["annotations"]["dynamic-prefix.io/managed-blocks"].is_string();
+    let pool = server.wait_object(&path, PATIENCE, is_filled)?;
+    let total = json!({
+        "type": "cilium.io/IPsTotal", "status": "Unknown", "reason": "noreason", "message": "65536",
+        "lastTransitionTime": "2026-11-21T00:00:00Z", "observedGeneration": pool["metadata"]["generation"],
+    });
+    server.patch(&format!("{path}/status"), &json!({"status": {"conditions": [total]}})).map(drop)
+}
+
 fn entry(lab: &Lab) -> Result<()> {
     let (server, id) = (lab.shared()?, "one-entry");
     let front = json!({
@@ -291,11 +303,23 @@ fn entry(lab: &Lab) -> Result<()> {
     );
     let kubeconfig = server.kubeconfig_for(id, &[])?;
     let mut daemon = Daemon::start(id, 'a', &(one_pool(&kubeconfig, id, "discovery = false") + &entry))?;
+    sees(server, id)?;
     let path = format!("/api/v1/namespaces/default/services/{id}");
     server.wait_object(&path, PATIENCE, |service| {
         let annotations = &service["metadata"]["annotations"];
         annotations["lbipam.cilium.io/ips"] == "2001:db8:a:0:f000::3"
             && annotations["dynamic-prefix.io/managed-by"] == id
     })?;
-    daemon.wait_log(&["Service/default/one-entry", "asks for 2001:db8:a:0:f000::3"]).map(drop)
+    daemon.wait_log(&["Service/default/one-entry", "asks for 2001:db8:a:0:f000::3"])?;
+    // Its target would be read whatever its type.
+    server.patch(&path, &json!({"spec": {"type": "ClusterIP", "loadBalancerClass": null}}))?;
+    let is_free = |annotations: &Value| annotations.as_object().is_none_or(|notes| notes.is_empty());
+    server.wait_object(&path, PATIENCE, |service| is_free(&service["metadata"]["annotations"]))?;
+    daemon.wait_log(&["Service/default/one-entry released"])?;
+    server.patch(&path, &json!({"spec": {"type": "LoadBalancer"}}))?;
+    server.wait_object(&path, PATIENCE, |service| {
+        service["metadata"]["annotations"]["lbipam.cilium.io/ips"] == "2001:db8:a:0:f000::3"
+    })?;
+    server.delete(&path)?;
+    daemon.wait_reason(id, "TargetMissing").map(drop)
 }

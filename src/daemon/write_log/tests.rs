@@ -67,6 +67,35 @@ fn a_rotation_of_many_objects_is_one_line() {
     assert_eq!(told[0].target, None);
 }
 
+fn moved(name: &str, added: &[&str], removed: &[&str]) -> Event {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    let object = ObjectRef { kind: Kind::Service, namespace: Some("web".to_owned()), name: name.to_owned() };
+    Event::Written { object, added: texts(added), removed: texts(removed), elapsed: Duration::from_millis(3) }
+}
+
+/// However fast the cluster is, the steps of Services are told one after the other.
+#[test]
+fn the_steps_of_services_are_told_apart() {
+    let mut log = WriteLog::default();
+    log.handle_event("home", written("a", 5), NOW);
+    for name in ["x", "y"] {
+        log.handle_event("home", moved(name, &["2001:db8:2::8"], &[]), NOW);
+        log.handle_event("home", moved(name, &["2001:db8:2::8 (DNS)"], &["2001:db8:1::8 (DNS)"]), NOW);
+    }
+    log.handle_event("home", written("a", 7), NOW);
+    log.handle_event("home", moved("x", &[], &["2001:db8:1::8"]), NOW);
+    let told: Vec<String> = lines(&mut log, NOW + QUIET).into_iter().map(|line| line.message).collect();
+    let expected = [
+        "in 5 ms.",
+        "Service/web/x asks for 2001:db8:2::8.",
+        "DNS is to name 2001:db8:2::8, and no longer 2001:db8:1::8.",
+        "in 7 ms.",
+        "Service/web/x no longer asks for 2001:db8:1::8, in 3 ms.",
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    assert!(told.iter().zip(expected).all(|(told, end)| told.ends_with(end)), "{told:#?}");
+}
+
 #[test]
 fn a_line_waits_a_second_at_most() {
     let mut log = WriteLog::default();

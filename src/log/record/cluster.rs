@@ -34,6 +34,22 @@ pub struct Written {
     pub elapsed: Duration,
 }
 
+/// The steps of a Service, as they sort: it asks, DNS names, it no longer asks.
+pub const STEPS: [&str; 3] = ["asks", "dns", "ends"];
+
+impl Written {
+    /// Which of [`STEPS`] of a Service it was: those of one step are told of together; "" for all others.
+    pub fn step(&self) -> &'static str {
+        let names = |entry: &&String| entry.ends_with(IN_DNS);
+        match (self.object.kind, self.added.iter().find(|entry| !names(entry)), self.added.iter().find(names)) {
+            (Kind::Service, Some(_), _) => STEPS[0],
+            (Kind::Service, None, Some(_)) => STEPS[1],
+            (Kind::Service, None, None) => STEPS[2],
+            (Kind::CiliumLoadBalancerIPPool | Kind::CiliumCIDRGroup | Kind::IPAddressPool, ..) => "",
+        }
+    }
+}
+
 /// How many objects a line names before it counts the rest.
 const NAMED: usize = 4;
 
