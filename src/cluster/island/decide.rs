@@ -154,7 +154,7 @@ fn fill(around: &Surroundings<'_>, object: &Object, slot: &Slot, want: &ObjectWa
     let cut = narrow::cut(around, object, want, contributions, &on_it);
     let in_order = want.contributions.iter().filter_map(|(name, _)| cut.contributions.get(name));
     let blocks = plan::blocks(kind, &want.known, in_order.flatten().copied());
-    let blocks = narrow::in_order(blocks, &cut.reserved);
+    let blocks = narrow::in_order(blocks, &want.known, &cut.reserved);
     let goal = Goal {
         want: &blocks,
         known: &want.known,

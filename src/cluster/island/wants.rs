@@ -137,7 +137,8 @@ impl Island {
     /// The current range on a pool that `address` lies in, and its prefix.
     fn range_of(&self, want: &plan::ServiceWant, address: Ipv6Addr) -> Option<(Interval, Ipv6Net)> {
         let shares = pools(&self.slots).flat_map(|(_, slot)| slot.want.iter().flat_map(|want| &want.shares));
-        let mut current = shares.filter(|share| share.role == Role::Current && share.dynamic_prefix == want.dynamic_prefix);
+        let mut current =
+            shares.filter(|share| share.role == Role::Current && share.dynamic_prefix == want.dynamic_prefix);
         current.find_map(|share| {
             let range = share.blocks.iter().map(plan::Block::interval).find(|range| has(range, address))?;
             Some((range, share.prefix))

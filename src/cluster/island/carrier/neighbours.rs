@@ -41,7 +41,8 @@ pub(in super::super) fn neighbours<'a>(
     let holder = new.and_then(|new| books.takers(new).find(keeps_out).cloned());
     let rivals: Vec<ObjectRef> =
         new.into_iter().flat_map(|new| books.claimants(new)).filter(keeps_out).cloned().collect();
-    let must_yield = new.is_some_and(|new| must_yield(books, (reference, carrier.right), new, holder.as_ref(), &rivals));
+    let must_yield =
+        new.is_some_and(|new| must_yield(books, (reference, carrier.right), new, holder.as_ref(), &rivals));
     // Only those that have as good a right to it.
     let is_given = |rival: &ObjectRef| books.footing(rival).is_some_and(|footing| footing.right == Right::Given);
     let rivals = rivals.into_iter().filter(|rival| carrier.right == Right::Given && is_given(rival)).collect();

@@ -113,6 +113,27 @@ fn what_was_narrowed_stays_narrowed_and_given_up_addresses_go_with_the_next_writ
     assert_eq!(taken.list(), "b::0-b::f a::3-a::3 a::7-a::7");
 }
 
+/// The prefix has changed again before the Services had their addresses in it: nobody may get those that wait there.
+#[test]
+fn what_was_kept_for_services_that_never_came_leaves_with_the_next_write() {
+    let roles = &[(Role::Current, "c::-c::f"), (Role::Draining, "b::-b::f"), (Role::Draining, "a::-a::f")];
+    let customers =
+        vec![customer("c::3", Stage::AwaitingPool, "a::3"), customer("c::4", Stage::AwaitingPool, "b::4 a::4")];
+    let case = Case { roles, ours: "b::3-b::4 a::-a::f", in_use: Some("a::3 a::4"), customers, ..Case::default() };
+    assert_eq!(case.list(), "a::0-a::f b::4-b::4 c::3-c::4", "whole ranges first: MetalLB hands out in this order");
+    let seen = Case { ours: "a::-a::f b::3-b::4 c::3-c::4", ..case };
+    assert_eq!(seen.list(), "a::0-a::f b::3-b::4 c::3-c::4", "and that is no reason to write");
+}
+
+/// Of two dead prefixes one is remembered by DNS: the addresses given up in the other one are not kept for it.
+#[test]
+fn one_former_range_does_not_wait_for_the_other() {
+    let roles = &[(Role::Current, "c::-c::f"), (Role::Known, "b::-b::f"), (Role::Known, "a::-a::f")];
+    let customers = vec![customer("c::3", Stage::Served, "c::3 a::3")];
+    let case = Case { roles, ours: "c::-c::f b::3 a::3-a::4", in_use: Some("a::3 b::3"), customers, ..Case::default() };
+    assert_eq!(case.list(), "c::0-c::f a::3-a::3");
+}
+
 #[test]
 fn a_former_range_leaves_when_nobody_asks_for_it_and_nobody_moves() {
     let roles = CURRENT_AND_KNOWN;
