@@ -13,7 +13,7 @@ impl Island {
     /// Decides about one object anew. While an answer is awaited nothing is decided: it may change everything.
     pub(super) fn evaluate(&mut self, reference: &ObjectRef, now: Instant) {
         let jitter = self.draw();
-        let neighbours = self.neighbours_given_way(reference);
+        let neighbours = self.neighbours_given_way(reference, now);
         let (Some(wanted), Some(slot)) = (&self.wanted, self.slots.get_mut(reference)) else { return };
         if slot.flight.is_some() {
             return;

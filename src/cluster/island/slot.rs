@@ -34,6 +34,8 @@ pub(super) struct Slot {
     /// Of a pool: for each of its current ranges, whether a managed Service waited for an address in it when the pool was
     /// last decided about.
     pub(super) awaited: Vec<bool>,
+    /// Of a Service: its address, if another one has it, and since when.
+    pub(super) taken: Option<(Ipv6Addr, Instant)>,
     /// Of a pool: whether its list was as it is to be when it was last decided about, with nothing held back.
     pub(super) is_calm: bool,
     /// Another target that it must not overlap: the reason and the sentence.

@@ -79,8 +79,11 @@ fn of_all_services_one_whose_place_is_taken_gets_the_next_one() {
     let fixed = town.create("fixed", json!({ SUFFIX: "::7" }), V6, at(2));
     town.live(at(2));
     town.create("another-squatter", json!({ "dynamic-prefix.io/name": "x", IPS: "2001:db8:2::7" }), V6, at(3));
-    town.rotate(2, at(10));
-    town.live(at(10));
+    town.live_until(at(200));
+    town.rotate(2, at(200));
+    town.live(at(200));
+    assert_eq!(town.lab.reason(&any), "AddressRefused", "the other one may be on its way out");
+    town.live_until(at(205));
     assert_eq!(town.ingress(&any), ips(&["2001:db8:1::", "2001:db8:2::1"]), "without a gap");
     assert_eq!(town.note(&any, KEPT).as_deref(), Some("::1"));
     assert_eq!(reasons(&town, &[&any, &fixed]), ["Synced", "AddressRefused"], "a suffix waits, and says so");
