@@ -43,6 +43,9 @@ impl Island {
         };
         let before = slot.wake.take();
         let was_calm = std::mem::replace(&mut slot.is_calm, verdict.is_calm());
+        if slot.is_to_be_tidied(now) && !matches!(verdict, Verdict::Write(..)) {
+            slot.freed = None;
+        }
         let becomes_calm = slot.is_calm && !was_calm && reference.kind.is_pool();
         let event = slot.follow(reference, verdict, around.dry_run, jitter, now);
         self.events.extend(event);

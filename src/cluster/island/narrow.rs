@@ -89,6 +89,7 @@ pub(super) fn cut(
     want: &ObjectWant,
     contributions: BTreeMap<String, Vec<Block>>,
     on_it: &OnIt,
+    tidy: bool,
 ) -> Cut {
     let kind = object.reference.kind;
     let mut cut = Cut { contributions, ..Cut::default() };
@@ -117,6 +118,7 @@ pub(super) fn cut(
             customers: &around.books.customers(allocator, &blocks(|_| true)),
             in_use: in_use.as_deref(),
             in_conflict: object.observed.as_ref().is_some_and(|observed| observed.conflict.is_some()),
+            tidy,
         },
     );
     for ((name, parts), shares) in names.into_iter().zip(&prefixes).zip(shares) {

@@ -257,7 +257,7 @@ pub(super) fn pools(slots: &BTreeMap<ObjectRef, Slot>) -> impl Iterator<Item = (
     slots.range(..first_service()).filter(|(reference, _)| reference.kind.is_pool())
 }
 
-fn first_service() -> ObjectRef {
+pub(super) fn first_service() -> ObjectRef {
     ObjectRef { kind: Kind::Service, namespace: None, name: String::new() }
 }
 

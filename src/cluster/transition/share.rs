@@ -1,8 +1,8 @@
 //! One pool: what it should hold of each generation.
 //!
 //! What a former range was narrowed to is seen on the pool itself, so nothing has to be remembered: as long as it stands
-//! there whole it is to be narrowed, and once it was, what is there stays. Addresses given up in it stay too, until the
-//! pool is written for another reason: to take each out would be a write. So do those that were kept for managed Services
+//! there whole it is to be narrowed, and once it was, what is there stays. Addresses given up in it stay for a moment, for
+//! to take each out would be a write. So do those that were kept for managed Services
 //! in a range that has become a former one before they came for them.
 
 use std::net::Ipv6Addr;
@@ -57,6 +57,8 @@ pub struct Around<'a> {
     /// Whether its controller has put it out of service (PoolConflict). Who loses an address in it gets no other, and a
     /// range that is changed loses its addresses, so only new ones are added then.
     pub in_conflict: bool,
+    /// Whether something that was given up in a narrowed range has stood there for [`FREED`](super::FREED).
+    pub tidy: bool,
 }
 
 /// What a pool should hold of the parts of one DynamicPrefix.
@@ -101,7 +103,7 @@ pub fn pool(prefixes: &[Vec<Part<'_>>], around: &Around<'_>) -> Vec<Shares> {
     let comes = stays.iter().any(|block| !block.without(there()).is_empty());
     // What was given up in former ranges, or kept for Services that never came for it, leaves with any other write: who
     // loses an address in what leaves must not get one there, and the next Service neither.
-    if comes || around.recorded.iter().find(leaves).is_some() { all(true) } else { calm }
+    if around.tidy || comes || around.recorded.iter().find(leaves).is_some() { all(true) } else { calm }
 }
 
 /// Decides about one DynamicPrefix; `tidy`: addresses given up in its former ranges leave.

@@ -1,6 +1,5 @@
 //! What others do that bears on a managed Service: pools, and Services at the same address.
 
-
 use super::super::books::Books;
 use super::{Carrier, Right};
 use crate::cluster::service::{self, Service, Undecided};

@@ -121,3 +121,28 @@ fn nothing_is_given_up_before_the_pool_is_narrowed() {
     assert_eq!(town.lab.text(&lb)[1..], ["2001:db8:2::/64"]);
     assert_eq!(town.ingress(&service("two")), ips(&["2001:db8:2::1"]));
 }
+
+/// LB-IPAM hands out the ranges that it has known for longest first: what was given up in a former one would be the next
+/// Service's.
+#[test]
+fn what_services_leave_in_a_former_range_leaves_the_pool() {
+    let lb = pool("lb");
+    let mut town = town(&lb, ServiceScope::Annotated);
+    let [one, two, _] = ["a", "b", "c"].map(|name| town.create(name, json!({}), V6, at(1)));
+    town.live(at(1));
+    town.rotate(2, at(10));
+    town.live(at(10));
+    town.rotate(3, at(20));
+    town.live(at(20));
+    assert_eq!(town.lab.text(&lb)[1..], ["2001:db8:3::/64", "2001:db8:1::-2001:db8:1::2"]);
+    for service in [&one, &two] {
+        town.lab.api.delete(service);
+        town.lab.island.handle_deleted(service, at(30));
+    }
+    assert_eq!(town.live(at(30)), []);
+    assert_eq!(town.live_until(at(40)), std::slice::from_ref(&lb), "one write for both");
+    assert_eq!(town.lab.text(&lb)[1..], ["2001:db8:3::/64", "2001:db8:1::2-2001:db8:1::2"]);
+    let next = town.create("next", json!({}), V6, at(50));
+    town.live(at(50));
+    assert_eq!(town.ingress(&next), ips(&["2001:db8:3::"]));
+}
