@@ -41,6 +41,10 @@ pub const NOTHING_HELD: Duration = Duration::from_secs(5);
 /// heard of the range first, it would take the address from a Service that seems to insist on it.
 pub const LEFT_ALONE: Duration = Duration::from_secs(5);
 
+/// How long an address that nobody has any more may stay in a narrowed range: it would go to the next Service. Services
+/// that leave one after the other cost one write.
+pub const FREED: Duration = Duration::from_secs(1);
+
 /// Who gives a Service its addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Allocator {

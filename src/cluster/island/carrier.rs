@@ -26,7 +26,7 @@ mod neighbours;
 mod tell;
 
 pub(super) use course::Course;
-pub(super) use neighbours::{Neighbours, PoolSight, allocator, neighbours};
+pub(super) use neighbours::{GivesWay, Neighbours, PoolSight, allocator, neighbours};
 
 use lists::{Lists, Plan};
 

@@ -161,10 +161,10 @@ fn fill(around: &Surroundings<'_>, object: &Object, slot: &Slot, want: &ObjectWa
     if let Some(status) = around.narrowing.waits(kind, &on_it) {
         return Verdict::Stay(with_lists_as_they_are(status, object, slot));
     }
-    let cut = narrow::cut(around, object, want, contributions, &on_it);
+    let cut = narrow::cut(around, object, want, contributions, &on_it, slot.is_to_be_tidied(now));
     let in_order = want.contributions.iter().filter_map(|(name, _)| cut.contributions.get(name));
     let blocks = plan::blocks(kind, &want.known, in_order.flatten().copied());
-    let blocks = narrow::in_order(blocks, &cut.reserved);
+    let blocks = narrow::in_order(blocks, &want.known, &cut.reserved);
     let goal = Goal {
         want: &blocks,
         known: &want.known,

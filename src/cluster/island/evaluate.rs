@@ -14,7 +14,7 @@ impl Island {
     /// Decides about one object anew. While an answer is awaited nothing is decided: it may change everything.
     pub(super) fn evaluate(&mut self, reference: &ObjectRef, now: Instant) {
         let jitter = self.draw();
-        let neighbours = self.neighbours_given_way(reference);
+        let neighbours = self.neighbours_given_way(reference, now);
         let (Some(wanted), Some(slot)) = (&self.wanted, self.slots.get_mut(reference)) else { return };
         if slot.flight.is_some() {
             return;
@@ -44,6 +44,9 @@ impl Island {
         };
         let before = slot.wake.take();
         let was_calm = std::mem::replace(&mut slot.is_calm, verdict.is_calm());
+        if slot.is_to_be_tidied(now) && !matches!(verdict, Verdict::Write(..)) {
+            slot.freed = None;
+        }
         let becomes_calm = slot.is_calm && !was_calm && reference.kind.is_pool();
         let event = slot.follow(reference, verdict, around.dry_run, jitter, now);
         self.events.extend(event);

@@ -89,6 +89,7 @@ pub(super) fn cut(
     want: &ObjectWant,
     contributions: BTreeMap<String, Vec<Block>>,
     on_it: &OnIt,
+    tidy: bool,
 ) -> Cut {
     let kind = object.reference.kind;
     let mut cut = Cut { contributions, ..Cut::default() };
@@ -117,6 +118,7 @@ pub(super) fn cut(
             customers: &around.books.customers(allocator, &blocks(|_| true)),
             in_use: in_use.as_deref(),
             in_conflict: object.observed.as_ref().is_some_and(|observed| observed.conflict.is_some()),
+            tidy,
         },
     );
     for ((name, parts), shares) in names.into_iter().zip(&prefixes).zip(shares) {
@@ -135,12 +137,14 @@ fn part(share: &Share) -> Part<'_> {
 }
 
 /// MetalLB hands out in the order of the list, and so does Cilium after a restart of its operator: what is held back
-/// stands behind the range that Services are to get their addresses from.
-pub(super) fn in_order(blocks: Vec<Block>, reserved: &[Interval]) -> Vec<Block> {
+/// stands behind the range that Services are to get their addresses from, and that is the whole former one.
+pub(super) fn in_order(mut blocks: Vec<Block>, known: &[(Role, Interval)], reserved: &[Interval]) -> Vec<Block> {
+    let is_whole = |block: &Block| known.iter().any(|(_, range)| *range == block.interval());
     let is_reserved = |block: &Block| reserved.iter().any(|range| range.contains(&block.interval()));
-    let (last, mut first): (Vec<Block>, Vec<Block>) = blocks.into_iter().partition(is_reserved);
-    first.extend(last);
-    first
+    if !reserved.is_empty() {
+        blocks.sort_by_key(|block| (is_reserved(block), !is_whole(block)));
+    }
+    blocks
 }
 
 /// What there is to say about a pool on its way from one prefix to the next.

@@ -11,6 +11,7 @@ use super::memory::Memory;
 use super::retry::Failure;
 use crate::cluster::entry;
 use crate::cluster::object::Object;
+use crate::cluster::transition::FREED;
 use crate::plan::{Block, Contribution, ObjectWant, Role};
 use crate::prefix::Interval;
 use crate::time::Instant;
@@ -36,8 +37,12 @@ pub(super) struct Slot {
     /// Of a pool: for each of its current ranges, whether a managed Service waited for an address in it when the pool was
     /// last decided about.
     pub(super) awaited: Vec<bool>,
+    /// Of a Service: its address, if another one has it, and since when.
+    pub(super) taken: Option<(Ipv6Addr, Instant)>,
     /// Of a pool: whether its list was as it is to be when it was last decided about, with nothing held back.
     pub(super) is_calm: bool,
+    /// Of a pool: since when something stands in a narrowed range of it that nobody has any more.
+    pub(super) freed: Option<Instant>,
     /// Another target that it must not overlap: the reason and the sentence.
     pub(super) overlap: Option<(&'static str, String)>,
     /// What we know of our part in it.
@@ -160,6 +165,11 @@ impl Slot {
             }
         }
         (all, complete)
+    }
+
+    /// Whether what was given up in a pool has stood there for long enough.
+    pub(super) fn is_to_be_tidied(&self, now: Instant) -> bool {
+        self.freed.is_some_and(|at| at + FREED <= now)
     }
 
     /// Whether any of these addresses belongs on it.

@@ -6,11 +6,12 @@ use std::net::Ipv6Addr;
 use super::books::{Aspect, Footing, Ripple, allocator_of, has};
 use super::narrow::Narrowing;
 use super::slot::Slot;
-use super::wants::pools;
+use super::wants::{first_service, pools};
 use super::{Event, Island, contest};
 use crate::cluster::object::Object;
+use crate::cluster::transition::FREED;
 use crate::config::{Kind, ObjectRef};
-use crate::plan::{Role, Share};
+use crate::plan::{Block, Role, Share};
 use crate::prefix::Interval;
 use crate::time::Instant;
 
@@ -70,11 +71,32 @@ impl Island {
         let object = object.filter(|object| object.is_in_scope());
         let (ripple, is_edited) = self.books.show(reference, object.map(Aspect::of));
         self.spread(reference, &ripple);
+        self.note_freed(&ripple.held, now);
         if is_edited {
             self.ask_again([reference.clone()]);
             let claim = self.books.footing(reference).and_then(|footing| footing.new);
             let ripple = Ripple { claimed: claim.into_iter().collect(), ..Ripple::default() };
             self.spread(reference, &ripple);
+        }
+    }
+
+    /// Of these addresses, those that nobody has any more are to leave the pools that were narrowed to what is in use.
+    fn note_freed(&mut self, addresses: &[Ipv6Addr], now: Instant) {
+        let freed: Vec<Ipv6Addr> = addresses.iter().filter(|address| !self.books.is_held(**address)).copied().collect();
+        if freed.is_empty() {
+            return;
+        }
+        for (pool, slot) in self.slots.range_mut(..first_service()).filter(|(pool, _)| pool.kind.is_pool()) {
+            let former = slot.want.iter().flat_map(|want| &want.shares).filter(|share| share.role != Role::Current);
+            let blocks: Vec<Interval> = former.flat_map(|share| &share.blocks).map(Block::interval).collect();
+            let is_there = |address: &Ipv6Addr| {
+                let mut there = self.books.ranges(pool).iter().filter(|range| has(range, *address));
+                there.any(|range| blocks.iter().any(|block| block.contains(range) && block != range))
+            };
+            if slot.freed.is_none() && freed.iter().any(is_there) {
+                slot.freed = Some(now);
+                self.wakes.insert((now + FREED, pool.clone()));
+            }
         }
     }
 

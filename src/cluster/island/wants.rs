@@ -6,10 +6,10 @@ use std::net::Ipv6Addr;
 use ipnet::Ipv6Net;
 
 use super::books::{Footing, allocator_of, has};
-use super::carrier::{self, Neighbours, PoolSight, Right};
+use super::carrier::{self, GivesWay, Neighbours, PoolSight, Right};
 use super::slot::Slot;
 use super::{Island, Wanted};
-use crate::cluster::transition::{Allocator, Stage};
+use crate::cluster::transition::{Allocator, LEFT_ALONE, Stage};
 use crate::config::{Discovery, Kind, ObjectRef};
 use crate::plan::service::Bound;
 use crate::plan::{self, Role};
@@ -165,11 +165,20 @@ impl Island {
     }
 
     /// What others do that bears on a managed Service, once it has given way to them.
-    pub(super) fn neighbours_given_way(&mut self, reference: &ObjectRef) -> Option<Neighbours> {
+    pub(super) fn neighbours_given_way(&mut self, reference: &ObjectRef, now: Instant) -> Option<Neighbours> {
         let neighbours = self.neighbours(reference)?;
-        let waits = self.slots.get(reference).is_some_and(|slot| slot.flight.is_some());
-        if !neighbours.must_yield || waits {
-            return Some(neighbours);
+        let slot = self.slots.get_mut(reference).filter(|slot| slot.flight.is_none());
+        let Some(slot) = slot else { return Some(neighbours) };
+        let new = slot.carrier.as_ref().and_then(|carrier| carrier.address());
+        let since = slot.taken.filter(|(taken, _)| Some(*taken) == new).map_or(now, |(_, since)| since);
+        slot.taken = new.filter(|_| neighbours.gives_way == GivesWay::IfItLasts).map(|new| (new, since));
+        match neighbours.gives_way {
+            GivesWay::No => return Some(neighbours),
+            GivesWay::IfItLasts if now < since + LEFT_ALONE => {
+                self.wakes.insert((since + LEFT_ALONE, reference.clone()));
+                return Some(neighbours);
+            }
+            GivesWay::IfItLasts | GivesWay::Now => {}
         }
         self.give_way(reference);
         self.neighbours(reference)
@@ -248,7 +257,7 @@ pub(super) fn pools(slots: &BTreeMap<ObjectRef, Slot>) -> impl Iterator<Item = (
     slots.range(..first_service()).filter(|(reference, _)| reference.kind.is_pool())
 }
 
-fn first_service() -> ObjectRef {
+pub(super) fn first_service() -> ObjectRef {
     ObjectRef { kind: Kind::Service, namespace: None, name: String::new() }
 }
 

@@ -53,8 +53,8 @@ pub struct Goal {
     pub pins: Vec<Ipv6Addr>,
     /// The IPv6 address that DNS should name; `None`: nothing is named by us (yet).
     pub target: Option<Ipv6Addr>,
-    /// Since when DNS is seen to name the new address, and that alone; `None`: it does not. To be kept for the next
-    /// decision; once forgotten it begins anew.
+    /// Since when DNS is seen to name the new address, and that alone, or since when it has that if DNS is not ours to
+    /// say; `None`: it does not. To be kept for the next decision; once forgotten it begins anew.
     pub dns_since: Option<Instant>,
     /// When it has to be looked at again without an input.
     pub wake: Option<Instant>,
@@ -89,8 +89,9 @@ pub fn goal(carrier: &Carrier<'_>, age: impl Fn(Ipv6Addr) -> Option<Age>, now: I
         // the status then, through the very moment in which the allocator gives it another address.
         return Goal { stage, pins: Vec::new(), target: None, dns_since: None, wake: None, waits_for_narrowing: false };
     }
-    let names = carrier.targets.is_some() && stage == Stage::Served;
-    let dns_since = if names { carrier.dns_since.or(Some(now)) } else { None };
+    // Where DNS is not ours to say, it names what is in the status; who has asked before knows the old address only.
+    let is_named = carrier.mode == Mode::Ha && stage == Stage::Served;
+    let dns_since = if is_named { carrier.dns_since.or(Some(now)) } else { None };
     let asks = may_ask(carrier, new, stage);
     let (mut wake, mut waits_for_narrowing) = (None, false);
     let mut pins: Vec<_> = asks.then_some(new).into_iter().collect();
@@ -178,8 +179,7 @@ fn end(
         Mode::Simple => Some(Instant::BOOT),
         Mode::Ha if age.is_some_and(|age| age.role == Role::Draining) => None,
         Mode::Ha if age.is_some_and(|age| age.dead) => Some(Instant::BOOT),
-        // What is not named has nobody who remembers it.
-        Mode::Ha => Some(dns_since.map_or(Instant::BOOT, |since| since + AFTER_DNS)),
+        Mode::Ha => dns_since.map(|since| since + AFTER_DNS),
     }
 }
 

@@ -1,8 +1,9 @@
 //! One pool: what it should hold of each generation.
 //!
 //! What a former range was narrowed to is seen on the pool itself, so nothing has to be remembered: as long as it stands
-//! there whole it is to be narrowed, and once it was, what is there stays. Addresses given up in it stay too, until the
-//! pool is written for another reason: to take each out would be a write.
+//! there whole it is to be narrowed, and once it was, what is there stays. Addresses given up in it stay for a moment, for
+//! to take each out would be a write. So do those that were kept for managed Services
+//! in a range that has become a former one before they came for them.
 
 use std::net::Ipv6Addr;
 
@@ -56,6 +57,8 @@ pub struct Around<'a> {
     /// Whether its controller has put it out of service (PoolConflict). Who loses an address in it gets no other, and a
     /// range that is changed loses its addresses, so only new ones are added then.
     pub in_conflict: bool,
+    /// Whether something that was given up in a narrowed range has stood there for [`FREED`](super::FREED).
+    pub tidy: bool,
 }
 
 /// What a pool should hold of the parts of one DynamicPrefix.
@@ -70,14 +73,20 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// All blocks in the order in which they are to stand in the list: those of the current ranges first, but last while
-    /// they are held back. MetalLB hands out in this order, and so does Cilium after a restart of its operator.
+    /// All blocks in the order in which they are to stand in the list: those of the current ranges first. While they are
+    /// held back they are last, and first is what is whole: the rest of former ranges is for who has it. MetalLB hands
+    /// out in this order, and so does Cilium after a restart of its operator.
     pub fn list(&self, parts: &[Part<'_>]) -> Vec<Block> {
-        let of = |current: bool| {
-            let pairs = parts.iter().zip(&self.blocks).filter(move |(part, _)| (part.role == Role::Current) == current);
-            pairs.flat_map(|(_, blocks)| blocks).copied()
+        let place = |part: &Part<'_>, block: &Block| match part.role == Role::Current {
+            true if self.reserved => 2,
+            true => 0,
+            false => u8::from(!self.reserved || !part.blocks.contains(block)),
         };
-        of(!self.reserved).chain(of(self.reserved)).collect()
+        let pairs = parts.iter().zip(&self.blocks);
+        let mut all: Vec<(u8, Block)> =
+            pairs.flat_map(|(part, blocks)| blocks.iter().map(move |block| (place(part, block), *block))).collect();
+        all.sort_by_key(|(place, _)| *place);
+        all.into_iter().map(|(_, block)| block).collect()
     }
 }
 
@@ -90,8 +99,11 @@ pub fn pool(prefixes: &[Vec<Part<'_>>], around: &Around<'_>) -> Vec<Shares> {
         let is_ours = prefixes.iter().flatten().any(|part| part.blocks.iter().any(|b| b.interval().overlaps(entry)));
         is_ours && !entry.without(stays.iter().copied()).is_empty()
     };
-    // Who loses an address in what leaves must not get one that was given up in another former range.
-    if around.recorded.iter().find(leaves).is_some() { all(true) } else { calm }
+    let there = || around.recorded.iter().chain(around.foreign).copied();
+    let comes = stays.iter().any(|block| !block.without(there()).is_empty());
+    // What was given up in former ranges, or kept for Services that never came for it, leaves with any other write: who
+    // loses an address in what leaves must not get one there, and the next Service neither.
+    if around.tidy || comes || around.recorded.iter().find(leaves).is_some() { all(true) } else { calm }
 }
 
 /// Decides about one DynamicPrefix; `tidy`: addresses given up in its former ranges leave.
@@ -104,7 +116,10 @@ fn shares(parts: &[Part<'_>], around: &Around<'_>, tidy: bool) -> Shares {
             Role::Current => part.blocks.to_vec(),
             // One does not wait for the next: what Services have given up in it would be handed out meanwhile.
             Role::Known if !stays && !is_asked_for(part, around) => Vec::new(),
-            Role::Draining | Role::Known if shares.reserved || around.in_conflict => as_it_is(part, around),
+            Role::Draining | Role::Known if around.in_conflict => as_it_is(part, around),
+            Role::Draining | Role::Known if shares.reserved && (!tidy || around.in_use.is_none()) => {
+                as_it_is(part, around)
+            }
             Role::Draining | Role::Known => narrowed(part, around, tidy, &mut shares),
         };
         shares.blocks.push(blocks);
@@ -159,19 +174,23 @@ fn asked_for(part: &Part<'_>, around: &Around<'_>) -> Vec<Ipv6Addr> {
     around.customers.iter().filter(|_| drains).flat_map(|customer| &customer.pins).copied().collect()
 }
 
-/// A former range whose drain goes on: new Services must not get an address in it, those that have one keep it.
+/// A former range whose drain goes on: new Services must not get an address in it, those that have one keep it. While the
+/// new range is held back they get theirs in what is whole.
 fn narrowed(part: &Part<'_>, around: &Around<'_>, tidy: bool, shares: &mut Shares) -> Vec<Block> {
     let Some(in_use) = around.in_use else {
         let is_there = part.blocks.iter().any(|block| !pieces(block.interval(), around).is_empty());
         shares.whole_for_ignorance = true;
         return if is_there { as_it_is(part, around) } else { part.blocks.to_vec() };
     };
-    let asked_for = asked_for(part, around);
+    let (reserved, asked_for) = (shares.reserved, asked_for(part, around));
     let all_asked_for = around.customers.iter().flat_map(|customer| &customer.pins);
     let used: Vec<_> = in_use.iter().chain(all_asked_for).copied().collect();
     let of_block = |block: &Block| {
         let range = block.interval();
         let is_whole = is_whole(range, around);
+        if is_whole && reserved {
+            return vec![*block];
+        }
         if !is_whole && !tidy {
             return complete(*block, pieces(range, around), &asked_for);
         }

@@ -1,7 +1,5 @@
 //! What others do that bears on a managed Service: pools, and Services at the same address.
 
-use std::net::Ipv6Addr;
-
 use super::super::books::Books;
 use super::{Carrier, Right};
 use crate::cluster::service::{self, Service, Undecided};
@@ -18,9 +16,18 @@ pub(in super::super) struct Neighbours {
     /// Other managed Services that are to have the same address, do not share it, and have as good a right to it.
     pub(in super::super) rivals: Vec<ObjectRef>,
     /// Whether it is to take another host part.
-    pub(in super::super) must_yield: bool,
+    pub(in super::super) gives_way: GivesWay,
     /// Whether the pools that have its addresses are narrowed, as far as they will be, and their controllers know it.
     pub(in super::super) narrowed: bool,
+}
+
+/// Whether a Service takes another host part, because another Service has its address or a better right to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum GivesWay {
+    No,
+    /// If it lasts: the other one may be on its way out, and a host part that is written down is kept if it can be.
+    IfItLasts,
+    Now,
 }
 
 /// The Services that bear on `reference`.
@@ -41,33 +48,33 @@ pub(in super::super) fn neighbours<'a>(
     let holder = new.and_then(|new| books.takers(new).find(keeps_out).cloned());
     let rivals: Vec<ObjectRef> =
         new.into_iter().flat_map(|new| books.claimants(new)).filter(keeps_out).cloned().collect();
-    let must_yield =
-        new.is_some_and(|new| must_yield(books, (reference, carrier.right), new, holder.as_ref(), &rivals));
+    let gives_way = new.map_or(GivesWay::No, |new| {
+        let has_it = books.holds(reference, new);
+        let yields = |rival: &ObjectRef| {
+            let theirs = books.footing(rival).map(|footing| footing.right);
+            theirs.is_some_and(|theirs| yields_to((reference, carrier.right), (rival, theirs), has_it))
+        };
+        match carrier.right {
+            Right::Given => GivesWay::No,
+            Right::Found | Right::Kept if rivals.iter().any(yields) => GivesWay::Now,
+            Right::Found | Right::Kept if has_it || holder.is_none() => GivesWay::No,
+            Right::Found => GivesWay::Now,
+            Right::Kept => GivesWay::IfItLasts,
+        }
+    });
     // Only those that have as good a right to it.
     let is_given = |rival: &ObjectRef| books.footing(rival).is_some_and(|footing| footing.right == Right::Given);
     let rivals = rivals.into_iter().filter(|rival| carrier.right == Right::Given && is_given(rival)).collect();
-    Neighbours { holder, rivals, must_yield, narrowed, allocator }
+    Neighbours { holder, rivals, gives_way, narrowed, allocator }
 }
 
-/// Whether a Service is to take another host part, because another Service has its address or a better right to it.
-fn must_yield(
-    books: &Books,
-    (service, right): (&ObjectRef, Right),
-    new: Ipv6Addr,
-    holder: Option<&ObjectRef>,
-    rivals: &[ObjectRef],
-) -> bool {
-    let has_it = books.holds(service, new);
-    let yields_to = |rival: &ObjectRef| {
-        let Some(theirs) = books.footing(rival).map(|footing| footing.right) else { return false };
-        match (right, theirs) {
-            (Right::Given, _) => false,
-            (Right::Found, Right::Given) => true,
-            _ if has_it => false,
-            _ => (theirs, service) > (right, rival),
-        }
-    };
-    right != Right::Given && (!has_it && holder.is_some() || rivals.iter().any(yields_to))
+/// Which of two Services with the same address to come gives way.
+fn yields_to((service, right): (&ObjectRef, Right), (rival, theirs): (&ObjectRef, Right), has_it: bool) -> bool {
+    match (right, theirs) {
+        (Right::Found, Right::Given) => true,
+        _ if has_it => false,
+        _ => (theirs, service) > (right, rival),
+    }
 }
 
 /// Whether it cannot be known from a Service what its allocator is without looking at the pools.

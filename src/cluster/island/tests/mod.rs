@@ -4,6 +4,7 @@ mod api;
 mod burst;
 mod carriers;
 mod chaos;
+mod claims;
 mod contest;
 mod edits;
 mod errors;

@@ -109,7 +109,8 @@ fn what_it_asks_for_and_what_dns_names() {
             "c::1 d::1",
             "c::1",
         ),
-        (Case { pins: "c::1 a::1", holds: "c::1 a::1", named: None, ..HA }, Served, "c::1", ""),
+        // DNS is not ours to say, and names what it has: the old address is remembered no less.
+        (Case { pins: "c::1 a::1", holds: "c::1 a::1", named: None, ..HA }, Served, "c::1 a::1", ""),
         // It has it from the allocator: pin and target in one write.
         (Case { holds: "c::1", ..HA }, AwaitingPin, "c::1", "c::1"),
         // It has it, but has just stopped to ask for it: it may be taken away any moment.
@@ -153,6 +154,8 @@ fn the_old_address_stays_for_what_resolvers_remember() {
     assert_eq!(served(Some(almost)).goal().pins, addresses("c::1 a::1"));
     let over = served(Some(NOW - AFTER_DNS)).goal();
     assert_eq!((over.pins, over.wake), (addresses("c::1"), None));
+    let unnamed = Case { named: None, ..served(Some(NOW - AFTER_DNS)) }.goal();
+    assert_eq!(unnamed.pins, addresses("c::1"), "the same where DNS is not ours to say");
 }
 
 #[test]

@@ -268,6 +268,7 @@ impl World {
                 customers: &customers,
                 in_use: (!self.ours.may_not_list).then_some(&in_use),
                 in_conflict: pool.conflict,
+                tidy: false,
             };
             let (ours, is_reserved) = self.wanted(pool, &around);
             let recorded: Vec<_> = ours.iter().flat_map(|block| block.without(foreign.iter().copied())).collect();

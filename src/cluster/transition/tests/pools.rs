@@ -25,6 +25,7 @@ struct Case {
     customers: Vec<Customer>,
     in_use: Option<&'static str>,
     in_conflict: bool,
+    tidy: bool,
 }
 
 const CURRENT_AND_DRAINING: &[(Role, &str)] = &[(Role::Current, "b::-b::f"), (Role::Draining, "a::-a::f")];
@@ -33,7 +34,15 @@ const CURRENT_AND_KNOWN: &[(Role, &str)] = &[(Role::Current, "b::-b::f"), (Role:
 impl Default for Case {
     fn default() -> Self {
         let roles = CURRENT_AND_DRAINING;
-        Self { roles, ours: "a::-a::f", users: "", customers: Vec::new(), in_use: Some(""), in_conflict: false }
+        Self {
+            roles,
+            ours: "a::-a::f",
+            users: "",
+            customers: Vec::new(),
+            in_use: Some(""),
+            in_conflict: false,
+            tidy: false,
+        }
     }
 }
 
@@ -59,6 +68,7 @@ impl Case {
             customers: &self.customers,
             in_use: in_use.as_deref(),
             in_conflict: self.in_conflict,
+            tidy: self.tidy,
         };
         let prefixes = [parts];
         let shares = pool(&prefixes, &around).remove(0);
@@ -104,6 +114,7 @@ fn a_pool_without_a_former_range_gets_everything_at_once() {
 fn what_was_narrowed_stays_narrowed_and_given_up_addresses_go_with_the_next_write() {
     let narrowed = Case { ours: "b::-b::f a::3-a::9", in_use: Some("a::4"), ..Case::default() };
     assert_eq!(narrowed.list(), "b::0-b::f a::3-a::9", "no write for what was given up");
+    assert_eq!(Case { tidy: true, ..narrowed }.list(), "b::0-b::f a::4-a::4", "but for a while");
     let roles = &[(Role::Current, "c::-c::f"), (Role::Draining, "b::-b::f"), (Role::Draining, "a::-a::f")];
     let next = Case { roles, ours: "b::-b::f a::3-a::9", in_use: Some("a::4 b::1"), ..Case::default() };
     assert_eq!(next.list(), "c::0-c::f b::1-b::1 a::4-a::4");
@@ -111,6 +122,27 @@ fn what_was_narrowed_stays_narrowed_and_given_up_addresses_go_with_the_next_writ
     let customers = vec![customer("b::7", Stage::Served, "b::7 a::7")];
     let taken = Case { ours: "b::-b::f a::3", in_use: Some("a::3 a::5"), customers, ..Case::default() };
     assert_eq!(taken.list(), "b::0-b::f a::3-a::3 a::7-a::7");
+}
+
+/// The prefix has changed again before the Services had their addresses in it: nobody may get those that wait there.
+#[test]
+fn what_was_kept_for_services_that_never_came_leaves_with_the_next_write() {
+    let roles = &[(Role::Current, "c::-c::f"), (Role::Draining, "b::-b::f"), (Role::Draining, "a::-a::f")];
+    let customers =
+        vec![customer("c::3", Stage::AwaitingPool, "a::3"), customer("c::4", Stage::AwaitingPool, "b::4 a::4")];
+    let case = Case { roles, ours: "b::3-b::4 a::-a::f", in_use: Some("a::3 a::4"), customers, ..Case::default() };
+    assert_eq!(case.list(), "a::0-a::f b::4-b::4 c::3-c::4", "whole ranges first: MetalLB hands out in this order");
+    let seen = Case { ours: "a::-a::f b::3-b::4 c::3-c::4", ..case };
+    assert_eq!(seen.list(), "a::0-a::f b::3-b::4 c::3-c::4", "and that is no reason to write");
+}
+
+/// Of two dead prefixes one is remembered by DNS: the addresses given up in the other one are not kept for it.
+#[test]
+fn one_former_range_does_not_wait_for_the_other() {
+    let roles = &[(Role::Current, "c::-c::f"), (Role::Known, "b::-b::f"), (Role::Known, "a::-a::f")];
+    let customers = vec![customer("c::3", Stage::Served, "c::3 a::3")];
+    let case = Case { roles, ours: "c::-c::f b::3 a::3-a::4", in_use: Some("a::3 b::3"), customers, ..Case::default() };
+    assert_eq!(case.list(), "c::0-c::f a::3-a::3");
 }
 
 #[test]
