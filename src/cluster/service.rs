@@ -16,7 +16,7 @@ use crate::config::ObjectRef;
 mod allocator;
 mod ask;
 
-pub use allocator::{Pool, Undecided, allocator, obstacle};
+pub use allocator::{LONGEST_LIST, Pool, Undecided, allocator, obstacle, too_long};
 pub use ask::{named, pinned_by_user, requested};
 
 /// Records the addresses that a Service asks for on our behalf.

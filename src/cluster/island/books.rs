@@ -90,7 +90,7 @@ impl Aspect {
         let facts = object.service.as_deref();
         let lists =
             [Allocator::Cilium, Allocator::MetalLb].map(|allocator| service::pins(&object.annotations, allocator));
-        let asks = lists.into_iter().flatten().flat_map(addresses::read_record);
+        let asks = lists.into_iter().flatten().flat_map(addresses::read_record).take(service::LONGEST_LIST);
         Self {
             generation: object.generation,
             labels: facts.map(|facts| facts.labels).unwrap_or_default(),

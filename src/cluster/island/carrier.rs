@@ -146,6 +146,9 @@ pub(super) fn release(around: &Surroundings<'_>, object: &Object, memory: &Memor
     if let Some(status) = not_served(around, object.reference.kind).or_else(|| forbidden_to_us(around, object)) {
         return Verdict::Stay(status);
     }
+    if let Some(finding) = service::too_long(&object.reference, &object.annotations) {
+        return Verdict::Stay(bad(finding));
+    }
     let lists = Lists { object, memory: Some(memory), known: &[], id: &around.wanted.daemon_id };
     let draft = lists.draft(&Plan::release(around.external_dns), now);
     if draft.content.is_none() {
@@ -189,6 +192,9 @@ impl<'a> Step<'a> {
         let Some(computed) = computed.filter(|_| want.has_opinion) else {
             return Err(Status::new(Level::Passing, "NoOpinion", "No prefix has been heard of yet.".to_owned()));
         };
+        if let Some(finding) = service::too_long(&object.reference, &object.annotations) {
+            return Err(bad(finding));
+        }
         let Some(facts) = object.service.as_deref() else {
             return Err(Status::new(Level::Passing, "Waiting", None));
         };
@@ -235,7 +241,8 @@ impl<'a> Step<'a> {
         let known = self.known();
         let lists = self.lists(&known);
         let allocator = self.neighbours.allocator.as_ref().ok().copied();
-        let owned = allocator.map(|allocator| lists.pins(allocator)).unwrap_or_default();
+        let is_read = service::too_long(&self.object.reference, &self.object.annotations).is_none();
+        let owned = allocator.filter(|_| is_read).map(|allocator| lists.pins(allocator)).unwrap_or_default();
         let text = |addresses: &[IpAddr]| addresses.iter().map(ToString::to_string).collect();
         let status = Status { desired: text(&owned.ours), foreign: text(&owned.users), ..status };
         let pins = owned.ours.into_iter().filter_map(v6).collect();

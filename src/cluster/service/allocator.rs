@@ -1,6 +1,8 @@
 //! Who gives a Service its addresses, and what we ask for on its behalf.
 
-use super::{Families, Request, Service, pin_key};
+use std::collections::BTreeMap;
+
+use super::{Families, Request, Service, keeps, pin_key};
 use crate::cluster::transition::Allocator;
 use crate::config::ObjectRef;
 use crate::plan::Finding;
@@ -152,6 +154,23 @@ impl Undecided {
         };
         Finding { reason, message, blocks_write: true }
     }
+}
+
+/// So many addresses, names and commas may stand in a list; to compare thousands takes long, and somebody wrote them by
+/// mistake or to stop us.
+pub const LONGEST_LIST: usize = 1000;
+
+/// Why a Service with these annotations is not even read.
+pub fn too_long(reference: &ObjectRef, annotations: &BTreeMap<String, String>) -> Option<Finding> {
+    let is_long = |(key, text): &(&String, &String)| {
+        keeps(key) && text.bytes().filter(|byte| *byte == b',').count() >= LONGEST_LIST
+    };
+    let (key, _) = annotations.iter().find(is_long)?;
+    let message = format!(
+        "The annotation {} of {reference} has more than {LONGEST_LIST} entries, so the Service is left as it is. Take out          what does not belong there.",
+        key.escape_debug(),
+    );
+    Some(Finding { reason: "ListTooLong", message, blocks_write: true })
 }
 
 /// Why `service` must not be written although its allocator is known.

@@ -306,3 +306,31 @@ fn a_service_that_is_seen_again_is_not_given_back() {
     assert_eq!(town.live(at(3)), std::slice::from_ref(&front), "the answer shows that it is there");
     assert_eq!(town.lab.reason(&front), "Synced");
 }
+
+/// Somebody who may write one Service must not hold up all others: lists of thousands are not compared.
+#[test]
+fn a_list_that_is_too_long_is_left_alone() {
+    let mut town = town(&pool("lb"));
+    let (front, other) = (town.create("front", ours(&[]), V6, at(1)), town.create("other", ours(&[]), V6, at(1)));
+    town.live(at(1));
+    let long = |count: usize| (0..count).map(|n| format!("2001:db8:f::{n:x}")).collect::<Vec<_>>().join(",");
+    let many = long(1000) + "," + &town.note(&front, IPS).expect("its pin");
+    for (key, text) in [(IPS, many.as_str()), ("dynamic-prefix.io/managed-targets", &*",".repeat(100_000))] {
+        let before = town.note(&front, key);
+        town.annotate(&front, "kubectl", key, Some(text), at(2));
+        assert_eq!((town.live(at(2)), town.lab.reason(&front)), (vec![], "ListTooLong"), "{key}");
+        assert!(message(&town, &front).contains(key), "{}", message(&town, &front));
+        town.annotate(&front, "kubectl", key, before.as_deref(), at(3));
+        town.live(at(3));
+        assert_eq!(town.lab.reason(&front), "Synced");
+    }
+    town.annotate(&front, "kubectl", IPS, Some(&many), at(4));
+    town.annotate(&front, "kubectl", "dynamic-prefix.io/name", None, at(5));
+    town.rotate(2, at(6));
+    town.live(at(6));
+    assert_eq!((town.lab.reason(&front), town.lab.reason(&other)), ("ListTooLong", "Synced"));
+}
+
+fn message(town: &Town, service: &ObjectRef) -> String {
+    town.lab.report(service).message.clone().unwrap_or_default()
+}
