@@ -97,6 +97,25 @@ impl Object {
         self.service.as_ref().is_none_or(|service| service.is_load_balancer)
     }
 
+    /// Whether `other` differs in nothing but its version: in nothing that we care for.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let Self {
+            reference,
+            uid,
+            resource_version: _,
+            generation,
+            annotations,
+            labels,
+            list,
+            writers,
+            observed,
+            service,
+        } = self;
+        (reference, uid, generation, list) == (&other.reference, &other.uid, &other.generation, &other.list)
+            && (annotations, labels, writers) == (&other.annotations, &other.labels, &other.writers)
+            && (observed, service) == (&other.observed, &other.service)
+    }
+
     /// The field manager that wrote the list last, other than we.
     pub fn last_other_writer(&self) -> Option<&str> {
         let others = self.writers.iter().filter(|writer| writer.manager != FIELD_MANAGER);

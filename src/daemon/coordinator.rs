@@ -294,8 +294,9 @@ impl Coordinator {
             view.health = Some(health);
         }
         let managed = self.managed.entry(cluster.to_owned()).or_default();
+        let mut has_new = false;
         for object in update.removed {
-            view.targets.remove(&object);
+            has_new |= view.targets.remove(&object).is_some();
             self.dirty |= managed.remove(&object).is_some();
         }
         for target in update.targets {
@@ -304,9 +305,13 @@ impl Coordinator {
                 None => managed.remove(&target.object),
             };
             self.dirty |= former != target.managed;
-            view.targets.insert(target.object.clone(), target);
+            let uid = target.uid.clone();
+            let former = view.targets.insert(target.object.clone(), target);
+            has_new |= former.is_none_or(|former| former.uid != uid);
         }
-        self.find_twins();
+        if has_new {
+            self.find_twins();
+        }
         self.settle(now);
     }
 

@@ -97,7 +97,7 @@ impl Slot {
         let mut failure = Failure::new(reference, &flight.version, error, content, previous, jitter, now);
         let has_newer = self.object.as_ref().is_some_and(|known| known.resource_version != flight.base);
         if has_newer && matches!(failure.until, Until::NewerObject | Until::AnyObject) {
-            failure.retry_at = now;
+            failure.retry_at = failure.early(now);
         }
         if flight.overtaken && failure.is_refusal() {
             failure.retry_at = now;

@@ -125,6 +125,17 @@ impl Slot {
         number(known).zip(number(object)).is_some_and(|(known, new)| new < known)
     }
 
+    /// Whether `object` differs from what is known in nothing but its version, and nothing waits for another one.
+    /// LB-IPAM counts what is left of a pool after each Service, and what a pool should hold takes a look at all of them.
+    pub(super) fn learns_nothing(&self, object: &Object, now: Instant) -> bool {
+        let waits = |failure: &Failure| {
+            matches!(failure.until, Until::NewerObject | Until::AnyObject) && failure.early(now) < failure.retry_at
+        };
+        self.object.as_ref().is_some_and(|known| known.is_like(object))
+            && self.uncertain.is_empty()
+            && !self.failure.as_deref().is_some_and(waits)
+    }
+
     /// Takes in what the cluster shows. Whether that begins a fight over the object.
     pub(super) fn see(&mut self, object: Object, now: Instant) -> bool {
         if self.object.as_ref().is_some_and(|known| known.uid != object.uid) {
@@ -140,7 +151,7 @@ impl Slot {
         if let Some(failure) = self.failure.as_mut().filter(|failure| {
             failure.until == Until::AnyObject || (failure.until == Until::NewerObject && is_other_version)
         }) {
-            failure.retry_at = now;
+            failure.retry_at = failure.early(now);
         }
         let removed = self.is_removal(&object);
         let begins = removed && {

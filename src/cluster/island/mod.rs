@@ -214,8 +214,11 @@ impl Island {
         if self.slots.get(&reference).is_some_and(|slot| slot.has_newer(&object)) {
             return;
         }
+        let is_news = !self.slots.get(&reference).is_some_and(|slot| slot.learns_nothing(&object, now));
         self.see(object, now);
-        self.changed(&reference, now);
+        if is_news {
+            self.changed(&reference, now);
+        }
     }
 
     /// An object that is gone.

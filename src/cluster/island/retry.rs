@@ -17,6 +17,12 @@ const LONGEST: Duration = Duration::from_secs(60);
 const SLOW: Duration = Duration::from_secs(300);
 /// The longest `Retry-After` that is believed.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
+/// The wait for a quiet moment after a second conflict in a row; it doubles with each.
+const BREATH: Duration = Duration::from_millis(25);
+/// Its longest.
+const LONGEST_BREATH: Duration = Duration::from_secs(1);
+/// So many conflicts in a row are worth a warning: of about two seconds.
+const NOTABLE_CONFLICTS: u32 = 6;
 
 /// A write that failed, and what it waits for.
 #[derive(Clone, Debug)]
@@ -29,6 +35,8 @@ pub(super) struct Failure {
     pub(super) retry_at: Instant,
     /// What ends the wait early.
     pub(super) until: Until,
+    /// It does not end earlier than this.
+    not_before: Instant,
     /// Failures in a row.
     attempts: u32,
 }
@@ -79,7 +87,13 @@ impl Failure {
             | WriteError::Unauthorized(_)
             | WriteError::Unreachable(_) => backoff(attempts, jitter),
         };
-        Self { reason, message, retry_at: now + wait, until, attempts }
+        let breath = if reason == "Conflict" { breath(attempts) } else { Duration::ZERO };
+        Self { reason, message, retry_at: now + wait, until, not_before: now + breath, attempts }
+    }
+
+    /// When it is tried again if what ends the wait early comes now.
+    pub(super) fn early(&self, now: Instant) -> Instant {
+        now.max(self.not_before).min(self.retry_at)
     }
 
     /// The API server accepted our patch, and yet the object does not hold it.
@@ -90,7 +104,8 @@ impl Failure {
             "The API server accepted the patch of {reference}, but its answer does not hold what was written. Look for a \
              mutating admission webhook that changes this object."
         );
-        Self { reason, message, retry_at: now + backoff(attempts, jitter), until: Until::Time, attempts }
+        let retry_at = now + backoff(attempts, jitter);
+        Self { reason, message, retry_at, until: Until::Time, not_before: now, attempts }
     }
 
     /// Whether it concerns the path to the API server rather than this object.
@@ -110,7 +125,7 @@ impl Failure {
 
     /// Whether it is worth a warning. A conflict is the normal way to learn of a newer version.
     pub(super) fn is_notable(&self) -> bool {
-        !self.is_of_connection() && (self.reason != "Conflict" || self.attempts >= 3)
+        !self.is_of_connection() && (self.reason != "Conflict" || self.attempts >= NOTABLE_CONFLICTS)
     }
 }
 
@@ -119,6 +134,13 @@ fn backoff(attempts: u32, jitter: u64) -> Duration {
     let base = FIRST.saturating_mul(1 << attempts.min(16)).min(LONGEST);
     let spread = u64::try_from(base.as_millis() / 2).unwrap_or(u64::MAX).max(1);
     (base + Duration::from_millis(jitter % spread)).min(LONGEST)
+}
+
+/// After conflicts, although the newer version is known. LB-IPAM writes the status of a pool once for each Service that
+/// moves: whoever tries again at once, again and again, mostly adds to the load.
+fn breath(attempts: u32) -> Duration {
+    let doubled = attempts.checked_sub(1).map(|times| BREATH.saturating_mul(1 << times.min(16)));
+    doubled.unwrap_or_default().min(LONGEST_BREATH)
 }
 
 /// Messages for the person who must act.

@@ -10,7 +10,7 @@ pub(crate) struct Options {
     /// A first impression: few rotations
     #[arg(long)]
     quick: bool,
-    /// The scenes
+    /// The scenes, by name or as numbers: pools/managed/plain/others/rotations/floor
     #[arg(long, value_delimiter = ',', default_value = "one,ten,crowd,pools,thousand")]
     scenes: Vec<String>,
     /// Another program than the one that was built with the benchmark
@@ -55,10 +55,16 @@ impl Options {
     pub(crate) fn scenes(&self) -> Result<Vec<Scene>> {
         let quick = |scene: Scene| Scene { rotations: scene.rotations.min(5), floor: scene.floor.min(3), ..scene };
         let named = |name: &String| {
-            let scene = SCENES.into_iter().find(|scene| scene.name == name);
+            let scene = SCENES.into_iter().find(|scene| scene.name == name).or_else(|| of_numbers(name));
             let scene = scene.with_context(|| format!("there is no scene {name}"))?;
             Ok(if self.quick { quick(scene) } else { scene })
         };
         self.scenes.iter().map(named).collect()
     }
+}
+
+fn of_numbers(text: &str) -> Option<Scene> {
+    let numbers = text.split('/').map(|number| number.parse().ok()).collect::<Option<Vec<usize>>>()?;
+    let [pools, managed, plain, others, rotations, floor] = numbers[..] else { return None };
+    Some(Scene { rotations, floor, ..scene("own", pools, managed, plain, others) })
 }

@@ -56,6 +56,45 @@ fn a_conflict_waits_for_the_newer_version() {
     assert_eq!(lab.reason(&target), "Synced");
 }
 
+/// LB-IPAM writes the status of a pool once for each Service that moves.
+#[test]
+fn a_patch_waits_for_a_quiet_moment_when_the_status_changes_again_and_again() {
+    let (mut lab, target) = due();
+    let (mut sent, mut now) = (0, at(100));
+    while now < at(102) {
+        // Whatever is sent comes too late.
+        while let Some(write) = lab.island.poll_write(now) {
+            let newer = lab.api.edit(&target, "cilium-operator", |_| ());
+            let answer = lab.api.patch(&write);
+            assert_eq!(answer, Err(WriteError::Conflict));
+            lab.island.handle_object(newer, now);
+            lab.island.handle_written(&target, answer, now);
+            sent += 1;
+        }
+        now = now + Duration::from_millis(5);
+        let newer = lab.api.edit(&target, "cilium-operator", |_| ());
+        lab.island.handle_object(newer, now);
+        lab.island.handle_timeout(now);
+    }
+    lab.drain();
+    assert!((6..=8).contains(&sent), "{sent} patches in 2 s");
+    assert_eq!((lab.reason(&target), lab.failures()), ("Conflict", vec!["Conflict"]), "in the end it is told");
+    assert_eq!((lab.wait_until(at(103)), lab.reason(&target)), (1, "Synced"));
+}
+
+#[test]
+fn a_version_that_tells_nothing_new_is_no_reason_to_decide() {
+    let (mut lab, target) = due();
+    assert_eq!((lab.run(at(100)), lab.reason(&target)), (1, "Synced"));
+    let decided = lab.island.evaluations.clone();
+    let newer = lab.api.edit(&target, "cilium-operator", |_| ());
+    lab.island.handle_object(newer, at(101));
+    assert_eq!(lab.island.evaluations, decided);
+    // The next patch is made of it all the same.
+    lab.island.handle_wanted(bound(&[3, 2, 1]), at(102));
+    assert_eq!((lab.run(at(102)), lab.reason(&target)), (1, "Synced"));
+}
+
 #[test]
 fn a_conflict_is_not_waited_out_for_ever() {
     let (mut lab, target) = due();
