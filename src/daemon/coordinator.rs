@@ -107,13 +107,9 @@ enum Pending {
 impl Coordinator {
     /// Starts from a configuration and what a former run knew.
     pub fn new(config: Arc<Config>, identity: Identity, memory: Memory, now: Instant) -> Self {
-        let managed = memory
-            .managed
-            .into_iter()
-            .map(|(cluster, objects)| {
-                (cluster, objects.into_iter().map(|managed| (managed.object.clone(), managed)).collect())
-            })
-            .collect();
+        let by_object =
+            |objects: Vec<Managed>| objects.into_iter().map(|managed| (managed.object.clone(), managed)).collect();
+        let managed = memory.managed.into_iter().map(|(cluster, objects)| (cluster, by_object(objects))).collect();
         let mut coordinator = Self {
             config: Arc::default(),
             clients: Clients::new(identity.duid.clone(), memory.clients),
@@ -305,9 +301,8 @@ impl Coordinator {
                 None => managed.remove(&target.object),
             };
             self.dirty |= former != target.managed;
-            let uid = target.uid.clone();
-            let former = view.targets.insert(target.object.clone(), target);
-            has_new |= former.is_none_or(|former| former.uid != uid);
+            has_new |= view.targets.get(&target.object).is_none_or(|former| former.uid != target.uid);
+            view.targets.insert(target.object.clone(), target);
         }
         if has_new {
             self.find_twins();
@@ -317,11 +312,8 @@ impl Coordinator {
 
     /// Only what changed is replaced, so that [`Coordinator::wanted`] stays cheap to compare.
     fn find_twins(&mut self) {
-        let views =
-            self.config.clusters.iter().filter_map(|cluster| {
-                Some((cluster.name.as_str(), self.clusters.get(&cluster.name)?.targets.values()))
-            });
-        let denied = twins::denied(views);
+        let names = self.config.clusters.iter().map(|cluster| cluster.name.as_str());
+        let denied = twins::denied(names.filter_map(|name| Some((name, self.clusters.get(name)?.targets.values()))));
         if denied != self.denied {
             self.denied = denied;
         }
