@@ -271,9 +271,10 @@ impl<'a> Step<'a> {
         // Its status is about to change if no pool has what it holds.
         let is_ours = |held: &&Ipv6Addr| transition::age(&computed.generations, **held).is_some();
         let is_stable = holds.iter().filter(is_ours).all(|held| books.is_on_a_pool(*held, allocator));
-        let offered = new.filter(|_| is_stable).map(|new| books.offered(new, &v4, allocator, now));
-        let offered = offered.unwrap_or(Offered::No);
         let mut course = self.slot.course.clone();
+        let unstable_until = course.stray(!is_stable, now);
+        let offered = new.filter(|_| unstable_until.is_none()).map(|new| books.offered(new, &v4, allocator, now));
+        let offered = offered.unwrap_or(Offered::No);
         course.has_address = new.is_some_and(|new| holds.contains(&new));
         let user_asks = new.is_some_and(|new| owned.users.contains(&IpAddr::V6(new)));
         let asks = new.filter(|new| pins.contains(new) || user_asks);
@@ -307,7 +308,7 @@ impl<'a> Step<'a> {
         course.hold(goal.waits_for_narrowing, now);
         let soon = if let Offered::From(at) = offered { Some(at) } else { None };
         course.leave(goal.stage == Stage::Refused && pins.is_empty(), now);
-        let wakes = [soon, silence, course.free_at(), course.known_at()];
+        let wakes = [soon, silence, course.free_at(), course.known_at(), unstable_until];
         (goal, course, wakes.into_iter().flatten().filter(|at| *at > now).min())
     }
 
