@@ -6,9 +6,10 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 
 use super::books::{Footing, Offered, distinct};
-use super::decide::{Surroundings, Verdict, forbidden_to_us, not_served};
+use super::decide::{Surroundings, forbidden_to_us, not_served};
 use super::memory::Memory;
 use super::slot::{Level, Slot, Status};
+use super::verdict::Verdict;
 use crate::cluster::object::{MANAGED_BY, Object};
 use crate::cluster::service::{self, Service};
 use crate::cluster::transition::carrier::{self, Goal};
@@ -46,9 +47,9 @@ pub(super) struct Carrier {
 pub(super) enum Right {
     /// On an address that the allocator gave it. It is not written down yet, so any other will do as well.
     Found,
-    /// It is written down, of a Service that nobody has named to us (`services = "all"`).
+    /// It is written down, so that it stays. But nobody has asked for it: a Service that has its address keeps that.
     Kept,
-    /// The user has asked for it, or it is written down of a Service that the user has named to us.
+    /// The user has asked for it.
     Given,
 }
 
@@ -97,8 +98,8 @@ pub(super) fn appraise(
     let host = want.host_part(catalogue, recorded, &holds);
     let right = match (want.suffix, recorded) {
         (None, None) => Right::Found,
-        (None, Some(_)) if want.who == plan::service::ALL => Right::Kept,
-        (None, Some(_)) | (Some(_), _) => Right::Given,
+        (None, Some(_)) => Right::Kept,
+        (Some(_), _) => Right::Given,
     };
     let mut carrier = Carrier { want, host: None, right, new: None };
     carrier.place(wanted, host);

@@ -1,8 +1,9 @@
 //! Turns a verdict about an object into its next step: into the queue, into a wait, into status and log.
 
 use super::books::{Books, Footing};
-use super::decide::{Surroundings, Verdict, decide};
+use super::decide::{Surroundings, decide};
 use super::slot::{Level, Patch, Slot, Status};
+use super::verdict::Verdict;
 use super::{Event, Failure, Island, Until, carrier, decide};
 use crate::cluster::object::Object;
 use crate::config::{Kind, ObjectRef};
