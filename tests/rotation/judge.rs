@@ -13,6 +13,7 @@
 //! * **A Service that was made anew under its name** is answered for with what the former one had.
 //! * **A Service that is created at the moment of a change** may lose the address that it gets at that moment: the pool may
 //!   have been narrowed already without it. It is never without one.
+//! * **A host part that no user asked for** may be another Service's when the prefix comes: then it becomes another one.
 //! * **A Service that is not managed** follows the pool: it may move once for each change of the prefix, at the end of the
 //!   drain of the one that its address lies in, and once more when it was created at the moment of a change.
 
@@ -37,6 +38,8 @@ const LATE_DNS: Duration = Duration::from_secs(15);
 const RECORD: &str = "dynamic-prefix.io/managed-suffix";
 /// Within this time of a change of the prefix a Service counts as created at that very moment.
 const VERY_MOMENT: Duration = Duration::from_secs(3);
+/// Until then a pool may hold the whole former range still, after a restart of the daemon on a busy machine.
+const NOT_NARROWED: Duration = Duration::from_secs(8);
 
 /// Something that must not have happened.
 #[derive(Clone, Debug)]
@@ -251,17 +254,20 @@ impl Judge {
             let new = after.difference(&before).filter(|_| memory.hosts.contains(&recorded.to_bits()));
             let hosts: Vec<_> = new.filter_map(|address| self.host(*address)).chain([recorded.to_bits()]).collect();
             memory.hosts.extend(hosts);
-            if expected.may_give_way && memory.hosts.len() > 1 {
-                // One place after the other, and never two at a time.
-                memory.hosts.retain(|host| *host == recorded.to_bits());
-            } else if memory.hosts.len() > 1 {
+            // It gives way to one that has its address already.
+            let is_taken = |host: u128| {
+                let of_others = self.services.values().flat_map(|other| other.last.held());
+                of_others.filter(|address| self.generations.is_current(*address)).any(|it| self.host(it) == Some(host))
+            };
+            memory.hosts.retain(|host| *host == recorded.to_bits() || !is_taken(*host));
+            if memory.hosts.len() > 1 {
                 memory.hosts.pop_first();
                 found.push(format!("it has addresses with different host parts: {after:?}, before {before:?}"));
             }
         } else if !expected.managed && !before.is_empty() && before != after {
             memory.moves += 1;
             let changes = self.generations.changes_since(memory.created);
-            let allowed = changes + usize::from(self.generations.changed_within(memory.created, VERY_MOMENT));
+            let allowed = changes + usize::from(self.generations.changed_within(memory.created, NOT_NARROWED));
             if memory.moves > allowed {
                 found.push(format!("it has moved {} times in {changes} changes of the prefix", memory.moves));
             }

@@ -39,8 +39,6 @@ pub(crate) struct Expected {
     pub(crate) one_address: bool,
     /// The host part that the user wants. Until it has that it has what the allocator gives it.
     pub(crate) suffix: Option<Ipv6Addr>,
-    /// Managed with `services = "all"` only: it gets another host part when another Service has its address.
-    pub(crate) may_give_way: bool,
     /// Annotations of the user that stay as they are.
     pub(crate) annotations: Vec<(String, String)>,
     /// Entries of the user in lists that the daemon writes into.
@@ -227,7 +225,6 @@ impl Front {
             named: self.is_managed(scope) && self.is_named(scope),
             one_address: self.has_one_address(scope),
             suffix: self.suffix().and_then(|suffix| suffix.parse().ok()),
-            may_give_way: scope == Scope::All && self.kind == Kind::Unpinned,
             annotations: self.annotations(),
             entries: self.entries(),
         }

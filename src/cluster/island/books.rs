@@ -5,12 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
 use super::carrier::{Right, v6};
 use crate::cluster::addresses;
-use crate::cluster::entry::Entry;
-use crate::cluster::object::{self, Object, Sight};
+use crate::cluster::object::Object;
 use crate::cluster::service::{self, Service, Sharing};
 use crate::cluster::transition::share::Customer;
 use crate::cluster::transition::{Allocator, Stage};
@@ -19,8 +17,13 @@ use crate::plan::Block;
 use crate::prefix::Interval;
 use crate::time::Instant;
 
-/// A controller that does not say which list it has loaded has done so by then: MetalLB takes some 30 ms.
-const LOADS_WITHIN: Duration = Duration::from_secs(1);
+mod offer;
+mod places;
+
+pub(super) use offer::Offered;
+
+use offer::{Force, Offer};
+use places::Places;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -40,39 +43,6 @@ pub(super) struct Books {
     footings: BTreeMap<ObjectRef, Footing>,
     /// Pools of which a patch has left and has not been answered.
     under_way: BTreeSet<ObjectRef>,
-}
-
-/// Services by address.
-#[derive(Debug, Default)]
-struct Places(BTreeMap<Ipv6Addr, BTreeSet<ObjectRef>>);
-
-/// The ranges of a pool as they stand in the cluster.
-#[derive(Clone, Debug, PartialEq)]
-struct Offer {
-    ranges: Vec<Interval>,
-    v4: Vec<(Ipv4Addr, Ipv4Addr)>,
-    /// What MetalLB counts in it.
-    count: Option<i64>,
-    force: Force,
-}
-
-/// Whether a pool's controller is known to act on its list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Force {
-    /// It has not seen it, or refuses it.
-    No,
-    /// It does not say; it will have seen it by then.
-    From(Instant),
-    Yes,
-}
-
-/// Whether a pool offers an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Offered {
-    No,
-    /// Most likely from then on.
-    From(Instant),
-    Yes,
 }
 
 /// What others need to know of a Service as the cluster shows it.
@@ -248,7 +218,7 @@ impl Books {
         let taken = [&self.held, &self.asked, &self.claimed];
         let is_free = |address: &Ipv6Addr| taken.iter().all(|places| places.at(*address).next().is_none());
         // Among so many there is a free one.
-        let most = taken.iter().map(|places| places.0.len()).sum::<usize>() + 1;
+        let most = taken.iter().map(|places| places.len()).sum::<usize>() + 1;
         let behind = (at.saturating_add(1)..=last).take(most);
         let all = behind.chain((first..at).take(most)).map(Ipv6Addr::from_bits);
         all.filter(is_free).find(|address| fits(*address))
@@ -309,9 +279,16 @@ impl Books {
     }
 
     /// A pool as the cluster shows it; `None`: it is gone. Returns the ranges of which something else is true now.
-    pub(super) fn offer(&mut self, pool: &ObjectRef, object: Option<&Object>, now: Instant) -> Vec<Interval> {
+    /// `is_as_known`: its controller knows this list, but has not said so of this generation.
+    pub(super) fn offer(
+        &mut self,
+        pool: &ObjectRef,
+        object: Option<&Object>,
+        is_as_known: bool,
+        now: Instant,
+    ) -> Vec<Interval> {
         let before = self.offers.remove(pool);
-        let after = object.map(|object| Offer::of(object, before.as_ref(), now));
+        let after = object.map(|object| Offer::of(object, before.as_ref(), is_as_known, now));
         let changed = before != after;
         let ranges = before.into_iter().chain(after.clone()).flat_map(|offer| offer.ranges).collect();
         if let Some(after) = after {
@@ -371,57 +348,4 @@ pub(super) const fn allocator_of(kind: Kind) -> Option<Allocator> {
 /// Whether `address` lies in `range`.
 pub(super) fn has(range: &Interval, address: Ipv6Addr) -> bool {
     range.first() <= address && address <= range.last()
-}
-
-impl Offer {
-    fn of(object: &Object, before: Option<&Self>, now: Instant) -> Self {
-        let kind = object.reference.kind;
-        let entries = || object.list.iter().filter_map(|value| Entry::parse(kind, value));
-        let ranges: Vec<_> = entries().filter_map(Entry::v6).collect();
-        let v4 =
-            entries().filter_map(|entry| if let Entry::V4(first, last) = entry { Some((first, last)) } else { None });
-        let count = (kind == Kind::IPAddressPool).then(|| object::metallb_count(&object.list)).flatten();
-        let same = before.filter(|before| before.ranges == ranges).map(|before| before.force);
-        // That the count agrees says nothing if the list before had the same.
-        let is_ambiguous = count.is_some() && before.is_some_and(|before| before.count == count);
-        let later = Force::From(now + LOADS_WITHIN);
-        let force = match (object::sight(object), same) {
-            (Sight::NotSeen, _) => Force::No,
-            (Sight::Seen, None) if is_ambiguous => later,
-            (Sight::Seen, None | Some(Force::No | Force::Yes)) => Force::Yes,
-            (Sight::Seen | Sight::CannotTell, Some(known @ Force::From(_))) => known,
-            (Sight::CannotTell, Some(Force::Yes)) => Force::Yes,
-            (Sight::CannotTell, Some(Force::No) | None) => later,
-        };
-        Self { ranges, v4: v4.collect(), count, force }
-    }
-}
-
-impl Places {
-    /// Moves a Service; the addresses for which it is a change.
-    fn change(&mut self, service: &ObjectRef, before: &[Ipv6Addr], after: &[Ipv6Addr]) -> Vec<Ipv6Addr> {
-        let mut changed = Vec::new();
-        for address in before.iter().filter(|address| !after.contains(address)) {
-            if let Some(there) = self.0.get_mut(address) {
-                there.remove(service);
-                if there.is_empty() {
-                    self.0.remove(address);
-                }
-                changed.push(*address);
-            }
-        }
-        for address in after.iter().filter(|address| !before.contains(address)) {
-            self.0.entry(*address).or_default().insert(service.clone());
-            changed.push(*address);
-        }
-        changed
-    }
-
-    fn at(&self, address: Ipv6Addr) -> impl Iterator<Item = &ObjectRef> {
-        self.0.get(&address).into_iter().flatten()
-    }
-
-    fn within(&self, range: Interval) -> impl Iterator<Item = (&Ipv6Addr, &BTreeSet<ObjectRef>)> {
-        self.0.range(range.first()..=range.last())
-    }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 
 use super::books::{Footing, Offered, distinct};
-use super::decide::{Surroundings, Verdict, forbidden_to_us, not_served};
+use super::decide::{Surroundings, forbidden_to_us, not_served};
 use super::memory::Memory;
 use super::slot::{Level, Slot, Status};
+use super::verdict::Verdict;
 use crate::cluster::object::{MANAGED_BY, Object};
 use crate::cluster::service::{self, Service};
 use crate::cluster::transition::carrier::{self, Goal};
@@ -46,9 +47,9 @@ pub(super) struct Carrier {
 pub(super) enum Right {
     /// On an address that the allocator gave it. It is not written down yet, so any other will do as well.
     Found,
-    /// It is written down, of a Service that nobody has named to us (`services = "all"`).
+    /// It is written down, so that it stays. But nobody has asked for it: a Service that has its address keeps that.
     Kept,
-    /// The user has asked for it, or it is written down of a Service that the user has named to us.
+    /// The user has asked for it.
     Given,
 }
 
@@ -108,8 +109,8 @@ pub(super) fn appraise(
     let host = want.host_part(catalogue, recorded, &holds);
     let right = match (want.suffix, recorded) {
         (None, None) => Right::Found,
-        (None, Some(_)) if want.who == plan::service::ALL => Right::Kept,
-        (None, Some(_)) | (Some(_), _) => Right::Given,
+        (None, Some(_)) => Right::Kept,
+        (Some(_), _) => Right::Given,
     };
     let mut carrier = Carrier { want, host: None, right, new: None };
     carrier.place(wanted, host);
@@ -319,9 +320,10 @@ impl<'a> Step<'a> {
         // Its status is about to change if no pool has what it holds.
         let is_ours = |held: &&Ipv6Addr| transition::age(&computed.generations, **held).is_some();
         let is_stable = holds.iter().filter(is_ours).all(|held| books.is_on_a_pool(*held, allocator));
-        let offered = new.filter(|_| is_stable).map(|new| books.offered(new, &v4, allocator, now));
-        let offered = offered.unwrap_or(Offered::No);
         let mut course = self.slot.course.clone();
+        let unstable_until = course.stray(!is_stable, now);
+        let offered = new.filter(|_| unstable_until.is_none()).map(|new| books.offered(new, &v4, allocator, now));
+        let offered = offered.unwrap_or(Offered::No);
         course.has_address = new.is_some_and(|new| holds.contains(&new));
         let user_asks = new.is_some_and(|new| owned.users.contains(&IpAddr::V6(new)));
         let asks = new.filter(|new| pins.contains(new) || user_asks);
@@ -358,7 +360,7 @@ impl<'a> Step<'a> {
         let soon = if let Offered::From(at) = offered { Some(at) } else { None };
         let is_left = goal.stage == Stage::Refused || is_error;
         course.leave(is_left && pins.is_empty(), now);
-        let wakes = [soon, silence, course.free_at(), course.known_at()];
+        let wakes = [soon, silence, course.free_at(), course.known_at(), unstable_until];
         (goal, course, wakes.into_iter().flatten().filter(|at| *at > now).min())
     }
 

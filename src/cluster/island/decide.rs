@@ -11,6 +11,7 @@ use super::memory::Memory;
 use super::narrow::{self, Narrowing, OnIt};
 use super::retry;
 use super::slot::{Level, Patch, Slot, Status};
+use super::verdict::Verdict;
 use crate::cluster::Wanted;
 use crate::cluster::entry;
 use crate::cluster::object::{self, MANAGED_BY, Object, Served};
@@ -38,34 +39,6 @@ pub(super) struct Surroundings<'a> {
     pub(super) narrowing: &'a Narrowing,
     /// What the annotations that external-dns reads begin with.
     pub(super) external_dns: &'a [String],
-}
-
-/// What is to be done.
-#[derive(Debug)]
-pub(super) enum Verdict {
-    /// It is none of our objects.
-    NotOurs,
-    /// It was ours, and nothing of ours is left on it.
-    Released,
-    /// Nothing, and why.
-    Stay(Status),
-    /// Nothing: it is as it should be. With what to remember and when to look again.
-    InSync(Status, Memory, Option<Instant>),
-    /// The same of a pool that holds the new range back until Services have their addresses in it.
-    HoldsBack(Status, Memory, Option<Instant>),
-    /// This has to be written.
-    Write(Patch, Status),
-}
-
-impl Verdict {
-    /// Of a pool: whether it is as it is to be, or must be left as it is.
-    pub(super) fn is_calm(&self) -> bool {
-        match self {
-            Self::NotOurs | Self::Released | Self::InSync(..) => true,
-            Self::Stay(status) => status.level != Level::Passing,
-            Self::HoldsBack(..) | Self::Write(..) => false,
-        }
-    }
 }
 
 /// Decides about the object `reference`.

@@ -2,8 +2,9 @@
 
 use super::books::{Books, Footing};
 use super::carrier::Course;
-use super::decide::{Surroundings, Verdict, decide};
+use super::decide::{Surroundings, decide};
 use super::slot::{Level, Patch, Slot, Status};
+use super::verdict::Verdict;
 use super::{Event, Failure, Island, Until, carrier, decide};
 use crate::cluster::object::Object;
 use crate::config::{Kind, ObjectRef};

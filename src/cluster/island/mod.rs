@@ -29,6 +29,7 @@ mod report;
 mod retry;
 mod slot;
 mod spread;
+mod verdict;
 mod wants;
 
 pub use event::{Event, IN_DNS, WatchState, Write, WriteError};

@@ -68,6 +68,6 @@ fn observed(reference: &ObjectRef, slot: &Slot) -> Option<bool> {
     let object = slot.object.as_ref()?;
     let ours = slot.written_generation.or(object.generation)?;
     let observed = object.observed.as_ref()?;
-    let has_seen = observed.generation.is_some_and(|seen| seen >= ours);
+    let has_seen = observed.generation.is_some_and(|seen| seen >= ours) || slot.is_as_known();
     Some(slot.status.synced && has_seen && observed.conflict.is_none())
 }

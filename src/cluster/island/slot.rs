@@ -41,6 +41,8 @@ pub(super) struct Slot {
     pub(super) taken: Option<(Ipv6Addr, Instant)>,
     /// Of a pool: whether its list was as it is to be when it was last decided about, with nothing held back.
     pub(super) is_calm: bool,
+    /// Of a pool: the list as its controller has last said that it knows it, and the generation that it had then.
+    pub(super) known_list: Option<(i64, Vec<Value>)>,
     /// Of a pool: since when something stands in a narrowed range of it that nobody has any more.
     pub(super) freed: Option<Instant>,
     /// Another target that it must not overlap: the reason and the sentence.
@@ -165,6 +167,24 @@ impl Slot {
             }
         }
         (all, complete)
+    }
+
+    /// Of a pool: whether its list is the one that its controller knows, although it has not said so of this generation.
+    /// LB-IPAM passes over a change that is taken back before it looks, and goes on saying the generation before it.
+    pub(super) fn is_as_known(&self) -> bool {
+        let Some(object) = &self.object else { return false };
+        let observed = object.observed.as_ref().filter(|observed| observed.conflict.is_none() && !observed.is_disabled);
+        let known = self.known_list.as_ref().zip(observed.and_then(|observed| observed.generation));
+        known.is_some_and(|((generation, list), seen)| *generation == seen && *list == object.list)
+    }
+
+    /// Keeps the list that the controller of a pool knows.
+    pub(super) fn note_known_list(&mut self) {
+        let Some(object) = &self.object else { return self.known_list = None };
+        let seen = object.observed.as_ref().and_then(|observed| observed.generation);
+        if let Some(generation) = seen.filter(|seen| Some(*seen) == object.generation) {
+            self.known_list = Some((generation, object.list.clone()));
+        }
     }
 
     /// Whether what was given up in a pool has stood there for long enough.

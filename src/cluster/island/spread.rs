@@ -59,15 +59,22 @@ impl Island {
 
     /// Keeps the books after an object has changed, and marks who is concerned.
     pub(super) fn notice(&mut self, reference: &ObjectRef, now: Instant) {
-        let object = self.slots.get(reference).and_then(|slot| slot.object.as_ref());
         if allocator_of(reference.kind).is_some() {
-            let ranges = self.books.offer(reference, object, now);
+            let slot = self.slots.get_mut(reference);
+            let ranges = match slot {
+                Some(slot) => {
+                    slot.note_known_list();
+                    self.books.offer(reference, slot.object.as_ref(), slot.is_as_known(), now)
+                }
+                None => self.books.offer(reference, None, false, now),
+            };
             self.ask_again(self.books.concerned(&ranges));
             return;
         }
         if reference.kind != Kind::Service {
             return;
         }
+        let object = self.slots.get(reference).and_then(|slot| slot.object.as_ref());
         let object = object.filter(|object| object.is_in_scope());
         let (ripple, is_edited) = self.books.show(reference, object.map(Aspect::of));
         self.spread(reference, &ripple);

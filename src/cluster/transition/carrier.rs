@@ -26,7 +26,8 @@ pub struct Carrier<'a> {
     /// The IPv6 addresses that its DNS target names on our behalf; `None`: DNS is not ours to say.
     pub targets: Option<&'a [Ipv6Addr]>,
     /// Whether a pool offers the new address and its controller has seen that, no write of ours to that pool is under way
-    /// (it may take the address out), and those that it holds are on a pool still (else its status is about to change).
+    /// (it may take the address out), and those that it holds are on a pool still (else its status is about to change,
+    /// for [`LEFT_ALONE`](super::LEFT_ALONE)).
     /// With MetalLB it has to be the pool of its IPv4 address, if it
     /// has one: all addresses of a Service are of one pool.
     pub offered: bool,

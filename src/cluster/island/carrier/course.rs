@@ -20,6 +20,8 @@ pub(in super::super) struct Course {
     taken: Option<(Ipv6Addr, Option<Instant>)>,
     /// Since when it would give up an address and waits for a pool to be narrowed.
     held: Option<Instant>,
+    /// Since when it has an address that is on no pool any more.
+    astray: Option<Instant>,
     /// Since when it is left to its allocator, because it is refused.
     left: Option<Instant>,
     /// Whether it has its address.
@@ -50,6 +52,13 @@ impl Course {
         let holds_nothing = allocator == Allocator::MetalLb && offered == Offered::Yes && facts.ingress.is_empty();
         let (_, _, since) = self.step.filter(|step| step.0 == Stage::AwaitingAddress && step.1 == asks)?;
         (holds_nothing && asks.is_some()).then(|| since + transition::NOTHING_HELD)
+    }
+
+    /// Until when its status counts as about to change, because it has an address that is on no pool any more. LB-IPAM was
+    /// seen to leave it at that, of Services that share an address.
+    pub(super) fn stray(&mut self, is_astray: bool, now: Instant) -> Option<Instant> {
+        self.astray = if is_astray { self.astray.or(Some(now)) } else { None };
+        self.astray.map(|since| since + transition::LEFT_ALONE).filter(|at| *at > now)
     }
 
     /// Whether it would give up an address and waits for a pool to be narrowed.

@@ -71,7 +71,7 @@ pub(in super::super) fn neighbours<'a>(
 /// Which of two Services with the same address to come gives way.
 fn yields_to((service, right): (&ObjectRef, Right), (rival, theirs): (&ObjectRef, Right), has_it: bool) -> bool {
     match (right, theirs) {
-        (Right::Found, Right::Given) => true,
+        (Right::Found, Right::Kept | Right::Given) => true,
         _ if has_it => false,
         _ => (theirs, service) > (right, rival),
     }

@@ -41,7 +41,7 @@ fn two_services_with_one_address_are_both_left_alone() {
 #[test]
 fn an_address_that_another_service_holds_is_refused_and_dns_stays() {
     let mut town = town();
-    let front = town.create("front", ours(&[]), V6, at(1));
+    let front = town.create("front", ours(&[(SUFFIX, "::")]), V6, at(1));
     town.live(at(1));
     // Somebody pins the address that the Service will have.
     let squatter = town.create("a-squatter", json!({ IPS: "2001:db8:2::" }), V6, at(2));

@@ -1,6 +1,6 @@
 //! Two Services, one host part: who has it, and what the other one gets.
 
-use super::town::{DUAL, Town, V6, ips, ours, service};
+use super::town::{DUAL, Town, V6, ips, ours, service, spec};
 use super::*;
 
 const IPS: &str = "lbipam.cilium.io/ips";
@@ -145,4 +145,33 @@ fn what_services_leave_in_a_former_range_leaves_the_pool() {
     let next = town.create("next", json!({}), V6, at(50));
     town.live(at(50));
     assert_eq!(town.ingress(&next), ips(&["2001:db8:3::"]));
+}
+
+/// Seen of LB-IPAM with Services that share an address: it gives one of them an address that has just left the pool.
+#[test]
+fn an_address_that_is_on_no_pool_is_not_waited_for_for_ever() {
+    let lb = pool("lb");
+    let mut town = town(&lb, ServiceScope::Annotated);
+    let one = town.create("one", ours(&[(SUFFIX, "::5")]), V6, at(1));
+    town.live(at(1));
+    town.live_until(at(200));
+    town.numbers.push(9);
+    town.rotate(2, at(200));
+    let two = service("two");
+    town.lab.api.create_service(&two, ours(&[(SUFFIX, "::6")]), spec(V6));
+    let given = town.lab.api.edit_service(&two, "controller", |value| {
+        value["status"] = json!({ "loadBalancer": { "ingress": [{ "ip": "2001:db8:9::6" }] } });
+    });
+    town.is_alive = false;
+    town.lab.island.handle_object(given, at(200));
+    assert_eq!(town.write(at(200)), Some(lb.clone()));
+    let seen = town.lab.api.edit(&lb, "controller", |object| {
+        object.observed = Some(object::Observed { generation: object.generation, ..Default::default() });
+    });
+    town.lab.island.handle_object(seen, at(200));
+    town.live(at(200));
+    assert_eq!(town.note(&one, IPS).as_deref(), Some("2001:db8:2::5,2001:db8:1::5"));
+    assert_eq!((town.note(&two, IPS), town.lab.reason(&two)), (None, "AwaitingPool"), "it is about to change");
+    town.live_until(at(206));
+    assert_eq!(town.note(&two, IPS).as_deref(), Some("2001:db8:2::6,2001:db8:9::6"));
 }

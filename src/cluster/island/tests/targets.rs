@@ -186,6 +186,26 @@ fn what_waits_to_be_sent_is_not_sent_once_dry_run_is_on() {
     assert_eq!((lab.writes.len(), lab.reason(&target)), (1, "Synced"));
 }
 
+/// LB-IPAM compares the spec with the one that it has; what was taken back before it looked is no change to it.
+#[test]
+fn a_change_that_was_taken_back_before_lb_ipam_looked_counts_as_observed() {
+    let target = pool("lb");
+    let mut lab = Lab::new([object(&target, [])]);
+    lab.want(bound(&target), at(0));
+    let seen = lab.api.edit(&target, "cilium-operator-lb-ipam", |object| {
+        object.observed = Some(Observed { generation: object.generation, ..Observed::default() });
+    });
+    lab.island.handle_object(seen, at(1));
+    assert_eq!(lab.run(at(1)), 0);
+    assert_eq!(lab.report(&target).observed, Some(true));
+    // Somebody empties it, and we fill it again.
+    assert_eq!(lab.edit(&target, "kubectl", Vec::new(), at(2)), 1);
+    assert!(lab.api.get(&target).generation > lab.api.get(&target).observed.as_ref().and_then(|it| it.generation));
+    assert_eq!(lab.report(&target).observed, Some(true));
+    assert_eq!(lab.edit(&target, "kubectl", vec![cidr("192.0.2.0/24")], at(3)), 1);
+    assert_eq!(lab.report(&target).observed, Some(false), "and this is another list");
+}
+
 #[test]
 fn a_pool_is_observed_once_lb_ipam_has_seen_our_generation() {
     let target = pool("lb");
