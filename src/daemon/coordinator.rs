@@ -48,7 +48,7 @@ pub struct Identity {
 #[derive(Debug, Default)]
 pub(crate) struct ClusterView {
     pub(crate) health: Option<Health>,
-    pub(crate) targets: BTreeMap<ObjectRef, TargetReport>,
+    pub(crate) targets: BTreeMap<ObjectRef, Box<TargetReport>>,
 }
 
 impl ClusterView {
@@ -299,14 +299,15 @@ impl Coordinator {
             has_new |= view.targets.remove(&object).is_some();
             self.dirty |= managed.remove(&object).is_some();
         }
-        for target in update.targets {
-            let former = match &target.managed {
-                Some(new) => managed.insert(target.object.clone(), new.clone()),
-                None => managed.remove(&target.object),
-            };
-            self.dirty |= former != target.managed;
+        for mut target in update.targets {
+            // It is kept once.
+            self.dirty |= managed.get(&target.object) != target.managed.as_ref();
+            match target.managed.take() {
+                Some(new) => drop(managed.insert(target.object.clone(), new)),
+                None => drop(managed.remove(&target.object)),
+            }
             let uid = target.uid.clone();
-            let former = view.targets.insert(target.object.clone(), target);
+            let former = view.targets.insert(target.object.clone(), Box::new(target));
             has_new |= former.is_none_or(|former| former.uid != uid);
         }
         if has_new {
@@ -317,10 +318,9 @@ impl Coordinator {
 
     /// Only what changed is replaced, so that [`Coordinator::wanted`] stays cheap to compare.
     fn find_twins(&mut self) {
-        let views =
-            self.config.clusters.iter().filter_map(|cluster| {
-                Some((cluster.name.as_str(), self.clusters.get(&cluster.name)?.targets.values()))
-            });
+        let views = self.config.clusters.iter().filter_map(|cluster| {
+            Some((cluster.name.as_str(), self.clusters.get(&cluster.name)?.targets.values().map(Box::as_ref)))
+        });
         let denied = twins::denied(views);
         if denied != self.denied {
             self.denied = denied;

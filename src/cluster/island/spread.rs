@@ -111,7 +111,7 @@ impl Island {
             let ranges = self.books.ranges(reference).to_vec();
             self.dirty.extend(self.books.claiming(&ranges));
         } else if let Some(footing) = self.books.footing(reference) {
-            let asks = self.slots.get(reference).map(Slot::pins_under_way).unwrap_or_default();
+            let asks = self.slots.get(reference).map(|slot| slot.pins_under_way()).unwrap_or_default();
             let new = asks.into_iter().filter(|address| !footing.pins.contains(address));
             let pins = footing.pins.iter().copied().chain(new).collect();
             let footing = Footing { pins, ..footing.clone() };
