@@ -48,7 +48,7 @@ pub struct Identity {
 #[derive(Debug, Default)]
 pub(crate) struct ClusterView {
     pub(crate) health: Option<Health>,
-    pub(crate) targets: BTreeMap<ObjectRef, TargetReport>,
+    pub(crate) targets: BTreeMap<ObjectRef, Box<TargetReport>>,
 }
 
 impl ClusterView {
@@ -295,14 +295,15 @@ impl Coordinator {
             has_new |= view.targets.remove(&object).is_some();
             self.dirty |= managed.remove(&object).is_some();
         }
-        for target in update.targets {
-            let former = match &target.managed {
-                Some(new) => managed.insert(target.object.clone(), new.clone()),
-                None => managed.remove(&target.object),
-            };
-            self.dirty |= former != target.managed;
+        for mut target in update.targets {
+            // It is kept once.
+            self.dirty |= managed.get(&target.object) != target.managed.as_ref();
+            match target.managed.take() {
+                Some(new) => drop(managed.insert(target.object.clone(), new)),
+                None => drop(managed.remove(&target.object)),
+            }
             has_new |= view.targets.get(&target.object).is_none_or(|former| former.uid != target.uid);
-            view.targets.insert(target.object.clone(), target);
+            view.targets.insert(target.object.clone(), Box::new(target));
         }
         if has_new {
             self.find_twins();
@@ -313,7 +314,8 @@ impl Coordinator {
     /// Only what changed is replaced, so that [`Coordinator::wanted`] stays cheap to compare.
     fn find_twins(&mut self) {
         let names = self.config.clusters.iter().map(|cluster| cluster.name.as_str());
-        let denied = twins::denied(names.filter_map(|name| Some((name, self.clusters.get(name)?.targets.values()))));
+        let targets = |name| Some((name, self.clusters.get(name)?.targets.values().map(Box::as_ref)));
+        let denied = twins::denied(names.filter_map(targets));
         if denied != self.denied {
             self.denied = denied;
         }

@@ -163,6 +163,7 @@ fn shares(wishes: &[Wish<'_>]) -> Vec<Share> {
             }
         }
     }
+    shares.shrink_to_fit();
     shares
 }
 
@@ -205,10 +206,11 @@ fn known(wishes: &[Wish<'_>]) -> Vec<(Role, Interval)> {
     }
     all.sort_by_key(|(role, age, _)| (*role, *age));
     let mut seen = BTreeSet::new();
-    all.into_iter()
-        .filter(|(_, _, interval)| seen.insert(*interval))
-        .map(|(role, _, interval)| (role, interval))
-        .collect()
+    let each = all.into_iter().filter(|(_, _, interval)| seen.insert(*interval));
+    let mut known: Vec<_> = each.map(|(role, _, interval)| (role, interval)).collect();
+    // A pool keeps this for as long as its prefixes stay.
+    known.shrink_to_fit();
+    known
 }
 
 /// The longest of them; `None`, without limit, is longer than any.

@@ -15,7 +15,9 @@ use crate::prefix::Interval;
 pub fn compute(subnet: &Subnet, prefix: Ipv6Net, excluded: &[Ipv6Net]) -> Result<Vec<Block>, EntryError> {
     let error = |message| EntryError { entry: format!("subnets[{}]", subnet.name), message };
     let nets = carve(subnet, prefix).map_err(error)?;
-    let left: Vec<Block> = nets.iter().flat_map(|net| without(*net, excluded)).collect();
+    let mut left: Vec<Block> = nets.iter().flat_map(|net| without(*net, excluded)).collect();
+    // Most are one block, and there is one of these for each generation.
+    left.shrink_to_fit();
     if left.is_empty() {
         return Err(error(format!("It lies in a part of {prefix} that the server excludes from use.")));
     }

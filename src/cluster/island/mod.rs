@@ -59,7 +59,8 @@ pub struct Island {
     schema: Schema,
     /// Kinds whose objects are all known.
     listed: BTreeSet<Kind>,
-    slots: BTreeMap<ObjectRef, Slot>,
+    /// Boxed, because the nodes of a map that grows in order stay half empty.
+    slots: BTreeMap<ObjectRef, Box<Slot>>,
     /// What they are to each other.
     books: Books,
     narrowing: Narrowing,
@@ -91,7 +92,7 @@ impl Island {
         let remember = |managed: Managed| {
             let memory = Some(Memory::from_managed(&managed));
             // The store knows it, so its end has to be reported even if nothing else ever was.
-            (managed.object, Slot { memory, reported: Some(0), ..Slot::default() })
+            (managed.object, Box::new(Slot { memory, reported: Some(0), ..Slot::default() }))
         };
         Self {
             discovery: cluster.discovery,
@@ -329,7 +330,7 @@ impl Island {
     pub fn poll_update(&mut self) -> Option<Update> {
         let mut update = Update { removed: std::mem::take(&mut self.removed), ..Update::default() };
         // Gone and back between two calls: only how it ended counts.
-        update.removed.retain(|reference| !self.slots.get(reference).is_some_and(Slot::is_target));
+        update.removed.retain(|reference| !self.slots.get(reference).is_some_and(|slot| slot.is_target()));
         for reference in std::mem::take(&mut self.touched) {
             let Some(slot) = self.slots.get_mut(&reference).filter(|slot| slot.is_target()) else { continue };
             let report = report::report(&reference, slot);

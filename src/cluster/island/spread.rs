@@ -50,7 +50,7 @@ impl Island {
 
     /// A Service of another type is none of ours once nothing of ours is on it.
     pub(super) fn part_from(&mut self, reference: &ObjectRef, now: Instant) {
-        if self.slots.get(reference).is_some_and(Slot::has_parted) {
+        if self.slots.get(reference).is_some_and(|slot| slot.has_parted()) {
             self.forget(reference, now);
             self.want_where(|other, _| other == reference);
             self.dirty.insert(reference.clone());
@@ -166,7 +166,7 @@ impl Island {
             let ranges = self.books.ranges(reference).to_vec();
             self.dirty.extend(self.books.claiming(&ranges));
         } else if let Some(footing) = self.books.footing(reference) {
-            let asks = self.slots.get(reference).map(Slot::pins_under_way).unwrap_or_default();
+            let asks = self.slots.get(reference).map(|slot| slot.pins_under_way()).unwrap_or_default();
             let new = asks.into_iter().filter(|address| !footing.pins.contains(address));
             let pins = footing.pins.iter().copied().chain(new).collect();
             let footing = Footing { pins, ..footing.clone() };

@@ -232,7 +232,7 @@ impl Island {
 
     /// Looks for targets that would overlap; returns those for which that changed.
     pub(super) fn compare_targets(&mut self) -> Vec<ObjectRef> {
-        let take = |(reference, slot): (&ObjectRef, &mut Slot)| Some((reference.clone(), slot.want.take()?));
+        let take = |(reference, slot): (&ObjectRef, &mut Box<Slot>)| Some((reference.clone(), slot.want.take()?));
         let wants: Vec<_> = self.slots.iter_mut().filter_map(take).collect();
         let mut found: BTreeMap<_, _> = plan::overlaps(&wants).into_iter().collect();
         for (reference, want) in wants {
@@ -253,8 +253,9 @@ impl Island {
 }
 
 /// The pools among the slots; they stand before the Services.
-pub(super) fn pools(slots: &BTreeMap<ObjectRef, Slot>) -> impl Iterator<Item = (&ObjectRef, &Slot)> {
-    slots.range(..first_service()).filter(|(reference, _)| reference.kind.is_pool())
+pub(super) fn pools(slots: &BTreeMap<ObjectRef, Box<Slot>>) -> impl Iterator<Item = (&ObjectRef, &Slot)> {
+    let slots = slots.range(..first_service()).map(|(reference, slot)| (reference, &**slot));
+    slots.filter(|(reference, _)| reference.kind.is_pool())
 }
 
 pub(super) fn first_service() -> ObjectRef {
