@@ -160,6 +160,8 @@ pub struct Share {
     pub prefix: Ipv6Net,
     /// What the generation is used for.
     pub role: Role,
+    /// Whether its addresses reach nobody any more.
+    pub dead: bool,
     /// `transition.mode` of the DynamicPrefix.
     pub mode: Mode,
     /// The blocks.

@@ -157,6 +157,7 @@ fn shares(wishes: &[Wish<'_>]) -> Vec<Share> {
                     dynamic_prefix: wish.dynamic_prefix.to_owned(),
                     prefix: generation.prefix,
                     role: generation.role,
+                    dead: generation.dead,
                     mode: computed.mode,
                     blocks,
                 });

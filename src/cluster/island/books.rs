@@ -245,6 +245,11 @@ impl Books {
         self.pinned.at(address).next().is_some()
     }
 
+    /// The managed Services that ask for `address`.
+    pub(super) fn pinned_at(&self, address: Ipv6Addr) -> impl Iterator<Item = &ObjectRef> {
+        self.pinned.at(address)
+    }
+
     /// The addresses in these ranges that Services hold, ascending.
     pub(super) fn in_use(&self, blocks: &[Block]) -> BTreeSet<Ipv6Addr> {
         blocks.iter().flat_map(|block| self.held.within(block.interval())).map(|(address, _)| *address).collect()

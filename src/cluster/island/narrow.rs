@@ -1,6 +1,6 @@
 //! What a pool should hold of each generation while Services move and former prefixes drain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
 use super::books::allocator_of;
@@ -73,6 +73,8 @@ pub(super) struct Cut {
     pub(super) reserved: Vec<Interval>,
     /// Whether a former range is whole only because it must not be narrowed.
     pub(super) is_whole: bool,
+    /// What stays of former ranges for Services that cannot be written and have nothing else.
+    pub(super) kept: Vec<Ipv6Addr>,
 }
 
 /// Our entries on a pool, and the user's.
@@ -127,13 +129,14 @@ pub(super) fn cut(
             cut.reserved.extend(current.flat_map(|part| part.blocks).map(Block::interval));
         }
         cut.is_whole |= shares.whole_for_ignorance;
+        cut.kept.extend(&shares.kept);
         cut.contributions.insert(name.clone(), shares.list(parts));
     }
     cut
 }
 
 fn part(share: &Share) -> Part<'_> {
-    Part { prefix: share.prefix, role: share.role, mode: share.mode, blocks: &share.blocks }
+    Part { prefix: share.prefix, role: share.role, dead: share.dead, mode: share.mode, blocks: &share.blocks }
 }
 
 /// MetalLB hands out in the order of the list, and so does Cilium after a restart of its operator: what is held back
@@ -147,12 +150,31 @@ pub(super) fn in_order(mut blocks: Vec<Block>, known: &[(Role, Interval)], reser
     blocks
 }
 
+/// Why addresses of a former range are still there.
+fn kept(around: &Surroundings<'_>, cut: &Cut) -> Option<String> {
+    let kept: BTreeSet<Ipv6Addr> = cut.kept.iter().copied().collect();
+    let services: BTreeSet<_> = kept.iter().flat_map(|address| around.books.pinned_at(*address)).collect();
+    if kept.is_empty() {
+        return None;
+    }
+    let text = |list: Vec<String>| list.join(", ");
+    Some(format!(
+        "The drain of a former range is over, but {} stays until its prefix is dead: {} asks for that and for nothing else, \
+         and cannot be written. See what is said of that Service.",
+        text(kept.iter().map(ToString::to_string).collect()),
+        text(services.iter().map(ToString::to_string).collect()),
+    ))
+}
+
 /// What there is to say about a pool on its way from one prefix to the next.
 pub(super) fn progress(around: &Surroundings<'_>, kind: Kind, cut: &Cut) -> (Level, &'static str, Option<String>) {
     if !cut.reserved.is_empty() {
         let text =
             "Of the new range it holds what managed Services are to get, until they have it; then the rest comes.";
         return (Level::Good, "Synced", Some(text.to_owned()));
+    }
+    if let Some(why) = kept(around, cut) {
+        return (Level::Odd, "DrainProlonged", Some(why));
     }
     let is_known = around.narrowing.services.is_some() || around.narrowing.is_asked;
     match around.narrowing.obstacle(kind).filter(|_| cut.is_whole && is_known) {

@@ -21,6 +21,8 @@ pub struct Part<'a> {
     pub prefix: Ipv6Net,
     /// What it is used for.
     pub role: Role,
+    /// Whether its addresses reach nobody any more.
+    pub dead: bool,
     /// The mode of its DynamicPrefix.
     pub mode: Mode,
     /// The ranges that are bound to the pool.
@@ -70,6 +72,8 @@ pub struct Shares {
     pub reserved: bool,
     /// Whether a range is whole only because the addresses in use are not known.
     pub whole_for_ignorance: bool,
+    /// What stays of ranges whose drain is over, for managed Services that cannot be written and ask for nothing else.
+    pub kept: Vec<Ipv6Addr>,
 }
 
 impl Shares {
@@ -115,7 +119,7 @@ fn shares(parts: &[Part<'_>], around: &Around<'_>, tidy: bool) -> Shares {
             Role::Current if shares.reserved => reserved(part, around),
             Role::Current => part.blocks.to_vec(),
             // One does not wait for the next: what Services have given up in it would be handed out meanwhile.
-            Role::Known if !stays && !is_asked_for(part, around) => Vec::new(),
+            Role::Known if !stays && !is_asked_for(part, around) => kept(part, parts, around, &mut shares),
             Role::Draining | Role::Known if around.in_conflict => as_it_is(part, around),
             Role::Draining | Role::Known if shares.reserved && (!tidy || around.in_use.is_none()) => {
                 as_it_is(part, around)
@@ -150,6 +154,30 @@ fn is_asked_for(part: &Part<'_>, around: &Around<'_>) -> bool {
     let is_on = |address: Ipv6Addr| around.recorded.iter().any(|entry| has(entry, address));
     let asks = |pin: &Ipv6Addr| holds(part.blocks, *pin) && is_on(*pin);
     around.customers.iter().any(|customer| !customer.given_up && customer.pins.iter().any(asks))
+}
+
+/// What stays of a range whose drain is over. A Service that cannot be written goes on asking for what it has; without
+/// anything else to ask for it would have nothing at all, and its name would lead nowhere. It needs that as long as
+/// somebody can be reached by it.
+fn kept(part: &Part<'_>, parts: &[Part<'_>], around: &Around<'_>, shares: &mut Shares) -> Vec<Block> {
+    let lasts = |pin: &Ipv6Addr| {
+        let mut lasting = parts.iter().filter(|part| part.role != Role::Known);
+        lasting.any(|part| holds(part.blocks, *pin)) || around.foreign.iter().any(|entry| has(entry, *pin))
+    };
+    let needs = |customer: &&Customer| customer.given_up && !part.dead && !customer.pins.iter().any(lasts);
+    let needed: Vec<Ipv6Addr> = around.customers.iter().filter(needs).flat_map(|it| &it.pins).copied().collect();
+    let of_block = |block: &Block| {
+        let there = pieces(block.interval(), around);
+        let stays = |address: &&Ipv6Addr| there.iter().any(|piece| has(piece, **address));
+        let stays: Vec<Ipv6Addr> = needed.iter().filter(stays).copied().collect();
+        shares.kept.extend(&stays);
+        match stays.is_empty() {
+            true => Vec::new(),
+            false if around.in_conflict => complete(*block, there, &[]),
+            false => complete(*block, Vec::new(), &stays),
+        }
+    };
+    part.blocks.iter().flat_map(of_block).collect()
 }
 
 fn customers<'a>(part: &'a Part<'_>, around: &'a Around<'_>) -> impl Iterator<Item = &'a Customer> {

@@ -8,6 +8,8 @@ pub(super) struct Api {
     /// Services as they are; `objects` has them cut.
     services: BTreeMap<ObjectRef, Value>,
     version: u64,
+    /// Objects that we may not write.
+    pub(super) locked: BTreeSet<ObjectRef>,
 }
 
 /// An object as the user made it.
@@ -34,7 +36,7 @@ pub(super) fn annotated(mut object: Object, annotations: &[(&str, &str)]) -> Obj
 impl Api {
     pub(super) fn new(objects: impl IntoIterator<Item = Object>) -> Self {
         let objects = objects.into_iter().map(|object| (object.reference.clone(), object)).collect();
-        Self { objects, services: BTreeMap::new(), version: 1 }
+        Self { objects, services: BTreeMap::new(), version: 1, locked: BTreeSet::new() }
     }
 
     pub(super) fn get(&self, reference: &ObjectRef) -> &Object {
@@ -145,6 +147,9 @@ impl Api {
         let Some(object) = self.objects.get(&write.object) else { return Err(WriteError::NotFound) };
         if write.patch == json!({}) {
             return Ok(object.clone());
+        }
+        if self.locked.contains(&write.object) {
+            return Err(WriteError::Forbidden(format!("{} is forbidden", write.object)));
         }
         if write.patch["metadata"]["resourceVersion"] != json!(object.resource_version) {
             return Err(WriteError::Conflict);

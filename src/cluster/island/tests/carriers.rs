@@ -213,6 +213,70 @@ fn a_service_that_may_not_be_written_holds_up_nobody() {
     assert_eq!(town.ingress(&locked), ips(&["2001:db8:1::1", "2001:db8:2::1"]));
 }
 
+/// Nobody can tell it to ask for something else, and its name leads there.
+#[test]
+fn a_service_that_may_not_be_written_keeps_its_address_until_the_prefix_is_dead() {
+    let mut town = town();
+    let (free, locked) = (service("a-free"), service("b-locked"));
+    for name in ["a-free", "b-locked", "c-loose"] {
+        let annotations = if name == "c-loose" { json!({}) } else { ours(&[]) };
+        town.create(name, annotations, V6, at(1));
+    }
+    town.live(at(1));
+    town.lab.api.locked.insert(locked.clone());
+    town.rotate(2, at(10));
+    town.live(at(10));
+    town.draining = 0;
+    town.tell(at(HOUR));
+    town.live(at(HOUR));
+    town.live_until(at(HOUR + 600));
+    let lb = pool("lb");
+    assert_eq!(town.lab.text(&lb)[1..], ["2001:db8:2::/64", "2001:db8:1::1-2001:db8:1::1"]);
+    assert_eq!(town.ingress(&locked), ips(&["2001:db8:1::1"]));
+    assert_eq!(town.note(&locked, TARGET).as_deref(), Some("2001:db8:1::1"));
+    assert_eq!(town.ingress(&free), ips(&["2001:db8:2::"]));
+    assert_eq!(town.ingress(&service("c-loose")), ips(&["2001:db8:2::1"]), "it moves with the range");
+    assert_eq!((town.lab.reason(&lb), town.lab.reason(&locked)), ("DrainProlonged", "Forbidden"));
+    let why = message(&town, &lb);
+    assert!(why.contains("2001:db8:1::1 ") && why.contains("b-locked") && !why.contains("a-free"), "{why}");
+    // What happens next: it may be written, or the prefix dies.
+    let mut dying = town;
+    dying.dead.insert(1);
+    dying.tell(at(2 * HOUR));
+    dying.is_watched = false;
+    dying.live(at(2 * HOUR));
+    assert_eq!(dying.lab.text(&lb)[1..], ["2001:db8:2::/64"]);
+    assert_eq!(dying.lab.reason(&lb), "Synced");
+    dying.lab.api.locked.clear();
+    dying.lab.island.handle_connected(at(2 * HOUR + 1));
+    dying.live(at(2 * HOUR + 1));
+    dying.live_until(at(3 * HOUR));
+    assert_eq!(dying.ingress(&locked), ips(&["2001:db8:2::2"]), "another one has what it would have had");
+    assert_eq!((dying.lab.reason(&lb), dying.lab.reason(&locked)), ("Synced", "Synced"));
+}
+
+#[test]
+fn a_service_that_may_be_written_at_last_leaves_the_old_prefix() {
+    let mut town = town();
+    let locked = town.create("locked", ours(&[]), V6, at(1));
+    town.live(at(1));
+    town.lab.api.locked.insert(locked.clone());
+    town.rotate(2, at(10));
+    town.live(at(10));
+    town.draining = 0;
+    town.tell(at(HOUR));
+    town.live_until(at(HOUR + 600));
+    assert_eq!(town.ingress(&locked), ips(&["2001:db8:1::"]));
+    town.lab.api.locked.clear();
+    town.lab.island.handle_connected(at(HOUR + 601));
+    town.live(at(HOUR + 601));
+    assert_eq!(town.ingress(&locked), ips(&["2001:db8:1::", "2001:db8:2::"]), "for those who remember it");
+    town.live_until(at(HOUR + 800));
+    assert_eq!(town.ingress(&locked), ips(&["2001:db8:2::"]));
+    assert_eq!(town.lab.text(&pool("lb"))[1..], ["2001:db8:2::/64"]);
+    assert_eq!(town.lab.reason(&pool("lb")), "Synced");
+}
+
 #[test]
 fn a_conflict_is_computed_anew() {
     let mut town = town();

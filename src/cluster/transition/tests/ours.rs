@@ -307,6 +307,7 @@ impl World {
                     .map(|(known, blocks)| Part {
                         prefix: line.prefix(known.letter),
                         role: known.role,
+                        dead: known.dead,
                         mode: line.mode,
                         blocks,
                     })

@@ -26,6 +26,7 @@ struct Case {
     in_use: Option<&'static str>,
     in_conflict: bool,
     tidy: bool,
+    dead: bool,
 }
 
 const CURRENT_AND_DRAINING: &[(Role, &str)] = &[(Role::Current, "b::-b::f"), (Role::Draining, "a::-a::f")];
@@ -42,6 +43,7 @@ impl Default for Case {
             in_use: Some(""),
             in_conflict: false,
             tidy: false,
+            dead: false,
         }
     }
 }
@@ -57,6 +59,7 @@ impl Case {
             .map(|((role, range), blocks)| Part {
                 prefix: Ipv6Net::new(interval(range).first(), 16).expect("a length"),
                 role: *role,
+                dead: self.dead,
                 mode: Mode::Ha,
                 blocks,
             })
@@ -191,4 +194,29 @@ fn a_narrowed_prefix_comes_back() {
     let customers = vec![customer("a::5", Stage::AwaitingPool, "b::5")];
     let back = Case { roles, ours: "b::-b::f a::3", customers, in_use: Some("a::3 b::5"), ..Case::default() };
     assert_eq!(back.list(), "b::0-b::f a::3-a::3 a::5-a::5");
+}
+
+/// A Service that cannot be written asks for its old address and for nothing else: that stays, alone, while somebody can
+/// be reached by it.
+#[test]
+fn what_a_service_that_cannot_be_written_needs_stays_when_the_drain_is_over() {
+    let locked = |pins| Customer { given_up: true, ..customer("b::4", Stage::AwaitingPin, pins) };
+    let case = |pins, ours| Case { roles: CURRENT_AND_KNOWN, ours, customers: vec![locked(pins)], ..Case::default() };
+    for in_use in [Some("a::4 a::7"), None] {
+        let (list, shares) = Case { in_use, ..case("a::4", "b::-b::f a::-a::f") }.wants();
+        assert_eq!(list, "b::0-b::f a::4-a::4");
+        assert_eq!(shares.kept, [list_of("a::4")]);
+    }
+    let dead = Case { dead: true, ..case("a::4", "b::-b::f a::-a::f") };
+    assert_eq!(dead.list(), "b::0-b::f");
+    assert_eq!(case("a::4 b::4", "b::-b::f a::-a::f").list(), "b::0-b::f", "it has another");
+    assert_eq!(case("a::4", "b::-b::f a::7-a::7").list(), "b::0-b::f", "what has left does not come back");
+    let users = Case { users: "a::4", ..case("a::4", "b::-b::f") };
+    assert_eq!(users.list(), "b::0-b::f");
+    let conflict = Case { in_conflict: true, ..case("a::4", "b::-b::f a::2-a::6") };
+    assert_eq!(conflict.list(), "b::0-b::f a::2-a::6", "a range that is changed loses its addresses");
+}
+
+fn list_of(text: &str) -> std::net::Ipv6Addr {
+    text.parse().expect("an address")
 }
