@@ -15,7 +15,7 @@
 //! | `conditions[].reason` of SourcesConsistent | `Consistent`, `RouterAdvertisementDiffers` |
 //! | `clusters[].state` | `connecting`, `connected`, `unreachable`, `unauthorized`, `misconfigured` |
 //! | `targets[].reason`, all is well | `Synced`; with something to know: `CoveredByUser`, `BindingWins`, `EntryWins`, `SkipNotUnderstood`, `NotNarrowed`, `DrainProlonged`; in `plan`: `Planned`, `NotKnownOffline` |
-//! | … on the way | `Waiting`, `NoOpinion`, `AwaitingServices`, `Pending`, `Releasing`, `DryRun`; a Service in mode ha: `AwaitingFirstAddress`, `AwaitingPool`, `AwaitingAddress`, `AwaitingTarget`, `AwaitingNarrowing` |
+//! | … on the way | `Waiting`, `NoOpinion`, `AwaitingServices`, `Pending`, `Releasing`, `DryRun`; a Service in mode ha: `AwaitingFirstAddress`, `AwaitingPool`, `AwaitingAddress`, `AwaitingTarget`, `AwaitingNarrowing`, `StepsAside` |
 //! | … what is asked for cannot be | `EntryError`, `PoolNeedsRange`, `ReplaceBesideAppend`, `Overlap`, `CannotEmpty`, `RecordTooLong`; a Service: `InvalidSuffix`, `AddressCollision`, `PinnedByUser`, `LoadBalancerIP`, `NoIPv6`, `NotLoadBalancer`, `NodeAddresses`, `AllocatorUnknown`, `ListTooLong` |
 //! | … the cluster is not so | `TargetMissing`, `KindNotInstalled`, `PoolConflict`, `AddressRefused`, `WatchFailed` |
 //! | … it may not or cannot be written | `Forbidden`, `OtherWriter`, `SameCluster`, `Contested`, `Invalid`, `NotKept`, `WebhookFailed`, `Conflict`, `ServerBusy`, `Unauthorized`, `Unreachable` |

@@ -60,6 +60,11 @@ impl Carrier {
         self.host = host;
     }
 
+    /// Sends it to another address for a while; it keeps its host part.
+    pub(super) fn send(&mut self, to: Ipv6Addr) {
+        self.new = Some(Ok(to));
+    }
+
     /// Its address in the current generation, if it has one.
     pub(super) fn address(&self) -> Option<Ipv6Addr> {
         let new = self.new.as_ref()?.as_ref().ok().copied();
@@ -291,7 +296,8 @@ impl<'a> Step<'a> {
             return Outcome { verdict: Verdict::Write(draft.into_patch(Some(memory)), status), footing, course };
         }
         let reference = &self.object.reference;
-        let sight = tell::Sight { reference, facts, allocator, new, holder: self.neighbours.holder.as_ref() };
+        let (holder, leaves_for) = (self.neighbours.holder.as_ref(), self.neighbours.leaves_for);
+        let sight = tell::Sight { reference, facts, allocator, new, holder, leaves_for };
         let stage = || tell::stage(&sight, self.slot, &self.carrier.want, goal.stage, course.hangs(now), now);
         let told = error.unwrap_or_else(stage);
         let wakes = [goal.wake, soon, draft.next_stray, course.patience_ends().filter(|at| *at > now)];

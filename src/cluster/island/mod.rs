@@ -17,6 +17,7 @@ use crate::prefix::Interval;
 use crate::time::Instant;
 
 mod answer;
+mod aside;
 mod books;
 mod carrier;
 mod contest;

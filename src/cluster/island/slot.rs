@@ -34,6 +34,9 @@ pub(super) struct Slot {
     pub(super) course: Course,
     /// Of a Service: the host part that it would have, which another one has, and the one that it gets instead.
     pub(super) instead: Option<(Ipv6Addr, Ipv6Addr)>,
+    /// Of a Service that is to have the address of one that is to have its own: that address, and the one that it takes
+    /// meanwhile.
+    pub(super) aside: Option<(Ipv6Addr, Ipv6Addr)>,
     /// Of a pool: for each of its current ranges, whether a managed Service waited for an address in it when the pool was
     /// last decided about.
     pub(super) awaited: Vec<bool>,

@@ -125,6 +125,7 @@ impl Island {
         let addresses = ripple.held.iter().chain(&ripple.asked).chain(&ripple.claimed);
         let claimants = addresses.flat_map(|address| self.books.claimants(*address)).filter(|service| *service != from);
         self.ask_again(claimants.cloned().collect::<BTreeSet<_>>());
+        self.dirty.extend(self.in_the_way(from, ripple));
         let mut concerned = Vec::new();
         for (pool, slot) in pools(&self.slots) {
             let shares = slot.want.iter().flat_map(|want| &want.shares);

@@ -91,11 +91,15 @@ impl Island {
         if let (Some(carrier), Some((_, to))) = (carrier, slot.instead) {
             carrier.place(wanted, Some(to));
         }
+        slot.aside = slot.aside.filter(|(to, _)| slot.carrier.as_ref().is_some_and(|it| it.address() == Some(*to)));
+        if let (Some(carrier), Some((_, meanwhile))) = (slot.carrier.as_mut(), slot.aside) {
+            carrier.send(meanwhile);
+        }
         self.claim(reference);
     }
 
     /// Enters into the books what a Service claims now.
-    fn claim(&mut self, reference: &ObjectRef) {
+    pub(super) fn claim(&mut self, reference: &ObjectRef) {
         let slot = self.slots.get(reference);
         let carrier = slot.filter(|slot| slot.object.is_some()).and_then(|slot| slot.carrier.as_ref());
         let footing = carrier.map(|carrier| {
@@ -118,11 +122,8 @@ impl Island {
         let Some(carrier) = &slot.carrier else { return };
         let (Some(from), Some(new)) = (carrier.host, carrier.address()) else { return };
         let free = self.range_of(&carrier.want, new).and_then(|(range, prefix)| {
+            let fits = |address| carrier.want.has_place_for(&wanted.catalogue, address);
             let host = |address: Ipv6Addr| Ipv6Addr::from_bits(address.to_bits() & prefix.hostmask().to_bits());
-            let fits = |address| {
-                let placed = carrier.want.current_address(&wanted.catalogue, host(address));
-                placed.is_some_and(|placed| placed.is_ok_and(|placed| placed == address))
-            };
             self.books.free(range, new, fits).map(host)
         });
         let from = slot.instead.map_or(from, |(from, _)| from);
@@ -135,7 +136,7 @@ impl Island {
     }
 
     /// The current range on a pool that `address` lies in, and its prefix.
-    fn range_of(&self, want: &plan::ServiceWant, address: Ipv6Addr) -> Option<(Interval, Ipv6Net)> {
+    pub(super) fn range_of(&self, want: &plan::ServiceWant, address: Ipv6Addr) -> Option<(Interval, Ipv6Net)> {
         let shares = pools(&self.slots).flat_map(|(_, slot)| slot.want.iter().flat_map(|want| &want.shares));
         let mut current =
             shares.filter(|share| share.role == Role::Current && share.dynamic_prefix == want.dynamic_prefix);
@@ -167,6 +168,11 @@ impl Island {
     /// What others do that bears on a managed Service, once it has given way to them.
     pub(super) fn neighbours_given_way(&mut self, reference: &ObjectRef, now: Instant) -> Option<Neighbours> {
         let neighbours = self.neighbours(reference)?;
+        let neighbours = if self.step_aside(reference, neighbours.allocator.as_ref().ok().copied()) {
+            self.neighbours(reference)?
+        } else {
+            neighbours
+        };
         let slot = self.slots.get_mut(reference).filter(|slot| slot.flight.is_none());
         let Some(slot) = slot else { return Some(neighbours) };
         let new = slot.carrier.as_ref().and_then(|carrier| carrier.address());

@@ -29,6 +29,12 @@ impl ServiceWant {
         Some(self.address(current, host))
     }
 
+    /// Whether it may have `address` in the current generation.
+    pub fn has_place_for(&self, catalogue: &Catalogue, address: Ipv6Addr) -> bool {
+        let current = self.computed(catalogue).and_then(Computed::current);
+        current.is_some_and(|current| self.address(current, host_part(current, address)) == Ok(address))
+    }
+
     /// Its addresses in the former generations, in their order: draining ones, newest first, then those only known. One
     /// in whose prefix it has no place is left out: nothing of it was ever asked for there.
     pub fn former_addresses(&self, catalogue: &Catalogue, host: Ipv6Addr) -> Vec<Ipv6Addr> {

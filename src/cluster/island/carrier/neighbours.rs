@@ -1,5 +1,7 @@
 //! What others do that bears on a managed Service: pools, and Services at the same address.
 
+use std::net::Ipv6Addr;
+
 use super::super::books::Books;
 use super::{Carrier, Right};
 use crate::cluster::service::{self, Service, Undecided};
@@ -13,6 +15,8 @@ pub(in super::super) struct Neighbours {
     pub(in super::super) allocator: Result<Allocator, Undecided>,
     /// Another Service that has its new address, or asks for it, and does not share it.
     pub(in super::super) holder: Option<ObjectRef>,
+    /// Where that one is going, if it is on its way to an address of its own.
+    pub(in super::super) leaves_for: Option<Ipv6Addr>,
     /// Other managed Services that are to have the same address, do not share it, and have as good a right to it.
     pub(in super::super) rivals: Vec<ObjectRef>,
     /// Whether it is to take another host part.
@@ -46,6 +50,10 @@ pub(in super::super) fn neighbours<'a>(
     };
     let new = carrier.address();
     let holder = new.and_then(|new| books.takers(new).find(keeps_out).cloned());
+    let leaves_for = holder.as_ref().and_then(|holder| {
+        let footing = books.footing(holder).filter(|footing| !footing.given_up)?;
+        footing.new.filter(|its| Some(*its) != new)
+    });
     let rivals: Vec<ObjectRef> =
         new.into_iter().flat_map(|new| books.claimants(new)).filter(keeps_out).cloned().collect();
     let gives_way = new.map_or(GivesWay::No, |new| {
@@ -65,7 +73,7 @@ pub(in super::super) fn neighbours<'a>(
     // Only those that have as good a right to it.
     let is_given = |rival: &ObjectRef| books.footing(rival).is_some_and(|footing| footing.right == Right::Given);
     let rivals = rivals.into_iter().filter(|rival| carrier.right == Right::Given && is_given(rival)).collect();
-    Neighbours { holder, rivals, gives_way, narrowed, allocator }
+    Neighbours { holder, leaves_for, rivals, gives_way, narrowed, allocator }
 }
 
 /// Which of two Services with the same address to come gives way.

@@ -18,6 +18,8 @@ pub(super) struct Sight<'a> {
     pub(super) new: Option<Ipv6Addr>,
     /// Another Service that has the new address, or asks for it.
     pub(super) holder: Option<&'a ObjectRef>,
+    /// Where that one is going.
+    pub(super) leaves_for: Option<Ipv6Addr>,
 }
 
 /// The status of a Service of which nothing has to be written now. `hangs`: its step takes too long.
@@ -32,7 +34,11 @@ pub(super) fn stage(
     let level = if hangs { Level::Bad } else { Level::Passing };
     match stage {
         Stage::Served if hangs => Status::new(level, "AwaitingNarrowing", awaiting_narrowing(sight)),
+        Stage::Served if slot.aside.is_some() => Status::new(Level::Passing, "StepsAside", steps_aside(sight, slot)),
         Stage::Served => served(slot, want, now),
+        Stage::Refused if sight.leaves_for.is_some() => {
+            Status::new(Level::Passing, "AwaitingAddress", awaiting_holder(sight))
+        }
         Stage::Refused => Status::new(Level::Bad, "AddressRefused", refused(sight)),
         Stage::Unplaced => Status::new(level, "AwaitingFirstAddress", unplaced(sight, want, hangs)),
         Stage::AwaitingPool => Status::new(level, "AwaitingPool", awaiting_pool(sight, hangs)),
@@ -78,6 +84,20 @@ fn refused(sight: &Sight<'_>) -> String {
         ),
         (None, None) => format!("{reference} does not get {new}. {keeps}, and DNS is left with that."),
     }
+}
+
+fn steps_aside(sight: &Sight<'_>, slot: &Slot) -> Option<String> {
+    let (wanted, meanwhile) = slot.aside?;
+    Some(format!(
+        "{} is to have {wanted}, and the Service that has it is to have its own. So that neither is without an address, \
+         it has {meanwhile} until the other one has moved.",
+        sight.reference
+    ))
+}
+
+fn awaiting_holder(sight: &Sight<'_>) -> Option<String> {
+    let (holder, to) = sight.holder.zip(sight.leaves_for)?;
+    Some(format!("{} gets {} as soon as {holder} has moved to {to}.", sight.reference, address(sight.new)))
 }
 
 fn unplaced(sight: &Sight<'_>, want: &ServiceWant, hangs: bool) -> String {

@@ -12,6 +12,7 @@ mod life;
 mod metallb;
 mod rotation;
 mod simple;
+mod swaps;
 mod targets;
 mod told;
 mod town;
