@@ -245,6 +245,12 @@ impl Books {
         self.pinned.at(address).next().is_some()
     }
 
+    /// The managed Services that can be written and ask for an address in `range`.
+    pub(super) fn asking(&self, range: Interval) -> impl Iterator<Item = &ObjectRef> {
+        let services = self.pinned.within(range).flat_map(|(_, services)| services);
+        services.filter(|service| self.footings.get(*service).is_some_and(|footing| !footing.given_up))
+    }
+
     /// The managed Services that ask for `address`.
     pub(super) fn pinned_at(&self, address: Ipv6Addr) -> impl Iterator<Item = &ObjectRef> {
         self.pinned.at(address)

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::books::Books;
 use super::carrier;
 use super::event::WatchState;
+use super::leaving::Leaving;
 use super::memory::Memory;
 use super::narrow::{self, Narrowing, OnIt};
 use super::retry;
@@ -37,6 +38,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) dry_run: bool,
     pub(super) books: &'a Books,
     pub(super) narrowing: &'a Narrowing,
+    /// What is about to leave pools.
+    pub(super) leaving: &'a Leaving,
     /// What the annotations that external-dns reads begin with.
     pub(super) external_dns: &'a [String],
 }
@@ -374,7 +377,7 @@ fn difference(before: &Option<Vec<Block>>, after: &[Block], object: &Object) -> 
 }
 
 /// For an object that is left alone: what of ours and of the user's is on it.
-fn with_lists_as_they_are(status: Status, object: &Object, slot: &Slot) -> Status {
+pub(super) fn with_lists_as_they_are(status: Status, object: &Object, slot: &Slot) -> Status {
     let kind = object.reference.kind;
     let annotation = object.annotations.get(object::record_annotation(kind)).map(|text| entry::read_record(text));
     let remembered = || slot.memory.as_ref().map(|memory| memory.recorded.clone());

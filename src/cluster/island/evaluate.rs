@@ -16,6 +16,7 @@ impl Island {
     pub(super) fn evaluate(&mut self, reference: &ObjectRef, now: Instant) {
         let jitter = self.draw();
         let neighbours = self.neighbours_given_way(reference, now);
+        let waits = if reference.kind.is_pool() { self.lets_go(reference) } else { None };
         let (Some(wanted), Some(slot)) = (&self.wanted, self.slots.get_mut(reference)) else { return };
         if slot.flight.is_some() {
             return;
@@ -33,6 +34,7 @@ impl Island {
             dry_run: self.dry_run,
             books: &self.books,
             narrowing: &self.narrowing,
+            leaving: &self.leaving,
             external_dns: &self.external_dns,
         };
         let (verdict, footing) = match (&slot.object, &slot.carrier, neighbours) {
@@ -42,6 +44,12 @@ impl Island {
                 (outcome.verdict, Some(outcome.footing))
             }
             _ => (decide(&around, reference, slot, now), None),
+        };
+        let verdict = match (waits, &slot.object) {
+            (Some(status), Some(object)) if matches!(verdict, Verdict::Write(..)) => {
+                Verdict::Stay(decide::with_lists_as_they_are(status, object, slot))
+            }
+            (_, _) => verdict,
         };
         let before = slot.wake.take();
         let was_calm = std::mem::replace(&mut slot.is_calm, verdict.is_calm());
@@ -69,6 +77,7 @@ impl Island {
             let ripple = self.books.stand(reference, footing);
             self.spread(reference, &ripple);
             self.part_from(reference, now);
+            self.look_again();
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::carrier::v6;
 use crate::cluster::entry::{self, Recorded};
-use crate::cluster::object::Object;
+use crate::cluster::object::{MANAGED_BY, Object};
 use crate::cluster::service::{self, MANAGED_IPS, MANAGED_SUFFIX, MANAGED_TARGETS};
 use crate::cluster::{Managed, addresses};
 use crate::config::{Kind, ObjectRef};
@@ -110,12 +110,20 @@ impl Memory {
                 let text = object.annotations.get(key).map(String::as_str).unwrap_or_default();
                 let there: BTreeSet<IpAddr> = addresses::entries(text).filter_map(|it| it.parse().ok()).collect();
                 ours.iter().all(|address| there.contains(address))
-            }) && self.has_records_on(object);
+            }) && self.has_records_on(object)
+                && self.has_marks_on(object);
         }
         let has_record = object.annotations.contains_key(crate::cluster::object::record_annotation(kind));
         let there: BTreeSet<_> =
             object.list.iter().filter_map(|value| entry::Entry::parse(kind, value)?.v6()).collect();
-        (has_record || self.recorded.is_empty()) && self.recorded.iter().all(|block| there.contains(&block.interval()))
+        let has_marks = (has_record && object.annotations.contains_key(MANAGED_BY)) || self.recorded.is_empty();
+        has_marks && self.recorded.iter().all(|block| there.contains(&block.interval()))
+    }
+
+    /// Whether it says whose it is and which host part it keeps.
+    fn has_marks_on(&self, object: &Object) -> bool {
+        let has = |key| object.annotations.contains_key(key);
+        (self.lists.is_empty() || has(MANAGED_BY)) && (self.host.is_none() || has(MANAGED_SUFFIX))
     }
 
     /// Whether the records of a Service's lists are on it.

@@ -24,6 +24,7 @@ mod contest;
 mod decide;
 mod evaluate;
 mod event;
+mod leaving;
 mod memory;
 mod narrow;
 mod report;
@@ -36,6 +37,7 @@ mod wants;
 pub use event::{Event, IN_DNS, WatchState, Write, WriteError};
 
 use books::Books;
+use leaving::Leaving;
 use memory::Memory;
 use narrow::Narrowing;
 use retry::{Failure, Until};
@@ -65,6 +67,7 @@ pub struct Island {
     /// What they are to each other.
     books: Books,
     narrowing: Narrowing,
+    leaving: Leaving,
     /// What is bound to pools.
     bound: Vec<Bound>,
     /// Objects to decide about, within one input.
@@ -108,6 +111,7 @@ impl Island {
             slots: managed.into_iter().map(remember).collect(),
             books: Books::default(),
             narrowing: Narrowing::new(false, None, &Schema::default()),
+            leaving: Leaving::default(),
             bound: Vec::new(),
             dirty: BTreeSet::new(),
             queue: VecDeque::new(),
@@ -198,6 +202,7 @@ impl Island {
         self.find_bound();
         self.want_where(|reference, _| in_scope(reference) || reference.kind == Kind::Service && kind.is_pool());
         let overlaps = self.compare_targets();
+        self.find_leaving();
         // What pools should hold depends on where the Services are, and which of these are ours on what pools hold.
         let is_near =
             |other: Kind| kind.is_pool() && other == Kind::Service || kind == Kind::Service && other.is_pool();

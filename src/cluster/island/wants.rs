@@ -26,6 +26,9 @@ impl Island {
                 self.appraise_all();
             }
         }
+        if reference.kind.is_pool() {
+            self.find_leaving();
+        }
         self.dirty.insert(reference.clone());
         self.settle_all(now);
     }
@@ -34,6 +37,7 @@ impl Island {
         self.find_bound();
         self.want_where(|_, _| true);
         self.compare_targets();
+        self.find_leaving();
         self.evaluate_where(|_, _| true, now);
     }
 

@@ -6,6 +6,7 @@ mod carriers;
 mod chaos;
 mod claims;
 mod contest;
+mod edges;
 mod edits;
 mod errors;
 mod life;
@@ -16,6 +17,7 @@ mod swaps;
 mod targets;
 mod told;
 mod town;
+mod unbound;
 
 use std::sync::Arc;
 
