@@ -51,6 +51,8 @@ pub enum Schema {
     Unknown,
     /// We may not ask; what the API server said.
     Forbidden(String),
+    /// It cannot be read for another reason; what the API server said.
+    Unreadable(String),
     /// The definition has no label that can be read; what stands there, if anything.
     Unlabelled(Option<String>),
     /// The version.
@@ -78,6 +80,10 @@ impl Schema {
             )),
             Self::Unknown => Some(format!("The version of Cilium is not known yet: {name} has not been read.")),
             Self::Forbidden(text) => Some(format!("The version of Cilium is not known: {text}. {}", need())),
+            Self::Unreadable(text) => Some(format!(
+                "The version of Cilium is not known: {name} cannot be read: {}.",
+                text.trim_end_matches('.')
+            )),
             Self::Unlabelled(None) => Some(format!(
                 "The version of Cilium is not known: {name} has no label {LABEL}, which its operator sets when it \
                  registers the CRD."
@@ -132,6 +138,7 @@ mod tests {
         let cases = [
             Schema::Unknown,
             Schema::Forbidden("customresourcedefinitions is forbidden".to_owned()),
+            Schema::Unreadable("the server is currently unable to handle the request".to_owned()),
             Schema::of_label(None),
             Schema::of_label(Some("new")),
             Schema::of_label(Some("1.32.7")),

@@ -189,6 +189,10 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         if let (Subject::Definition(schema::ASKED), Some(403)) = (subject, code) {
             self.island.handle_cilium_schema(Schema::Forbidden(message.clone()), now);
         }
+        if matches!(subject, Subject::Definition(schema::ASKED)) && code.is_some_and(|code| code != 403 && code != 404)
+        {
+            self.island.handle_cilium_schema(Schema::Unreadable(message.clone()), now);
+        }
         let Subject::Kind { kind, .. } = subject else { return };
         let state = match code {
             Some(403) => WatchState::Forbidden(message),

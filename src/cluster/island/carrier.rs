@@ -360,14 +360,7 @@ impl<'a> Step<'a> {
         let can_serve = |pin: &Ipv6Addr| holds.contains(pin) || books.is_on_a_pool(*pin, allocator);
         let goal = hold_for_v4(carrier::goal(&carrier, age, now), facts, allocator, pins);
         let goal = if is_error { goal.only(can_serve) } else { goal };
-        let leaves = |address: &Ipv6Addr| self.around.leaving.has(*address);
-        let is_lost = goal.pins.iter().chain(&goal.target).any(leaves);
-        let goal = if is_lost {
-            let target = goal.target.filter(|target| !leaves(target));
-            Goal { target, ..goal }.only(|pin| !leaves(pin))
-        } else {
-            goal
-        };
+        let (goal, is_lost) = self.let_go(goal);
         course.named = new.filter(|_| agree).zip(goal.dns_since);
         course.at(goal.stage, new, now);
         course.hold(goal.waits_for_narrowing, now);
@@ -376,6 +369,16 @@ impl<'a> Step<'a> {
         course.leave(is_left && pins.is_empty(), now);
         let wakes = [soon, silence, course.free_at(), course.known_at(), unstable_until];
         (goal, course, wakes.into_iter().flatten().filter(|at| *at > now).min())
+    }
+
+    /// The same without what is about to leave the last pool that has it, and whether there was such a thing.
+    fn let_go(&self, goal: Goal) -> (Goal, bool) {
+        let leaves = |address: &Ipv6Addr| self.around.leaving.has(*address);
+        if !goal.pins.iter().chain(&goal.target).any(leaves) {
+            return (goal, false);
+        }
+        let target = goal.target.filter(|target| !leaves(target));
+        (Goal { target, ..goal }.only(|pin| !leaves(pin)), true)
     }
 
     /// Whether a recorded address of no known generation has to stay for a while.

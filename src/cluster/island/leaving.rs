@@ -50,6 +50,14 @@ impl Island {
         self.leaving.ranges = ranges;
     }
 
+    /// The same after a change of one pool, which mostly has nothing to do with it.
+    pub(super) fn find_leaving_after(&mut self, pool: &ObjectRef) {
+        let leaves = |slot: &Slot| !leaving(slot, &self.prefixes).is_empty();
+        if !self.leaving.ranges.is_empty() || self.slots.get(pool).is_some_and(|slot| leaves(slot)) {
+            self.find_leaving();
+        }
+    }
+
     /// What a pool goes on having, or gets.
     fn promised(&self, pool: &ObjectRef, slot: &Slot) -> Vec<Interval> {
         let wanted = slot.want.iter().flat_map(|want| &want.known).map(|(_, range)| *range);

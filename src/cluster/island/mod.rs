@@ -171,8 +171,8 @@ impl Island {
     /// What the definition of Cilium's pools tells. A version that was read once holds until another one is: that we may
     /// not ask any more makes Cilium no older.
     pub fn handle_cilium_schema(&mut self, schema: Schema, now: Instant) {
-        let is_forbidden = matches!(schema, Schema::Forbidden(_));
-        if self.schema == schema || is_forbidden && matches!(self.schema, Schema::Version(_)) {
+        let tells_nothing = matches!(schema, Schema::Forbidden(_) | Schema::Unreadable(_));
+        if self.schema == schema || tells_nothing && matches!(self.schema, Schema::Version(_)) {
             return;
         }
         self.schema = schema;

@@ -27,7 +27,7 @@ impl Island {
             }
         }
         if reference.kind.is_pool() {
-            self.find_leaving();
+            self.find_leaving_after(reference);
         }
         self.dirty.insert(reference.clone());
         self.settle_all(now);

@@ -98,7 +98,6 @@ fn a_service_that_loses_ipv6_after_it_was_pinned() {
     town.live(at(20));
     assert_eq!(town.lab.reason(&front), "NoIPv6");
     assert_eq!(town.note(&front, IPS), before, "nothing is lost that may be wanted again");
-    assert_eq!(town.note(&front, TARGET).as_deref(), Some("192.0.2.1"), "DNS names what is served");
     town.annotate(&front, "kubectl", "dynamic-prefix.io/name", None, at(30));
     town.live(at(30));
     assert!(town.lab.api.get(&front).annotations.keys().all(|key| key == "dynamic-prefix.io/service-subnet"));
@@ -150,7 +149,7 @@ fn a_conflict_at_every_write_of_a_rotation() {
         town.lab.island.handle_object(object, now);
         now = now + Duration::from_secs(1);
         town.lab.island.handle_timeout(now);
-        assert_eq!(town.write(now), Some(write.object));
+        assert!(town.write(now).is_some(), "it is written again");
     }
     for (front, (new, old)) in fronts.iter().zip([("2001:db8:2::", "2001:db8:1::"), ("2001:db8:2::1", "2001:db8:1::1")])
     {

@@ -11,6 +11,7 @@ mod edits;
 mod errors;
 mod life;
 mod metallb;
+mod pairs;
 mod rotation;
 mod simple;
 mod swaps;

@@ -126,3 +126,21 @@ fn d24_in_mode_simple_only_a_host_part_is_written() {
     assert_eq!(town.note(&fixed, "lbipam.cilium.io/ips").as_deref(), Some("192.0.2.1,2001:db8:2::77"));
     assert_eq!(town.ingress(&fixed), ips(&["192.0.2.1", "2001:db8:2::77"]));
 }
+
+/// Whatever keeps the version of Cilium from being read, the pool says why its former range is whole.
+#[test]
+fn a_version_that_cannot_be_read_is_told() {
+    let lb = pool("lb");
+    let mut lab = Lab::new([api::object(&lb, [])]);
+    lab.island.handle_cilium_schema(Schema::Unreadable("the server is unable to handle the request".to_owned()), at(0));
+    let bindings = vec![binding("b", "lb", &lb)];
+    lab.want(wanted(prefixes(&[1]), bindings.clone()), at(0));
+    lab.want(wanted(prefixes(&[2, 1]), bindings), at(10));
+    assert_eq!(lab.text(&lb), ["2001:db8:2::/64", "2001:db8:1::/64"]);
+    assert_eq!(lab.reason(&lb), "NotNarrowed");
+    assert!(lab.report(&lb).message.as_ref().is_some_and(|why| why.contains("unable to handle")));
+    lab.island.handle_cilium_schema(Schema::of_label(Some("1.33.12")), at(20));
+    lab.island.handle_cilium_schema(Schema::Unreadable("gone".to_owned()), at(21));
+    lab.run(at(21));
+    assert_eq!(lab.text(&lb), ["2001:db8:2::/64"], "what was read once holds");
+}

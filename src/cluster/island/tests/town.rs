@@ -29,6 +29,8 @@ pub(super) struct Town {
     pub(super) bindings: Vec<Binding>,
     /// The prefixes, newest first, and those that are dead.
     pub(super) numbers: Vec<u16>,
+    /// The same of a second DynamicPrefix; none: there is only one.
+    pub(super) second: Vec<u16>,
     pub(super) draining: usize,
     pub(super) dead: BTreeSet<u16>,
 }
@@ -70,6 +72,7 @@ impl Town {
             services: Vec::new(),
             bindings: vec![binding("b", "lb", target)],
             numbers: vec![1],
+            second: Vec::new(),
             draining: 2,
             dead: BTreeSet::new(),
         };
@@ -93,10 +96,15 @@ impl Town {
 
     pub(super) fn wanted(&self) -> Wanted {
         let mut catalogue = prefixes(&self.numbers);
-        for computed in catalogue.dynamic_prefixes.values_mut() {
+        if !self.second.is_empty() {
+            let second = prefixes(&self.second).dynamic_prefixes.into_values();
+            catalogue.dynamic_prefixes.extend(second.map(|computed| ("second".to_owned(), computed)));
+        }
+        for (name, computed) in &mut catalogue.dynamic_prefixes {
+            let numbers = if name == "second" { &self.second } else { &self.numbers };
             computed.mode = self.mode;
             computed.services = self.scope;
-            for (age, (generation, number)) in computed.generations.iter_mut().zip(&self.numbers).enumerate() {
+            for (age, (generation, number)) in computed.generations.iter_mut().zip(numbers).enumerate() {
                 generation.dead = self.dead.contains(number);
                 if age > self.draining || generation.dead && age > 0 {
                     generation.role = Role::Known;
