@@ -22,7 +22,7 @@ impl Island {
     pub(super) fn step_aside(&mut self, reference: &ObjectRef, allocator: Option<Allocator>) -> bool {
         let Some(slot) = self.slots.get(reference).filter(|slot| slot.flight.is_none()) else { return false };
         let Some(carrier) = slot.carrier.as_ref().filter(|carrier| carrier.right == Right::Given) else { return false };
-        let Some(to) = slot.aside.map(|(to, _)| to).or(carrier.address()) else { return false };
+        let Some(to) = slot.aside.map(|(to, _)| to).or_else(|| carrier.address()) else { return false };
         let before = slot.aside;
         let ring = allocator.map(|allocator| self.ring(reference, to, allocator)).unwrap_or_default();
         let after = match ring.iter().min() {
