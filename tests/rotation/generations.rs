@@ -19,6 +19,8 @@ pub(crate) struct Generations {
     /// Newest first.
     former: Vec<Former>,
     dead: Vec<Ipv6Net>,
+    /// Those that were dead and have come back, and when.
+    risen: Vec<(Ipv6Net, Instant)>,
     changes: Vec<Instant>,
     drain: Option<Duration>,
 }
@@ -39,7 +41,10 @@ impl Generations {
             self.changes.push(at);
         }
         self.former.retain(|former| former.net != current);
-        self.dead.retain(|net| *net != current);
+        if self.dead.contains(&current) {
+            self.dead.retain(|net| *net != current);
+            self.risen.push((current, at));
+        }
         self.dead.extend(dead);
         self.current = Some(current);
     }
@@ -58,6 +63,12 @@ impl Generations {
         self.dead.iter().any(|net| net.contains(&address))
     }
 
+    /// Whether its prefix was dead at some moment since.
+    pub(crate) fn was_dead(&self, address: Ipv6Addr, since: Instant) -> bool {
+        let risen = |(net, at): &(Ipv6Net, Instant)| net.contains(&address) && *at >= since;
+        self.is_dead(address) || self.risen.iter().any(risen)
+    }
+
     /// Whether nothing keeps a former prefix any more, but for what DNS was told.
     pub(crate) fn is_released(&self, net: Ipv6Net, at: Instant) -> bool {
         let Some(index) = self.former.iter().position(|former| former.net == net) else { return false };
@@ -70,8 +81,10 @@ impl Generations {
         self.changes.iter().filter(|at| **at >= since).count()
     }
 
-    /// Whether the prefix changed at that moment.
-    pub(crate) fn changed_within(&self, moment: Instant, span: Duration) -> bool {
-        self.changes.iter().any(|at| at.max(&moment).saturating_duration_since(*at.min(&moment)) < span)
+    /// How long after the change before it a moment is, and how long before the next one.
+    pub(crate) fn distance(&self, moment: Instant) -> (Duration, Duration) {
+        let after = self.changes.iter().filter_map(|at| moment.checked_duration_since(*at)).min();
+        let before = self.changes.iter().filter_map(|at| at.checked_duration_since(moment)).min();
+        (after.unwrap_or(Duration::MAX), before.unwrap_or(Duration::MAX))
     }
 }

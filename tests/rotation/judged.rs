@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::Test;
 use crate::external_dns::{PREFIXES, Records};
 use crate::generations::Generations;
-use crate::judge::{AFTER_DNS, Judge};
+use crate::judge::{AFTER_DNS, Asked, Judge, LATE_MODEL};
 use crate::services::Expected;
 use crate::version::Version;
 
@@ -107,7 +107,9 @@ impl History {
         let mut records = Records::default();
         records.aaaa.extend(addresses.iter().filter_map(|address| address.parse::<std::net::Ipv6Addr>().ok()));
         let at = self.at();
-        self.judge.answer(at, at, PREFIXES[0], "front.lab.invalid", &records);
+        let name = "front.lab.invalid";
+        let asked = Asked { sent: at, received: at, prefix: PREFIXES[0], name, lateness: LATE_MODEL };
+        self.judge.answer(&asked, &records);
         self
     }
 

@@ -23,17 +23,21 @@ mod netns;
 #[path = "../interop/servers/mod.rs"]
 mod servers;
 
+mod allowed;
 mod arrived;
 mod dns;
 mod generations;
 mod judge;
 mod judged;
+mod meanwhile;
 mod modelled;
 mod monitor;
+mod said;
 mod scenes;
 mod services;
 mod steps;
 mod story;
+mod tally;
 mod uplink;
 mod version;
 mod world;

@@ -1,6 +1,6 @@
 //! Sees every version of every Service from the start of the test on, and every change of DNS, and has them judged.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv6Addr;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::dns::Answered;
 use crate::external_dns::{DELAY, ExternalDns, PREFIXES, Zone};
 use crate::generations::Generations;
-use crate::judge::{Complaint, Judge};
+use crate::judge::{Asked, Complaint, Judge, LATE_DNS, LATE_MODEL};
 use crate::lab::{ApiServer, condition};
 use crate::services::{Front, SERVICES, Scope};
 use crate::version::Version;
@@ -39,6 +39,9 @@ pub(crate) struct Monitor {
     shown: usize,
     versions: usize,
     answers: usize,
+    /// The managed Services that LB-IPAM has refused a wish, and how often it began to.
+    refused: BTreeSet<String>,
+    refusals: usize,
 }
 
 impl Monitor {
@@ -56,6 +59,8 @@ impl Monitor {
             shown: 0,
             versions: 0,
             answers: 0,
+            refused: BTreeSet::new(),
+            refusals: 0,
         })
     }
 
@@ -67,6 +72,11 @@ impl Monitor {
     /// Says that a Service is about to be created.
     pub(crate) fn expect(&mut self, front: &Front, scope: Scope) {
         self.judge.expect(&front.key(), front.expected(scope));
+    }
+
+    /// Says that the user is about to change its suffix.
+    pub(crate) fn expect_another_suffix(&mut self, front: &Front, scope: Scope) {
+        self.judge.expect(&front.key(), front.expected_meanwhile(scope));
     }
 
     /// Says that the router is about to announce `current`; these are dead from now on.
@@ -82,9 +92,15 @@ impl Monitor {
         self.trace.push_back((Instant::now(), String::new(), text.to_owned()));
     }
 
-    /// How many versions and answers were judged, and how often Services that are not managed have moved.
-    pub(crate) fn counts(&self) -> (usize, usize, usize) {
-        (self.versions, self.answers, self.judge.moves())
+    /// What was seen and judged, in a sentence.
+    pub(crate) fn summary(&self) -> String {
+        let Self { versions, answers, refusals, judge, .. } = self;
+        let moves = judge.moves();
+        format!(
+            "{versions} versions of Services and {answers} answers of DNS judged, {refusals} pins refused for a while, {moves} \
+             moves of Services that are not managed; let pass: {}",
+            judge.allowed()
+        )
     }
 
     /// Takes in what has come since.
@@ -100,6 +116,11 @@ impl Monitor {
         for (at, event) in drain(&self.services)? {
             self.versions += 1;
             let version = Version::of(&event);
+            if !version.is_refused() {
+                self.refused.remove(&version.uid);
+            } else if self.refused.insert(version.uid.clone()) {
+                self.refusals += 1;
+            }
             self.trace.push_back((at, version.name.clone(), version.to_string()));
             // DNS as it was until this very moment, and as it is from then on.
             self.ask_model(at);
@@ -112,7 +133,8 @@ impl Monitor {
         for answered in real {
             self.answers += 1;
             let Answered { sent, received, name, records } = answered;
-            self.judge.answer(sent, received, PREFIXES[0], &name, &records);
+            let asked = Asked { sent, received, prefix: PREFIXES[0], name: &name, lateness: LATE_DNS };
+            self.judge.answer(&asked, &records);
         }
         Ok(())
     }
@@ -120,7 +142,8 @@ impl Monitor {
     fn ask_model(&mut self, at: Instant) {
         for (prefix, model) in PREFIXES.iter().zip(&mut self.model) {
             for (name, records) in model.answers(at) {
-                self.judge.answer(at, at, prefix, name, records);
+                let asked = Asked { sent: at, received: at, prefix, name, lateness: LATE_MODEL };
+                self.judge.answer(&asked, records);
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::lab::{CiliumOperator, METALLB_NAMESPACE, MetallbController, private_n
 use crate::monitor::Monitor;
 use crate::netns::Pair;
 use crate::services::{Scope, of_cilium, of_metallb};
-use crate::steps::{Fate, Random, Step, To, steps};
+use crate::steps::{Fate, Random, SHORT, Step, To, steps};
 use crate::story::{Frame, Story};
 use crate::uplink::Source;
 use crate::world::{CILIUM_POOLS, METALLB_POOLS, Setup, World};
@@ -56,11 +56,17 @@ fn every_one() -> Result<()> {
 }
 
 fn radvd() -> Result<()> {
-    rotating(Frame { source: Source::Radvd, ..ANNOTATED }, 3)
+    served(Source::Radvd)
 }
 
 fn kea() -> Result<()> {
-    rotating(Frame { source: Source::Kea, ..ANNOTATED }, 3)
+    served(Source::Kea)
+}
+
+/// The program of others that announces the prefix takes every way, too.
+fn served(source: Source) -> Result<()> {
+    let all = if crate::is_full() { steps(rotations()? / 2) } else { SHORT.to_vec() };
+    rotating_by(Frame { source, ..ANNOTATED }, &all)
 }
 
 /// How often the prefix rotates.
@@ -71,6 +77,10 @@ fn rotations() -> Result<usize> {
 
 /// So many rotations with Cilium.
 fn rotating(frame: Frame, rotations: usize) -> Result<()> {
+    rotating_by(frame, &steps(rotations))
+}
+
+fn rotating_by(frame: Frame, steps: &[Step]) -> Result<()> {
     let transition = match frame.scope {
         Scope::Annotated => r#"mode = "ha""#,
         Scope::All => r#"mode = "ha", services = "all""#,
@@ -82,8 +92,8 @@ fn rotating(frame: Frame, rotations: usize) -> Result<()> {
         if with_dns {
             story.with_real_dns()?;
         }
-        story.begin(of_cilium(), rotations.min(8))?;
-        all_of(story, &steps(rotations))
+        story.begin(of_cilium(), steps.len().min(8))?;
+        all_of(story, steps)
     })
 }
 
@@ -94,13 +104,13 @@ fn all_of(story: &mut Story<'_>, steps: &[Step]) -> Result<()> {
     for (index, step) in steps.iter().enumerate() {
         story.rotate(*step).with_context(|| format!("rotation {} of {}, {step:?}", index + 1, steps.len()))?;
     }
-    let (versions, answers, moves) = story.monitor.counts();
     crate::say(&format!(
-        "{} rotations in {:?}: {versions} versions of Services and {answers} answers of DNS judged, {moves} moves of \
-         Services that are not managed, {} writes of the daemon",
+        "{} rotations in {:?}, {} writes of the daemon: {}; {}",
         steps.len(),
         began.elapsed(),
-        story.world.writes()? - writes
+        story.world.writes()? - writes,
+        story.tally,
+        story.monitor.summary(),
     ));
     Ok(())
 }

@@ -14,6 +14,10 @@ pub(crate) const SERVICES: &str = "/api/v1/namespaces/default/services";
 pub(crate) const ZONE: &str = "lab.invalid";
 /// The DynamicPrefix.
 pub(crate) const NAME: &str = "home-ipv6";
+/// The annotation with the host part.
+pub(crate) const SUFFIX: &str = "dynamic-prefix.io/suffix";
+/// What the user adds to a DNS target.
+pub(crate) const SECOND_NAME: &str = "203.0.113.77";
 /// The label of the Services that the pool with a serviceSelector is for.
 pub(crate) const TIER: &str = "tier";
 
@@ -43,13 +47,15 @@ pub(crate) struct Expected {
     pub(crate) annotations: Vec<(String, String)>,
     /// Entries of the user in lists that the daemon writes into.
     pub(crate) entries: Vec<(String, Vec<String>)>,
+    /// What the user may write into a DNS target, or take out of it, at any moment.
+    pub(crate) also_named: Option<&'static str>,
 }
 
 impl Expected {
     /// Whether the user has this entry in a DNS target.
     pub(crate) fn names(&self, entry: &str) -> bool {
         let targets = self.entries.iter().filter(|(key, _)| key.ends_with("/target"));
-        targets.flat_map(|(_, entries)| entries).any(|own| own == entry)
+        targets.flat_map(|(_, entries)| entries).any(|own| own == entry) || self.also_named == Some(entry)
     }
 }
 
@@ -88,6 +94,10 @@ pub(crate) struct Front {
     /// Its place among those of its kind.
     index: u16,
     metallb: bool,
+    /// Whether the user has changed its suffix.
+    pub(crate) other_suffix: bool,
+    /// Whether the user has written one more entry into its DNS targets.
+    pub(crate) more_names: bool,
 }
 
 /// Which kinds there are, and how many of each: 40 Services. Of the last kinds of the list, some come later.
@@ -127,12 +137,17 @@ impl Front {
     /// The Service of a kind with this number.
     pub(crate) fn new(kind: Kind, index: u16, metallb: bool) -> Self {
         let name = format!("{kind:?}-{index}").to_lowercase();
-        Self { name, kind, index, metallb }
+        Self { name, kind, index, metallb, other_suffix: false, more_names: false }
     }
 
     /// NAMESPACE/NAME
     pub(crate) fn key(&self) -> String {
         format!("default/{}", self.name)
+    }
+
+    /// Whether the user changes it while it lives.
+    pub(crate) fn is_edited(&self) -> bool {
+        self.kind == Kind::NamedByUser || self.other_suffix
     }
 
     /// The path of the object.
@@ -177,7 +192,7 @@ impl Front {
             Kind::Dmz => return Some(format!("::f002:0:0:{:x}", 0x1000 + 0x400 * self.index)),
             Kind::Range | Kind::Local | Kind::NoDns | Kind::Unpinned | Kind::Dual => return None,
         };
-        Some(format!("::f000:0:0:{low:x}"))
+        Some(format!("::f000:0:0:{:x}", low + u16::from(self.other_suffix) * 0x200))
     }
 
     /// The annotations by which the user asks for our help, and others.
@@ -203,7 +218,11 @@ impl Front {
     fn entries(&self) -> Vec<(String, Vec<String>)> {
         match self.kind {
             Kind::NamedByUser => {
-                PREFIXES.map(|prefix| (format!("{prefix}target"), vec!["203.0.113.9".to_owned()])).to_vec()
+                let mut all = vec!["203.0.113.9".to_owned()];
+                if self.more_names {
+                    all.insert(0, SECOND_NAME.to_owned());
+                }
+                PREFIXES.map(|prefix| (format!("{prefix}target"), all.clone())).to_vec()
             }
             Kind::DualOfUser => vec![(CILIUM_IPS.to_owned(), vec![format!("192.0.2.{}", 100 + self.index)])],
             Kind::Suffix
@@ -218,6 +237,13 @@ impl Front {
         }
     }
 
+    /// The same while the user changes its suffix.
+    pub(crate) fn expected_meanwhile(&self, scope: Scope) -> Expected {
+        let mut expected = self.expected(scope);
+        expected.annotations.retain(|(key, _)| key != SUFFIX);
+        expected
+    }
+
     /// What the monitor is to expect of it.
     pub(crate) fn expected(&self, scope: Scope) -> Expected {
         Expected {
@@ -227,6 +253,7 @@ impl Front {
             suffix: self.suffix().and_then(|suffix| suffix.parse().ok()),
             annotations: self.annotations(),
             entries: self.entries(),
+            also_named: (self.kind == Kind::NamedByUser).then_some(SECOND_NAME),
         }
     }
 

@@ -73,6 +73,11 @@ impl Version {
         of_names.flat_map(|(_, records)| records.aaaa.iter().copied()).collect()
     }
 
+    /// Whether LB-IPAM says that it does not give it what it asks for.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.satisfied.starts_with("False/") && !self.asked().is_empty()
+    }
+
     /// An annotation's value.
     pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.get(key).map(String::as_str)
