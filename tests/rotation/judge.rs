@@ -26,7 +26,7 @@ use ipnet::Ipv6Net;
 
 use crate::allowed::Allowed;
 use crate::external_dns::{DELAY, PREFIXES, Records};
-use crate::generations::Generations;
+use crate::generations::{Generations, Of};
 use crate::said::{Told, entries_of_the_user, told};
 use crate::services::Expected;
 use crate::version::Version;
@@ -111,8 +111,8 @@ impl Judge {
     }
 
     /// From now on `current` is the prefix; these are dead.
-    pub(crate) fn announce(&mut self, at: Instant, current: Ipv6Net, dead: &[Ipv6Net]) {
-        self.generations.announce(at, current, dead);
+    pub(crate) fn announce(&mut self, of: Of, at: Instant, current: Ipv6Net, dead: &[Ipv6Net]) {
+        self.generations.announce(of, at, current, dead);
     }
 
     /// What has been found so far.

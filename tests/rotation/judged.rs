@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::Test;
 use crate::external_dns::{PREFIXES, Records};
-use crate::generations::Generations;
+use crate::generations::{Generations, Of};
 use crate::judge::{AFTER_DNS, Asked, Judge, LATE_MODEL};
 use crate::services::Expected;
 use crate::version::Version;
@@ -52,7 +52,7 @@ impl History {
         let mut judge = Judge::new(Generations::new(Some(Duration::ZERO)));
         let start = Instant::now();
         judge.expect("default/front", expected);
-        judge.announce(start, net('a'), &[]);
+        judge.announce(Of::First, start, net('a'), &[]);
         Self { judge, start, now: Duration::from_secs(10) }
     }
 
@@ -73,7 +73,7 @@ impl History {
     fn announce(&mut self, letter: char, dead: &[char]) -> &mut Self {
         self.after(Duration::from_secs(10));
         let dead: Vec<Ipv6Net> = dead.iter().map(|letter| net(*letter)).collect();
-        self.judge.announce(self.at(), net(letter), &dead);
+        self.judge.announce(Of::First, self.at(), net(letter), &dead);
         self
     }
 
@@ -198,7 +198,7 @@ fn unpinned() -> Result<()> {
     let mut judge = Judge::new(Generations::new(None));
     judge.expect("default/front", Expected::default());
     let mut history = History { judge, ..History::of(Expected::default()) };
-    history.judge.announce(history.start, net('a'), &[]);
+    history.judge.announce(Of::First, history.start, net('a'), &[]);
     history.version(&[A1], "").after(Duration::from_secs(10)).announce('b', &[]).version(&[B1], "").blamed("drains")
 }
 

@@ -31,12 +31,13 @@ impl Story<'_> {
             self.monitor.note("the daemon starts again");
             self.repeat_what_is_dead()?;
         }
+        self.rotate_second()?;
         self.edit()
     }
 
     /// A daemon that was not there does not know of the former prefixes that the router withdraws now, and a withdrawal of
     /// what was never announced is none (RFC 4862 §5.5.3): the router lists them once more before it withdraws them.
-    fn repeat_what_is_dead(&mut self) -> Result<()> {
+    pub(crate) fn repeat_what_is_dead(&mut self) -> Result<()> {
         if self.said.dead.is_empty() || self.source != Source::Forged {
             return Ok(());
         }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::dns::Answered;
 use crate::external_dns::{DELAY, ExternalDns, PREFIXES, Zone};
-use crate::generations::Generations;
+use crate::generations::{Generations, Of};
 use crate::judge::{Asked, Complaint, Judge, LATE_DNS, LATE_MODEL};
 use crate::lab::{ApiServer, condition};
 use crate::services::{Front, SERVICES, Scope};
@@ -36,6 +36,8 @@ pub(crate) struct Monitor {
     trace: VecDeque<(Instant, String, String)>,
     /// The last line about each pool: most of their versions count something.
     shown_pools: BTreeMap<String, String>,
+    /// Each pool as it was seen last.
+    latest_pools: BTreeMap<String, Value>,
     shown: usize,
     versions: usize,
     answers: usize,
@@ -56,6 +58,7 @@ impl Monitor {
             real: None,
             trace: VecDeque::new(),
             shown_pools: BTreeMap::new(),
+            latest_pools: BTreeMap::new(),
             shown: 0,
             versions: 0,
             answers: 0,
@@ -80,10 +83,10 @@ impl Monitor {
     }
 
     /// Says that the router is about to announce `current`; these are dead from now on.
-    pub(crate) fn announce(&mut self, current: Ipv6Net, dead: &[Ipv6Net]) -> Result<()> {
+    pub(crate) fn announce(&mut self, of: Of, current: Ipv6Net, dead: &[Ipv6Net]) -> Result<()> {
         self.take_in()?;
         self.note(&format!("=== {current} is announced, dead: {dead:?}"));
-        self.judge.announce(Instant::now(), current, dead);
+        self.judge.announce(of, Instant::now(), current, dead);
         Ok(())
     }
 
@@ -108,6 +111,7 @@ impl Monitor {
         for events in &self.pools {
             for (at, event) in drain(events)? {
                 let (name, line) = pool_line(&event["object"]);
+                self.latest_pools.insert(name.clone(), event["object"].clone());
                 if self.shown_pools.insert(name, line.clone()).as_ref() != Some(&line) {
                     self.trace.push_back((at, String::new(), line));
                 }
@@ -151,6 +155,11 @@ impl Monitor {
     /// The latest version of a Service.
     pub(crate) fn latest(&self, front: &Front) -> Result<&Version> {
         self.judge.latest(&front.key()).with_context(|| format!("{} is not there", front.key()))
+    }
+
+    /// A pool as it was seen last.
+    pub(crate) fn pool(&self, name: &str) -> Option<&Value> {
+        self.latest_pools.get(name)
     }
 
     /// What the Services tell an external-dns that reads the first annotation prefix.
@@ -252,7 +261,7 @@ fn pool_line(pool: &Value) -> (String, String) {
 }
 
 /// The first and the last IPv6 address of an entry of a pool.
-fn bounds(entry: &Value) -> Option<(Ipv6Addr, Ipv6Addr)> {
+pub(crate) fn bounds(entry: &Value) -> Option<(Ipv6Addr, Ipv6Addr)> {
     if let Some((start, stop)) = entry.as_str().and_then(|range| range.split_once('-')) {
         return Some((start.parse().ok()?, stop.parse().ok()?));
     }

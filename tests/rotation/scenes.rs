@@ -9,7 +9,8 @@ use crate::generations::Generations;
 use crate::lab::{CiliumOperator, METALLB_NAMESPACE, MetallbController, private_network};
 use crate::monitor::Monitor;
 use crate::netns::Pair;
-use crate::services::{Scope, of_cilium, of_metallb};
+use crate::second::Second;
+use crate::services::{Scope, of_cilium, of_metallb, of_two};
 use crate::steps::{Fate, Random, SHORT, Step, To, steps};
 use crate::story::{Frame, Story};
 use crate::uplink::Source;
@@ -34,6 +35,8 @@ pub(crate) const TESTS: &[Test] = &[
     },
     Test { name: "cilium_with_radvd", programs: CILIUM, others: &["radvd"], only_full: false, run: radvd },
     Test { name: "cilium_with_kea", programs: CILIUM, others: &["kea-dhcp6"], only_full: false, run: kea },
+    Test { name: "cilium_two_prefixes", programs: CILIUM, others: &[], only_full: false, run: two },
+    Test { name: "cilium_killed_in_every_step", programs: CILIUM, others: &[], only_full: false, run: killed },
     Test { name: "cilium_mode_simple", programs: CILIUM, others: &[], only_full: false, run: simple },
     Test { name: "cilium_the_whole_wait_after_dns", programs: CILIUM, others: &[], only_full: true, run: whole_wait },
     Test {
@@ -65,7 +68,11 @@ fn kea() -> Result<()> {
 
 /// The program of others that announces the prefix takes every way, too.
 fn served(source: Source) -> Result<()> {
-    let all = if crate::is_full() { steps(rotations()? / 2) } else { SHORT.to_vec() };
+    let mut all = if crate::is_full() { steps(rotations()? / 2) } else { SHORT.to_vec() };
+    if source == Source::Kea {
+        // What it has forgotten the daemon learns seconds later: nothing comes close upon it.
+        all.iter_mut().for_each(|step| step.hurry = false);
+    }
     rotating_by(Frame { source, ..ANNOTATED }, &all)
 }
 
@@ -126,6 +133,27 @@ fn whole_wait() -> Result<()> {
     })
 }
 
+/// Two DynamicPrefixes that change at different times, a pool for each, and one pool with both.
+fn two() -> Result<()> {
+    let transition = r#"mode = "ha""#;
+    let steps = steps(rotations()?);
+    cilium(ANNOTATED, transition, None, |story| {
+        story.with_second(Second::new(transition)?)?;
+        story.begin(of_two(), 4)?;
+        all_of(story, &steps)
+    })
+}
+
+/// The daemon is killed in each step of the order.
+fn killed() -> Result<()> {
+    cilium(ANNOTATED, r#"mode = "ha""#, None, |story| {
+        story.begin(of_cilium(), 0)?;
+        story.kill_in_every_step()?;
+        crate::say(&format!("{}; {}", story.tally, story.monitor.summary()));
+        Ok(())
+    })
+}
+
 /// The narrowing: no Service changes while the old prefix drains, a new one gets the new prefix.
 fn simple() -> Result<()> {
     rotating(Frame { scope: Scope::Simple, ..ANNOTATED }, rotations()? / 2)
@@ -145,7 +173,7 @@ fn cilium(
         let world = World::start()?;
         world.create_cilium_pools()?;
         let mut operator = CiliumOperator::start(&world.api)?;
-        let setup = Setup { acquisition: frame.source.acquisition(), transition: transition.to_owned() };
+        let setup = Setup { acquisition: frame.source.acquisition(), transition: transition.to_owned(), second: None };
         world.configure(&setup, &of_cilium())?;
         let monitor = Monitor::start(&world.api, &[CILIUM_POOLS], Generations::new(drain))?;
         let mut story = Story::new(frame, world, monitor, frame.source.start(&pair)?, random);

@@ -7,7 +7,9 @@ use ipnet::Ipv6Net;
 
 use crate::arrived::{Prefixes, arrived};
 use crate::dns::{Poller, RealDns};
+use crate::generations::Of;
 use crate::monitor::Monitor;
+use crate::second::Second;
 use crate::services::{Front, Kind, SERVICES, Scope, of_metallb};
 use crate::steps::{Fate, Random, Step, To};
 use crate::tally::Tally;
@@ -42,6 +44,9 @@ pub(crate) struct Story<'a> {
     /// How many Services were created beside.
     probes: u16,
     pub(crate) tally: Tally,
+    pub(crate) second: Option<Second>,
+    /// How often it could have changed.
+    pub(crate) turns: usize,
     pub(crate) dns: Option<RealDns>,
     poller: Option<Poller>,
 }
@@ -75,6 +80,8 @@ impl<'a> Story<'a> {
             coming: Vec::new(),
             probes: 0,
             tally: Tally::default(),
+            second: None,
+            turns: 0,
             dns: None,
             poller: None,
         }
@@ -125,7 +132,7 @@ impl<'a> Story<'a> {
     }
 
     /// What the router says next.
-    fn turn(&mut self, step: Step) -> Result<()> {
+    pub(crate) fn turn(&mut self, step: Step) -> Result<()> {
         let before = self.said.current.context("there is a prefix")?;
         let has_back = step.to == To::Back;
         // Kea's former ones are dead, and come back all the same.
@@ -158,9 +165,9 @@ impl<'a> Story<'a> {
     }
 
     /// Tells the monitor, then the daemon.
-    fn announce(&mut self) -> Result<()> {
+    pub(crate) fn announce(&mut self) -> Result<()> {
         let current = self.said.current.context("there is a prefix")?;
-        self.monitor.announce(current, &self.said.dead)?;
+        self.monitor.announce(Of::First, current, &self.said.dead)?;
         if self.source == Source::Static {
             return self.configure_prefix(current);
         }
@@ -170,7 +177,8 @@ impl<'a> Story<'a> {
     /// The prefix is one of the configuration.
     fn configure_prefix(&self, current: Ipv6Net) -> Result<()> {
         let acquisition = format!("acquisition.static.prefix = \"{current}\"");
-        self.world.configure(&Setup { acquisition, transition: r#"mode = "ha""#.to_owned() }, &of_metallb())?;
+        self.world
+            .configure(&Setup { acquisition, transition: r#"mode = "ha""#.to_owned(), second: None }, &of_metallb())?;
         self.world.reload()
     }
 
@@ -210,13 +218,21 @@ impl<'a> Story<'a> {
         Ok(Prefixes { current, ours, dead: self.gone.clone() })
     }
 
+    /// Those of the second DynamicPrefix; without one, the first one's.
+    fn prefixes_of_second(&self) -> Result<Prefixes> {
+        let Some(second) = &self.second else { return self.prefixes() };
+        let current = second.current;
+        Ok(Prefixes { current, ours: [&[current][..], &second.former].concat(), dead: Vec::new() })
+    }
+
     /// Waits until everything is where the rotation has to take it.
-    fn settle(&mut self) -> Result<()> {
-        let (prefixes, scope) = (self.prefixes()?, self.scope);
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        let (all, scope) = ([self.prefixes()?, self.prefixes_of_second()?], self.scope);
         for front in &self.fronts {
+            let prefixes = &all[front.of() as usize];
             let outcome = self.monitor.wait(&front.name, SOON, |monitor| {
                 let version = monitor.latest(front)?;
-                arrived(front, scope, version, &prefixes)
+                arrived(front, scope, version, prefixes)
             });
             self.world.check_daemon()?;
             outcome?;
@@ -230,12 +246,18 @@ impl<'a> Story<'a> {
     /// The pools hold the whole range of the current prefix, and nothing of dead ones.
     fn wait_for_pools(&mut self) -> Result<()> {
         let prefixes = self.prefixes()?;
+        let second = self.second.as_ref().map(|second| second.current);
         let Self { world, monitor, metallb, .. } = self;
         monitor.wait("the pools", SOON, |_| {
             if *metallb {
                 return world.check_metallb_pool(prefixes.current, &prefixes.dead);
             }
             world.check_cilium_pool("public", 0xf000, prefixes.current, &prefixes.dead)?;
+            if let Some(second) = second {
+                world.check_cilium_pool("second", 0xf000, second, &[])?;
+                world.check_cilium_pool("both", 0xf004, second, &prefixes.dead)?;
+                world.check_cilium_pool("both", 0xf004, prefixes.current, &prefixes.dead)?;
+            }
             world.check_cilium_pool("dmz", 0xf002, prefixes.current, &prefixes.dead)
         })
     }
