@@ -43,7 +43,7 @@ pub(crate) struct Monitor {
     answers: usize,
     /// The managed Services that LB-IPAM has refused a wish, and how often it began to.
     refused: BTreeSet<String>,
-    refusals: usize,
+    refusals: BTreeMap<String, usize>,
 }
 
 impl Monitor {
@@ -63,7 +63,7 @@ impl Monitor {
             versions: 0,
             answers: 0,
             refused: BTreeSet::new(),
-            refusals: 0,
+            refusals: BTreeMap::new(),
         })
     }
 
@@ -100,7 +100,7 @@ impl Monitor {
         let Self { versions, answers, refusals, judge, .. } = self;
         let moves = judge.moves();
         format!(
-            "{versions} versions of Services and {answers} answers of DNS judged, {refusals} pins refused for a while, {moves} \
+            "{versions} versions of Services and {answers} answers of DNS judged, pins refused for a while: {refusals:?}, {moves} \
              moves of Services that are not managed; let pass: {}",
             judge.allowed()
         )
@@ -120,10 +120,12 @@ impl Monitor {
         for (at, event) in drain(&self.services)? {
             self.versions += 1;
             let version = Version::of(&event);
-            if !version.is_refused() {
-                self.refused.remove(&version.uid);
-            } else if self.refused.insert(version.uid.clone()) {
-                self.refusals += 1;
+            match version.refused() {
+                None => drop(self.refused.remove(&version.uid)),
+                Some(why) if self.refused.insert(version.uid.clone()) => {
+                    *self.refusals.entry(why.to_owned()).or_default() += 1;
+                }
+                Some(_) => {}
             }
             self.trace.push_back((at, version.name.clone(), version.to_string()));
             // DNS as it was until this very moment, and as it is from then on.

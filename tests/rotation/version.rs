@@ -73,9 +73,9 @@ impl Version {
         of_names.flat_map(|(_, records)| records.aaaa.iter().copied()).collect()
     }
 
-    /// Whether LB-IPAM says that it does not give it what it asks for.
-    pub(crate) fn is_refused(&self) -> bool {
-        self.satisfied.starts_with("False/") && !self.asked().is_empty()
+    /// Why LB-IPAM does not give it what it asks for.
+    pub(crate) fn refused(&self) -> Option<&str> {
+        self.satisfied.strip_prefix("False/").filter(|_| !self.asked().is_empty())
     }
 
     /// An annotation's value.
