@@ -81,6 +81,11 @@ impl Generations {
         self.changes().filter(|at| *at >= since).count()
     }
 
+    /// When a prefix changed last.
+    pub(crate) fn last_change(&self) -> Option<Instant> {
+        self.changes().max()
+    }
+
     /// How long after the change before it a moment is, and how long before the next one.
     pub(crate) fn distance(&self, moment: Instant) -> (Duration, Duration) {
         let after = self.changes().filter_map(|at| moment.checked_duration_since(at)).min();

@@ -27,7 +27,8 @@ use ipnet::Ipv6Net;
 use crate::allowed::Allowed;
 use crate::external_dns::{DELAY, PREFIXES, Records};
 use crate::generations::{Generations, Of};
-use crate::said::{Told, entries_of_the_user, told};
+use crate::reserved::Opened;
+use crate::said::{Asked, Told, entries_of_the_user, left, told};
 use crate::services::Expected;
 use crate::version::Version;
 
@@ -59,18 +60,6 @@ pub(crate) struct Complaint {
     pub(crate) text: String,
 }
 
-/// A question to a DNS server.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
-    pub(crate) sent: Instant,
-    pub(crate) received: Instant,
-    /// Of the annotations that say what it answers.
-    pub(crate) prefix: &'a str,
-    pub(crate) name: &'a str,
-    /// How late it may be where it is excused.
-    pub(crate) lateness: Duration,
-}
-
 /// What is remembered of one Service.
 #[derive(Debug)]
 struct Memory {
@@ -97,12 +86,21 @@ pub(crate) struct Judge {
     deleted: BTreeMap<String, Vec<(Instant, BTreeSet<IpAddr>)>>,
     complaints: Vec<Complaint>,
     allowed: Allowed,
+    opened: Vec<Opened>,
 }
 
 impl Judge {
     pub(crate) fn new(generations: Generations) -> Self {
         let (expected, services, deleted) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { generations, expected, services, deleted, complaints: Vec::new(), allowed: Allowed::default() }
+        Self {
+            generations,
+            expected,
+            services,
+            deleted,
+            complaints: Vec::new(),
+            allowed: Allowed::default(),
+            opened: Vec::new(),
+        }
     }
 
     /// A Service of this name (NAMESPACE/NAME) is about to be created, or to be what this says from now on.
@@ -128,6 +126,30 @@ impl Judge {
     /// The latest version of a Service by its name.
     pub(crate) fn latest(&self, name: &str) -> Option<&Version> {
         self.services.values().map(|memory| &memory.last).find(|version| version.name == name)
+    }
+
+    /// A version of a pool, and the one before it.
+    pub(crate) fn pool(&mut self, at: Instant, before: &[(Ipv6Addr, Ipv6Addr)], now: &[(Ipv6Addr, Ipv6Addr)]) {
+        self.opened.extend(Opened::of(at, before, now, &self.generations));
+    }
+
+    /// Judges the pools as far as all that matters for them was seen.
+    pub(crate) fn judge_pools(&mut self, now: Instant) {
+        let Some(changed) = self.generations.last_change() else { return };
+        let (due, rest) = std::mem::take(&mut self.opened).into_iter().partition(|opened| opened.is_due(now));
+        self.opened = rest;
+        let due: Vec<Opened> = due;
+        for memory in self.services.values() {
+            let managed = self.expected.get(&memory.last.name).is_some_and(|one| one.managed && !one.one_address);
+            let host = memory.last.annotation(RECORD).and_then(|text| text.parse().ok()).filter(|_| managed);
+            let Some(host) = host else { continue };
+            let passed_over = |one: &&Opened| one.passes_over(host, memory.created, &memory.ingress, changed);
+            if let Some(one) = due.iter().find(passed_over) {
+                let text = format!("the whole range in {} was offered before it had its address there", one.net);
+                let service = memory.last.name.clone();
+                self.complaints.push(Complaint { at: now, service, text });
+            }
+        }
     }
 
     /// How often a Service that is not managed has moved.
@@ -370,11 +392,4 @@ impl Memory {
         let mut spans = self.ingress.iter().zip(ends);
         spans.any(|((start, held), end)| *start <= to && end.is_none_or(|end| end >= from) && held.contains(&address))
     }
-}
-
-/// When an address left a history of addresses, at the latest before a moment.
-fn left(ingress: &[(Instant, BTreeSet<IpAddr>)], address: IpAddr, before: Instant) -> Option<Instant> {
-    let ends = ingress.iter().zip(ingress.iter().skip(1));
-    let lost = ends.filter(|((_, held), _)| held.contains(&address)).map(|(_, (end, _))| *end);
-    lost.filter(|end| *end <= before).max()
 }

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::Test;
 use crate::external_dns::{PREFIXES, Records};
 use crate::generations::{Generations, Of};
-use crate::judge::{AFTER_DNS, Asked, Judge, LATE_MODEL};
+use crate::judge::{AFTER_DNS, Judge, LATE_MODEL};
+use crate::said::Asked;
 use crate::services::Expected;
 use crate::version::Version;
 

@@ -33,6 +33,7 @@ mod killed;
 mod meanwhile;
 mod modelled;
 mod monitor;
+mod reserved;
 mod said;
 mod scenes;
 mod second;

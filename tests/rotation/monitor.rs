@@ -12,8 +12,9 @@ use serde_json::Value;
 use crate::dns::Answered;
 use crate::external_dns::{DELAY, ExternalDns, PREFIXES, Zone};
 use crate::generations::{Generations, Of};
-use crate::judge::{Asked, Complaint, Judge, LATE_DNS, LATE_MODEL};
+use crate::judge::{Complaint, Judge, LATE_DNS, LATE_MODEL};
 use crate::lab::{ApiServer, condition};
+use crate::said::Asked;
 use crate::services::{Front, SERVICES, Scope};
 use crate::version::Version;
 
@@ -111,7 +112,8 @@ impl Monitor {
         for events in &self.pools {
             for (at, event) in drain(events)? {
                 let (name, line) = pool_line(&event["object"]);
-                self.latest_pools.insert(name.clone(), event["object"].clone());
+                let before = self.latest_pools.insert(name.clone(), event["object"].clone()).unwrap_or_default();
+                self.judge.pool(at, &blocks(&before), &blocks(&event["object"]));
                 if self.shown_pools.insert(name, line.clone()).as_ref() != Some(&line) {
                     self.trace.push_back((at, String::new(), line));
                 }
@@ -134,6 +136,7 @@ impl Monitor {
             self.judge.version(at, version);
             self.ask_model(at);
         }
+        self.judge.judge_pools(Instant::now());
         self.ask_model(Instant::now());
         let real = self.real.as_ref().map(|answers| answers.try_iter().collect::<Vec<_>>()).unwrap_or_default();
         for answered in real {
@@ -260,6 +263,11 @@ fn pool_line(pool: &Value) -> (String, String) {
         ranges.collect::<Vec<_>>().join(" ")
     );
     (name, line)
+}
+
+/// The blocks of a pool of LB-IPAM.
+fn blocks(pool: &Value) -> Vec<(Ipv6Addr, Ipv6Addr)> {
+    pool["spec"]["blocks"].as_array().into_iter().flatten().filter_map(bounds).collect()
 }
 
 /// The first and the last IPv6 address of an entry of a pool.

@@ -1,10 +1,24 @@
-//! What one version of a Service says: what it tells DNS, and what its user wrote.
+//! What one version of a Service says, to DNS and of what its user wrote, and what DNS is asked.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use crate::external_dns::PREFIXES;
 use crate::services::Expected;
 use crate::version::Version;
+
+/// A question to a DNS server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) sent: Instant,
+    pub(crate) received: Instant,
+    /// Of the annotations that say what it answers.
+    pub(crate) prefix: &'a str,
+    pub(crate) name: &'a str,
+    /// How late it may be where it is excused.
+    pub(crate) lateness: Duration,
+}
 
 /// What is wrong with what a Service tells DNS.
 #[derive(Debug, Default)]
@@ -57,4 +71,11 @@ pub(crate) fn entries_of_the_user(version: &Version, expected: &Expected) -> Vec
 
 fn is_list(key: &str) -> bool {
     key.ends_with("/target") || key.ends_with("/ips") || key.ends_with("/loadBalancerIPs")
+}
+
+/// When an address left a history of addresses, at the latest before a moment.
+pub(crate) fn left(ingress: &[(Instant, BTreeSet<IpAddr>)], address: IpAddr, before: Instant) -> Option<Instant> {
+    let ends = ingress.iter().zip(ingress.iter().skip(1));
+    let lost = ends.filter(|((_, held), _)| held.contains(&address)).map(|(_, (end, _))| *end);
+    lost.filter(|end| *end <= before).max()
 }
