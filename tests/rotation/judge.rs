@@ -3,14 +3,15 @@
 //! It knows no clock: each event comes with its instant. What it is lenient about, and why:
 //!
 //! * **A dead prefix** ends every waiting: its address may leave as soon as no target names it. DNS is late by the delay
-//!   of external-dns then, and may answer that address meanwhile: nothing of a dead prefix is reachable anyway. What
+//!   of external-dns then, and may answer that address so long: nothing of a dead prefix is reachable anyway. What
 //!   the Service *tells* DNS has to be right at every moment nevertheless.
 //! * **MetalLB** gives a Service one IPv6 address, which switches; between the switch and the write of the target,
 //!   the target names the former one for [`SWITCH`] at most, and DNS until external-dns has followed.
 //! * **A Service whose names are not for the daemon to say** is published as its status is: what leaves that is answered
 //!   until external-dns has followed. The same of one with a suffix in its first moments, in which the allocator gives it
 //!   an address of its own choice before it can be told.
-//! * **A Service that was made anew under its name** is answered for with what the former one had.
+//! * **A Service that was made anew under its name** is answered for with what the former one had, until external-dns has
+//!   followed.
 //! * **A Service that is created at the moment of a change** may lose the address that it gets at that moment: the pool may
 //!   have been narrowed already without it. It is never without one.
 //! * **A host part that no user asked for** may be another Service's when the prefix comes: then it becomes another one.
@@ -23,8 +24,11 @@ use std::time::{Duration, Instant};
 
 use ipnet::Ipv6Net;
 
-use crate::external_dns::{PREFIXES, Records};
-use crate::generations::Generations;
+use crate::allowed::Allowed;
+use crate::external_dns::{DELAY, PREFIXES, Records};
+use crate::generations::{Generations, Of};
+use crate::reserved::Opened;
+use crate::said::{Asked, Told, entries_of_the_user, left, told};
 use crate::services::Expected;
 use crate::version::Version;
 
@@ -32,12 +36,16 @@ use crate::version::Version;
 pub(crate) const AFTER_DNS: Duration = Duration::from_secs(120);
 /// How long the target may name the former address after MetalLB has switched.
 const SWITCH: Duration = Duration::from_secs(2);
-/// How long DNS may answer an address after that has left the status, where it is excused.
-const LATE_DNS: Duration = Duration::from_secs(15);
+/// How long the model of external-dns may answer an address after that has left the status, where it is excused.
+pub(crate) const LATE_MODEL: Duration = DELAY.saturating_add(SWITCH);
+/// The same of the real one, on a busy machine.
+pub(crate) const LATE_DNS: Duration = Duration::from_secs(15);
 /// Where the daemon records the host part that a Service keeps for ever.
 const RECORD: &str = "dynamic-prefix.io/managed-suffix";
 /// Within this time of a change of the prefix a Service counts as created at that very moment.
 const VERY_MOMENT: Duration = Duration::from_secs(3);
+/// So long the allocator may come first with an address of its choice to a Service whose user wants another one.
+const YOUNG: Duration = Duration::from_secs(5);
 /// Until then a pool may hold the whole former range still, after a restart of the daemon on a busy machine.
 const NOT_NARROWED: Duration = Duration::from_secs(8);
 
@@ -74,15 +82,25 @@ pub(crate) struct Judge {
     generations: Generations,
     expected: BTreeMap<String, Expected>,
     services: BTreeMap<String, Memory>,
-    /// When a Service of this name was deleted last.
-    deleted: BTreeMap<String, Instant>,
+    /// What the Services of a name that were deleted had, from when on.
+    deleted: BTreeMap<String, Vec<(Instant, BTreeSet<IpAddr>)>>,
     complaints: Vec<Complaint>,
+    allowed: Allowed,
+    opened: Vec<Opened>,
 }
 
 impl Judge {
     pub(crate) fn new(generations: Generations) -> Self {
         let (expected, services, deleted) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { generations, expected, services, deleted, complaints: Vec::new() }
+        Self {
+            generations,
+            expected,
+            services,
+            deleted,
+            complaints: Vec::new(),
+            allowed: Allowed::default(),
+            opened: Vec::new(),
+        }
     }
 
     /// A Service of this name (NAMESPACE/NAME) is about to be created, or to be what this says from now on.
@@ -91,8 +109,8 @@ impl Judge {
     }
 
     /// From now on `current` is the prefix; these are dead.
-    pub(crate) fn announce(&mut self, at: Instant, current: Ipv6Net, dead: &[Ipv6Net]) {
-        self.generations.announce(at, current, dead);
+    pub(crate) fn announce(&mut self, of: Of, at: Instant, current: Ipv6Net, dead: &[Ipv6Net]) {
+        self.generations.announce(of, at, current, dead);
     }
 
     /// What has been found so far.
@@ -100,9 +118,38 @@ impl Judge {
         &self.complaints
     }
 
+    /// What was let pass so far.
+    pub(crate) fn allowed(&self) -> &Allowed {
+        &self.allowed
+    }
+
     /// The latest version of a Service by its name.
     pub(crate) fn latest(&self, name: &str) -> Option<&Version> {
         self.services.values().map(|memory| &memory.last).find(|version| version.name == name)
+    }
+
+    /// A version of a pool, and the one before it.
+    pub(crate) fn pool(&mut self, at: Instant, before: &[(Ipv6Addr, Ipv6Addr)], now: &[(Ipv6Addr, Ipv6Addr)]) {
+        self.opened.extend(Opened::of(at, before, now, &self.generations));
+    }
+
+    /// Judges the pools as far as all that matters for them was seen.
+    pub(crate) fn judge_pools(&mut self, now: Instant) {
+        let Some(changed) = self.generations.last_change() else { return };
+        let (due, rest) = std::mem::take(&mut self.opened).into_iter().partition(|opened| opened.is_due(now));
+        self.opened = rest;
+        let due: Vec<Opened> = due;
+        for memory in self.services.values() {
+            let managed = self.expected.get(&memory.last.name).is_some_and(|one| one.managed && !one.one_address);
+            let host = memory.last.annotation(RECORD).and_then(|text| text.parse().ok()).filter(|_| managed);
+            let Some(host) = host else { continue };
+            let passed_over = |one: &&Opened| one.passes_over(host, memory.created, &memory.ingress, changed);
+            if let Some(one) = due.iter().find(passed_over) {
+                let text = format!("the whole range in {} was offered before it had its address there", one.net);
+                let service = memory.last.name.clone();
+                self.complaints.push(Complaint { at: now, service, text });
+            }
+        }
     }
 
     /// How often a Service that is not managed has moved.
@@ -114,8 +161,8 @@ impl Judge {
     pub(crate) fn version(&mut self, at: Instant, version: Version) {
         let Some(expected) = self.expected.get(&version.name).cloned() else { return };
         if version.deleted {
-            self.services.remove(&version.uid);
-            self.deleted.insert(version.name, at);
+            let had = self.services.remove(&version.uid).map(|memory| memory.ingress).unwrap_or_default();
+            self.deleted.entry(version.name).or_default().extend(had.into_iter().chain([(at, BTreeSet::new())]));
             return;
         }
         let mut found = entries_of_the_user(&version, &expected);
@@ -134,45 +181,56 @@ impl Judge {
                 moves: 0,
             },
         };
-        found.extend(told(at, &mut memory, &version, &expected));
+        found.extend(self.told(at, &mut memory, &version, &expected));
         found.extend(self.host_part(&mut memory, &version, &expected));
         memory.remember(at, version);
         self.complain(at, &memory.last.name, found);
         self.services.insert(memory.last.uid.clone(), memory);
     }
 
-    /// What DNS answered to a question for a name that was asked at `sent`.
-    pub(crate) fn answer(&mut self, sent: Instant, received: Instant, prefix: &str, name: &str, answer: &Records) {
+    /// What a DNS server that is late by no more than `lateness` answered to a question for a name.
+    pub(crate) fn answer(&mut self, asked: &Asked<'_>, answer: &Records) {
+        let Asked { received, prefix, name, .. } = *asked;
         let index = usize::from(prefix != PREFIXES[0]);
         let of_name = |memory: &&Memory| memory.last.told[index].0.iter().any(|own| own == name);
         let owners: Vec<&Memory> = self.services.values().filter(of_name).collect();
         let Some(first) = owners.first() else { return };
-        if self.deleted.get(&first.last.name).is_some_and(|at| sent < *at + LATE_DNS) {
-            return;
-        }
-        let mut found = Vec::new();
         let addresses = answer.a.iter().map(|a| IpAddr::V4(*a)).chain(answer.aaaa.iter().map(|a| IpAddr::V6(*a)));
-        for address in addresses.filter(|address| !self.is_excused(*address)) {
-            let serves = |memory: &&Memory| memory.served(address, sent, received);
-            let expected = |memory: &&Memory| self.expected.get(&memory.last.name);
-            let of_user = |memory: &Memory| expected(&memory).is_some_and(|one| one.names(&address.to_string()));
-            let late = |memory: &Memory| {
-                let is_young = sent < memory.created + LATE_DNS;
-                let excused = |one: &Expected| one.one_address || !one.named || one.suffix.is_some() && is_young;
-                let earlier = sent.checked_sub(LATE_DNS).unwrap_or(sent);
-                expected(&memory).is_some_and(excused) && memory.served(address, earlier, received)
-            };
-            if !owners.iter().any(|memory| serves(memory) || of_user(memory) || late(memory)) {
-                found.push(format!("{name} is answered with {address}, which the Service does not have ({prefix})"));
-            }
-        }
+        let wrong = addresses.filter(|address| !owners.iter().any(|memory| self.may_answer(*address, memory, asked)));
+        let found = wrong
+            .map(|address| format!("{name} is answered with {address}, which the Service does not have ({prefix})"))
+            .collect();
         let service = first.last.name.clone();
         self.complain(received, &service, found);
     }
 
-    /// An address of a dead prefix.
-    fn is_excused(&self, address: IpAddr) -> bool {
-        matches!(address, IpAddr::V6(address) if self.generations.is_dead(address))
+    /// Whether a name of this Service may be answered with an address.
+    fn may_answer(&self, address: IpAddr, memory: &Memory, asked: &Asked<'_>) -> bool {
+        let Asked { sent, received, lateness, .. } = *asked;
+        let Some(expected) = self.expected.get(&memory.last.name) else { return false };
+        if memory.served(address, sent, received) || expected.names(&address.to_string()) {
+            return true;
+        }
+        let of_former = self.deleted.get(&memory.last.name).and_then(|had| left(had, address, sent));
+        if let Some(at) = of_former.filter(|at| sent <= *at + lateness) {
+            self.allowed.note("DNS answers for the former Service of the name", sent.saturating_duration_since(at));
+            return true;
+        }
+        let earlier = sent.checked_sub(lateness).unwrap_or(sent);
+        let is_dead = matches!(address, IpAddr::V6(address) if self.generations.was_dead(address, earlier));
+        let is_young = sent < memory.created + YOUNG + lateness;
+        let why = match () {
+            () if is_dead => "DNS answers an address of a dead prefix",
+            () if expected.one_address => "DNS answers the one address before the switch",
+            () if !expected.named => "DNS follows a status that we do not name",
+            () if expected.suffix.is_some() && is_young => "DNS answers what the allocator gave a young Service",
+            () => return false,
+        };
+        let left = left(&memory.ingress, address, sent).filter(|at| sent <= *at + lateness);
+        if let Some(left) = left {
+            self.allowed.note(why, sent.saturating_duration_since(left));
+        }
+        left.is_some()
     }
 
     fn complain(&mut self, at: Instant, service: &str, found: Vec<String>) {
@@ -182,6 +240,19 @@ impl Judge {
                 self.complaints.push(Complaint { at, service: service.to_owned(), text });
             }
         }
+    }
+
+    /// What a version tells DNS has to be what it has.
+    fn told(&self, at: Instant, memory: &mut Memory, version: &Version, expected: &Expected) -> Vec<String> {
+        let Told { ahead, mut missing } = told(version, expected);
+        let by = memory.ahead.map_or(Duration::ZERO, |since| at.saturating_duration_since(since));
+        let is_excused = expected.one_address && by < SWITCH;
+        if memory.ahead.is_some() && is_excused {
+            self.allowed.note("the target follows the switch", by);
+        }
+        memory.ahead = (!ahead.is_empty()).then(|| memory.ahead.unwrap_or(at));
+        missing.extend(ahead.into_iter().filter(|_| !is_excused));
+        missing
     }
 
     /// What a version must not have lost.
@@ -212,30 +283,52 @@ impl Judge {
         expected: &Expected,
     ) -> Option<String> {
         let net = self.generations.net(lost)?;
-        let very_moment = self.generations.changed_within(memory.created, VERY_MOMENT);
+        let age = at.saturating_duration_since(memory.created);
         let elsewhere = |suffix: Ipv6Addr| self.host(lost) != Some(suffix.to_bits());
         let placed_by_allocator = expected.managed && expected.suffix.is_some_and(elsewhere);
+        let is_named = now.named().contains(&lost);
         if expected.managed && expected.one_address {
-            // What was asked for before the change may come a moment after it.
-            let late = self.generations.changed_within(at, VERY_MOMENT) && !now.held().is_empty();
-            let moved = late || now.held().iter().any(|address| self.generations.is_current(*address));
-            return (!moved).then(|| "there is none of the current prefix instead".to_owned());
+            return self.must_switch(at, now);
         }
         if self.generations.is_dead(lost) {
-            return now.named().contains(&lost).then(|| "DNS is told to answer it".to_owned());
+            self.allowed.note("an address of a dead prefix leaves at once", Duration::ZERO);
+            return is_named.then(|| "DNS is told to answer it".to_owned());
         }
-        if very_moment && !now.named().contains(&lost) {
-            return None;
+        let (after, before) = self.generations.distance(memory.created);
+        let kept = if self.generations.is_current(lost) {
+            Some(format!("{net} is the current prefix"))
+        } else {
+            (!self.generations.is_released(net, at)).then(|| format!("{net} drains"))
+        };
+        let unnamed = memory.unnamed.get(&lost);
+        let forgotten = placed_by_allocator && unnamed.is_some_and(|unnamed| at >= *unnamed + AFTER_DNS);
+        if let Some(why) = kept.filter(|_| !forgotten) {
+            let what = match () {
+                () if is_named => return Some(why),
+                () if placed_by_allocator && age < YOUNG => "the allocator's choice for a young Service leaves",
+                () if after < VERY_MOMENT => "created right after a change, it moves",
+                () if before < VERY_MOMENT => "created right before a change, it moves",
+                () => return Some(why),
+            };
+            self.allowed.note(what, age.min(after).min(before));
         }
-        if self.generations.is_current(lost) && !placed_by_allocator {
-            return Some(format!("{net} is the current prefix"));
-        }
-        if !self.generations.is_released(net, at) && !placed_by_allocator {
-            return Some(format!("{net} drains"));
-        }
-        let unnamed = memory.unnamed.get(&lost)?;
+        let unnamed = unnamed.filter(|_| after.min(before) >= VERY_MOMENT)?;
         (expected.managed && at < *unnamed + AFTER_DNS)
             .then(|| format!("DNS was told to answer it until {:?} before", at.saturating_duration_since(*unnamed)))
+    }
+
+    /// One that can have one address has to have the new one when the old one goes.
+    fn must_switch(&self, at: Instant, now: &Version) -> Option<String> {
+        if now.held().iter().any(|address| self.generations.is_current(*address)) {
+            return None;
+        }
+        // What was asked for before the change may come a moment after it.
+        let (after, _) = self.generations.distance(at);
+        if after < VERY_MOMENT && !now.held().is_empty() {
+            self.allowed.note("a switch comes after the next change", after);
+            return None;
+        }
+        Some("there is none of the current prefix instead".to_owned())
     }
 
     /// The host part of an address of ours.
@@ -267,8 +360,12 @@ impl Judge {
         } else if !expected.managed && !before.is_empty() && before != after {
             memory.moves += 1;
             let changes = self.generations.changes_since(memory.created);
-            let allowed = changes + usize::from(self.generations.changed_within(memory.created, NOT_NARROWED));
-            if memory.moves > allowed {
+            let (after, before) = self.generations.distance(memory.created);
+            let once_more = after.min(before) < NOT_NARROWED;
+            if memory.moves == changes + 1 && once_more {
+                self.allowed.note("created before the pool was narrowed, it moves once more", after.min(before));
+            }
+            if memory.moves > changes + usize::from(once_more) {
                 found.push(format!("it has moved {} times in {changes} changes of the prefix", memory.moves));
             }
         }
@@ -295,54 +392,4 @@ impl Memory {
         let mut spans = self.ingress.iter().zip(ends);
         spans.any(|((start, held), end)| *start <= to && end.is_none_or(|end| end >= from) && held.contains(&address))
     }
-}
-
-/// What the Service tells DNS has to be what it has.
-fn told(at: Instant, memory: &mut Memory, version: &Version, expected: &Expected) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut wrong = Vec::new();
-    for (prefix, (names, records)) in PREFIXES.iter().zip(&version.told) {
-        if names.is_empty() {
-            continue;
-        }
-        let lacks = |address: IpAddr| !version.ingress.contains(&address) && !expected.names(&address.to_string());
-        let v4 = records.a.iter().copied().map(IpAddr::V4);
-        let all: Vec<IpAddr> = v4.chain(records.aaaa.iter().copied().map(IpAddr::V6)).collect();
-        let named_and_missing = all.iter().copied().filter(|address| lacks(*address));
-        wrong
-            .extend(named_and_missing.map(|address| format!("{prefix}target names {address}, which it does not have")));
-        let v4_missing = version.ingress.iter().filter(|address| address.is_ipv4() && !all.contains(address));
-        found.extend(v4_missing.map(|address| format!("{prefix}target lacks its IPv4 address {address}")));
-    }
-    let excused = expected.one_address && at < memory.ahead.unwrap_or(at) + SWITCH;
-    memory.ahead = (!wrong.is_empty()).then(|| memory.ahead.unwrap_or(at));
-    if !excused {
-        found.extend(wrong);
-    }
-    found
-}
-
-/// What the user wrote has to be there.
-fn entries_of_the_user(version: &Version, expected: &Expected) -> Vec<String> {
-    let mut found = Vec::new();
-    for (key, value) in &expected.annotations {
-        if version.annotation(key) != Some(value) {
-            found.push(format!("the user's annotation {key}: {value} is now {:?}", version.annotation(key)));
-        }
-    }
-    for (key, entries) in &expected.entries {
-        let list = version.list(key);
-        let mut rest = list.iter();
-        // In the user's order, whatever stands between them.
-        if !entries.iter().all(|entry| rest.any(|found| found == entry)) {
-            found.push(format!("the user's entries {} of {key} are not in {list:?}", entries.join(",")));
-        }
-    }
-    let blank = version.annotations.iter().filter(|(key, value)| is_list(key) && value.trim().is_empty());
-    found.extend(blank.map(|(key, _)| format!("the annotation {key} is blank")));
-    found
-}
-
-fn is_list(key: &str) -> bool {
-    key.ends_with("/target") || key.ends_with("/ips") || key.ends_with("/loadBalancerIPs")
 }

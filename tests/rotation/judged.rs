@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use crate::Test;
 use crate::external_dns::{PREFIXES, Records};
-use crate::generations::Generations;
-use crate::judge::{AFTER_DNS, Judge};
+use crate::generations::{Generations, Of};
+use crate::judge::{AFTER_DNS, Judge, LATE_MODEL};
+use crate::said::Asked;
 use crate::services::Expected;
 use crate::version::Version;
 
@@ -52,7 +53,7 @@ impl History {
         let mut judge = Judge::new(Generations::new(Some(Duration::ZERO)));
         let start = Instant::now();
         judge.expect("default/front", expected);
-        judge.announce(start, net('a'), &[]);
+        judge.announce(Of::First, start, net('a'), &[]);
         Self { judge, start, now: Duration::from_secs(10) }
     }
 
@@ -73,7 +74,7 @@ impl History {
     fn announce(&mut self, letter: char, dead: &[char]) -> &mut Self {
         self.after(Duration::from_secs(10));
         let dead: Vec<Ipv6Net> = dead.iter().map(|letter| net(*letter)).collect();
-        self.judge.announce(self.at(), net(letter), &dead);
+        self.judge.announce(Of::First, self.at(), net(letter), &dead);
         self
     }
 
@@ -107,7 +108,9 @@ impl History {
         let mut records = Records::default();
         records.aaaa.extend(addresses.iter().filter_map(|address| address.parse::<std::net::Ipv6Addr>().ok()));
         let at = self.at();
-        self.judge.answer(at, at, PREFIXES[0], "front.lab.invalid", &records);
+        let name = "front.lab.invalid";
+        let asked = Asked { sent: at, received: at, prefix: PREFIXES[0], name, lateness: LATE_MODEL };
+        self.judge.answer(&asked, &records);
         self
     }
 
@@ -196,7 +199,7 @@ fn unpinned() -> Result<()> {
     let mut judge = Judge::new(Generations::new(None));
     judge.expect("default/front", Expected::default());
     let mut history = History { judge, ..History::of(Expected::default()) };
-    history.judge.announce(history.start, net('a'), &[]);
+    history.judge.announce(Of::First, history.start, net('a'), &[]);
     history.version(&[A1], "").after(Duration::from_secs(10)).announce('b', &[]).version(&[B1], "").blamed("drains")
 }
 

@@ -23,17 +23,24 @@ mod netns;
 #[path = "../interop/servers/mod.rs"]
 mod servers;
 
+mod allowed;
 mod arrived;
 mod dns;
 mod generations;
 mod judge;
 mod judged;
+mod killed;
+mod meanwhile;
 mod modelled;
 mod monitor;
+mod reserved;
+mod said;
 mod scenes;
+mod second;
 mod services;
 mod steps;
 mod story;
+mod tally;
 mod uplink;
 mod version;
 mod world;

@@ -1,6 +1,6 @@
 //! Sees every version of every Service from the start of the test on, and every change of DNS, and has them judged.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv6Addr;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
@@ -11,9 +11,10 @@ use serde_json::Value;
 
 use crate::dns::Answered;
 use crate::external_dns::{DELAY, ExternalDns, PREFIXES, Zone};
-use crate::generations::Generations;
-use crate::judge::{Complaint, Judge};
+use crate::generations::{Generations, Of};
+use crate::judge::{Complaint, Judge, LATE_DNS, LATE_MODEL};
 use crate::lab::{ApiServer, condition};
+use crate::said::Asked;
 use crate::services::{Front, SERVICES, Scope};
 use crate::version::Version;
 
@@ -36,9 +37,14 @@ pub(crate) struct Monitor {
     trace: VecDeque<(Instant, String, String)>,
     /// The last line about each pool: most of their versions count something.
     shown_pools: BTreeMap<String, String>,
+    /// Each pool as it was seen last.
+    latest_pools: BTreeMap<String, Value>,
     shown: usize,
     versions: usize,
     answers: usize,
+    /// The managed Services that LB-IPAM has refused a wish, and how often it began to.
+    refused: BTreeSet<String>,
+    refusals: BTreeMap<String, usize>,
 }
 
 impl Monitor {
@@ -53,9 +59,12 @@ impl Monitor {
             real: None,
             trace: VecDeque::new(),
             shown_pools: BTreeMap::new(),
+            latest_pools: BTreeMap::new(),
             shown: 0,
             versions: 0,
             answers: 0,
+            refused: BTreeSet::new(),
+            refusals: BTreeMap::new(),
         })
     }
 
@@ -69,11 +78,16 @@ impl Monitor {
         self.judge.expect(&front.key(), front.expected(scope));
     }
 
+    /// Says that the user is about to change its suffix.
+    pub(crate) fn expect_another_suffix(&mut self, front: &Front, scope: Scope) {
+        self.judge.expect(&front.key(), front.expected_meanwhile(scope));
+    }
+
     /// Says that the router is about to announce `current`; these are dead from now on.
-    pub(crate) fn announce(&mut self, current: Ipv6Net, dead: &[Ipv6Net]) -> Result<()> {
+    pub(crate) fn announce(&mut self, of: Of, current: Ipv6Net, dead: &[Ipv6Net]) -> Result<()> {
         self.take_in()?;
         self.note(&format!("=== {current} is announced, dead: {dead:?}"));
-        self.judge.announce(Instant::now(), current, dead);
+        self.judge.announce(of, Instant::now(), current, dead);
         Ok(())
     }
 
@@ -82,9 +96,15 @@ impl Monitor {
         self.trace.push_back((Instant::now(), String::new(), text.to_owned()));
     }
 
-    /// How many versions and answers were judged, and how often Services that are not managed have moved.
-    pub(crate) fn counts(&self) -> (usize, usize, usize) {
-        (self.versions, self.answers, self.judge.moves())
+    /// What was seen and judged, in a sentence.
+    pub(crate) fn summary(&self) -> String {
+        let Self { versions, answers, refusals, judge, .. } = self;
+        let moves = judge.moves();
+        format!(
+            "{versions} versions of Services and {answers} answers of DNS judged, pins refused for a while: {refusals:?}, {moves} \
+             moves of Services that are not managed; let pass: {}",
+            judge.allowed()
+        )
     }
 
     /// Takes in what has come since.
@@ -92,6 +112,8 @@ impl Monitor {
         for events in &self.pools {
             for (at, event) in drain(events)? {
                 let (name, line) = pool_line(&event["object"]);
+                let before = self.latest_pools.insert(name.clone(), event["object"].clone()).unwrap_or_default();
+                self.judge.pool(at, &blocks(&before), &blocks(&event["object"]));
                 if self.shown_pools.insert(name, line.clone()).as_ref() != Some(&line) {
                     self.trace.push_back((at, String::new(), line));
                 }
@@ -100,6 +122,13 @@ impl Monitor {
         for (at, event) in drain(&self.services)? {
             self.versions += 1;
             let version = Version::of(&event);
+            match version.refused() {
+                None => drop(self.refused.remove(&version.uid)),
+                Some(why) if self.refused.insert(version.uid.clone()) => {
+                    *self.refusals.entry(why.to_owned()).or_default() += 1;
+                }
+                Some(_) => {}
+            }
             self.trace.push_back((at, version.name.clone(), version.to_string()));
             // DNS as it was until this very moment, and as it is from then on.
             self.ask_model(at);
@@ -107,12 +136,14 @@ impl Monitor {
             self.judge.version(at, version);
             self.ask_model(at);
         }
+        self.judge.judge_pools(Instant::now());
         self.ask_model(Instant::now());
         let real = self.real.as_ref().map(|answers| answers.try_iter().collect::<Vec<_>>()).unwrap_or_default();
         for answered in real {
             self.answers += 1;
             let Answered { sent, received, name, records } = answered;
-            self.judge.answer(sent, received, PREFIXES[0], &name, &records);
+            let asked = Asked { sent, received, prefix: PREFIXES[0], name: &name, lateness: LATE_DNS };
+            self.judge.answer(&asked, &records);
         }
         Ok(())
     }
@@ -120,7 +151,8 @@ impl Monitor {
     fn ask_model(&mut self, at: Instant) {
         for (prefix, model) in PREFIXES.iter().zip(&mut self.model) {
             for (name, records) in model.answers(at) {
-                self.judge.answer(at, at, prefix, name, records);
+                let asked = Asked { sent: at, received: at, prefix, name, lateness: LATE_MODEL };
+                self.judge.answer(&asked, records);
             }
         }
     }
@@ -128,6 +160,11 @@ impl Monitor {
     /// The latest version of a Service.
     pub(crate) fn latest(&self, front: &Front) -> Result<&Version> {
         self.judge.latest(&front.key()).with_context(|| format!("{} is not there", front.key()))
+    }
+
+    /// A pool as it was seen last.
+    pub(crate) fn pool(&self, name: &str) -> Option<&Value> {
+        self.latest_pools.get(name)
     }
 
     /// What the Services tell an external-dns that reads the first annotation prefix.
@@ -228,8 +265,13 @@ fn pool_line(pool: &Value) -> (String, String) {
     (name, line)
 }
 
+/// The blocks of a pool of LB-IPAM.
+fn blocks(pool: &Value) -> Vec<(Ipv6Addr, Ipv6Addr)> {
+    pool["spec"]["blocks"].as_array().into_iter().flatten().filter_map(bounds).collect()
+}
+
 /// The first and the last IPv6 address of an entry of a pool.
-fn bounds(entry: &Value) -> Option<(Ipv6Addr, Ipv6Addr)> {
+pub(crate) fn bounds(entry: &Value) -> Option<(Ipv6Addr, Ipv6Addr)> {
     if let Some((start, stop)) = entry.as_str().and_then(|range| range.split_once('-')) {
         return Some((start.parse().ok()?, stop.parse().ok()?));
     }

@@ -9,8 +9,9 @@ use crate::generations::Generations;
 use crate::lab::{CiliumOperator, METALLB_NAMESPACE, MetallbController, private_network};
 use crate::monitor::Monitor;
 use crate::netns::Pair;
-use crate::services::{Scope, of_cilium, of_metallb};
-use crate::steps::{Fate, Random, Step, To, steps};
+use crate::second::Second;
+use crate::services::{Scope, of_cilium, of_metallb, of_two};
+use crate::steps::{Fate, Random, SHORT, Step, To, steps};
 use crate::story::{Frame, Story};
 use crate::uplink::Source;
 use crate::world::{CILIUM_POOLS, METALLB_POOLS, Setup, World};
@@ -34,6 +35,8 @@ pub(crate) const TESTS: &[Test] = &[
     },
     Test { name: "cilium_with_radvd", programs: CILIUM, others: &["radvd"], only_full: false, run: radvd },
     Test { name: "cilium_with_kea", programs: CILIUM, others: &["kea-dhcp6"], only_full: false, run: kea },
+    Test { name: "cilium_two_prefixes", programs: CILIUM, others: &[], only_full: false, run: two },
+    Test { name: "cilium_killed_in_every_step", programs: CILIUM, others: &[], only_full: false, run: killed },
     Test { name: "cilium_mode_simple", programs: CILIUM, others: &[], only_full: false, run: simple },
     Test { name: "cilium_the_whole_wait_after_dns", programs: CILIUM, others: &[], only_full: true, run: whole_wait },
     Test {
@@ -56,11 +59,21 @@ fn every_one() -> Result<()> {
 }
 
 fn radvd() -> Result<()> {
-    rotating(Frame { source: Source::Radvd, ..ANNOTATED }, 3)
+    served(Source::Radvd)
 }
 
 fn kea() -> Result<()> {
-    rotating(Frame { source: Source::Kea, ..ANNOTATED }, 3)
+    served(Source::Kea)
+}
+
+/// The program of others that announces the prefix takes every way, too.
+fn served(source: Source) -> Result<()> {
+    let mut all = if crate::is_full() { steps(rotations()? / 2) } else { SHORT.to_vec() };
+    if source == Source::Kea {
+        // What it has forgotten the daemon learns seconds later: nothing comes close upon it.
+        all.iter_mut().for_each(|step| step.hurry = false);
+    }
+    rotating_by(Frame { source, ..ANNOTATED }, &all)
 }
 
 /// How often the prefix rotates.
@@ -71,6 +84,10 @@ fn rotations() -> Result<usize> {
 
 /// So many rotations with Cilium.
 fn rotating(frame: Frame, rotations: usize) -> Result<()> {
+    rotating_by(frame, &steps(rotations))
+}
+
+fn rotating_by(frame: Frame, steps: &[Step]) -> Result<()> {
     let transition = match frame.scope {
         Scope::Annotated => r#"mode = "ha""#,
         Scope::All => r#"mode = "ha", services = "all""#,
@@ -82,8 +99,8 @@ fn rotating(frame: Frame, rotations: usize) -> Result<()> {
         if with_dns {
             story.with_real_dns()?;
         }
-        story.begin(of_cilium(), rotations.min(8))?;
-        all_of(story, &steps(rotations))
+        story.begin(of_cilium(), steps.len().min(8))?;
+        all_of(story, steps)
     })
 }
 
@@ -94,13 +111,13 @@ fn all_of(story: &mut Story<'_>, steps: &[Step]) -> Result<()> {
     for (index, step) in steps.iter().enumerate() {
         story.rotate(*step).with_context(|| format!("rotation {} of {}, {step:?}", index + 1, steps.len()))?;
     }
-    let (versions, answers, moves) = story.monitor.counts();
     crate::say(&format!(
-        "{} rotations in {:?}: {versions} versions of Services and {answers} answers of DNS judged, {moves} moves of \
-         Services that are not managed, {} writes of the daemon",
+        "{} rotations in {:?}, {} writes of the daemon: {}; {}",
         steps.len(),
         began.elapsed(),
-        story.world.writes()? - writes
+        story.world.writes()? - writes,
+        story.tally,
+        story.monitor.summary(),
     ));
     Ok(())
 }
@@ -113,6 +130,27 @@ fn whole_wait() -> Result<()> {
         let step = Step { to: To::Next, fate: Fate::Gracious, hurry: false, kill: true };
         story.rotate(step)?;
         story.expect_left(Duration::from_secs(180))
+    })
+}
+
+/// Two DynamicPrefixes that change at different times, a pool for each, and one pool with both.
+fn two() -> Result<()> {
+    let transition = r#"mode = "ha""#;
+    let steps = steps(rotations()?);
+    cilium(ANNOTATED, transition, None, |story| {
+        story.with_second(Second::new(transition)?)?;
+        story.begin(of_two(), 4)?;
+        all_of(story, &steps)
+    })
+}
+
+/// The daemon is killed in each step of the order.
+fn killed() -> Result<()> {
+    cilium(ANNOTATED, r#"mode = "ha""#, None, |story| {
+        story.begin(of_cilium(), 0)?;
+        story.kill_in_every_step()?;
+        crate::say(&format!("{}; {}", story.tally, story.monitor.summary()));
+        Ok(())
     })
 }
 
@@ -135,7 +173,7 @@ fn cilium(
         let world = World::start()?;
         world.create_cilium_pools()?;
         let mut operator = CiliumOperator::start(&world.api)?;
-        let setup = Setup { acquisition: frame.source.acquisition(), transition: transition.to_owned() };
+        let setup = Setup { acquisition: frame.source.acquisition(), transition: transition.to_owned(), second: None };
         world.configure(&setup, &of_cilium())?;
         let monitor = Monitor::start(&world.api, &[CILIUM_POOLS], Generations::new(drain))?;
         let mut story = Story::new(frame, world, monitor, frame.source.start(&pair)?, random);

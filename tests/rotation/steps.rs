@@ -51,6 +51,15 @@ const ORDER: [Step; 10] = [
     step(To::Next, Fate::Dead, true),
 ];
 
+/// The same in few, for programs of others that are slow to start.
+pub(crate) const SHORT: [Step; 5] = [
+    step(To::Next, Fate::Gracious, false),
+    Step { kill: true, ..step(To::Back, Fate::Gracious, false) },
+    step(To::Next, Fate::Gracious, true),
+    step(To::Next, Fate::Gracious, false),
+    step(To::Next, Fate::Dead, false),
+];
+
 /// So many rotations. The daemon is killed in a third of them, each time at another place of the order. The last one
 /// is waited for.
 pub(crate) fn steps(count: usize) -> Vec<Step> {

@@ -7,14 +7,17 @@ use ipnet::Ipv6Net;
 
 use crate::arrived::{Prefixes, arrived};
 use crate::dns::{Poller, RealDns};
+use crate::generations::Of;
 use crate::monitor::Monitor;
+use crate::second::Second;
 use crate::services::{Front, Kind, SERVICES, Scope, of_metallb};
 use crate::steps::{Fate, Random, Step, To};
+use crate::tally::Tally;
 use crate::uplink::{Said, Source, Uplink};
 use crate::world::{SOON, Setup, World};
 
 /// Within this time of the start of a rotation the daemon is killed, and Services come and go.
-const MOMENTS: u64 = 1200;
+pub(crate) const MOMENTS: u64 = 1200;
 
 /// How many former prefixes drain (the default of maxPrefixHistory).
 const HISTORY: usize = 2;
@@ -23,23 +26,27 @@ const HISTORY: usize = 2;
 pub(crate) struct Story<'a> {
     pub(crate) world: World,
     pub(crate) monitor: Monitor,
-    uplink: Uplink<'a>,
-    source: Source,
-    scope: Scope,
+    pub(crate) uplink: Uplink<'a>,
+    pub(crate) source: Source,
+    pub(crate) scope: Scope,
     metallb: bool,
-    random: Random,
-    said: Said,
+    pub(crate) random: Random,
+    pub(crate) said: Said,
     /// The former prefixes that leave at once: those that are dead.
     gone: Vec<Ipv6Net>,
     /// Whether there were more former prefixes than the history keeps: each is waited for from then on.
     is_crowded: bool,
     /// The number of the newest prefix.
-    newest: u16,
+    pub(crate) newest: u16,
     /// Those that are there, and those that are still to come.
-    fronts: Vec<Front>,
-    coming: Vec<Front>,
+    pub(crate) fronts: Vec<Front>,
+    pub(crate) coming: Vec<Front>,
     /// How many Services were created beside.
     probes: u16,
+    pub(crate) tally: Tally,
+    pub(crate) second: Option<Second>,
+    /// How often it could have changed.
+    pub(crate) turns: usize,
     pub(crate) dns: Option<RealDns>,
     poller: Option<Poller>,
 }
@@ -72,6 +79,9 @@ impl<'a> Story<'a> {
             fronts: Vec::new(),
             coming: Vec::new(),
             probes: 0,
+            tally: Tally::default(),
+            second: None,
+            turns: 0,
             dns: None,
             poller: None,
         }
@@ -107,7 +117,7 @@ impl<'a> Story<'a> {
     /// One rotation, with all that comes at the same moment.
     pub(crate) fn rotate(&mut self, step: Step) -> Result<()> {
         let before = self.said.current.context("there is a prefix")?;
-        self.turn(step.to, step.fate)?;
+        self.turn(step)?;
         let current = self.said.current.context("there is a prefix")?;
         self.monitor.note(&format!("=== {before} -> {current}: {step:?}"));
         self.announce()?;
@@ -122,9 +132,12 @@ impl<'a> Story<'a> {
     }
 
     /// What the router says next.
-    fn turn(&mut self, to: To, fate: Fate) -> Result<()> {
+    pub(crate) fn turn(&mut self, step: Step) -> Result<()> {
         let before = self.said.current.context("there is a prefix")?;
-        let back = self.said.deprecated.last().copied().filter(|_| to == To::Back);
+        let has_back = step.to == To::Back;
+        // Kea's former ones are dead, and come back all the same.
+        let dead = self.said.dead.last().filter(|_| self.source == Source::Kea);
+        let back = self.said.deprecated.last().or(dead).copied().filter(|_| has_back);
         let next = match back {
             Some(net) => net,
             None => {
@@ -132,9 +145,13 @@ impl<'a> Story<'a> {
                 self.source.prefix(self.newest)?
             }
         };
+        let drains = !self.said.deprecated.is_empty();
         self.said.deprecated.retain(|net| *net != next);
+        self.said.dead.retain(|net| *net != next);
+        self.gone.retain(|net| *net != next);
         self.said.deprecated.push(before);
-        if fate == Fate::Dead || self.source == Source::Kea {
+        let fate = if self.source == Source::Kea { Fate::Dead } else { step.fate };
+        if fate == Fate::Dead {
             let all = std::mem::take(&mut self.said.deprecated);
             // Those that have left the history wait for what DNS was told, and the others with them: nobody knows of them
             // that they are dead.
@@ -143,13 +160,14 @@ impl<'a> Story<'a> {
             self.said.dead.extend(all);
         }
         self.said.current = Some(next);
+        self.tally.rotation(step, back.map_or(To::Next, |_| To::Back), drains, fate);
         Ok(())
     }
 
     /// Tells the monitor, then the daemon.
-    fn announce(&mut self) -> Result<()> {
+    pub(crate) fn announce(&mut self) -> Result<()> {
         let current = self.said.current.context("there is a prefix")?;
-        self.monitor.announce(current, &self.said.dead)?;
+        self.monitor.announce(Of::First, current, &self.said.dead)?;
         if self.source == Source::Static {
             return self.configure_prefix(current);
         }
@@ -159,7 +177,8 @@ impl<'a> Story<'a> {
     /// The prefix is one of the configuration.
     fn configure_prefix(&self, current: Ipv6Net) -> Result<()> {
         let acquisition = format!("acquisition.static.prefix = \"{current}\"");
-        self.world.configure(&Setup { acquisition, transition: r#"mode = "ha""#.to_owned() }, &of_metallb())?;
+        self.world
+            .configure(&Setup { acquisition, transition: r#"mode = "ha""#.to_owned(), second: None }, &of_metallb())?;
         self.world.reload()
     }
 
@@ -182,57 +201,14 @@ impl<'a> Story<'a> {
         })
     }
 
-    /// The daemon is killed at a moment of the rotation and starts again; a Service is created, another one edited, and
-    /// one deleted. This goes by the clock: any moment will do.
-    fn meanwhile(&mut self, kill: bool) -> Result<()> {
-        let moment = self.random.millis(MOMENTS);
-        if let Some(front) = self.coming.pop() {
-            std::thread::sleep(moment / 2);
-            self.create(front)?;
-        }
-        if kill {
-            std::thread::sleep(moment / 2);
-            self.world.kill_daemon()?;
-            self.monitor.note("the daemon is killed");
-            let away = self.random.millis(MOMENTS);
-            std::thread::sleep(away);
-            self.world.start_daemon()?;
-            self.monitor.note("the daemon starts again");
-            self.repeat_what_is_dead()?;
-        }
-        self.edit()
-    }
-
-    /// A daemon that was not there does not know of the former prefixes that the router withdraws now, and a withdrawal of
-    /// what was never announced is none (RFC 4862 §5.5.3): the router lists them once more before it withdraws them.
-    fn repeat_what_is_dead(&mut self) -> Result<()> {
-        if self.said.dead.is_empty() || self.source != Source::Forged {
-            return Ok(());
-        }
-        let mut listed = self.said.clone();
-        listed.deprecated.append(&mut listed.dead);
-        self.uplink.say(&newest_of(&listed))?;
-        self.world.wait_heard()?;
-        self.uplink.say(&newest_of(&self.said))
-    }
-
-    /// A user edits a Service that is managed, deletes one that is not, and makes that anew.
-    fn edit(&self) -> Result<()> {
-        let patch = serde_json::json!({"metadata": {"labels": {"edited": format!("{}", self.newest)}}});
-        self.world.api.patch(&self.fronts[0].path(), &patch)?;
-        let unpinned = |front: &&Front| front.kind == Kind::Unpinned;
-        let Some(front) = self.fronts.iter().find(unpinned).cloned() else { return Ok(()) };
-        self.world.api.delete(&front.path())?;
-        self.world.api.create(SERVICES, &front.object()).map(drop)
-    }
-
-    fn create(&mut self, front: Front) -> Result<()> {
+    pub(crate) fn create(&mut self, front: Front) -> Result<()> {
         self.monitor.expect(&front, self.scope);
         self.world.api.create(SERVICES, &front.object())?;
         if let Some(poller) = &self.poller {
             poller.add(front.hostname());
         }
         self.fronts.push(front);
+        self.tally.created += 1;
         Ok(())
     }
 
@@ -242,13 +218,21 @@ impl<'a> Story<'a> {
         Ok(Prefixes { current, ours, dead: self.gone.clone() })
     }
 
+    /// Those of the second DynamicPrefix; without one, the first one's.
+    fn prefixes_of_second(&self) -> Result<Prefixes> {
+        let Some(second) = &self.second else { return self.prefixes() };
+        let current = second.current;
+        Ok(Prefixes { current, ours: [&[current][..], &second.former].concat(), dead: Vec::new() })
+    }
+
     /// Waits until everything is where the rotation has to take it.
-    fn settle(&mut self) -> Result<()> {
-        let (prefixes, scope) = (self.prefixes()?, self.scope);
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        let (all, scope) = ([self.prefixes()?, self.prefixes_of_second()?], self.scope);
         for front in &self.fronts {
+            let prefixes = &all[front.of() as usize];
             let outcome = self.monitor.wait(&front.name, SOON, |monitor| {
                 let version = monitor.latest(front)?;
-                arrived(front, scope, version, &prefixes)
+                arrived(front, scope, version, prefixes)
             });
             self.world.check_daemon()?;
             outcome?;
@@ -262,12 +246,18 @@ impl<'a> Story<'a> {
     /// The pools hold the whole range of the current prefix, and nothing of dead ones.
     fn wait_for_pools(&mut self) -> Result<()> {
         let prefixes = self.prefixes()?;
+        let second = self.second.as_ref().map(|second| second.current);
         let Self { world, monitor, metallb, .. } = self;
         monitor.wait("the pools", SOON, |_| {
             if *metallb {
                 return world.check_metallb_pool(prefixes.current, &prefixes.dead);
             }
             world.check_cilium_pool("public", 0xf000, prefixes.current, &prefixes.dead)?;
+            if let Some(second) = second {
+                world.check_cilium_pool("second", 0xf000, second, &[])?;
+                world.check_cilium_pool("both", 0xf004, second, &prefixes.dead)?;
+                world.check_cilium_pool("both", 0xf004, prefixes.current, &prefixes.dead)?;
+            }
             world.check_cilium_pool("dmz", 0xf002, prefixes.current, &prefixes.dead)
         })
     }
@@ -318,7 +308,7 @@ impl<'a> Story<'a> {
 }
 
 /// What a router can say in one packet: the newest of the former ones.
-fn newest_of(said: &Said) -> Said {
+pub(crate) fn newest_of(said: &Said) -> Said {
     let newest = |list: &[Ipv6Net]| list[list.len().saturating_sub(6)..].to_vec();
     Said { current: said.current, deprecated: newest(&said.deprecated), dead: newest(&said.dead) }
 }

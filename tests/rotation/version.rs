@@ -73,6 +73,11 @@ impl Version {
         of_names.flat_map(|(_, records)| records.aaaa.iter().copied()).collect()
     }
 
+    /// Why LB-IPAM does not give it what it asks for.
+    pub(crate) fn refused(&self) -> Option<&str> {
+        self.satisfied.strip_prefix("False/").filter(|_| !self.asked().is_empty())
+    }
+
     /// An annotation's value.
     pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.get(key).map(String::as_str)

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::lab::{ApiServer, AuditLevel, METALLB_NAMESPACE, Options, Process, wait_for};
-use crate::services::{Front, NAME, TIER};
+use crate::services::{Front, NAME, SECOND, TIER};
 
 /// The pools of LB-IPAM.
 pub(crate) const CILIUM_POOLS: &str = "/apis/cilium.io/v2/ciliumloadbalancerippools";
@@ -29,6 +29,8 @@ pub(crate) struct Setup {
     pub(crate) acquisition: String,
     /// Of `[dynamicPrefix.transition]`.
     pub(crate) transition: String,
+    /// The second DynamicPrefix, if there is one.
+    pub(crate) second: Option<Ipv6Net>,
 }
 
 /// An API server with pools, and the configuration of a daemon.
@@ -53,9 +55,11 @@ impl World {
     /// the Services of that tier.
     pub(crate) fn create_cilium_pools(&self) -> Result<()> {
         self.api.install_cilium_crds(&["v2", "v2alpha1"])?;
-        let pool = |name: &str, range: &str, operator: &str, blocks: Value| {
-            let annotations = json!({"dynamic-prefix.io/name": NAME, "dynamic-prefix.io/address-range": range});
-            let selector = json!({"matchExpressions": [{"key": TIER, "operator": operator, "values": ["dmz"]}]});
+        let pool = |name: &str, range: &str, operator: &str, values: &[&str], blocks: Value| {
+            // Those of the second prefix have bindings in the file.
+            let ours = json!({"dynamic-prefix.io/name": NAME, "dynamic-prefix.io/address-range": range});
+            let annotations = if range.is_empty() { json!({}) } else { ours };
+            let selector = json!({"matchExpressions": [{"key": TIER, "operator": operator, "values": values}]});
             let object = json!({
                 "apiVersion": "cilium.io/v2", "kind": "CiliumLoadBalancerIPPool",
                 "metadata": {"name": name, "annotations": annotations},
@@ -63,8 +67,10 @@ impl World {
             });
             self.api.create(CILIUM_POOLS, &object).map(drop)
         };
-        pool("public", "lb", "NotIn", json!([{"cidr": "192.0.2.0/24"}]))?;
-        pool("dmz", "dmz", "In", json!([]))
+        pool("public", "lb", "NotIn", &["dmz", "second", "both"], json!([{"cidr": "192.0.2.0/24"}]))?;
+        pool("second", "", "In", &["second"], json!([]))?;
+        pool("both", "", "In", &["both"], json!([]))?;
+        pool("dmz", "dmz", "In", &["dmz"], json!([]))
     }
 
     /// A pool of MetalLB for the range `lb`, with IPv4 addresses of the user. The CRDs are there.
@@ -82,7 +88,8 @@ impl World {
     pub(crate) fn configure(&self, setup: &Setup, fronts: &[Front]) -> Result<()> {
         let [state, socket] = ["state", "control.sock"].map(|name| self.dir.path().join(name));
         let entries: String = fronts.iter().map(Front::entry).collect();
-        let Setup { acquisition, transition } = setup;
+        let Setup { acquisition, transition, second } = setup;
+        let second = second.map(|net| of_second(net, transition)).unwrap_or_default();
         let kubeconfig = &self.kubeconfig;
         let text = format!(
             r#"
@@ -102,8 +109,9 @@ transition = {{ {transition} }}
 addressRanges = [
   {{ name = "lb", start = "::f000:0:0:0", end = "::f000:0:0:ffff" }},
   {{ name = "dmz", start = "::f002:0:0:0", end = "::f002:0:0:ffff" }},
+  {{ name = "both", start = "::f004:0:0:0", end = "::f004:0:0:ffff" }},
 ]
-{entries}
+{second}{entries}
 "#
         );
         // Never half a file, whenever the daemon reads it.
@@ -241,4 +249,26 @@ addressRanges = [
         ensure!(stale.is_empty(), "the pool {name} still holds {stale:?}");
         Ok(())
     }
+}
+
+/// A second DynamicPrefix with a pool of its own, and a pool that has both.
+fn of_second(prefix: Ipv6Net, transition: &str) -> String {
+    let binding = |reference: &str, pool: &str| {
+        format!("[[binding]]\nprefixRef = \"{reference}\"\ntarget = \"CiliumLoadBalancerIPPool/{pool}\"\n")
+    };
+    let bindings =
+        [(format!("{NAME}/both"), "both"), (format!("{SECOND}/both"), "both"), (format!("{SECOND}/lb"), "second")];
+    let bindings: String = bindings.iter().map(|(reference, pool)| binding(reference, pool)).collect();
+    format!(
+        r#"
+[[dynamicPrefix]]
+name = "{SECOND}"
+acquisition.static.prefix = "{prefix}"
+transition = {{ {transition} }}
+addressRanges = [
+  {{ name = "lb", start = "::f000:0:0:0", end = "::f000:0:0:ffff" }},
+  {{ name = "both", start = "::f004:0:0:0", end = "::f004:0:0:ffff" }},
+]
+{bindings}"#
+    )
 }

@@ -88,6 +88,10 @@ impl Slot {
         jitter: u64,
         now: Instant,
     ) {
+        if self.is_out_of_sight && error == WriteError::NotFound {
+            // It was deleted meanwhile, as the watch has shown: nothing that anybody has to mend. A look will tell.
+            return;
+        }
         let may_be_done = matches!(error, WriteError::Unreachable(_) | WriteError::Busy { .. });
         if let (true, Some(tried)) = (may_be_done, &flight.patch.memory) {
             self.uncertain.extend_from_slice(&tried.recorded);

@@ -292,6 +292,24 @@ fn a_service_that_is_gone_is_looked_for_once() {
     assert_eq!(town.lab.reason(&front), "Synced");
 }
 
+/// It is deleted while a patch of it is on its way: that this finds nothing is no trouble of anybody.
+#[test]
+fn a_service_that_goes_while_it_is_written_is_forgotten() {
+    let mut town = town(&pool("lb"));
+    let front = town.create("front", ours(&[]), V6, at(1));
+    town.live(at(1));
+    town.is_alive = false;
+    town.annotate(&front, "kubectl", "dynamic-prefix.io/suffix", Some("::7"), at(2));
+    let written = town.lab.island.poll_write(at(2)).map(|write| write.object);
+    assert_eq!(written, Some(front.clone()));
+    town.lab.api.delete(&front);
+    town.lab.island.handle_deleted(&front, at(2));
+    town.lab.island.handle_written(&front, Err(WriteError::NotFound), at(2));
+    assert_eq!(town.live(at(2)), std::slice::from_ref(&front), "a look");
+    assert!(!town.lab.reports.contains_key(&front), "{:?}", town.lab.reports.get(&front));
+    assert!(!town.lab.events.iter().any(|event| matches!(event, Event::Failing { .. })), "{:?}", town.lab.events);
+}
+
 /// It is back before anybody has looked.
 #[test]
 fn a_service_that_is_seen_again_is_not_given_back() {
