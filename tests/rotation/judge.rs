@@ -29,7 +29,7 @@ use crate::external_dns::{DELAY, PREFIXES, Records};
 use crate::generations::{Generations, Of};
 use crate::reserved::Opened;
 use crate::said::{Asked, Told, entries_of_the_user, left, told};
-use crate::services::Expected;
+use crate::services::{Expected, NAME_KEY, SECOND};
 use crate::version::Version;
 
 /// How long an address stays after DNS names another (design: "drain, at least 120 s after (4)").
@@ -143,7 +143,11 @@ impl Judge {
             let managed = self.expected.get(&memory.last.name).is_some_and(|one| one.managed && !one.one_address);
             let host = memory.last.annotation(RECORD).and_then(|text| text.parse().ok()).filter(|_| managed);
             let Some(host) = host else { continue };
-            let passed_over = |one: &&Opened| one.passes_over(host, memory.created, &memory.ingress, changed);
+            let is_second = memory.last.annotation(NAME_KEY) == Some(SECOND);
+            let passed_over = |one: &&Opened| {
+                self.generations.is_second(one.net) == is_second
+                    && one.passes_over(host, memory.created, &memory.ingress, changed)
+            };
             if let Some(one) = due.iter().find(passed_over) {
                 let text = format!("the whole range in {} was offered before it had its address there", one.net);
                 let service = memory.last.name.clone();

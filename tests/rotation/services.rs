@@ -15,6 +15,8 @@ pub(crate) const SERVICES: &str = "/api/v1/namespaces/default/services";
 pub(crate) const ZONE: &str = "lab.invalid";
 /// The DynamicPrefix.
 pub(crate) const NAME: &str = "home-ipv6";
+/// The annotation that names the DynamicPrefix.
+pub(crate) const NAME_KEY: &str = "dynamic-prefix.io/name";
 /// The annotation with the host part.
 pub(crate) const SUFFIX: &str = "dynamic-prefix.io/suffix";
 /// What the user adds to a DNS target.
