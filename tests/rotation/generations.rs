@@ -81,6 +81,11 @@ impl Generations {
         self.changes().filter(|at| *at >= since).count()
     }
 
+    /// Whether it is one of the second DynamicPrefix.
+    pub(crate) fn is_second(&self, net: Ipv6Net) -> bool {
+        self.families[Of::Second as usize].net(net.network()).is_some()
+    }
+
     /// When a prefix changed last.
     pub(crate) fn last_change(&self) -> Option<Instant> {
         self.changes().max()

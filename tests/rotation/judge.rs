@@ -16,7 +16,8 @@
 //!   have been narrowed already without it. It is never without one.
 //! * **A host part that no user asked for** may be another Service's when the prefix comes: then it becomes another one.
 //! * **A Service that is not managed** follows the pool: it may move once for each change of the prefix, at the end of the
-//!   drain of the one that its address lies in, and once more when it was created at the moment of a change.
+//!   drain of the one that its address lies in, and twice more when it was created at the moment of a change: it may have
+//!   got an address that another one has just given up, as that leaves the pool.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -29,7 +30,7 @@ use crate::external_dns::{DELAY, PREFIXES, Records};
 use crate::generations::{Generations, Of};
 use crate::reserved::Opened;
 use crate::said::{Asked, Told, entries_of_the_user, left, told};
-use crate::services::Expected;
+use crate::services::{Expected, NAME_KEY, SECOND};
 use crate::version::Version;
 
 /// How long an address stays after DNS names another (design: "drain, at least 120 s after (4)").
@@ -143,7 +144,11 @@ impl Judge {
             let managed = self.expected.get(&memory.last.name).is_some_and(|one| one.managed && !one.one_address);
             let host = memory.last.annotation(RECORD).and_then(|text| text.parse().ok()).filter(|_| managed);
             let Some(host) = host else { continue };
-            let passed_over = |one: &&Opened| one.passes_over(host, memory.created, &memory.ingress, changed);
+            let is_second = memory.last.annotation(NAME_KEY) == Some(SECOND);
+            let passed_over = |one: &&Opened| {
+                self.generations.is_second(one.net) == is_second
+                    && one.passes_over(host, memory.created, &memory.ingress, changed)
+            };
             if let Some(one) = due.iter().find(passed_over) {
                 let text = format!("the whole range in {} was offered before it had its address there", one.net);
                 let service = memory.last.name.clone();
@@ -362,10 +367,10 @@ impl Judge {
             let changes = self.generations.changes_since(memory.created);
             let (after, before) = self.generations.distance(memory.created);
             let once_more = after.min(before) < NOT_NARROWED;
-            if memory.moves == changes + 1 && once_more {
+            if memory.moves > changes && once_more {
                 self.allowed.note("created before the pool was narrowed, it moves once more", after.min(before));
             }
-            if memory.moves > changes + usize::from(once_more) {
+            if memory.moves > changes + 2 * usize::from(once_more) {
                 found.push(format!("it has moved {} times in {changes} changes of the prefix", memory.moves));
             }
         }

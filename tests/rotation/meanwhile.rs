@@ -68,7 +68,7 @@ impl Story<'_> {
         let Some(index) = managed.get(self.tally.deleted * 3 % managed.len().max(1)).copied() else { return Ok(()) };
         let front = self.fronts[index].clone();
         self.delete(&front)?;
-        if self.tally.deleted % 4 == 0 {
+        if self.tally.deleted.is_multiple_of(4) {
             // It comes back with a later rotation.
             self.coming.push(front);
             return Ok(());

@@ -15,6 +15,8 @@ pub(crate) const SERVICES: &str = "/api/v1/namespaces/default/services";
 pub(crate) const ZONE: &str = "lab.invalid";
 /// The DynamicPrefix.
 pub(crate) const NAME: &str = "home-ipv6";
+/// The annotation that names the DynamicPrefix.
+pub(crate) const NAME_KEY: &str = "dynamic-prefix.io/name";
 /// The annotation with the host part.
 pub(crate) const SUFFIX: &str = "dynamic-prefix.io/suffix";
 /// What the user adds to a DNS target.
@@ -202,7 +204,16 @@ impl Front {
             Kind::Dmz => "dmz",
             Kind::Second | Kind::SecondLocal | Kind::SecondShared => "second",
             Kind::BothFirst | Kind::BothSecond | Kind::BothUnpinned => "both",
-            _ => "public",
+            Kind::Suffix
+            | Kind::NamedByUser
+            | Kind::Range
+            | Kind::Local
+            | Kind::NoDns
+            | Kind::Entry
+            | Kind::Unpinned
+            | Kind::Dual
+            | Kind::DualOfUser
+            | Kind::Shared => "public",
         }
     }
 
@@ -258,7 +269,8 @@ impl Front {
             // Two prefixes: the same host parts would be no trouble, but others tell more.
             Kind::BothFirst => return Some(format!("::f004:0:0:{:x}", 0x1000 + 0x400 * self.index)),
             Kind::BothSecond => return Some(format!("::f004:0:0:{:x}", 0x5000 + 0x400 * self.index)),
-            _ => return None,
+            Kind::Range | Kind::Local | Kind::NoDns | Kind::Unpinned | Kind::Dual => return None,
+            Kind::SecondLocal | Kind::BothUnpinned => return None,
         };
         Some(format!("::f000:0:0:{:x}", low + u16::from(self.other_suffix) * 0x200))
     }
@@ -294,7 +306,21 @@ impl Front {
                 PREFIXES.map(|prefix| (format!("{prefix}target"), all.clone())).to_vec()
             }
             Kind::DualOfUser => vec![(CILIUM_IPS.to_owned(), vec![format!("192.0.2.{}", 100 + self.index)])],
-            _ => Vec::new(),
+            Kind::Suffix
+            | Kind::Range
+            | Kind::Local
+            | Kind::NoDns
+            | Kind::Entry
+            | Kind::Unpinned
+            | Kind::Dual
+            | Kind::Shared
+            | Kind::Dmz
+            | Kind::Second
+            | Kind::SecondLocal
+            | Kind::SecondShared
+            | Kind::BothFirst
+            | Kind::BothSecond
+            | Kind::BothUnpinned => Vec::new(),
         }
     }
 
