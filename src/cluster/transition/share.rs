@@ -105,8 +105,8 @@ pub fn pool(prefixes: &[Vec<Part<'_>>], around: &Around<'_>) -> Vec<Shares> {
     };
     let there = || around.recorded.iter().chain(around.foreign).copied();
     let comes = stays.iter().any(|block| !block.without(there()).is_empty());
-    // What was given up in former ranges, or kept for Services that never came for it, leaves with any other write: who
-    // loses an address in what leaves must not get one there, and the next Service neither.
+    // What was given up in former ranges, or kept for Services that never came for it, leaves with any other write once the
+    // new range is there: who loses an address in what leaves must not get one there, and the next Service neither.
     if around.tidy || comes || around.recorded.iter().find(leaves).is_some() { all(true) } else { calm }
 }
 
@@ -121,7 +121,8 @@ fn shares(parts: &[Part<'_>], around: &Around<'_>, tidy: bool) -> Shares {
             // One does not wait for the next: what Services have given up in it would be handed out meanwhile.
             Role::Known if !stays && !is_asked_for(part, around) => kept(part, parts, around, &mut shares),
             Role::Draining | Role::Known if around.in_conflict => as_it_is(part, around),
-            Role::Draining | Role::Known if shares.reserved && (!tidy || around.in_use.is_none()) => {
+            // What a Service finds there in this step stays: it would lose that to a range that is about to go itself.
+            Role::Draining | Role::Known if shares.reserved && (!around.tidy || around.in_use.is_none()) => {
                 as_it_is(part, around)
             }
             Role::Draining | Role::Known => narrowed(part, around, tidy, &mut shares),

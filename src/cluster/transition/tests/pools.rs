@@ -18,6 +18,7 @@ fn list(text: &str) -> Vec<Interval> {
 }
 
 /// One DynamicPrefix with one range of each generation, and what a pool that has `ours` and `users` should hold.
+#[derive(Clone)]
 struct Case {
     roles: &'static [(Role, &'static str)],
     ours: &'static str,
@@ -127,16 +128,24 @@ fn what_was_narrowed_stays_narrowed_and_given_up_addresses_go_with_the_next_writ
     assert_eq!(taken.list(), "b::0-b::f a::3-a::3 a::7-a::7");
 }
 
-/// The prefix has changed again before the Services had their addresses in it: nobody may get those that wait there.
+/// The prefix has changed again before the Services had their addresses in it. What waits there for them leaves when the
+/// newest range is there in full: a Service that finds it before that keeps it, and one that lost it would have to move
+/// into a range that is about to be a former one itself.
 #[test]
-fn what_was_kept_for_services_that_never_came_leaves_with_the_next_write() {
+fn what_was_kept_for_services_that_never_came_leaves_with_the_new_range() {
     let roles = &[(Role::Current, "c::-c::f"), (Role::Draining, "b::-b::f"), (Role::Draining, "a::-a::f")];
-    let customers =
+    let moving =
         vec![customer("c::3", Stage::AwaitingPool, "a::3"), customer("c::4", Stage::AwaitingPool, "b::4 a::4")];
-    let case = Case { roles, ours: "b::3-b::4 a::-a::f", in_use: Some("a::3 a::4"), customers, ..Case::default() };
-    assert_eq!(case.list(), "a::0-a::f b::4-b::4 c::3-c::4", "whole ranges first: MetalLB hands out in this order");
+    let case =
+        Case { roles, ours: "b::3-b::4 a::-a::f", in_use: Some("a::3 a::4"), customers: moving, ..Case::default() };
+    assert_eq!(case.list(), "a::0-a::f b::3-b::4 c::3-c::4", "whole ranges first: MetalLB hands out in this order");
     let seen = Case { ours: "a::-a::f b::3-b::4 c::3-c::4", ..case };
     assert_eq!(seen.list(), "a::0-a::f b::3-b::4 c::3-c::4", "and that is no reason to write");
+    assert_eq!(Case { tidy: true, ..seen.clone() }.list(), "a::0-a::f b::4-b::4 c::3-c::4", "but for a while");
+    let customers =
+        vec![customer("c::3", Stage::Served, "c::3 a::3"), customer("c::4", Stage::Served, "c::4 b::4 a::4")];
+    let there = Case { customers, in_use: Some("a::3 a::4 c::3 c::4"), ..seen };
+    assert_eq!(there.list(), "c::0-c::f b::4-b::4 a::3-a::4");
 }
 
 /// Of two dead prefixes one is remembered by DNS: the addresses given up in the other one are not kept for it.
