@@ -16,8 +16,7 @@
 //!   have been narrowed already without it. It is never without one.
 //! * **A host part that no user asked for** may be another Service's when the prefix comes: then it becomes another one.
 //! * **A Service that is not managed** follows the pool: it may move once for each change of the prefix, at the end of the
-//!   drain of the one that its address lies in, and twice more when it was created at the moment of a change: it may have
-//!   got an address that another one has just given up, as that leaves the pool.
+//!   drain of the one that its address lies in, and once more when it was created at the moment of a change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -367,10 +366,10 @@ impl Judge {
             let changes = self.generations.changes_since(memory.created);
             let (after, before) = self.generations.distance(memory.created);
             let once_more = after.min(before) < NOT_NARROWED;
-            if memory.moves > changes && once_more {
+            if memory.moves == changes + 1 && once_more {
                 self.allowed.note("created before the pool was narrowed, it moves once more", after.min(before));
             }
-            if memory.moves > changes + 2 * usize::from(once_more) {
+            if memory.moves > changes + usize::from(once_more) {
                 found.push(format!("it has moved {} times in {changes} changes of the prefix", memory.moves));
             }
         }
