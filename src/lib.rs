@@ -60,6 +60,7 @@
 //! | [`log`] | the journal; [`log::record`] has every kind of line | driver |
 //! | [`clock`] | the only reader of clocks, and the timer | driver |
 //! | [`manual`] | the manual pages, from the key table and the command line's definition | decider |
+//! | [`convert`] | what an in-cluster operator was told, as a configuration of ours | decider |
 //! | [`cli`] | the commands; `cli::args`: what they accept | driver |
 //!
 //! # Invariants
@@ -123,6 +124,7 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod control;
+pub mod convert;
 pub mod daemon;
 pub mod log;
 pub mod manual;

@@ -74,6 +74,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Turn the configuration of an in-cluster operator into one for dyn-prefix
+    ///
+    /// Takes DynamicPrefix and DynamicPrefixBinding objects (dynamic-prefix.io or the older network.reith.cloud), pools,
+    /// CIDR groups and Services with their annotations, k6u's IP6UpdateConfig and IP6UpdateNodeConfig, and metallb-dyn6:
+    /// its Deployment, or its arguments after `--`. Prints a file that passes `dyn-prefix check`, with a comment at
+    /// whatever means something else here or has no equivalent. Exit status 1 when there is nothing to convert or it
+    /// cannot be.
+    Convert(ConvertArgs),
     /// Print the completions of a shell
     ///
     /// For example: dyn-prefix completions bash >/etc/bash_completion.d/dyn-prefix
@@ -150,6 +158,35 @@ pub(crate) enum Page {
     /// dyn-prefix-networks(7): recipes for networks and clusters
     #[value(name = "dyn-prefix-networks")]
     Networks,
+}
+
+/// What `convert` is asked.
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// A file with what is to be converted; `-` is standard input
+    #[arg(required_unless_present = "arguments", conflicts_with = "arguments")]
+    pub(crate) file: Option<PathBuf>,
+    /// What it is
+    #[arg(long, value_enum, default_value_t = Origin::Auto)]
+    pub(crate) from: Origin,
+    /// Instead of a file: the arguments of metallb-dyn6
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) arguments: Vec<String>,
+}
+
+/// Whose configuration is to be converted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Origin {
+    /// By apiVersion, kind and image
+    Auto,
+    /// DynamicPrefix, DynamicPrefixBinding, and what carries their annotations
+    #[value(name = "dynamicprefix")]
+    DynamicPrefix,
+    /// IP6UpdateConfig and IP6UpdateNodeConfig
+    K6u,
+    /// The Deployment or Pod of metallb-dyn6, or its arguments
+    #[value(name = "metallb-dyn6")]
+    MetallbDyn6,
 }
 
 /// What `plan` is asked.

@@ -14,6 +14,7 @@ use crate::{control, log};
 mod args;
 mod ask;
 mod check;
+mod convert;
 mod manual;
 mod plan;
 mod preview;
@@ -69,6 +70,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::History { config, output } => ask::history(&socket(&config), output.output),
         Command::Reload(args) => ask::reload(&socket(&args)),
         Command::Replay { file, output } => replay::replay(&file, output.output),
+        Command::Convert(args) => convert::convert(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { page } => manual::page(page),
         Command::DhcpRelease { name, config } => ask::dhcp_release(&socket(&config), name),
