@@ -21,7 +21,9 @@ pub(super) fn binding(draft: &mut Draft, document: Node) {
     let mut page = Page::default();
     let Some((name, mut spec)) = spec_of(document, draft, &mut page) else { return };
     page.comment(&format!("DynamicPrefixBinding/{name} (line {line})."));
-    let (Some(mut reference), Some(mut target)) = (spec.take_table("prefixRef"), spec.take_table("target")) else {
+    let (Some(mut reference), Some(mut target)) =
+        (spec.take_table("prefixRef", draft), spec.take_table("target", draft))
+    else {
         draft.problem(line, format!("DynamicPrefixBinding/{name} needs spec.prefixRef and spec.target"));
         return;
     };
@@ -130,8 +132,8 @@ fn service(draft: &mut Draft, document: &Node, known: &Known) {
     let what = describe(document);
     if !known.is_ha {
         return draft.left_out.comment(&format!(
-            "{what}: in the mode simple the operator left Services alone. Here its address keeps its host part; remove the \
-             annotation dynamic-prefix.io/name if it should not."
+            "{what}: in the mode simple the operator left Services alone. Here one with a suffix asks for its \
+             address in both modes; remove the annotation dynamic-prefix.io/suffix if it should not."
         ));
     }
     let of = |key: &str| document.at(&["metadata", key]).and_then(Node::text);

@@ -138,7 +138,7 @@ pub(super) fn subnet(
         }
     }
     page.entry("prefixLength", &prefix_length.to_string());
-    if let Some(mut bgp) = fields.take_table("bgp") {
+    if let Some(mut bgp) = fields.take_table("bgp", draft) {
         if bgp.take_boolean("advertise", draft) == Some(true) {
             page.comment(&format!(
                 "bgp.advertise (line {}): no CiliumBGPAdvertisement is made. Write one yourself, with a selector of the \

@@ -47,12 +47,12 @@ fn ranges(spec: &mut Fields, length: u8, draft: &mut Draft, page: &mut Page) -> 
 /// The length of prefix that the operator would have had.
 fn acquisition(spec: &mut Fields, unit: Offset, draft: &mut Draft, page: &mut Page) -> u8 {
     let line = spec.line();
-    let Some(mut acquisition) = spec.take_table("acquisition") else {
+    let Some(mut acquisition) = spec.take_table("acquisition", draft) else {
         draft.problem(line, "spec.acquisition is missing: where does the prefix come from?");
         return 64;
     };
-    let delegated = acquisition.take_table("dhcpv6pd").or_else(|| acquisition.take_table("dhcpv6"));
-    let advertised = acquisition.take_table("routerAdvertisement");
+    let delegated = acquisition.take_table("dhcpv6pd", draft).or_else(|| acquisition.take_table("dhcpv6", draft));
+    let advertised = acquisition.take_table("routerAdvertisement", draft);
     if delegated.is_none() && advertised.is_none() {
         draft.problem(acquisition.line(), "spec.acquisition has neither dhcpv6pd nor routerAdvertisement");
     }
@@ -68,7 +68,7 @@ fn acquisition(spec: &mut Fields, unit: Offset, draft: &mut Draft, page: &mut Pa
         }
         table.rest(page);
     }
-    if let Some(mut filter) = acquisition.take_table("prefixFilter") {
+    if let Some(mut filter) = acquisition.take_table("prefixFilter", draft) {
         page.blank();
         page.line("[dynamicPrefix.acquisition.prefixFilter]");
         if let Some(required) = filter.take_boolean("requireGlobalUnicast", draft) {
@@ -109,7 +109,8 @@ fn dhcpv6(mut table: Fields, unit: Offset, draft: &mut Draft, page: &mut Page) -
 
 /// Whether the mode is ha.
 fn transition(spec: &mut Fields, unit: Offset, draft: &mut Draft, page: &mut Page) -> bool {
-    let mut table = spec.take_table("transition").unwrap_or_else(|| Fields::nothing("spec.transition", spec.line()));
+    let mut table =
+        spec.take_table("transition", draft).unwrap_or_else(|| Fields::nothing("spec.transition", spec.line()));
     page.blank();
     page.line("[dynamicPrefix.transition]");
     let mode = table.take_text("mode", draft);

@@ -13,7 +13,7 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// Of a node that is a mapping; of any other there is nothing.
+    /// Of a mapping; of any other node there is nothing.
     pub(super) fn new(node: Node, path: &str) -> Self {
         Self { path: path.to_owned(), line: node.line, entries: node.into_map().unwrap_or_default() }
     }
@@ -36,10 +36,18 @@ impl Fields {
         Some(self.entries.remove(at).1).filter(|node| !node.is_nothing())
     }
 
-    pub(super) fn take_table(&mut self, key: &str) -> Option<Self> {
+    pub(super) fn take_table(&mut self, key: &str, draft: &mut Draft) -> Option<Self> {
         let path = self.name(key);
         let node = self.take(key)?;
-        Some(Self::new(node, &path))
+        Some(Self::mapping(node, &path, draft))
+    }
+
+    /// Of a node that has to be a mapping.
+    fn mapping(node: Node, path: &str, draft: &mut Draft) -> Self {
+        if node.map().is_none() {
+            draft.problem(node.line, format!("{path} is {}, and should be a mapping", node.written()));
+        }
+        Self::new(node, path)
     }
 
     /// The mappings of a list.
@@ -50,7 +58,7 @@ impl Fields {
             draft.problem(node.line, format!("{path} is {}, and should be a list", node.written()));
             return Vec::new();
         };
-        let each = |(number, item): (usize, &Node)| Self::new(item.clone(), &format!("{path}[{number}]"));
+        let each = |(number, item): (usize, &Node)| Self::mapping(item.clone(), &format!("{path}[{number}]"), draft);
         items.iter().enumerate().map(each).collect()
     }
 

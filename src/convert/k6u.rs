@@ -84,9 +84,12 @@ fn group(mut fields: Fields, length: u8, names: &mut BTreeSet<String>, draft: &m
     let Some(list) = fields.take("prefixIds") else {
         return draft.problem(line, format!("prefixIds of {group} are missing"));
     };
+    let Some(items) = list.list() else {
+        return draft.problem(list.line, format!("prefixIds of {group} is {}, and should be a list", list.written()));
+    };
     let most = 1_i128 << (64 - length);
     let (mut ids, mut beyond) = (Vec::new(), Vec::new());
-    for item in list.list().unwrap_or_default() {
+    for item in items {
         match item.integer() {
             Some(id) if (0..most).contains(&id) && !ids.contains(&id) => ids.push(id),
             Some(id) if (0..most).contains(&id) => {}

@@ -19,9 +19,6 @@ mod metallb;
 mod page;
 mod yaml;
 
-#[cfg(test)]
-mod tests;
-
 use fields::Fields;
 use page::Page;
 use yaml::Node;
@@ -192,13 +189,13 @@ fn spec_of(document: Node, draft: &mut Draft, page: &mut Page) -> Option<(String
     let line = document.line;
     let mut fields = Fields::new(document, "");
     ["apiVersion", "kind"].iter().for_each(|key| drop(fields.take(key)));
-    let mut metadata = fields.take_table("metadata").unwrap_or_else(|| Fields::nothing("metadata", line));
+    let mut metadata = fields.take_table("metadata", draft).unwrap_or_else(|| Fields::nothing("metadata", line));
     let name = metadata.take_text("name", draft);
     for key in KEPT_BY_THE_SERVER {
         drop(metadata.take(key));
     }
     metadata.rest(page);
-    let spec = fields.take_table("spec");
+    let spec = fields.take_table("spec", draft);
     if let Some(status) = fields.take("status") {
         page.comment(&format!("status (line {}) was what the operator knew, and is left out.", status.line));
     }

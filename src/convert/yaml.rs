@@ -164,8 +164,10 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
+        while let Some((key, mut value)) = map.next_entry::<Spanned<String>, Node>()? {
+            // Who looks for a mapping or a list looks for its key.
+            value.line = usize::try_from(key.referenced.line()).unwrap_or(value.line);
+            entries.push((key.value, value));
         }
         Ok(Value::Map(entries))
     }

@@ -22,6 +22,17 @@ const CONFIGURATION: &str = include_str!("../../packaging/man/dyn-prefix.toml.5.
 const KEYS: &str = include_str!("../../packaging/man/keys.text");
 const NETWORKS: &str = include_str!("../../packaging/man/dyn-prefix-networks.7.in");
 
+/// The recipes of dyn-prefix-networks(7), by the name of their file in `examples/networks`.
+const RECIPES: [(&str, &str); 7] = [
+    ("telekom-pppoe", include_str!("../../examples/networks/telekom-pppoe.toml")),
+    ("fritzbox-ra", include_str!("../../examples/networks/fritzbox-ra.toml")),
+    ("fritzbox-pd", include_str!("../../examples/networks/fritzbox-pd.toml")),
+    ("unifi", include_str!("../../examples/networks/unifi.toml")),
+    ("openwrt", include_str!("../../examples/networks/openwrt.toml")),
+    ("debian-networkd", include_str!("../../examples/networks/debian-networkd.toml")),
+    ("talos", include_str!("../../examples/networks/talos.toml")),
+];
+
 /// When the manual was last looked through: a page has to have a date, and a build must give the same one every time.
 const DATE: &str = "2026-11-21";
 
@@ -41,7 +52,7 @@ pub fn configuration(version: &str) -> Result<String, String> {
 
 /// dyn-prefix-networks(7)
 pub fn networks(version: &str) -> String {
-    filled(NETWORKS, version, &[])
+    filled(NETWORKS, version, &RECIPES.map(|(name, text)| (name, roff::listing(name, text))))
 }
 
 fn filled(page: &str, version: &str, parts: &[(&str, String)]) -> String {

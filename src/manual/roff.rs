@@ -81,6 +81,11 @@ pub fn example(lines: &str) -> String {
     format!(".IP\n.EX\n{}\n.EE\n", escape(lines.trim_end()))
 }
 
+/// A file as it is, with its name above it.
+pub fn listing(name: &str, text: &str) -> String {
+    format!(".EX\n.I {}.toml\n{}\n.EE\n", escape(name), escape(text.trim_end()))
+}
+
 /// An argument of a macro.
 pub fn argument(text: &str) -> String {
     format!("\"{}\"", escape(text).replace('"', "\\(dq"))
