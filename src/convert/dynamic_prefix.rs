@@ -90,7 +90,7 @@ fn dhcpv6(mut table: Fields, unit: Offset, draft: &mut Draft, page: &mut Page) -
     if asked.is_none() && unit == Offset::Subnets {
         page.comment("The operator asks for a /56 when nothing is said.");
     }
-    let (asked, line) = asked.unwrap_or((ASKED_BY_DEFAULT, table.line()));
+    let (asked, line) = asked.unwrap_or_else(|| (ASKED_BY_DEFAULT, table.line()));
     let length = u8::try_from(asked).ok().filter(|length| (1..=64).contains(length));
     if length.is_none() {
         draft.problem(line, format!("requestedPrefixLength is {asked}, and should be 1 to 64"));

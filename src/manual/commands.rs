@@ -12,7 +12,7 @@ pub(super) fn section(command: &Command) -> String {
 
 fn subcommand(command: &Command) -> String {
     let title = format!("dyn-prefix {}{}", command.get_name(), usage(command));
-    let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
+    let about = command.get_long_about().or_else(|| command.get_about()).map(ToString::to_string).unwrap_or_default();
     let mut paragraphs = about.split("\n\n").map(sentence);
     let mut out = roff::subsection(&title, &paragraphs.next().unwrap_or_default());
     paragraphs.for_each(|text| out.push_str(&roff::paragraph(&text)));
@@ -50,7 +50,7 @@ fn head(argument: &Arg) -> String {
 }
 
 fn option(argument: &Arg) -> String {
-    let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string).unwrap_or_default();
+    let help = argument.get_long_help().or_else(|| argument.get_help()).map(ToString::to_string).unwrap_or_default();
     let mut paragraphs = help.split("\n\n").map(sentence);
     let mut out =
         roff::entry(&format!("\\fB{}\\fR", roff::escape(&head(argument))), &paragraphs.next().unwrap_or_default());

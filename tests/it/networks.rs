@@ -9,7 +9,12 @@ use std::process::Command;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_dyn-prefix");
 
 /// File, prefix, and what its targets are to hold.
-const RECIPES: [(&str, &str, &[(&str, &[&str])]); 7] = [
+type Recipe = (&'static str, &'static str, &'static [Target]);
+
+/// An object, and its blocks.
+type Target = (&'static str, &'static [&'static str]);
+
+const RECIPES: [Recipe; 7] = [
     (
         "debian-networkd",
         "2001:db8:1234:ab00::/56",
