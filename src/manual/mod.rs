@@ -22,15 +22,15 @@ const CONFIGURATION: &str = include_str!("../../packaging/man/dyn-prefix.toml.5.
 const KEYS: &str = include_str!("../../packaging/man/keys.text");
 const NETWORKS: &str = include_str!("../../packaging/man/dyn-prefix-networks.7.in");
 
-/// The recipes of dyn-prefix-networks(7), by the name of their file in `examples/networks`.
+/// The recipes of dyn-prefix-networks(7), by the name of their file in `examples`.
 const RECIPES: [(&str, &str); 7] = [
-    ("telekom-pppoe", include_str!("../../examples/networks/telekom-pppoe.toml")),
-    ("fritzbox-ra", include_str!("../../examples/networks/fritzbox-ra.toml")),
-    ("fritzbox-pd", include_str!("../../examples/networks/fritzbox-pd.toml")),
-    ("unifi", include_str!("../../examples/networks/unifi.toml")),
-    ("openwrt", include_str!("../../examples/networks/openwrt.toml")),
-    ("debian-networkd", include_str!("../../examples/networks/debian-networkd.toml")),
-    ("talos", include_str!("../../examples/networks/talos.toml")),
+    ("telekom-pppoe", include_str!("../../examples/telekom-pppoe.toml")),
+    ("fritzbox-ra", include_str!("../../examples/fritzbox-ra.toml")),
+    ("fritzbox-pd", include_str!("../../examples/fritzbox-pd.toml")),
+    ("unifi", include_str!("../../examples/unifi.toml")),
+    ("openwrt", include_str!("../../examples/openwrt.toml")),
+    ("debian-networkd", include_str!("../../examples/debian-networkd.toml")),
+    ("talos", include_str!("../../examples/talos.toml")),
 ];
 
 /// When the manual was last looked through: a page has to have a date, and a build must give the same one every time.
