@@ -7,8 +7,10 @@ mod support;
 
 mod cli;
 mod cluster;
+mod convert;
 mod corpus;
 mod coverage;
+mod networks;
 mod readme;
 mod replay;
 mod tidy;
