@@ -1,4 +1,4 @@
-//! The command line: `run | check | plan | status | history | reload | dhcp-release | replay`.
+//! The command line: `run | check | plan | status | history | reload | rbac | dhcp-release | replay`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ mod ask;
 mod check;
 mod plan;
 mod preview;
+mod rbac;
 pub mod render;
 mod replay;
 mod terminal;
@@ -69,6 +70,10 @@ enum Command {
     /// Exit status 0 when the new one is in use, 78 when it was refused (the former stays), 4 when the daemon is not
     /// running.
     Reload(ConfigArgs),
+    /// Print the account that the daemon needs in a cluster, with no right too many, as YAML for `kubectl apply -f -`
+    ///
+    /// What it may do follows from the configuration; each rule says what it is for.
+    Rbac(rbac::RbacArgs),
     /// Run what `dyn-prefix run --record` has written again, without network or cluster
     ///
     /// Prints what was received and sent, every transition as the journal told it, and the plan after every change. The
@@ -174,6 +179,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status { config, output, watch: true } => ask::watch(&socket(&config), output.output),
         Command::History { config, output } => ask::history(&socket(&config), output.output),
         Command::Reload(args) => ask::reload(&socket(&args)),
+        Command::Rbac(args) => rbac::rbac(&args),
         Command::Replay { file, output } => replay::replay(&file, output.output),
         Command::DhcpRelease { name, config } => ask::dhcp_release(&socket(&config), name),
     };

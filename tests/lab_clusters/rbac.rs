@@ -124,11 +124,9 @@ fn used_is_granted(server: &ApiServer) -> Result<()> {
     let used: BTreeSet<_> = events.iter().filter_map(used).collect();
     let mut granted = BTreeSet::new();
     let group = "/apis/rbac.authorization.k8s.io/v1";
-    for path in ["clusterroles/dyn-prefix", &format!("namespaces/{METALLB_NAMESPACE}/roles/dyn-prefix")] {
-        let role = server.get(&format!("{group}/{path}"))?;
-        for rule in role["rules"].as_array().context("a role without rules")? {
-            granted.extend(rights(rule));
-        }
+    let role = server.get(&format!("{group}/clusterroles/dyn-prefix"))?;
+    for rule in role["rules"].as_array().context("a role without rules")? {
+        granted.extend(rights(rule));
     }
     let (unused, missing): (Vec<_>, Vec<_>) =
         (granted.difference(&used).collect(), used.difference(&granted).collect());
