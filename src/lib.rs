@@ -48,6 +48,7 @@
 //! | [`cluster::entry`], [`cluster::object`], [`cluster::ownership`] | the lists on objects, and whose an entry is | decider |
 //! | [`cluster::service`], [`cluster::addresses`] | a Service as it is: who gives it addresses, what it asks for; whose an address in an annotation is | decider |
 //! | [`cluster::schema`] | which Cilium is installed, as far as its definitions tell | decider |
+//! | [`cluster::access`], [`cluster::admin`] | asks what the account may do; makes it, by an administrator | driver |
 //! | [`cluster::driver`] | credentials, connection, discovery, watches, writes | driver |
 //! | [`rbac`] | what the account of the daemon may do and why, as a table and as manifests | decider |
 //! | [`daemon::coordinator`] | the one owner of arbiters, reports, targets, conditions | decider |

@@ -1,4 +1,4 @@
-//! The command line: `run | check | plan | status | history | reload | rbac | dhcp-release | replay`.
+//! The command line: `run | check | plan | status | history | reload | rbac | join | dhcp-release | replay`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use crate::{control, log};
 
 mod ask;
 mod check;
+mod join;
 mod plan;
 mod preview;
 mod rbac;
@@ -74,6 +75,11 @@ enum Command {
     ///
     /// What it may do follows from the configuration; each rule says what it is for.
     Rbac(rbac::RbacArgs),
+    /// Make that account with the kubeconfig of an administrator, and write the daemon's own kubeconfig
+    ///
+    /// Applies what `dyn-prefix rbac` prints, takes the token of the account, writes the file that the configuration names
+    /// for the cluster, and tries it. Nothing of the administrator's is kept. Exit status 1 when it could not be done.
+    Join(Box<join::JoinArgs>),
     /// Run what `dyn-prefix run --record` has written again, without network or cluster
     ///
     /// Prints what was received and sent, every transition as the journal told it, and the plan after every change. The
@@ -180,6 +186,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::History { config, output } => ask::history(&socket(&config), output.output),
         Command::Reload(args) => ask::reload(&socket(&args)),
         Command::Rbac(args) => rbac::rbac(&args),
+        Command::Join(args) => join::join(&args),
         Command::Replay { file, output } => replay::replay(&file, output.output),
         Command::DhcpRelease { name, config } => ask::dhcp_release(&socket(&config), name),
     };
