@@ -77,7 +77,7 @@ impl Connection {
         let server = discovery::server(&client, &timeouts).await;
         let server = server.map_err(|failure| match failure {
             Failure::Unauthorized(message) => message,
-            other => {
+            other @ (Failure::Unreachable { .. } | Failure::Refused { .. } | Failure::Garbled(_)) => {
                 let url = config.cluster_url.to_string();
                 format!("the API server at {} cannot be reached: {}", url.trim_end_matches('/'), other.message())
             }

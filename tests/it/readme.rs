@@ -125,7 +125,7 @@ fn every_command_is_run_by_a_test() {
     let elsewhere = [
         ("cargo run --release --example demo", "run demo cargo run --release --example demo"),
         ("cargo build --release --locked", "run release cargo build --release --locked"),
-        ("sudo dyn-prefix join --admin-kubeconfig admin.kubeconfig", "run lab"),
+        ("sudo dyn-prefix join --admin-kubeconfig admin.kubeconfig", "on_request lab"),
         ("sudo systemctl daemon-reload", "on_request systemd"),
         ("sudo systemctl enable --now dyn-prefix", "on_request systemd"),
         ("journalctl -u dyn-prefix", "on_request systemd"),
