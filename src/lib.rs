@@ -48,7 +48,9 @@
 //! | [`cluster::entry`], [`cluster::object`], [`cluster::ownership`] | the lists on objects, and whose an entry is | decider |
 //! | [`cluster::service`], [`cluster::addresses`] | a Service as it is: who gives it addresses, what it asks for; whose an address in an annotation is | decider |
 //! | [`cluster::schema`] | which Cilium is installed, as far as its definitions tell | decider |
+//! | [`cluster::access`], [`cluster::admin`] | asks what the account may do; makes it, by an administrator | driver |
 //! | [`cluster::driver`] | credentials, connection, discovery, watches, writes | driver |
+//! | [`rbac`] | what the account of the daemon may do and why, as a table and as manifests | decider |
 //! | [`daemon::coordinator`] | the one owner of arbiters, reports, targets, conditions | decider |
 //! | [`daemon::delegation`], `daemon::clients` | who the DHCPv6 clients are, what they must remember, how a delegation is given back | decider |
 //! | [`daemon::view`], [`status`] | the status value, for `status` and `plan` alike | decider |
@@ -112,6 +114,7 @@
 //! | another allocator of addresses | [`cluster::transition::Allocator`], [`cluster::service`]; `cluster::island::books` (when a pool of it offers an address) |
 //! | another annotation of a Service | [`plan::annotation`] (what the user writes), [`cluster::service`] (what we write) |
 //! | who manages a Service | [`plan::service`](mod@plan::service) |
+//! | another right that the daemon needs in a cluster | [`rbac::needs`] |
 //! | another failure of an API server | `cluster::failure` (what it means), [`cluster::island`] (when to try again) |
 //! | another field in `status` | [`status`] and [`daemon::view`]; fields are only ever added |
 //! | another line in the journal | [`log::record`], with a MESSAGE_ID of its own |
@@ -130,6 +133,7 @@ pub mod log;
 pub mod manual;
 pub mod plan;
 pub mod prefix;
+pub mod rbac;
 pub mod record;
 pub mod replay;
 pub mod source;

@@ -10,7 +10,9 @@ use crate::config::{Binding, ObjectRef, Service};
 use crate::plan::Catalogue;
 use crate::time::Instant;
 
+pub mod access;
 pub mod addresses;
+pub mod admin;
 pub mod backoff;
 pub mod client;
 pub mod discovery;

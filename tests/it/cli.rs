@@ -7,5 +7,6 @@ mod cluster;
 mod daemon;
 mod home;
 mod offline;
+mod rbac;
 mod record;
 mod shape;

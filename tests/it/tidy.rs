@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Deciders: files, or directories with all that is in them. Their tests may do what they like.
-const DECIDERS: [&str; 49] = [
+const DECIDERS: [&str; 51] = [
     "src/time.rs",
     "src/prefix.rs",
     "src/status.rs",
@@ -15,6 +15,8 @@ const DECIDERS: [&str; 49] = [
     "src/convert/",
     "src/manual/",
     "src/plan/",
+    "src/rbac.rs",
+    "src/rbac/",
     "src/config/",
     "src/cluster/mod.rs",
     "src/cluster/backoff.rs",

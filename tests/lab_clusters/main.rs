@@ -18,15 +18,18 @@ mod crds;
 mod credentials;
 mod failures;
 mod islands;
+mod join;
 mod kinds;
 mod life;
 mod metallb;
+mod pod;
 mod rbac;
 mod refusals;
 mod release;
 mod rig;
 mod services;
 mod token;
+mod verbs;
 
 use rig::Lab;
 
@@ -57,6 +60,9 @@ const GROUPS: &[Group] = &[
     Group { programs: SERVER, only_full: false, stories: release::STORIES },
     Group { programs: SERVER, only_full: false, stories: crds::STORIES },
     Group { programs: SERVER, only_full: false, stories: rbac::STORIES },
+    Group { programs: SERVER, only_full: false, stories: verbs::STORIES },
+    Group { programs: SERVER, only_full: false, stories: join::STORIES },
+    Group { programs: SERVER, only_full: false, stories: pod::STORIES },
     Group { programs: SERVER, only_full: false, stories: failures::STORIES },
     Group { programs: SERVER, only_full: false, stories: refusals::STORIES },
     Group { programs: SERVER, only_full: false, stories: services::STORIES },
