@@ -102,6 +102,8 @@ pub(super) fn cluster(path: PathBuf, discovery: Discovery) -> Cluster {
         discovery,
         dry_run: false,
         external_dns: Vec::new(),
+        events: false,
+        publish_status: false,
     }
 }
 
