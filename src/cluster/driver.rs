@@ -8,6 +8,7 @@ mod react;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -24,7 +25,7 @@ use super::object::{Object, Served};
 use super::session::{self, Attempt, Session};
 use super::timeouts::Timeouts;
 use super::watch::{News, Subject};
-use super::{Health, Managed, Update, Wanted};
+use super::{Exchange, Health, Managed, Update, Wanted};
 use crate::clock::{self, Alarm};
 use crate::config::{Cluster, ObjectRef};
 use crate::time::Instant;
@@ -73,8 +74,14 @@ pub async fn run(setup: Setup, log: impl FnMut(&str, Event) + Send, cancel: Canc
 }
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-/// The object, when the session began on which it was sent, and the answer.
-type Written = (ObjectRef, Instant, Result<Object, Failure>);
+/// A patch that was answered, or not.
+struct Written {
+    object: ObjectRef,
+    /// When the session began on which it was sent.
+    session: Instant,
+    result: Result<Object, Failure>,
+    took: Duration,
+}
 
 struct Driver<L> {
     setup: Setup,
@@ -96,6 +103,8 @@ struct Driver<L> {
     /// Something has changed that decides what is to be watched.
     rewatch: bool,
     reported: Option<Health>,
+    /// Answered patches that were not reported yet.
+    exchanges: Vec<Exchange>,
     cancel: CancellationToken,
 }
 
@@ -144,6 +153,7 @@ impl<L: FnMut(&str, Event)> Driver<L> {
             timers: Timers { open: Some(clock::now()), ..Timers::default() },
             rewatch: true,
             reported: None,
+            exchanges: Vec::new(),
             cancel,
             setup,
         })
@@ -231,6 +241,7 @@ impl<L: FnMut(&str, Event)> Driver<L> {
     async fn report(&mut self) {
         let health = health::of(&self.link, self.session.as_ref(), &self.cluster, &self.island);
         let mut update = self.island.poll_update().unwrap_or_default();
+        update.exchanges = std::mem::take(&mut self.exchanges);
         if self.reported.as_ref() != Some(&health) {
             self.reported = Some(health.clone());
             update.health = Some(health);
@@ -245,7 +256,7 @@ impl<L: FnMut(&str, Event)> Driver<L> {
     /// Lets writes under way finish, so that what they did is known to the store.
     async fn stop(mut self) {
         let finish = async {
-            while let Some((object, _, result)) = self.writes.next().await {
+            while let Some(Written { object, result, .. }) = self.writes.next().await {
                 let result = result.map_err(Failure::into_write_error);
                 self.island.handle_written(&object, result, clock::now());
             }
@@ -270,9 +281,12 @@ fn send_writes(
     while writes.len() < IN_FLIGHT
         && let Some(write) = island.poll_write(now)
     {
-        let (client, object, limit) = (session.client.clone(), write.object.clone(), timeouts.operation);
-        let begun = session.opened_at;
-        writes.push(Box::pin(async move { (object, begun, session::send(client, write, limit).await) }));
+        let (client, session, limit) = (session.client.clone(), session.opened_at, timeouts.operation);
+        let object = write.object.clone();
+        writes.push(Box::pin(async move {
+            let result = session::send(client, write, limit).await;
+            Written { object, session, result, took: clock::now().saturating_since(now) }
+        }));
     }
 }
 

@@ -55,8 +55,12 @@ pub static CLUSTER: TableSpec = TableSpec {
         key("externalDnsAnnotationPrefixes", Texts, "What the annotations begin with that external-dns reads there.")
             .or("external-dns.kubernetes.io/ and external-dns.alpha.kubernetes.io/"),
         key("events", Boolean, "Whether Kubernetes events tell on the objects what is written there.").or("true"),
-        key("publishStatus", Boolean, "Keeps an object of kind DynamicPrefix there for each prefix, for kubectl to show.")
-            .or("false"),
+        key(
+            "publishStatus",
+            Boolean,
+            "Keeps an object of kind DynamicPrefix there for each prefix, for kubectl to show.",
+        )
+        .or("false"),
     ],
     later: &[],
 };

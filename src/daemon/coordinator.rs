@@ -3,7 +3,7 @@
 //! Pure: reports, updates and time go in; what every cluster should hold, what the store should keep, the status and
 //! the lines for the journal come out. The loop in [`super`] does the rest.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::arbiter::{Arbiter, Restored, Snapshot};
@@ -21,6 +21,10 @@ use crate::time::{Epoch, Instant};
 use super::clients::{self, Clients};
 use super::condition::{self, Conditions};
 use super::twins::{self, Denied};
+
+mod journal;
+
+use journal::Journal;
 
 /// What a former run knew.
 #[derive(Debug, Default)]
@@ -93,15 +97,8 @@ pub struct Coordinator {
     denied: BTreeMap<String, Denied>,
     bindings: BTreeMap<String, Arc<Vec<Binding>>>,
     services: BTreeMap<String, Arc<Vec<Service>>>,
-    entries: VecDeque<Pending>,
+    journal: Journal,
     dirty: bool,
-}
-
-/// A line for the journal whose times are still instants.
-#[derive(Debug)]
-enum Pending {
-    Entry(Box<Entry>),
-    Transition(String, Box<crate::arbiter::Transition>),
 }
 
 impl Coordinator {
@@ -127,7 +124,7 @@ impl Coordinator {
             denied: BTreeMap::new(),
             bindings: BTreeMap::new(),
             services: BTreeMap::new(),
-            entries: VecDeque::new(),
+            journal: Journal::default(),
             dirty: false,
         };
         coordinator.apply(config, memory.prefixes, now);
@@ -263,7 +260,7 @@ impl Coordinator {
         if known {
             let former = self.reports.get(&report.id);
             if let Some(entry) = record::source(former, &report, now) {
-                self.entries.push_back(Pending::Entry(Box::new(entry)));
+                self.journal.tell(entry);
             }
             self.reports.insert(report.id.clone(), report);
         }
@@ -344,7 +341,7 @@ impl Coordinator {
     pub(super) fn settle(&mut self, now: Instant) {
         for (name, arbiter) in &mut self.arbiters {
             while let Some(transition) = arbiter.poll_transition() {
-                self.entries.push_back(Pending::Transition(name.clone(), Box::new(transition)));
+                self.journal.tell_transition(name, transition);
                 self.dirty = true;
             }
             self.conditions.set(name, "PrefixAcquired", condition::prefix_acquired(arbiter.snapshot(), now), now);
@@ -374,10 +371,12 @@ impl Coordinator {
 
     /// The next line for the journal.
     pub fn poll_entry(&mut self, epoch: &Epoch) -> Option<Entry> {
-        self.entries.pop_front().map(|pending| match pending {
-            Pending::Entry(entry) => *entry,
-            Pending::Transition(name, transition) => record::transition(&name, &transition, epoch),
-        })
+        self.journal.poll_entry(epoch)
+    }
+
+    /// How often each DynamicPrefix saw which transition.
+    pub fn transitions(&self) -> &BTreeMap<(String, &'static str), u64> {
+        self.journal.transitions()
     }
 
     /// The whole wanted state of one cluster. Cheap: its parts are shared.

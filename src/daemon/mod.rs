@@ -26,12 +26,15 @@ use crate::config::Config;
 use crate::control::server::{Asked, Server};
 use crate::control::{DEFAULT_SOCKET, Request, Response};
 use crate::log::{self, Priority, record};
+use crate::metrics::Counters;
 use crate::record::{Decider, Event, Recorder, Recording, Seconds};
 use crate::source::SourceReport;
 use crate::store::{Opened, State, Store};
 use crate::time::Instant;
 
 use coordinator::{Coordinator, Identity, Memory};
+use expiry::Expiry;
+use listening::Listening;
 use release::Releases;
 use saver::Saver;
 use tasks::{Inbox, Tasks};
@@ -41,7 +44,9 @@ mod clients;
 pub mod condition;
 pub mod coordinator;
 pub mod delegation;
+mod expiry;
 pub mod identity;
+mod listening;
 mod recording;
 mod release;
 mod reload;
@@ -129,6 +134,9 @@ struct Daemon {
     recording: Option<Recording>,
     write_log: WriteLog,
     releases: Releases,
+    listening: Listening,
+    counters: Counters,
+    expiry: Expiry,
     notice_at: Option<Instant>,
     ready_by: Option<Instant>,
     suspended: Duration,
@@ -158,6 +166,8 @@ impl Daemon {
         let (mut tasks, inbox) = Tasks::new(recorder.clone(), stop.clone());
         let (asked, requests) = mpsc::channel(16);
         let (changed, changes) = watch::channel(0);
+        let mut listening = Listening::new();
+        listening.start(config.daemon.listen, &mut tasks.supervisor, &stop)?;
         tasks.supervisor.spawn("control socket".to_owned(), stop.clone(), server.run(asked, changes, stop.clone()));
         let now = clock::now();
         Ok(Self {
@@ -174,6 +184,9 @@ impl Daemon {
             recording,
             write_log: WriteLog::default(),
             releases: Releases::default(),
+            listening,
+            counters: Counters::default(),
+            expiry: Expiry::default(),
             notice_at: None,
             ready_by: Some(now + READY_PATIENCE),
             suspended: clock::suspended(),
@@ -203,6 +216,7 @@ impl Daemon {
                     self.write_log.handle_event(&cluster, event, clock::now());
                 }
                 Some((cluster, update)) = self.inbox.updates.recv() => self.handle_update(&cluster, update),
+                question = self.listening.next() => self.tell(question),
                 Some((request, answer)) = self.requests.recv() => self.answer(request, answer).await,
                 () = self.saver.finished() => {}
                 () = watchdog.due() => {}
@@ -222,6 +236,7 @@ impl Daemon {
             self.saver.poll_timeout(),
             self.write_log.poll_timeout(),
             self.releases.poll_timeout(),
+            self.expiry.poll_timeout(),
             self.notice_at,
             self.ready_by,
         ];
@@ -243,7 +258,9 @@ impl Daemon {
         self.write_log.handle_removed(cluster, &update.removed);
         if let Some(health) = &update.health {
             self.write_log.handle_health(cluster, health, now);
+            self.expiry.handle_validity(cluster, health.validity, now);
         }
+        self.counters.handle_update(cluster, &update, &self.coordinator.in_use());
         self.coordinator.handle_update(cluster, update, now);
         self.notice_at.get_or_insert(now + NOTICE_INTERVAL);
     }
@@ -262,6 +279,10 @@ impl Daemon {
         while let Some(entry) = self.coordinator.poll_entry(&epoch) {
             log::emit(&entry);
             self.notice_at.get_or_insert(now);
+        }
+        self.expiry.handle_timeout(&epoch);
+        while let Some(entry) = self.expiry.poll_entry() {
+            log::emit(&entry);
         }
         self.write_log.handle_timeout(now);
         while let Some(entry) = self.write_log.poll_entry() {
@@ -345,10 +366,16 @@ impl Daemon {
         let findings: Vec<String> =
             loaded.findings.iter().filter(|finding| finding.is_for_the_journal()).map(ToString::to_string).collect();
         let shown = self.path.display().to_string();
-        let config = loaded
+        let mut config = loaded
             .config
             .ok_or_else(|| findings.clone())
             .and_then(|config| reload::accept(config, self.coordinator.config(), &shown));
+        if let Ok(accepted) = &config
+            && let Err(error) =
+                self.listening.follow(accepted.daemon.listen, &mut self.tasks.supervisor, &self.stop).await
+        {
+            config = Err(vec![format!("{shown}: error: {error:#}")]);
+        }
         let now = clock::now();
         self.notice_at = Some(now);
         match config {
@@ -357,7 +384,10 @@ impl Daemon {
                 self.coordinator.reconfigure(Arc::new(config), now);
                 self.tasks.follow(&self.coordinator);
                 let clusters = &self.coordinator.config().clusters;
-                self.write_log.retain(|name| clusters.iter().any(|cluster| cluster.name == name));
+                let is_there = |name: &str| clusters.iter().any(|cluster| cluster.name == name);
+                self.write_log.retain(is_there);
+                self.counters.retain(is_there);
+                self.expiry.retain(is_there);
                 log::emit(&record::reloaded(&shown));
                 self.log_status();
                 Response::Reloaded { findings }

@@ -2,11 +2,12 @@
 
 use super::{Driver, Input, Timers, Written};
 use crate::clock;
+use crate::cluster::Exchange;
 use crate::cluster::discovery::Server;
 use crate::cluster::failure::Failure;
 use crate::cluster::files::FileWatch;
 use crate::cluster::health::Link;
-use crate::cluster::island::{Event, WatchState};
+use crate::cluster::island::{Event, WatchState, WriteError};
 use crate::cluster::object::{Object, Served};
 use crate::cluster::schema::{self, Schema};
 use crate::cluster::session::{Attempt, Refusal, Session};
@@ -198,12 +199,16 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         self.island.handle_watch(*kind, state, now);
     }
 
-    fn written(&mut self, (object, session, result): Written, now: Instant) {
+    fn written(&mut self, written: Written, now: Instant) {
+        let Written { object, session, result, took } = written;
         let is_current = self.session.as_ref().is_some_and(|current| current.opened_at == session);
         if let (true, Err(failure)) = (is_current, &result) {
             self.doubt(failure, now);
         }
-        self.island.handle_written(&object, result.map_err(Failure::into_write_error), now);
+        let result = result.map_err(Failure::into_write_error);
+        let outcome = result.as_ref().map_or_else(WriteError::outcome, |_| "accepted");
+        self.exchanges.push(Exchange { kind: object.kind, outcome, took });
+        self.island.handle_written(&object, result, now);
     }
 
     /// A write that got no answer in time may have met a slow admission webhook: ask before the path is blamed.

@@ -97,7 +97,8 @@ fn socket_address(text: At<&str>, report: &mut Report<'_>) -> Option<SocketAddr>
         return Some(address);
     }
     let wanted = "wanted: an address and a port, as in \"[::1]:9478\" or \"127.0.0.1:9478\"";
-    let found = report.error("listen-address", text.span, format!("`listen`: {} cannot be listened on", quoted(text.value)));
+    let found =
+        report.error("listen-address", text.span, format!("`listen`: {} cannot be listened on", quoted(text.value)));
     match text.value.rsplit_once(':') {
         Some(("", port)) if port.parse::<u16>().is_ok() => {
             found.hint(format!("{wanted}; for every address of this host: \"[::]:{port}\""))
