@@ -200,21 +200,6 @@ pub enum Transition {
     },
 }
 
-impl Transition {
-    /// A word for the statistics.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Acquired { .. } => "acquired",
-            Self::Lost { withdrawn: false, .. } => "lost",
-            Self::Lost { withdrawn: true, .. } => "withdrawn",
-            Self::Released { .. } => "released",
-            Self::Regained { .. } => "regained",
-            Self::DrainEnded { .. } => "drain-ended",
-            Self::Refused { .. } => "refused",
-        }
-    }
-}
-
 /// What a former run knew, for [`Arbiter::new`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restored {

@@ -25,6 +25,8 @@ pub mod files;
 mod health;
 pub mod island;
 pub mod kubeconfig;
+pub mod mirror;
+pub mod notice;
 pub mod object;
 pub mod ownership;
 pub mod schema;
@@ -173,6 +175,8 @@ pub struct Update {
     pub exchanges: Vec<Exchange>,
     /// What became of Kubernetes events: an outcome, and how many.
     pub notices: Vec<(&'static str, u64)>,
+    /// The objects of kind DynamicPrefix that are ours, if that changed: their uids by name.
+    pub published: Option<BTreeMap<String, String>>,
 }
 
 /// A patch that was sent, for the statistics.

@@ -15,7 +15,6 @@ use crate::plan::Catalogue;
 use crate::source::dhcpv6::Duid;
 use crate::source::{self, SourceId, SourceKind, SourceReport, SourceState};
 use crate::status;
-use crate::store::State;
 use crate::time::{Epoch, Instant};
 
 use super::clients::{self, Clients};
@@ -23,19 +22,10 @@ use super::condition::{self, Conditions};
 use super::twins::{self, Denied};
 
 mod journal;
+mod memory;
 
 use journal::Journal;
-
-/// What a former run knew.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// Per DynamicPrefix.
-    pub prefixes: BTreeMap<String, Restored>,
-    /// Per cluster.
-    pub managed: BTreeMap<String, Vec<Managed>>,
-    /// The DHCPv6 clients.
-    pub clients: clients::Restored,
-}
+pub use memory::Memory;
 
 /// Who the daemon is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,21 +51,6 @@ impl ClusterView {
     }
 }
 
-impl Memory {
-    /// What the stored state says about the DynamicPrefixes of `config`, and about every cluster.
-    pub fn from_state(state: Option<&State>, config: &Config, epoch: &Epoch) -> Self {
-        let Some(state) = state else { return Self::default() };
-        let prefixes = config.dynamic_prefixes.iter();
-        Self {
-            prefixes: prefixes
-                .filter_map(|prefix| Some((prefix.name.clone(), state.restore(&prefix.name, epoch)?)))
-                .collect(),
-            managed: state.managed.keys().map(|cluster| (cluster.clone(), state.managed(cluster, epoch))).collect(),
-            clients: clients::Restored { memories: state.clients(epoch), others: state.other_clients() },
-        }
-    }
-}
-
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Coordinator {
@@ -94,6 +69,8 @@ pub struct Coordinator {
     computed_from: (Arc<Config>, BTreeMap<String, Snapshot>),
     /// What the store keeps of each cluster's objects, also of clusters that are not in the configuration now.
     managed: BTreeMap<String, BTreeMap<ObjectRef, Managed>>,
+    /// The same of objects of kind DynamicPrefix: their uids by name.
+    published: BTreeMap<String, BTreeMap<String, String>>,
     denied: BTreeMap<String, Denied>,
     bindings: BTreeMap<String, Arc<Vec<Binding>>>,
     services: BTreeMap<String, Arc<Vec<Service>>>,
@@ -121,6 +98,7 @@ impl Coordinator {
             catalogue: Arc::default(),
             computed_from: (Arc::default(), BTreeMap::new()),
             managed,
+            published: memory.published,
             denied: BTreeMap::new(),
             bindings: BTreeMap::new(),
             services: BTreeMap::new(),
@@ -286,6 +264,10 @@ impl Coordinator {
         if let Some(health) = update.health {
             view.health = Some(health);
         }
+        if let Some(published) = update.published {
+            self.published.insert(cluster.to_owned(), published);
+            self.dirty = true;
+        }
         let managed = self.managed.entry(cluster.to_owned()).or_default();
         let mut has_new = false;
         for object in update.removed {
@@ -330,11 +312,6 @@ impl Coordinator {
     /// When [`Coordinator::handle_timeout`] is wanted next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.arbiters.values().filter_map(Arbiter::poll_timeout).chain(self.clients.poll_timeout()).min()
-    }
-
-    /// What the store keeps of the objects in one cluster.
-    pub(super) fn managed_in(&self, cluster: &str) -> Option<&BTreeMap<ObjectRef, Managed>> {
-        self.managed.get(cluster)
     }
 
     /// Collects what the arbiters decided and computes everything that follows from it.
@@ -390,31 +367,9 @@ impl Coordinator {
         }
     }
 
-    /// What is managed in one cluster, for its task to start from.
-    pub fn managed(&self, cluster: &str) -> Vec<Managed> {
-        self.managed.get(cluster).into_iter().flat_map(BTreeMap::values).cloned().collect()
-    }
-
     /// Whether something changed since the last call that the store should keep. Renewed lifetimes do not count.
     pub fn take_dirty(&mut self) -> bool {
         std::mem::take(&mut self.dirty)
-    }
-
-    /// What the store should keep.
-    pub fn state(&self, epoch: &Epoch) -> State {
-        let mut state = State::new(epoch).saved_in(self.identity.boot_id.as_deref(), epoch);
-        self.clients.store(&mut state, epoch);
-        for (name, arbiter) in &self.arbiters {
-            if let Some(snapshot) = arbiter.snapshot() {
-                state.insert_prefix(name, snapshot, arbiter.last_generation(), epoch);
-            }
-        }
-        for (cluster, objects) in &self.managed {
-            for managed in objects.values() {
-                state.insert_managed(cluster, managed, epoch);
-            }
-        }
-        state
     }
 }
 

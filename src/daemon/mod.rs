@@ -44,9 +44,11 @@ mod clients;
 pub mod condition;
 pub mod coordinator;
 pub mod delegation;
+mod ending;
 mod expiry;
 pub mod identity;
 mod listening;
+mod mirror;
 mod recording;
 mod release;
 mod reload;
@@ -281,23 +283,20 @@ impl Daemon {
             self.notice_at.get_or_insert(now);
         }
         self.expiry.handle_timeout(&epoch);
-        while let Some(entry) = self.expiry.poll_entry() {
-            log::emit(&entry);
-        }
         self.write_log.handle_timeout(now);
-        while let Some(entry) = self.write_log.poll_entry() {
-            log::emit(&entry);
-        }
         if self.coordinator.take_dirty() {
             self.saver.want(now);
         }
         self.saver.handle_timeout(now, || self.coordinator.state(&clock::epoch()));
+        let next = || self.expiry.poll_entry().or_else(|| self.write_log.poll_entry());
+        std::iter::from_fn(next).for_each(|entry| log::emit(&entry));
         while let Some(entry) = self.saver.poll_entry() {
             log::emit(&entry);
         }
         self.notice_ready(now);
         if self.notice_at.is_some_and(|at| at <= now) {
             self.notice_at = None;
+            self.tasks.publish_mirrors(&self.coordinator);
             systemd::status(&self.coordinator.summary());
             self.changed.send_modify(|count| *count += 1);
         }
@@ -397,38 +396,6 @@ impl Daemon {
                 self.coordinator.refuse_reload(findings.clone());
                 Response::Refused { findings }
             }
-        }
-    }
-
-    /// Ends every task and saves; what is published stays.
-    async fn finish(mut self) {
-        self.stop.cancel();
-        // Who does not end in time is dropped with the runtime.
-        drop(tokio::time::timeout(STOP_PATIENCE, self.drain()).await);
-        if let Err(error) = self.saver.save_now(&self.coordinator.state(&clock::epoch())).await {
-            log::emit(&record::store(Priority::Error, format!("{error:#}")));
-        }
-        if let Some(recording) = self.recording.take() {
-            recording.end(clock::now());
-        }
-    }
-
-    /// Takes the last updates of ending tasks: a write that was accepted must be known to the store.
-    async fn drain(&mut self) {
-        let drained = self.tasks.supervisor.drain();
-        tokio::pin!(drained);
-        loop {
-            tokio::select! {
-                biased;
-                Some((cluster, update)) = self.inbox.updates.recv() => {
-                    self.coordinator.handle_update(&cluster, update, clock::now());
-                }
-                Some(_) = self.inbox.reports.recv() => {}
-                () = &mut drained => break,
-            }
-        }
-        while let Ok((cluster, update)) = self.inbox.updates.try_recv() {
-            self.coordinator.handle_update(&cluster, update, clock::now());
         }
     }
 }

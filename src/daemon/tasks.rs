@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::cluster::island::Event;
+use crate::cluster::mirror::Publication;
 use crate::cluster::timeouts::Timeouts;
 use crate::cluster::{Update, Wanted, driver};
 use crate::config::{Cluster, DynamicPrefix};
@@ -66,6 +67,7 @@ struct Island {
     cancel: CancellationToken,
     config: watch::Sender<Arc<Cluster>>,
     wanted: watch::Sender<Option<Wanted>>,
+    publication: watch::Sender<Publication>,
 }
 
 impl Tasks {
@@ -215,11 +217,14 @@ impl Tasks {
     fn start_cluster(&mut self, config: &Cluster, coordinator: &Coordinator) {
         let cancel = self.stop.child_token();
         let (wanted, followed) = watch::channel(Some(coordinator.wanted(&config.name)));
+        let (publication, published) = watch::channel(coordinator.publication(config, &clock::epoch()));
         let (section, followed_section) = watch::channel(Arc::new(config.clone()));
         let setup = driver::Setup {
             cluster: followed_section,
             managed: coordinator.managed(&config.name),
             wanted: followed,
+            publication: published,
+            published: coordinator.published(&config.name),
             updates: self.updates.clone(),
             timeouts: Timeouts::default(),
             seed: clock::now().as_nanos().unsigned_abs(),
@@ -232,7 +237,20 @@ impl Tasks {
             };
             Ok(driver::run(setup, log, stop).await?)
         });
-        self.clusters.insert(config.name.clone(), Island { cancel, config: section, wanted });
+        self.clusters.insert(config.name.clone(), Island { cancel, config: section, wanted, publication });
+    }
+
+    /// Hands every cluster what it should say of the DynamicPrefixes, where that changed.
+    pub(super) fn publish_mirrors(&self, coordinator: &Coordinator) {
+        for config in &coordinator.config().clusters {
+            let Some(island) = self.clusters.get(&config.name) else { continue };
+            let publication = coordinator.publication(config, &clock::epoch());
+            island.publication.send_if_modified(|former| {
+                let changed = *former != publication;
+                *former = publication;
+                changed
+            });
+        }
     }
 
     /// Hands every cluster what is wanted of it now, and every DHCPv6 client what routers say, where that changed.

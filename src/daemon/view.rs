@@ -25,14 +25,17 @@ impl Coordinator {
         all.collect()
     }
 
+    /// One DynamicPrefix, whole.
+    pub(super) fn dynamic_prefix(&self, config: &DynamicPrefix, epoch: &Epoch) -> DynamicPrefixStatus {
+        let snapshot = self.arbiters.get(&config.name).and_then(crate::arbiter::Arbiter::snapshot);
+        let mut shown = dynamic_prefix(config, snapshot, &self.catalogue, epoch);
+        shown.conditions = self.conditions.of(&config.name, epoch);
+        shown
+    }
+
     /// Everything there is to know.
     pub fn status(&self, epoch: &Epoch) -> Status {
-        let prefixes = self.config.dynamic_prefixes.iter().map(|prefix| {
-            let snapshot = self.arbiters.get(&prefix.name).and_then(crate::arbiter::Arbiter::snapshot);
-            let mut shown = dynamic_prefix(prefix, snapshot, &self.catalogue, epoch);
-            shown.conditions = self.conditions.of(&prefix.name, epoch);
-            shown
-        });
+        let prefixes = self.config.dynamic_prefixes.iter().map(|prefix| self.dynamic_prefix(prefix, epoch));
         let clusters = self.config.clusters.iter().map(|cluster| {
             let health = self.clusters.get(&cluster.name).and_then(|view| view.health.as_ref());
             cluster_status(&cluster.name, health, epoch)

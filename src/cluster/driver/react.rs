@@ -46,6 +46,12 @@ impl<L: FnMut(&str, Event)> Driver<L> {
             Input::Written(written) => self.written(written, now),
             Input::Discovered(served) => self.discovered(served, now),
             Input::Probed(probed) => self.probed(probed, now),
+            Input::Noticed(answer) => self.notices.handle_answer(answer),
+            Input::Publication => {
+                let publication = self.setup.publication.borrow_and_update().clone();
+                self.mirrors.handle_wanted(publication);
+            }
+            Input::Mirrored((request, answer)) => self.mirrors.handle_answer(&request, answer, now),
             Input::Time => self.time(now),
         }
     }
@@ -59,6 +65,9 @@ impl<L: FnMut(&str, Event)> Driver<L> {
     fn reconfigure(&mut self, now: Instant) {
         let cluster = self.setup.cluster.borrow_and_update().clone();
         self.island.reconfigure(&cluster);
+        // Whoever reloads wants to see what failed tried again.
+        self.forget_mirrors();
+        self.notices.reconfigure(super::are_sent(&cluster));
         if cluster.kubeconfig != self.cluster.kubeconfig || cluster.context != self.cluster.context {
             self.leave(now);
         }
@@ -73,6 +82,12 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         self.backoff.reset();
         self.timers.open = Some(now);
         self.link = Link::Connecting;
+    }
+
+    /// On another connection everything is read again; what is under way on the former one is not waited for.
+    fn forget_mirrors(&mut self) {
+        self.mirroring = None;
+        self.mirrors.handle_connected();
     }
 
     /// Whatever was asked or planned on the way that there was is of no use any more.
@@ -94,6 +109,9 @@ impl<L: FnMut(&str, Event)> Driver<L> {
                 self.discovering = None;
                 self.probing = None;
                 self.session = Some(session);
+                self.forget_mirrors();
+                self.noticing = None;
+                self.notices.handle_connected();
                 self.link = Link::Up { kept: None };
                 self.stay_warm(now);
                 self.island.handle_served(&served, now);

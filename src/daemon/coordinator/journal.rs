@@ -27,7 +27,7 @@ impl Journal {
     }
 
     pub(super) fn tell_transition(&mut self, name: &str, transition: Transition) {
-        *self.transitions.entry((name.to_owned(), transition.as_str())).or_default() += 1;
+        *self.transitions.entry((name.to_owned(), word(&transition))).or_default() += 1;
         self.entries.push_back(Pending::Transition(name.to_owned(), Box::new(transition)));
     }
 
@@ -40,5 +40,18 @@ impl Journal {
 
     pub(super) fn transitions(&self) -> &BTreeMap<(String, &'static str), u64> {
         &self.transitions
+    }
+}
+
+/// A word for the statistics.
+const fn word(transition: &Transition) -> &'static str {
+    match transition {
+        Transition::Acquired { .. } => "acquired",
+        Transition::Lost { withdrawn: false, .. } => "lost",
+        Transition::Lost { withdrawn: true, .. } => "withdrawn",
+        Transition::Released { .. } => "released",
+        Transition::Regained { .. } => "regained",
+        Transition::DrainEnded { .. } => "drain-ended",
+        Transition::Refused { .. } => "refused",
     }
 }
