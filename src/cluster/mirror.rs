@@ -4,7 +4,7 @@
 //! keeps, is left alone. One that is ours is deleted once its DynamicPrefix, or `publishStatus`, has left the
 //! configuration, and only if the store lists it: at a stop it stays.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -43,6 +43,14 @@ pub struct Publication {
     pub daemon_id: String,
     /// One for each DynamicPrefix; none unless `publishStatus`.
     pub mirrors: Vec<Mirror>,
+    /// The DynamicPrefixes that there is no opinion on at the moment: their objects stay as they are.
+    pub undecided: Vec<String>,
+}
+
+impl Publication {
+    fn names(&self, name: &str) -> bool {
+        self.mirrors.iter().any(|mirror| mirror.name == name) || self.undecided.iter().any(|other| other == name)
+    }
 }
 
 /// A request to send.
@@ -111,8 +119,12 @@ impl Mirrors {
     /// What the cluster should say now.
     pub fn handle_wanted(&mut self, wanted: Publication) {
         self.wanted = wanted;
-        let names: BTreeSet<&str> = self.wanted.mirrors.iter().map(|mirror| mirror.name.as_str()).collect();
-        self.items.retain(|name, _| names.contains(name.as_str()) || self.ours.contains_key(name));
+        self.forget_unwanted();
+    }
+
+    /// Of what is neither wanted nor ours there is nothing to say, whatever an answer that was late says.
+    fn forget_unwanted(&mut self) {
+        self.items.retain(|name, _| self.wanted.names(name) || self.ours.contains_key(name));
     }
 
     /// There is a new connection, perhaps to another state of the cluster, or somebody asks to try again.
@@ -158,8 +170,7 @@ impl Mirrors {
     }
 
     fn of_unwanted(&mut self, now: Instant) -> Option<Request> {
-        let is_wanted = |name: &str| self.wanted.mirrors.iter().any(|mirror| mirror.name == name);
-        let left: Vec<_> = self.ours.iter().filter(|(name, _)| !is_wanted(name)).collect();
+        let left: Vec<_> = self.ours.iter().filter(|(name, _)| !self.wanted.names(name)).collect();
         for (name, uid) in left {
             let item = self.items.entry(name.clone()).or_default();
             if item.retry_at.is_some_and(|at| at > now) {
@@ -193,6 +204,7 @@ impl Mirrors {
             (_, Ok(object)) => self.seen(name, &object),
             (_, Err(failure)) => self.refused(&name, &failure, now),
         }
+        self.forget_unwanted();
     }
 
     fn gone(&mut self, name: &str) {
@@ -217,7 +229,7 @@ impl Mirrors {
         };
         // Listed in the store, but another object by now: it is not ours to delete.
         let is_ours = matches!(remote, Remote::Ours { .. });
-        let is_wanted = self.wanted.mirrors.iter().any(|mirror| mirror.name == name);
+        let is_wanted = self.wanted.names(&name);
         if is_ours && is_wanted {
             self.has_changed |= self.ours.insert(name.clone(), uid.to_owned()).as_deref() != Some(uid);
         } else if self.ours.get(&name).is_some_and(|ours| !is_ours || ours != uid) {

@@ -46,7 +46,7 @@ pub(crate) struct ClusterView {
 }
 
 impl ClusterView {
-    fn is_connected(&self) -> bool {
+    pub(super) fn is_connected(&self) -> bool {
         self.health.as_ref().is_some_and(|health| health.state == ConnectionState::Connected)
     }
 }

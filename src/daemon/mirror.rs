@@ -14,23 +14,35 @@ impl Coordinator {
     /// What a cluster should say of the DynamicPrefixes.
     pub fn publication(&self, cluster: &Cluster, epoch: &Epoch) -> Publication {
         let daemon_id = self.identity.daemon_id.clone();
+        let mut publication = Publication { daemon_id, ..Publication::default() };
         if !cluster.publish_status || cluster.dry_run {
-            return Publication { daemon_id, mirrors: Vec::new() };
+            return publication;
         }
-        let view = self.clusters.get(&cluster.name);
-        let targets: Vec<&TargetReport> = view.iter().flat_map(|view| view.targets.values()).map(Box::as_ref).collect();
-        let mirrors = self.config.dynamic_prefixes.iter().map(|config| {
-            let shown = self.dynamic_prefix(config, epoch);
-            let acquired = self.arbiters.get(&config.name).and_then(|arbiter| arbiter.snapshot()?.current.as_ref());
-            let acquired_at = acquired.map(|current| epoch.wall(current.acquired_at));
-            let bindings = self.config.bindings.iter().filter(|binding| binding.cluster == cluster.name);
-            let mut status = status(&shown, &pools(&shown, &targets, bindings));
-            if let Some(at) = acquired_at {
-                status["acquiredAt"] = json!(at.to_string());
+        for config in &self.config.dynamic_prefixes {
+            match self.mirror(config, cluster, epoch) {
+                Some(mirror) => publication.mirrors.push(mirror),
+                None => publication.undecided.push(config.name.clone()),
             }
-            Mirror { name: config.name.clone(), spec: spec(config), status }
-        });
-        Publication { daemon_id, mirrors: mirrors.collect() }
+        }
+        publication
+    }
+
+    /// `None`: no source has spoken yet, or it is not known yet what the pools hold, or they are being written.
+    fn mirror(&self, config: &DynamicPrefix, cluster: &Cluster, epoch: &Epoch) -> Option<Mirror> {
+        let snapshot = self.arbiters.get(&config.name)?.snapshot()?;
+        let view = self.clusters.get(&cluster.name).filter(|view| view.is_connected())?;
+        let shown = self.dynamic_prefix(config, epoch);
+        let targets: Vec<&TargetReport> = view.targets.values().map(Box::as_ref).collect();
+        let bindings = self.config.bindings.iter().filter(|binding| binding.cluster == cluster.name);
+        let pools = pools(&shown, &targets, bindings);
+        if pools.iter().any(|target| matches!(target.reason.as_str(), "Waiting" | "Pending")) {
+            return None;
+        }
+        let mut status = status(&shown, &pools);
+        if let Some(current) = &snapshot.current {
+            status["acquiredAt"] = json!(epoch.wall(current.acquired_at).to_string());
+        }
+        Some(Mirror { name: config.name.clone(), spec: spec(config), status })
     }
 }
 

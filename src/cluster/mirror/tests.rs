@@ -18,7 +18,7 @@ fn publication(mirrors: &[(&str, Value)]) -> Publication {
         spec: json!({"acquisition": {}}),
         status: status.clone(),
     };
-    Publication { daemon_id: "edge".to_owned(), mirrors: mirrors.iter().map(mirror).collect() }
+    Publication { daemon_id: "edge".to_owned(), mirrors: mirrors.iter().map(mirror).collect(), undecided: vec![] }
 }
 
 /// An API server that holds objects, and what was asked of it.
@@ -138,6 +138,13 @@ fn what_is_not_ours_is_not_written() {
         assert_eq!(server.settle(&mut mirrors), ["get home"]);
         assert!(mirrors.notes()[0].contains("so it is not written"), "{:?}", mirrors.notes());
         assert_eq!(mirrors.take_ours(), None);
+        // An answer that comes when it is wanted no longer says nothing.
+        mirrors.handle_connected();
+        let request = mirrors.poll_request(NOW, wall()).unwrap();
+        mirrors.handle_wanted(publication(&[]));
+        let answer = server.answer(&request);
+        mirrors.handle_answer(&request, answer, NOW);
+        assert!(mirrors.notes().is_empty());
     }
 }
 
@@ -163,4 +170,17 @@ fn a_missing_right_is_named() {
     let message = "User \"x\" cannot get resource".to_owned();
     mirrors.handle_answer(&request, Err(Failure::Refused { code: 403, message, retry_after: None }), NOW);
     assert!(mirrors.notes()[0].contains("resources: [dynamicprefixes, dynamicprefixes/status]"));
+}
+
+/// After a start it is not known yet what the pools hold.
+#[test]
+fn without_an_opinion_an_object_stays_as_it_is() {
+    let mut server = Server::default();
+    let mut mirrors = Mirrors::default();
+    mirrors.handle_wanted(publication(&[("home", status("2001:db8:1::/56", true))]));
+    server.settle(&mut mirrors);
+    let mut again = Mirrors::new(mirrors.take_ours().unwrap());
+    again.handle_wanted(Publication { undecided: vec!["home".to_owned()], ..publication(&[]) });
+    assert!(server.settle(&mut again).is_empty());
+    assert!(server.objects.contains_key("home"));
 }
