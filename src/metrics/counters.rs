@@ -49,6 +49,9 @@ impl Histogram {
 /// A DynamicPrefix in use: its name, its prefix, its generation.
 pub type InUse<'a> = (&'a str, Ipv6Net, u64);
 
+/// The generations that an object holds a part of, by DynamicPrefix.
+type Held = Box<[(Box<str>, u64)]>;
+
 /// See the module's documentation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -59,7 +62,7 @@ pub struct Counters {
     /// Kubernetes events, by cluster and outcome.
     pub notices: BTreeMap<(String, &'static str), u64>,
     /// By cluster and object, the generations that it was last known to hold.
-    generations: BTreeMap<String, BTreeMap<ObjectRef, Box<[(Box<str>, u64)]>>>,
+    generations: BTreeMap<String, BTreeMap<ObjectRef, Held>>,
 }
 
 impl Counters {
@@ -105,7 +108,7 @@ impl Counters {
 }
 
 /// The generations in use of which an object holds a part.
-fn held(target: &TargetReport, in_use: &[InUse<'_>]) -> Box<[(Box<str>, u64)]> {
+fn held(target: &TargetReport, in_use: &[InUse<'_>]) -> Held {
     let bound: Vec<Ipv6Net> = target.bound_prefixes.iter().filter_map(|prefix| prefix.parse().ok()).collect();
     let holds = |prefix: &Ipv6Net| bound.iter().any(|bound| prefix.contains(bound));
     let held = in_use.iter().filter(|(_, prefix, _)| holds(prefix));
