@@ -6,6 +6,7 @@
 mod cluster;
 mod daemon;
 mod home;
+mod listen;
 mod offline;
 mod rbac;
 mod record;
