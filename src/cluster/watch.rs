@@ -18,6 +18,7 @@ use tokio::task::AbortHandle;
 
 use super::backoff::Backoff;
 use super::failure::{Failure, of_status, within};
+use super::mirror::DEFINITION;
 use super::object::{Object, qualified, resource};
 use super::schema::{LABEL, Schema};
 use super::timeouts::Timeouts;
@@ -45,6 +46,14 @@ pub enum Subject {
     },
     /// The CustomResourceDefinition of a kind: of one that is not served (yet), or for what it tells of a version.
     Definition(Kind),
+    /// The CustomResourceDefinition of our own kind, while it is missing.
+    OwnDefinition,
+}
+
+impl Subject {
+    const fn is_definition(&self) -> bool {
+        matches!(self, Self::Definition(_) | Self::OwnDefinition)
+    }
 }
 
 /// What a watch has to say.
@@ -124,7 +133,9 @@ fn request(subject: &Subject) -> Request {
     Request::new(match subject {
         Subject::Kind { kind, version } => path(*kind, version, None),
         Subject::Named { object, version } => path(object.kind, version, object.namespace.as_deref()),
-        Subject::Definition(_) => "/apis/apiextensions.k8s.io/v1/customresourcedefinitions".to_owned(),
+        Subject::Definition(_) | Subject::OwnDefinition => {
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions".to_owned()
+        }
     })
 }
 
@@ -237,9 +248,9 @@ impl Watch {
     }
 
     fn listed(&self, objects: Vec<Object>, defined: Option<Schema>) -> News {
-        match (&self.subject, defined) {
-            (Subject::Definition(_), Some(schema)) => News::Defined(schema),
-            (Subject::Kind { .. } | Subject::Named { .. } | Subject::Definition(_), _) => News::Listed(objects),
+        match defined.filter(|_| self.subject.is_definition()) {
+            Some(schema) => News::Defined(schema),
+            None => News::Listed(objects),
         }
     }
 
@@ -314,7 +325,7 @@ impl Watch {
     }
 
     fn news(&self, event: WatchEvent<Value>) -> Option<News> {
-        let is_definition = matches!(self.subject, Subject::Definition(_));
+        let is_definition = self.subject.is_definition();
         match event {
             WatchEvent::Added(value) | WatchEvent::Modified(value) if is_definition => {
                 Some(News::Defined(schema(&value)))
@@ -346,7 +357,7 @@ impl Watch {
         match &self.subject {
             Subject::Kind { kind, .. } => Some(*kind),
             Subject::Named { object, .. } => Some(object.kind),
-            Subject::Definition(_) => None,
+            Subject::Definition(_) | Subject::OwnDefinition => None,
         }
     }
 
@@ -362,6 +373,7 @@ impl Watch {
             Subject::Kind { .. } => None,
             Subject::Named { object, .. } => Some(format!("metadata.name={}", object.name)),
             Subject::Definition(kind) => Some(format!("metadata.name={}", qualified(*kind))),
+            Subject::OwnDefinition => Some(format!("metadata.name={DEFINITION}")),
         };
         let selects_type = self.selects_type && self.kind() == Some(Kind::Service);
         let of_type = selects_type.then(|| format!("spec.type={LOAD_BALANCER}"));
@@ -371,9 +383,10 @@ impl Watch {
 
     /// A CustomResourceDefinition is large, and that it exists is all we need: its metadata only.
     fn list_request(&self, parameters: &ListParams) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
-        match self.subject {
-            Subject::Definition(_) => self.request.list_metadata(parameters),
-            Subject::Kind { .. } | Subject::Named { .. } => self.request.list(parameters),
+        if self.subject.is_definition() {
+            self.request.list_metadata(parameters)
+        } else {
+            self.request.list(parameters)
         }
     }
 
@@ -382,9 +395,10 @@ impl Watch {
         parameters: &WatchParams,
         version: &str,
     ) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
-        match self.subject {
-            Subject::Definition(_) => self.request.watch_metadata(parameters, version),
-            Subject::Kind { .. } | Subject::Named { .. } => self.request.watch(parameters, version),
+        if self.subject.is_definition() {
+            self.request.watch_metadata(parameters, version)
+        } else {
+            self.request.watch(parameters, version)
         }
     }
 
