@@ -16,8 +16,8 @@ use crate::config::ObjectRef;
 mod allocator;
 mod ask;
 
-pub use allocator::{LONGEST_LIST, Pool, Undecided, allocator, obstacle, too_long};
-pub use ask::{named, pinned_by_user, requested};
+pub use allocator::{LONGEST_LIST, NO_IPV6, Pool, Undecided, allocator, obstacle, too_long};
+pub use ask::{named, named_without_v6, pinned_by_user, requested, requested_without_v6};
 
 /// Records the addresses that a Service asks for on our behalf.
 pub const MANAGED_IPS: &str = "dynamic-prefix.io/managed-ips";

@@ -43,6 +43,11 @@ impl Api {
         self.objects.get(reference).expect("it exists")
     }
 
+    /// Whether a watch shows it.
+    pub(super) fn shows(&self, reference: &ObjectRef) -> bool {
+        self.objects.get(reference).is_some_and(Object::is_in_scope)
+    }
+
     pub(super) fn list(&self, kind: Kind) -> Vec<Object> {
         let those = self.objects.values().filter(|object| object.reference.kind == kind && object.is_in_scope());
         those.cloned().collect()

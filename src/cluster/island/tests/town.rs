@@ -392,7 +392,7 @@ impl Town {
             || self.is_metallb()
             || !self.is_alive
             || !self.is_watched
-            || !self.all().contains(service)
+            || !self.lab.api.shows(service)
         {
             return;
         }
