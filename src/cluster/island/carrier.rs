@@ -316,7 +316,8 @@ impl<'a> Step<'a> {
         }
         let reference = &self.object.reference;
         let (holder, leaves_for) = (self.neighbours.holder.as_ref(), self.neighbours.leaves_for);
-        let sight = tell::Sight { reference, facts, allocator, new, holder, leaves_for };
+        let refusing = new.and_then(|new| self.around.books.refusing(new, reference, allocator));
+        let sight = tell::Sight { reference, facts, allocator, new, holder, leaves_for, refusing };
         let stage = || tell::stage(&sight, self.slot, &self.carrier.want, goal.stage, course.hangs(now), now);
         let told = error.unwrap_or_else(stage);
         let wakes = [goal.wake, soon, draft.next_stray, course.patience_ends().filter(|at| *at > now)];

@@ -37,16 +37,18 @@ impl Step<'_> {
         pins: &[Ipv6Addr],
     ) -> (Goal, Course, Option<Instant>) {
         let (Ground { facts, computed, allocator, new, is_error }, now) = (*ground, self.now);
+        let reference = &self.object.reference;
         let holds: Vec<Ipv6Addr> = facts.v6().collect();
         let v4: Vec<Ipv4Addr> = facts.v4().collect();
         let (named, agree) = lists.named(self.around.external_dns);
         let books = self.around.books;
         // Its status is about to change if no pool has what it holds.
         let is_ours = |held: &&Ipv6Addr| transition::age(&computed.generations, **held).is_some();
-        let is_stable = holds.iter().filter(is_ours).all(|held| books.is_on_a_pool(*held, allocator));
+        let is_stable = holds.iter().filter(is_ours).all(|held| books.is_on_a_pool(*held, reference, allocator));
         let mut course = self.slot.course.clone();
         let unstable_until = course.stray(!is_stable, now);
-        let offered = new.filter(|_| unstable_until.is_none()).map(|new| books.offered(new, &v4, allocator, now));
+        let offered = new.filter(|_| unstable_until.is_none());
+        let offered = offered.map(|new| books.offered(new, (reference, &v4), allocator, now));
         let offered = offered.unwrap_or(Offered::No);
         course.has_address = new.is_some_and(|new| holds.contains(&new));
         let user_asks = new.is_some_and(|new| owned.users.contains(&IpAddr::V6(new)));
@@ -75,7 +77,7 @@ impl Step<'_> {
             let age = transition::age(&computed.generations, address);
             age.or_else(|| self.drains(address, pins, computed).then_some(Age { role: Role::Draining, dead: false }))
         };
-        let can_serve = |pin: &Ipv6Addr| holds.contains(pin) || books.is_on_a_pool(*pin, allocator);
+        let can_serve = |pin: &Ipv6Addr| holds.contains(pin) || books.is_on_a_pool(*pin, reference, allocator);
         let goal = hold_for_v4(carrier::goal(&carrier, age, now), facts, allocator, pins);
         let goal = if is_error { goal.only(can_serve) } else { goal };
         let (goal, is_lost) = self.let_go(goal);

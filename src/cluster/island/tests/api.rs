@@ -24,6 +24,7 @@ pub(super) fn object(reference: &ObjectRef, list: impl IntoIterator<Item = Value
         list: list.into_iter().collect(),
         writers: Vec::new(),
         observed: (reference.kind == Kind::CiliumLoadBalancerIPPool).then(Observed::default),
+        clientele: None,
         service: None,
     }
 }
