@@ -24,6 +24,7 @@ pub mod kubeconfig;
 pub mod object;
 pub mod ownership;
 pub mod schema;
+pub mod selector;
 pub mod service;
 mod session;
 pub mod timeouts;

@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::carrier::{Right, v6};
 use crate::cluster::addresses;
 use crate::cluster::object::Object;
+use crate::cluster::selector::Labels;
 use crate::cluster::service::{self, Service, Sharing};
 use crate::cluster::transition::share::Customer;
 use crate::cluster::transition::{Allocator, Stage};
@@ -49,7 +50,7 @@ pub(super) struct Books {
 #[derive(Debug, Default)]
 pub(super) struct Aspect {
     generation: Option<i64>,
-    labels: u64,
+    labels: Labels,
     holds: Vec<Ipv6Addr>,
     asks: Vec<Ipv6Addr>,
     sharing: Option<Box<Sharing>>,
@@ -63,7 +64,7 @@ impl Aspect {
         let asks = lists.into_iter().flatten().flat_map(addresses::read_record).take(service::LONGEST_LIST);
         Self {
             generation: object.generation,
-            labels: facts.map(|facts| facts.labels).unwrap_or_default(),
+            labels: facts.map(|facts| facts.labels.clone()).unwrap_or_default(),
             holds: distinct(facts.into_iter().flat_map(Service::v6)),
             asks: distinct(asks.filter_map(v6)),
             sharing: facts.and_then(|facts| facts.sharing.clone()),
@@ -72,7 +73,7 @@ impl Aspect {
 
     /// Whether nothing has changed that an allocator goes by, beside the list of addresses.
     fn is_like(&self, other: &Self) -> bool {
-        (self.generation, self.labels, &self.sharing) == (other.generation, other.labels, &other.sharing)
+        (self.generation, &self.labels, &self.sharing) == (other.generation, &other.labels, &other.sharing)
     }
 }
 
@@ -196,9 +197,28 @@ impl Books {
         self.held.at(address).chain(users)
     }
 
-    /// Whether a pool of `allocator` has `address`, in force or not.
-    pub(super) fn is_on_a_pool(&self, address: Ipv6Addr, allocator: Allocator) -> bool {
-        self.offers_of(address).any(|(pool, _)| allocator_of(pool.kind) == Some(allocator))
+    /// Whether a pool of `allocator` that serves this Service has `address`, in force or not.
+    pub(super) fn is_on_a_pool(&self, address: Ipv6Addr, service: &ObjectRef, allocator: Allocator) -> bool {
+        let is_own = |pool: &ObjectRef| allocator_of(pool.kind) == Some(allocator);
+        self.offers_of(address).any(|(pool, _)| is_own(pool) && self.refuses(pool, service).is_none())
+    }
+
+    /// A pool of `allocator` that has `address` and does not serve this Service, and why, unless another one does.
+    pub(super) fn refusing(
+        &self,
+        address: Ipv6Addr,
+        service: &ObjectRef,
+        allocator: Allocator,
+    ) -> Option<(ObjectRef, &'static str)> {
+        let own = self.offers_of(address).filter(|(pool, _)| allocator_of(pool.kind) == Some(allocator));
+        let mut refusing = own.filter_map(|(pool, _)| Some((pool.clone(), self.refuses(pool, service)?)));
+        refusing.next().filter(|_| !self.is_on_a_pool(address, service, allocator))
+    }
+
+    /// Why a pool does not serve a Service.
+    fn refuses(&self, pool: &ObjectRef, service: &ObjectRef) -> Option<&'static str> {
+        let clientele = self.offers.get(pool)?.clientele.as_ref()?;
+        self.aspects.get(service).and_then(|aspect| clientele.refuses(service, &aspect.labels))
     }
 
     /// The managed Services that claim `address`.
@@ -271,15 +291,17 @@ impl Books {
         blocks.iter().any(|block| self.waiting.within(block.interval()).next().is_some())
     }
 
-    /// The managed Services of `allocator` that claim or ask for an address in these ranges.
-    pub(super) fn customers(&self, allocator: Allocator, blocks: &[Block]) -> Vec<Customer> {
+    /// The managed Services that a pool serves and that claim or ask for an address in these ranges.
+    pub(super) fn customers(&self, pool: &ObjectRef, blocks: &[Block]) -> Vec<Customer> {
         let mut services: BTreeSet<&ObjectRef> = BTreeSet::new();
         for range in blocks.iter().map(Block::interval) {
             services.extend(self.claimed.within(range).flat_map(|(_, services)| services));
             services.extend(self.pinned.within(range).flat_map(|(_, services)| services));
         }
-        let footings = services.into_iter().filter_map(|service| self.footings.get(service));
-        let own = footings.filter(|footing| footing.allocator == Some(allocator));
+        let allocator = allocator_of(pool.kind);
+        let served = services.into_iter().filter(|service| self.refuses(pool, service).is_none());
+        let footings = served.filter_map(|service| self.footings.get(service));
+        let own = footings.filter(|footing| footing.allocator == allocator);
         own.map(|footing| Customer {
             new: footing.new,
             stage: footing.stage,
@@ -308,14 +330,20 @@ impl Books {
         if changed { ranges } else { Vec::new() }
     }
 
-    /// Whether a pool of `allocator` offers `address`. With MetalLB it has to hold the IPv4 addresses of the Service,
+    /// Whether a pool of `allocator` offers `address` to this Service. With MetalLB it has to hold the IPv4 addresses of the Service,
     /// too: all addresses of a Service are of one pool.
-    pub(super) fn offered(&self, address: Ipv6Addr, v4: &[Ipv4Addr], allocator: Allocator, now: Instant) -> Offered {
+    pub(super) fn offered(
+        &self,
+        address: Ipv6Addr,
+        (service, v4): (&ObjectRef, &[Ipv4Addr]),
+        allocator: Allocator,
+        now: Instant,
+    ) -> Offered {
         let mut best = Offered::No;
         let is_for_it = |(pool, offer): &(&ObjectRef, &Offer)| {
             let has_v4 = || v4.iter().all(|ip| offer.v4.iter().any(|(first, last)| first <= ip && ip <= last));
             let is_own = allocator_of(pool.kind) == Some(allocator) && !self.under_way.contains(*pool);
-            is_own && (allocator == Allocator::Cilium || has_v4())
+            is_own && self.refuses(pool, service).is_none() && (allocator == Allocator::Cilium || has_v4())
         };
         for (_, offer) in self.offers_of(address).filter(is_for_it) {
             match offer.force {
