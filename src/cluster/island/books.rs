@@ -12,7 +12,7 @@ use crate::cluster::object::Object;
 use crate::cluster::selector::Labels;
 use crate::cluster::service::{self, Service, Sharing};
 use crate::cluster::transition::share::Customer;
-use crate::cluster::transition::{Allocator, Stage};
+use crate::cluster::transition::{Allocator, LEFT_ALONE, Stage};
 use crate::config::{Kind, ObjectRef};
 use crate::plan::Block;
 use crate::prefix::Interval;
@@ -44,6 +44,8 @@ pub(super) struct Books {
     footings: BTreeMap<ObjectRef, Footing>,
     /// Pools of which a patch has left and has not been answered.
     under_way: BTreeSet<ObjectRef>,
+    /// Addresses that Services had which are gone, and since when.
+    vacated: BTreeMap<Ipv6Addr, (ObjectRef, Instant)>,
 }
 
 /// What others need to know of a Service as the cluster shows it.
@@ -130,8 +132,12 @@ impl Ripple {
 impl Books {
     /// What a Service holds and asks for now; `None`: it is gone. Also whether something else has changed that its
     /// allocator goes by.
-    pub(super) fn show(&mut self, service: &ObjectRef, after: Option<Aspect>) -> (Ripple, bool) {
+    pub(super) fn show(&mut self, service: &ObjectRef, after: Option<Aspect>, now: Instant) -> (Ripple, bool) {
         let before = self.aspects.remove(service);
+        if let (Some(before), None) = (&before, &after) {
+            self.vacated.retain(|_, (_, since)| *since + LEFT_ALONE > now);
+            self.vacated.extend(before.holds.iter().map(|address| (*address, (service.clone(), now))));
+        }
         let (old, new) = (before.as_ref(), after.as_ref());
         let none = Aspect::default();
         let (from, to) = (old.unwrap_or(&none), new.unwrap_or(&none));
@@ -145,6 +151,11 @@ impl Books {
             self.aspects.insert(service.clone(), after);
         }
         (ripple, is_edited)
+    }
+
+    /// Since when an address is free that another Service had which is gone. Its allocator may not know that yet.
+    pub(super) fn vacated(&self, service: &ObjectRef, address: Ipv6Addr) -> Option<Instant> {
+        self.vacated.get(&address).filter(|(who, _)| who != service).map(|(_, since)| *since)
     }
 
     /// A managed Service is so now; `None`: it is not managed.

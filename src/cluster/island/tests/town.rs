@@ -18,7 +18,7 @@ pub(super) struct Town {
     /// Ranges of LB-IPAM in the order in which they came.
     ranges: Vec<Interval>,
     /// Who has an address.
-    held: BTreeMap<IpAddr, BTreeSet<ObjectRef>>,
+    pub(super) held: BTreeMap<IpAddr, BTreeSet<ObjectRef>>,
     /// Whether the controllers work.
     pub(super) is_alive: bool,
     /// Whether [`Town::look`] is strict. When a range leaves the file its addresses go at once, whoever has them.
