@@ -46,6 +46,8 @@ pub(super) struct Books {
     under_way: BTreeSet<ObjectRef>,
     /// Addresses that Services had which are gone, and since when.
     vacated: BTreeMap<Ipv6Addr, (ObjectRef, Instant)>,
+    /// Since when it is seen that Services go.
+    began: Option<Instant>,
 }
 
 /// What others need to know of a Service as the cluster shows it.
@@ -133,6 +135,7 @@ impl Books {
     /// What a Service holds and asks for now; `None`: it is gone. Also whether something else has changed that its
     /// allocator goes by.
     pub(super) fn show(&mut self, service: &ObjectRef, after: Option<Aspect>, now: Instant) -> (Ripple, bool) {
+        self.began.get_or_insert(now);
         let before = self.aspects.remove(service);
         if let (Some(before), None) = (&before, &after) {
             self.vacated.retain(|_, (_, since)| *since + LEFT_ALONE > now);
@@ -151,11 +154,6 @@ impl Books {
             self.aspects.insert(service.clone(), after);
         }
         (ripple, is_edited)
-    }
-
-    /// Since when an address is free that another Service had which is gone. Its allocator may not know that yet.
-    pub(super) fn vacated(&self, service: &ObjectRef, address: Ipv6Addr) -> Option<Instant> {
-        self.vacated.get(&address).filter(|(who, _)| who != service).map(|(_, since)| *since)
     }
 
     /// A managed Service is so now; `None`: it is not managed.
@@ -342,7 +340,8 @@ impl Books {
     }
 
     /// Whether a pool of `allocator` offers `address` to this Service. With MetalLB it has to hold the IPv4 addresses of the Service,
-    /// too: all addresses of a Service are of one pool.
+    /// too: all addresses of a Service are of one pool. And it takes them all from a Service that is pinned to an address
+    /// which it believes to be another's: its news of a deletion may be behind ours.
     pub(super) fn offered(
         &self,
         address: Ipv6Addr,
@@ -356,15 +355,26 @@ impl Books {
             let is_own = allocator_of(pool.kind) == Some(allocator) && !self.under_way.contains(*pool);
             is_own && self.refuses(pool, service).is_none() && (allocator == Allocator::Cilium || has_v4())
         };
+        let known = self.is_free_from(address, service).filter(|at| allocator == Allocator::MetalLb && *at > now);
         for (_, offer) in self.offers_of(address).filter(is_for_it) {
-            match offer.force {
-                Force::Yes => return Offered::Yes,
-                Force::From(at) if at <= now => return Offered::Yes,
-                Force::From(at) => best = Offered::From(at),
-                Force::No => {}
-            }
+            let from = match offer.force {
+                Force::Yes => known,
+                Force::From(at) => Some(at).filter(|at| *at > now).max(known),
+                Force::No => continue,
+            };
+            let Some(from) = from else { return Offered::Yes };
+            best = Offered::From(from);
         }
         best
+    }
+
+    /// From when on every allocator knows that nobody but this Service has an address that nobody else is seen to have.
+    fn is_free_from(&self, address: Ipv6Addr, service: &ObjectRef) -> Option<Instant> {
+        if self.holds(service, address) {
+            return None;
+        }
+        let vacated = self.vacated.get(&address).filter(|(who, _)| who != service).map(|(_, since)| *since);
+        vacated.max(self.began).map(|since| since + LEFT_ALONE)
     }
 
     /// A patch of a pool has left, or was answered.

@@ -58,8 +58,7 @@ impl Step<'_> {
         if asks.as_ref().is_some_and(says_no) || silence.is_some_and(|at| at <= now) {
             course.refused = new;
         }
-        let vacated = new.and_then(|new| books.vacated(&self.object.reference, new));
-        let is_taken = course.is_taken(new, (self.neighbours.holder.is_some(), vacated), allocator, now);
+        let is_taken = course.is_taken(new, self.neighbours.holder.is_some(), allocator, now);
         let refused = is_taken || new.is_some() && course.refused == new;
         let carrier = carrier::Carrier {
             allocator,

@@ -85,20 +85,13 @@ impl Course {
         self.waits_since().is_some_and(|since| transition::hangs(since, now))
     }
 
-    /// Whether another Service has the new address (`by`). MetalLB may not know yet that it has it no more; `vacated`: since
-    /// when one that had it is gone.
-    pub(super) fn is_taken(
-        &mut self,
-        new: Option<Ipv6Addr>,
-        (by, vacated): (bool, Option<Instant>),
-        allocator: Allocator,
-        now: Instant,
-    ) -> bool {
+    /// Whether another Service has the new address. MetalLB may not know yet that it has it no more.
+    pub(super) fn is_taken(&mut self, new: Option<Ipv6Addr>, by: bool, allocator: Allocator, now: Instant) -> bool {
         let Some(new) = new else { return false };
         self.taken = match self.taken.filter(|(taken, _)| *taken == new) {
             _ if by => Some((new, None)),
             Some((_, since)) => Some((new, since.or(Some(now)))),
-            None => vacated.map(|since| (new, Some(since))),
+            None => None,
         };
         by || allocator == Allocator::MetalLb && self.free_at().is_some_and(|at| now < at)
     }

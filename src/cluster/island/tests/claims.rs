@@ -52,6 +52,11 @@ fn who_gets_a_freed_address_does_not_get_the_host_part_with_it() {
 /// MetalLB takes everything from a Service that is pinned to an address which it believes to be another's still.
 #[test]
 fn what_a_deleted_service_had_is_left_to_metallb_for_a_moment() {
+    [false, true].into_iter().for_each(a_service_is_deleted);
+}
+
+/// `is_restarted`: the daemon was not there to see it.
+fn a_service_is_deleted(is_restarted: bool) {
     let public = metallb("public");
     let mut town = town(&public, ServiceScope::Annotated);
     let first = town.create("first", ours(&[]), V6, at(5));
@@ -62,7 +67,11 @@ fn what_a_deleted_service_had_is_left_to_metallb_for_a_moment() {
     assert_eq!(town.write(at(10)), Some(first.clone()));
     town.controllers(at(10));
     town.lab.api.delete(&first);
-    town.lab.island.handle_deleted(&first, at(11));
+    if is_restarted {
+        town.restart(true, at(11));
+    } else {
+        town.lab.island.handle_deleted(&first, at(11));
+    }
     let next = town.create("a-newcomer", ours(&[]), V6, at(11));
     town.controllers(at(11));
     assert_eq!(town.ingress(&next), ips(&["2001:db8:1::"]), "the range is whole, and the first one has left that");
