@@ -59,7 +59,9 @@
 //! | [`control`] | the control socket, both sides | driver |
 //! | [`log`] | the journal; [`log::record`] has every kind of line | driver |
 //! | [`clock`] | the only reader of clocks, and the timer | driver |
-//! | [`cli`] | the commands | driver |
+//! | [`manual`] | the manual pages, from the key table and the command line's definition | decider |
+//! | [`convert`] | what an in-cluster operator was told, as a configuration of ours | decider |
+//! | [`cli`] | the commands; `cli::args`: what they accept | driver |
 //!
 //! # Invariants
 //!
@@ -96,7 +98,8 @@
 //!
 //! | change | place |
 //! |---|---|
-//! | another key in the file | [`config::keys`], its rule in `config::check`, a bad file in `tests/config/bad`, the example |
+//! | another key in the file | [`config::keys`], its rule in `config::check`, a bad file in `tests/config/bad`, the example, `packaging/man/keys.text` |
+//! | another command | `cli::args`, which the build of the manual includes, and a file beside it |
 //! | another source | a module in [`source`] with a decider and a driver; [`daemon`] starts it |
 //! | another DHCPv6 option | [`source::dhcpv6::wire`]; `client::message` sends it, `client::receive` takes it |
 //! | another answer of a DHCPv6 server | `client::reply` and `client::select` in [`source::dhcpv6`]; a test with its T-number |
@@ -121,8 +124,10 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod control;
+pub mod convert;
 pub mod daemon;
 pub mod log;
+pub mod manual;
 pub mod plan;
 pub mod prefix;
 pub mod record;

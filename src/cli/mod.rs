@@ -1,133 +1,28 @@
-//! The command line: `run | check | plan | status | history | reload | dhcp-release | replay`.
+//! The command line: `run | check | plan | status | history | reload | dhcp-release | replay | convert | completions |
+//! man`. What each accepts is in `args`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::Parser;
 
 use crate::config::{self, Config};
 use crate::daemon;
 use crate::{control, log};
 
+mod args;
 mod ask;
 mod check;
+mod convert;
+mod manual;
 mod plan;
 mod preview;
 pub mod render;
 mod replay;
 mod terminal;
 
-/// Follows a changing IPv6 prefix and keeps Kubernetes load-balancer pools and CIDR groups on it
-#[derive(Debug, Parser)]
-#[command(name = "dyn-prefix", version, arg_required_else_help = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run the daemon
-    ///
-    /// Exit status 78 on a configuration error. Everything it tells goes to the journal, or to standard error when it
-    /// does not run under systemd; DYN_PREFIX_LOG=debug tells more.
-    Run(RunArgs),
-    /// Check a configuration file
-    ///
-    /// Prints every finding as FILE:LINE:COL with the source line. Exit status 0 when the file can be used, else 78.
-    Check {
-        /// The configuration file
-        #[arg(default_value = crate::config::file::DEFAULT_PATH)]
-        file: PathBuf,
-    },
-    /// Show what every range, subnet and target would be, without network or cluster
-    ///
-    /// Without --prefix it starts from the stored state of the daemon.
-    Plan(plan::PlanArgs),
-    /// Show what the running daemon knows
-    ///
-    /// Exit status 0 when all is well, 3 when something is not, 4 when the daemon is not running.
-    Status {
-        #[command(flatten)]
-        config: ConfigArgs,
-        #[command(flatten)]
-        output: OutputArgs,
-        /// Show it again after every change, until interrupted
-        #[arg(long)]
-        watch: bool,
-    },
-    /// Show the former prefixes and why each was replaced
-    History {
-        #[command(flatten)]
-        config: ConfigArgs,
-        #[command(flatten)]
-        output: OutputArgs,
-    },
-    /// Make the running daemon read its configuration again
-    ///
-    /// Exit status 0 when the new one is in use, 78 when it was refused (the former stays), 4 when the daemon is not
-    /// running.
-    Reload(ConfigArgs),
-    /// Run what `dyn-prefix run --record` has written again, without network or cluster
-    ///
-    /// Prints what was received and sent, every transition as the journal told it, and the plan after every change. The
-    /// same file gives the same output, so that an odd line at a provider becomes a test case. Exit status 1 when the
-    /// file cannot be used.
-    Replay {
-        /// The record
-        file: PathBuf,
-        #[command(flatten)]
-        output: OutputArgs,
-    },
-    /// Give the prefix of a DHCPv6 client back to its server
-    ///
-    /// The prefix leaves the targets first, whatever transition.onLoss says; then the server gets a Release. Nothing is
-    /// asked for until a reload or restart. Nothing else ever releases a prefix: neither stopping nor removing the
-    /// daemon. Exit status 0 when it is given back, 1 when it is not, 4 when the daemon is not running.
-    DhcpRelease {
-        /// The name of the dynamicPrefix
-        name: String,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-}
-
-#[derive(Debug, Args)]
-struct ConfigArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = crate::config::file::DEFAULT_PATH)]
-    config: PathBuf,
-}
-
-#[derive(Debug, Args)]
-struct RunArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
-    /// Append to this file everything that the sources take in, so that `dyn-prefix replay` can run it again
-    ///
-    /// One JSON object a line, for as long as the daemon runs: about 1 MB a day on a quiet line. Nothing of the clusters
-    /// is in it, but the configuration, the stored state, the addresses of the line and the keys that DHCPv6 servers gave
-    /// are: only its owner may read it. The daemon must be allowed to write there; /var/lib/dyn-prefix is a good place.
-    #[arg(long, value_name = "FILE")]
-    record: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-struct OutputArgs {
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-/// How to print something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Text,
-    /// For programs; fields are only ever added.
-    Json,
-}
+use args::{Cli, Command, ConfigArgs, Output, RunArgs};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +70,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::History { config, output } => ask::history(&socket(&config), output.output),
         Command::Reload(args) => ask::reload(&socket(&args)),
         Command::Replay { file, output } => replay::replay(&file, output.output),
+        Command::Convert(args) => convert::convert(&args),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { page } => manual::page(page),
         Command::DhcpRelease { name, config } => ask::dhcp_release(&socket(&config), name),
     };
     match outcome {

@@ -1,11 +1,8 @@
 //! `dyn-prefix plan`: what every range, subnet and target would be, without network or cluster.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::str::FromStr;
 
 use anyhow::Context;
-use clap::Args;
 use ipnet::Ipv6Net;
 
 use crate::arbiter::{Current, Generation, Previous, PreviousState, Reason, Snapshot};
@@ -16,44 +13,8 @@ use crate::source::{SourceId, SourceKind};
 use crate::store;
 use crate::time::{Deadline, Epoch};
 
-use super::{Exit, Output, OutputArgs, preview, terminal};
-
-/// What `plan` is asked.
-#[derive(Debug, Args)]
-pub(super) struct PlanArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = crate::config::file::DEFAULT_PATH)]
-    config: PathBuf,
-    /// Suppose this prefix, the first as the current one, further ones of the same name as its history
-    ///
-    /// NAME may be left out when the file has one dynamicPrefix only.
-    #[arg(long, value_name = "[NAME=]P/LEN")]
-    prefix: Vec<Supposed>,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
-/// A prefix to suppose for a DynamicPrefix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Supposed {
-    name: Option<String>,
-    prefix: Ipv6Net,
-}
-
-impl FromStr for Supposed {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, prefix) = match text.split_once('=') {
-            Some((name, prefix)) => (Some(name.to_owned()), prefix),
-            None => (None, text),
-        };
-        let prefix: Ipv6Net = prefix.parse().map_err(|_| {
-            format!("`{prefix}` is not an IPv6 prefix; write it like 2001:db8:1234::/60 or NAME=2001:db8:1234::/60")
-        })?;
-        Ok(Self { name, prefix: prefix.trunc() })
-    }
-}
+use super::args::{PlanArgs, Supposed};
+use super::{Exit, Output, preview, terminal};
 
 /// Prints the plan.
 pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Exit> {

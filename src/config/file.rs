@@ -4,10 +4,8 @@ use std::io::{Error, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, Report, Span};
+pub use super::keys::DEFAULT_PATH;
 use super::{Config, Host, Loaded};
-
-/// Where the configuration is when nothing else is said.
-pub const DEFAULT_PATH: &str = "/etc/dyn-prefix.toml";
 
 /// Nobody writes a megabyte of configuration: it is another file, and must not be read into memory whole.
 const MAX_BYTES: u64 = 1024 * 1024;

@@ -1,6 +1,7 @@
 //! The key table: every table and key of the configuration file, with type, default and help.
 //!
-//! The reader takes unknown keys, wrong types and missing keys from here, and the hints and the manual page their text.
+//! The reader takes unknown keys, wrong types and missing keys from here, and the hints and the manual page their text. The
+//! build of the manual includes this module for the host (`packaging/docs`): it uses the standard library and itself.
 
 use ValueKind::{
     Amount, Boolean, Choice, Indexes, Integer, IntegerOrNone, Names, Table, Tables, Text, TextOrTable, Texts,
@@ -10,6 +11,9 @@ use spec::key;
 mod spec;
 
 pub use spec::{KeySpec, TableSpec, ValueKind};
+
+/// Where the configuration is when nothing else is said.
+pub const DEFAULT_PATH: &str = "/etc/dyn-prefix.toml";
 
 /// The file.
 pub static ROOT: TableSpec = TableSpec {

@@ -1,0 +1,227 @@
+//! What the command line accepts, and nothing of what it does.
+//!
+//! The build of the manual and the completions includes this file for the host (`packaging/docs`): it uses clap,
+//! clap_complete, ipnet, the standard library and [`crate::config::keys`], and nothing else.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use ipnet::Ipv6Net;
+
+use crate::config::keys::DEFAULT_PATH;
+
+/// Follows a changing IPv6 prefix and keeps Kubernetes load-balancer pools and CIDR groups on it
+#[derive(Debug, Parser)]
+#[command(name = "dyn-prefix", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the daemon
+    ///
+    /// Exit status 78 on a configuration error. Everything it tells goes to the journal, or to standard error when it
+    /// does not run under systemd; DYN_PREFIX_LOG=debug tells more.
+    Run(RunArgs),
+    /// Check a configuration file
+    ///
+    /// Prints every finding as FILE:LINE:COL with the source line. Exit status 0 when the file can be used, else 78.
+    Check {
+        /// The configuration file
+        #[arg(default_value = DEFAULT_PATH)]
+        file: PathBuf,
+    },
+    /// Show what every range, subnet and target would be, without network or cluster
+    ///
+    /// Without --prefix it starts from the stored state of the daemon.
+    Plan(PlanArgs),
+    /// Show what the running daemon knows
+    ///
+    /// Exit status 0 when all is well, 3 when something is not, 4 when the daemon is not running.
+    Status {
+        #[command(flatten)]
+        config: ConfigArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+        /// Show it again after every change, until interrupted
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Show the former prefixes and why each was replaced
+    History {
+        #[command(flatten)]
+        config: ConfigArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Make the running daemon read its configuration again
+    ///
+    /// Exit status 0 when the new one is in use, 78 when it was refused (the former stays), 4 when the daemon is not
+    /// running.
+    Reload(ConfigArgs),
+    /// Run what `dyn-prefix run --record` has written again, without network or cluster
+    ///
+    /// Prints what was received and sent, every transition as the journal told it, and the plan after every change. The
+    /// same file gives the same output, so that an odd line at a provider becomes a test case. Exit status 1 when the
+    /// file cannot be used.
+    Replay {
+        /// The record
+        file: PathBuf,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Turn the configuration of an in-cluster operator into one for dyn-prefix
+    ///
+    /// Takes DynamicPrefix and DynamicPrefixBinding objects (dynamic-prefix.io or the older network.reith.cloud), pools,
+    /// CIDR groups and Services with their annotations, k6u's IP6UpdateConfig and IP6UpdateNodeConfig, and metallb-dyn6:
+    /// its Deployment, or its arguments after `--`. Prints a file that passes `dyn-prefix check`, with a comment at
+    /// whatever means something else here or has no equivalent. Exit status 1 when there is nothing to convert or it
+    /// cannot be.
+    Convert(ConvertArgs),
+    /// Print the completions of a shell
+    ///
+    /// For example: dyn-prefix completions bash >/etc/bash_completion.d/dyn-prefix
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print a page of the manual
+    ///
+    /// As `man -l -` and mandoc read it: dyn-prefix man dyn-prefix.toml | man -l -
+    Man {
+        /// The page
+        #[arg(value_enum, default_value_t = Page::Program)]
+        page: Page,
+    },
+    /// Give the prefix of a DHCPv6 client back to its server
+    ///
+    /// The prefix leaves the targets first, whatever transition.onLoss says; then the server gets a Release. Nothing is
+    /// asked for until a reload or restart. Nothing else ever releases a prefix: neither stopping nor removing the
+    /// daemon. Exit status 0 when it is given back, 1 when it is not, 4 when the daemon is not running.
+    DhcpRelease {
+        /// The name of the dynamicPrefix
+        name: String,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Append to this file everything that the sources take in, so that `dyn-prefix replay` can run it again
+    ///
+    /// One JSON object a line, for as long as the daemon runs: about 1 MB a day on a quiet line. Nothing of the clusters
+    /// is in it, but the configuration, the stored state, the addresses of the line and the keys that DHCPv6 servers gave
+    /// are: only its owner may read it. The daemon must be allowed to write there; /var/lib/dyn-prefix is a good place.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+/// How to print something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// For programs; fields are only ever added.
+    Json,
+}
+
+/// The pages of the manual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Page {
+    /// dyn-prefix(1): the commands
+    #[value(name = "dyn-prefix")]
+    Program,
+    /// dyn-prefix.toml(5): every key of the configuration file
+    #[value(name = "dyn-prefix.toml")]
+    Configuration,
+    /// dyn-prefix-networks(7): recipes for networks and clusters
+    #[value(name = "dyn-prefix-networks")]
+    Networks,
+}
+
+/// What `convert` is asked.
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// A file with what is to be converted; `-` is standard input
+    #[arg(required_unless_present = "arguments", conflicts_with = "arguments")]
+    pub(crate) file: Option<PathBuf>,
+    /// What it is
+    #[arg(long, value_enum, default_value_t = Origin::Auto)]
+    pub(crate) from: Origin,
+    /// Instead of a file: the arguments of metallb-dyn6
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) arguments: Vec<String>,
+}
+
+/// Whose configuration is to be converted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Origin {
+    /// By apiVersion, kind and image
+    Auto,
+    /// DynamicPrefix, DynamicPrefixBinding, and what carries their annotations
+    #[value(name = "dynamicprefix")]
+    DynamicPrefix,
+    /// IP6UpdateConfig and IP6UpdateNodeConfig
+    K6u,
+    /// The Deployment or Pod of metallb-dyn6, or its arguments
+    #[value(name = "metallb-dyn6")]
+    MetallbDyn6,
+}
+
+/// What `plan` is asked.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    pub(crate) config: PathBuf,
+    /// Suppose this prefix, the first as the current one, further ones of the same name as its history
+    ///
+    /// NAME may be left out when the file has one dynamicPrefix only.
+    #[arg(long, value_name = "[NAME=]P/LEN")]
+    pub(crate) prefix: Vec<Supposed>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// A prefix to suppose for a DynamicPrefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Supposed {
+    pub(crate) name: Option<String>,
+    pub(crate) prefix: Ipv6Net,
+}
+
+impl FromStr for Supposed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, prefix) = match text.split_once('=') {
+            Some((name, prefix)) => (Some(name.to_owned()), prefix),
+            None => (None, text),
+        };
+        let prefix: Ipv6Net = prefix.parse().map_err(|_| {
+            format!("`{prefix}` is not an IPv6 prefix; write it like 2001:db8:1234::/60 or NAME=2001:db8:1234::/60")
+        })?;
+        Ok(Self { name, prefix: prefix.trunc() })
+    }
+}
