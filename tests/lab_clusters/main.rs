@@ -20,6 +20,7 @@ mod failures;
 mod islands;
 mod kinds;
 mod life;
+mod manifests;
 mod metallb;
 mod rbac;
 mod refusals;
@@ -57,6 +58,7 @@ const GROUPS: &[Group] = &[
     Group { programs: SERVER, only_full: false, stories: release::STORIES },
     Group { programs: SERVER, only_full: false, stories: crds::STORIES },
     Group { programs: SERVER, only_full: false, stories: rbac::STORIES },
+    Group { programs: SERVER, only_full: false, stories: manifests::STORIES },
     Group { programs: SERVER, only_full: false, stories: failures::STORIES },
     Group { programs: SERVER, only_full: false, stories: refusals::STORIES },
     Group { programs: SERVER, only_full: false, stories: services::STORIES },

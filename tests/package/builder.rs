@@ -24,6 +24,11 @@ impl Packages {
         fs::read_to_string(self.out().join("lintian")).expect("lintian has run")
     }
 
+    /// The container image, where the toolchain can build one.
+    pub(crate) fn image(&self) -> Option<PathBuf> {
+        Some(self.out().join("image.tar")).filter(|path| path.is_file())
+    }
+
     /// Copies the two packages of a format to /root of a machine: first.FORMAT and next.FORMAT.
     pub(crate) fn copy(&self, format: &str, root: &Path) {
         for which in ["first", "next"] {

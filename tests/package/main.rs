@@ -6,7 +6,6 @@
 //! network; they are kept in the cache directory.
 
 #![expect(clippy::expect_used, reason = "a test: clippy only exempts functions marked #[test]")]
-#![expect(clippy::disallowed_methods, reason = "real programs: their time is that of the machine")]
 #![allow(clippy::allow_attributes, dead_code, reason = "what is shared with other tests is used here in part")]
 
 use std::process::ExitCode;
@@ -31,6 +30,7 @@ mod netns;
 mod servers;
 
 mod builder;
+mod container;
 mod contents;
 mod household;
 mod life;
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     // One machine, one service.
     arguments.test_threads = Some(1);
     let lab = if arguments.list { Err("only listed".to_owned()) } else { prepare() };
-    let tests = [contents::TESTS, sandbox::TESTS, life::TESTS, rpm::TESTS].concat();
+    let tests = [contents::TESTS, sandbox::TESTS, life::TESTS, rpm::TESTS, container::TESTS].concat();
     let trials = tests.into_iter().map(|test| trial(test, lab.clone())).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(lab);

@@ -75,6 +75,13 @@ impl ApiServer {
         documents.map(|document| self.send_apply(manager, "", &Reference::of_yaml(document)?, document)).collect()
     }
 
+    /// What the API server would make of each document, without doing it. An unknown field is an error.
+    pub(crate) fn dry_run_yaml(&self, yaml: &str) -> Result<Vec<Value>> {
+        let strict = "&dryRun=All&fieldValidation=Strict";
+        let documents = split_yaml(yaml).into_iter();
+        documents.map(|document| self.send_apply("lab", strict, &Reference::of_yaml(document)?, document)).collect()
+    }
+
     /// Applies one object by the field manager `lab`.
     pub(crate) fn apply(&self, object: &Value) -> Result<Value> {
         self.send_apply("lab", "", &Reference::of_json(object)?, &object.to_string())
