@@ -10,13 +10,19 @@ use super::image::Image;
 
 const TREE: &str = env!("CARGO_MANIFEST_DIR");
 
+/// For work on the tests: packages that an earlier `tests/package/make` has left in this directory.
+const MADE: &str = "DYN_PREFIX_PACKAGES";
+
 /// What `tests/package/make` has left.
 #[derive(Debug)]
-pub(crate) struct Packages(TempDir);
+pub(crate) struct Packages {
+    out: PathBuf,
+    _directory: Option<TempDir>,
+}
 
 impl Packages {
-    fn out(&self) -> PathBuf {
-        self.0.path().join("out")
+    fn out(&self) -> &Path {
+        &self.out
     }
 
     /// What lintian says of the .deb.
@@ -49,8 +55,11 @@ impl Packages {
 /// Makes them. The tree is copied to where it is here, with its times, and the build directory is the same: what
 /// `cargo build --release` has built here counts there, too.
 pub(crate) fn make(image: &Image) -> Result<Packages, String> {
-    let packages = Packages(tempfile::tempdir().map_err(|error| error.to_string())?);
-    let (copy, out) = (packages.0.path().join("tree"), packages.out());
+    if let Some(made) = std::env::var_os(MADE) {
+        return Ok(Packages { out: made.into(), _directory: None });
+    }
+    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let (copy, out) = (directory.path().join("tree"), directory.path().join("out"));
     for directory in [&copy, &out] {
         fs::create_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     }
@@ -83,7 +92,7 @@ pub(crate) fn make(image: &Image) -> Result<Packages, String> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     let lines: Vec<&str> = text.lines().collect();
     assert!(output.status.success(), "the packages: {}", lines[lines.len().saturating_sub(40)..].join("\n"));
-    Ok(packages)
+    Ok(Packages { out, _directory: Some(directory) })
 }
 
 /// What a command prints.
