@@ -129,7 +129,7 @@ fn every_command_is_run_by_a_test() {
         ("cargo run --release --example demo", RUN, "run demo cargo run --release --example demo"),
         ("sudo apt-get install build-essential debhelper", PACKAGE, r#""build-essential", "debhelper""#),
         ("dpkg-buildpackage -us -uc -b", PACKAGE, "dpkg-buildpackage -us -uc -b"),
-        ("sudo dpkg --install ../dyn-prefix_*.deb", PACKAGE, r#"["dpkg", "--install", "/root/first.deb"]"#),
+        ("sudo dpkg --install ../dyn-prefix_*.deb", PACKAGE, r#"["dpkg", "--install", "/srv/first.deb"]"#),
         (
             "sudo install -o root -g dyn-prefix -m 640 home.kubeconfig /etc/dyn-prefix/home.kubeconfig",
             PACKAGE,
@@ -267,7 +267,7 @@ fn the_help_that_the_readme_names_is_there() {
 #[test]
 fn the_files_and_the_rights_that_it_names_are_there() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for file in ["examples/dyn-prefix.toml", "examples/home.toml", "src/lib.rs", "packaging/README.md"] {
+    for file in ["examples/dyn-prefix.toml", "src/lib.rs", "packaging/README.md"] {
         assert!(README.contains(file) && here.join(file).is_file(), "{file}");
     }
     let rights = fs::read_to_string(here.join("examples/rbac.yaml")).expect("examples/rbac.yaml");

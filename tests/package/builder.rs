@@ -35,11 +35,11 @@ impl Packages {
         Some(self.out().join("image.tar")).filter(|path| path.is_file())
     }
 
-    /// Copies the two packages of a format to /root of a machine: first.FORMAT and next.FORMAT.
+    /// Copies the two packages of a format to /srv of a machine: first.FORMAT and next.FORMAT.
     pub(crate) fn copy(&self, format: &str, root: &Path) {
         for which in ["first", "next"] {
             let from = self.find(format, which);
-            fs::copy(&from, root.join("root").join(format!("{which}.{format}"))).expect("room for a package");
+            fs::copy(&from, root.join("srv").join(format!("{which}.{format}"))).expect("room for a package");
         }
     }
 

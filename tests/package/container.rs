@@ -10,7 +10,7 @@ pub(crate) const TESTS: &[super::Test] = &[("the_image_runs_with_nothing_beside_
 
 /// Unpacks the archive $1 below $2, as a runtime does: index, manifest, then the layer.
 const UNPACK: &str = r#"set -e
-mkdir "$2/image" "$2/root" "$2/root/run" "$2/root/var" "$2/root/proc"
+mkdir "$2/image" "$2/root" "$2/srv/run" "$2/srv/var" "$2/srv/proc"
 tar -xf "$1" -C "$2/image"
 cd "$2/image"
 for file in blobs/sha256/*; do echo "${file##*/}  $file"; done | sha256sum --check --quiet"#;

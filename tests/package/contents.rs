@@ -32,7 +32,7 @@ fn lintian(lab: &Lab) {
 }
 
 fn files(lab: &Lab) {
-    let listed = lab.debian.done(&["dpkg-deb", "--contents", "/root/first.deb"]);
+    let listed = lab.debian.done(&["dpkg-deb", "--contents", "/srv/first.deb"]);
     let has = |path: &str| listed.lines().any(|line| line.split_whitespace().nth(5) == Some(&format!(".{path}")));
     let own = [
         "/lib/systemd/system/dyn-prefix.service",
@@ -46,12 +46,12 @@ fn files(lab: &Lab) {
     for line in listed.lines() {
         assert!(line.contains(" root/root "), "{line}");
     }
-    let control = lab.debian.done(&["dpkg-deb", "--ctrl-tarfile", "/root/first.deb"]).contains("conffiles");
+    let control = lab.debian.done(&["dpkg-deb", "--ctrl-tarfile", "/srv/first.deb"]).contains("conffiles");
     assert!(control, "the configuration is a conffile");
 }
 
 fn version(lab: &Lab) {
-    let field = |which: &str| lab.debian.done(&["dpkg-deb", "--field", &format!("/root/{which}.deb"), "Version"]);
+    let field = |which: &str| lab.debian.done(&["dpkg-deb", "--field", &format!("/srv/{which}.deb"), "Version"]);
     assert_eq!(field("first").trim(), env!("CARGO_PKG_VERSION"));
     assert_eq!(field("next").trim(), concat!(env!("CARGO_PKG_VERSION"), "+next"));
 }

@@ -117,8 +117,8 @@ impl Household<'_> {
 
     /// `sudo install -g dyn-prefix -m 640`.
     pub(crate) fn install(&self, name: &str, text: &str) {
-        self.guest.write(&format!("/root/{name}"), text);
-        let (from, to) = (format!("/root/{name}"), format!("/etc/dyn-prefix/{name}"));
+        self.guest.write(&format!("/srv/{name}"), text);
+        let (from, to) = (format!("/srv/{name}"), format!("/etc/dyn-prefix/{name}"));
         self.guest.done(&["install", "-o", "root", "-g", "dyn-prefix", "-m", "640", "-D", &from, &to]);
         self.guest.done(&["rm", &from]);
     }

@@ -24,7 +24,7 @@ pub(crate) fn install(guest: &Guest) -> Journal {
     guest.done(&["rm", "-rf", "/etc/dyn-prefix", "/etc/systemd/system/dyn-prefix.service.d"]);
     guest.run(&["systemctl", "reset-failed", UNIT]);
     let journal = Journal::follow(guest);
-    guest.done(&["dpkg", "--install", "/root/first.deb"]);
+    guest.done(&["dpkg", "--install", "/srv/first.deb"]);
     journal
 }
 
@@ -48,8 +48,8 @@ fn idle(lab: &Lab) {
 fn autopkgtest(lab: &Lab) {
     let guest = &lab.debian;
     let _journal = install(guest);
-    guest.write("/root/idle", include_str!("../../debian/tests/idle"));
-    guest.done(&["env", "AUTOPKGTEST_TMP=/tmp", "sh", "/root/idle"]);
+    guest.write("/srv/idle", include_str!("../../debian/tests/idle"));
+    guest.done(&["env", "AUTOPKGTEST_TMP=/tmp", "sh", "/srv/idle"]);
 }
 
 fn readme(lab: &Lab) {
@@ -160,7 +160,7 @@ fn upgrade(lab: &Lab) {
         let (pid, before) = (guest.show("MainPID"), starts(guest));
         let state = guest.done(&["stat", "-c", "%i", "/var/lib/dyn-prefix"]);
         // The edited conffile is no question: it never changes.
-        let said = guest.done(&["dpkg", "--install", "/root/next.deb"]);
+        let said = guest.done(&["dpkg", "--install", "/srv/next.deb"]);
         assert!(!said.contains("onfiguration file"), "{said}");
         guest.until("ActiveState", |state| state == "active");
         assert_eq!(starts(guest), before + 1, "one restart");
@@ -187,7 +187,7 @@ fn removal(lab: &Lab) {
         // What it wrote stays: withdrawing is a command of its own.
         home.until_pool_holds(DELEGATED);
         // Installed again it goes on where it was.
-        guest.done(&["dpkg", "--install", "/root/first.deb"]);
+        guest.done(&["dpkg", "--install", "/srv/first.deb"]);
         assert_eq!(generation(guest), 1);
         let said = guest.done(&["dpkg", "--purge", "dyn-prefix"]);
         assert!(said.contains("/etc/dyn-prefix is not empty and is kept"), "{said}");
@@ -197,7 +197,7 @@ fn removal(lab: &Lab) {
         guest.done(&["test", "-f", "/etc/dyn-prefix/home.kubeconfig"]);
     });
     guest.done(&["rm", "-r", "/etc/dyn-prefix"]);
-    guest.done(&["dpkg", "--install", "/root/first.deb"]);
+    guest.done(&["dpkg", "--install", "/srv/first.deb"]);
     guest.done(&["dpkg", "--purge", "dyn-prefix"]);
     guest.done(&["test", "!", "-e", "/etc/dyn-prefix"]);
     assert!(!guest.run(&["systemctl", "cat", UNIT]).0, "nothing is left of the unit");

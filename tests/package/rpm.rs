@@ -19,7 +19,7 @@ const OWN: [&str; 4] = [
 ];
 
 fn ask(guest: &Guest, words: &[&str]) -> String {
-    guest.done(&[&["rpm", "--query", "--package", "/root/first.rpm"], words].concat())
+    guest.done(&[&["rpm", "--query", "--package", "/srv/first.rpm"], words].concat())
 }
 
 fn files(lab: &Lab) {
@@ -51,7 +51,7 @@ fn scripts(lab: &Lab) {
 fn life(lab: &Lab) {
     let guest = &lab.rpm;
     let rpm = |words: &[&str]| guest.done(&[&["rpm", "--nodeps"], words].concat());
-    rpm(&["--install", "/root/first.rpm"]);
+    rpm(&["--install", "/srv/first.rpm"]);
     guest.done(&["systemctl", "enable", "--now", UNIT]);
     assert_eq!(guest.shown(["ActiveState", "SubState", "NRestarts"]), ["active", "running", "0"]);
     assert!(guest.show("StatusText").starts_with("idle: add a [[dynamicPrefix]]"));
@@ -62,7 +62,7 @@ fn life(lab: &Lab) {
     guest.done(&["systemctl", "reload", UNIT]);
     guest.until("StatusText", |status| status.starts_with("home 2001:db8:1::/56"));
     let pid = guest.show("MainPID");
-    rpm(&["--upgrade", "/root/next.rpm"]);
+    rpm(&["--upgrade", "/srv/next.rpm"]);
     guest.until("ActiveState", |state| state == "active");
     assert_ne!(guest.show("MainPID"), pid, "it was restarted");
     guest.until("StatusText", |status| status.starts_with("home 2001:db8:1::/56"));
