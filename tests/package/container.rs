@@ -10,7 +10,7 @@ pub(crate) const TESTS: &[super::Test] = &[("the_image_runs_with_nothing_beside_
 
 /// Unpacks the archive $1 below $2, as a runtime does: index, manifest, then the layer.
 const UNPACK: &str = r#"set -e
-mkdir "$2/image" "$2/root" "$2/srv/run" "$2/srv/var" "$2/srv/proc"
+mkdir "$2/image" "$2/unpacked" "$2/unpacked/run" "$2/unpacked/var" "$2/unpacked/proc"
 tar -xf "$1" -C "$2/image"
 cd "$2/image"
 for file in blobs/sha256/*; do echo "${file##*/}  $file"; done | sha256sum --check --quiet"#;
@@ -43,14 +43,14 @@ fn image(lab: &Lab) {
     let entry = config["config"]["Entrypoint"][0].as_str().expect("an entry point");
     let layer = blob(&manifest["layers"][0]);
     assert_eq!(config["rootfs"]["diff_ids"][0], manifest["layers"][0]["digest"]);
-    let (done, said) = run(&["tar", "-xf", &at(&layer), "-C", &at("root")]);
+    let (done, said) = run(&["tar", "-xf", &at(&layer), "-C", &at("unpacked")]);
     assert!(done, "{said}");
     // No loader and no library are there.
-    let (done, said) = run(&["chroot", &at("root"), entry, "--version"]);
+    let (done, said) = run(&["chroot", &at("unpacked"), entry, "--version"]);
     assert_eq!((done, said.trim()), (true, concat!("dyn-prefix ", env!("CARGO_PKG_VERSION"))), "{said}");
-    let (done, said) = run(&["chroot", &at("root"), entry, "check"]);
+    let (done, said) = run(&["chroot", &at("unpacked"), entry, "check"]);
     assert!(done && said.ends_with("/etc/dyn-prefix.toml: can be used\n"), "{said}");
-    idles(&at("root"), entry);
+    idles(&at("unpacked"), entry);
 }
 
 /// As a runtime starts it: ready, idle, and answering.
