@@ -114,7 +114,8 @@ fn files() -> Vec<(String, String)> {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_symlink() || matches!(name.as_str(), "target" | ".git") {
+            if path.is_symlink() || matches!(name.as_str(), "target" | ".git" | "vendor" | ".debhelper" | "built-docs")
+            {
                 continue;
             }
             if path.is_dir() { walk(&path, found) } else { found.push(path) }

@@ -59,7 +59,7 @@ fn example(_: &Lab) -> Result<()> {
     let (server, id) = (&own.server, "example");
     server.ensure_namespace(METALLB_NAMESPACE)?;
     // What is in the file is what `join` applies.
-    server.apply_yaml_dry(EXAMPLE)?;
+    server.dry_run_yaml(EXAMPLE)?;
     let path = server.dir().join("example.kubeconfig");
     let template = cluster("lab", &path, "discovery = true") + &bindings(id);
     join(server, id, &template)?;
