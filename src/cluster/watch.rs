@@ -16,6 +16,10 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+mod subject;
+
+pub use subject::Subject;
+
 use super::backoff::Backoff;
 use super::failure::{Failure, of_status, within};
 use super::mirror::DEFINITION;
@@ -26,35 +30,6 @@ use crate::clock;
 use crate::config::{Kind, ObjectRef};
 use crate::log::{self, record};
 use crate::time::Instant;
-
-/// What a watch is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
-    /// Every object of a kind.
-    Kind {
-        /// The kind.
-        kind: Kind,
-        /// Its API version.
-        version: String,
-    },
-    /// One object, where the kind as a whole is forbidden.
-    Named {
-        /// The object.
-        object: ObjectRef,
-        /// Its API version.
-        version: String,
-    },
-    /// The CustomResourceDefinition of a kind: of one that is not served (yet), or for what it tells of a version.
-    Definition(Kind),
-    /// The CustomResourceDefinition of our own kind, while it is missing.
-    OwnDefinition,
-}
-
-impl Subject {
-    const fn is_definition(&self) -> bool {
-        matches!(self, Self::Definition(_) | Self::OwnDefinition)
-    }
-}
 
 /// What a watch has to say.
 #[derive(Clone, Debug, PartialEq)]
