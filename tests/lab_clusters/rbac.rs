@@ -266,7 +266,7 @@ fn by_name(lab: &Lab) -> Result<()> {
     server.grant(id, &rules.chain([services, definition()]).collect())?;
     create(server, id)?;
     let path = server.kubeconfig_for(id, &[])?;
-    let template = |discovery: &str| cluster("lab", &path, discovery) + &bindings(id);
+    let template = |discovery: &str| cluster("lab", &path, &format!("{discovery}\nevents = false")) + &bindings(id);
     let mut daemon = Daemon::start(id, 'a', &template(""))?;
     wait(server, id, 'a')?;
     let seen = daemon.wait_cluster("lab", |cluster| cluster["notes"].as_array().is_some_and(|all| all.len() == 3))?;

@@ -203,7 +203,9 @@ fn definitions() -> Value {
 /// The file of a daemon with one pool, whose former prefixes drain for an hour.
 fn one_pool(kubeconfig: &Path, id: &str, cluster_keys: &str) -> String {
     let prefix = dynamic_prefix(id, "drainPeriodMinutes = 60");
-    cluster("lab", kubeconfig, cluster_keys) + &prefix + &Target::Pool.binding(id, id)
+    // The notes are counted, and these accounts have no right to events.
+    let keys = format!("{cluster_keys}\nevents = false");
+    cluster("lab", kubeconfig, &keys) + &prefix + &Target::Pool.binding(id, id)
 }
 
 /// The daemon of an account with these rights, which has filled a pool with `a` and then `b`, both in full; and its
