@@ -211,7 +211,7 @@ fn no_patch(lab: &Lab) -> Result<()> {
     server.grant(id, &json!([rule, definition()]))?;
     let path = Kind::Pool.path(&name(id, Kind::Pool));
     let client = server.client_as(&certificate(server, id))?;
-    crate::lab::wait_for("the right to patch", PATIENCE, || {
+    wait_for("the right to patch", PATIENCE, || {
         let nothing: (&str, &[u8]) = ("application/merge-patch+json", b"{}");
         Ok(client.request("PATCH", &format!("{path}?dryRun=All"), Some(nothing))?.ok().then_some(()))
     })?;
