@@ -72,6 +72,7 @@ fn example(_: &Lab) -> Result<()> {
     Kind::ALL.into_iter().try_for_each(|kind| {
         kind.create(server, &format!("annotated-{}", name(id, kind)), Some((id, Part::Web))).map(drop)
     })?;
+    crate::services::sees(server, &name(id, Kind::Pool))?;
     // It has no address that it could lose, so it asks for the one of its suffix at once.
     server.wait_object(SERVICE, PATIENCE, |service| {
         service["metadata"]["annotations"]["lbipam.cilium.io/ips"] == "2001:db8:a:0:f000::2"
