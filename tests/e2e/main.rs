@@ -41,6 +41,7 @@ mod forged;
 mod kill;
 mod pool;
 mod radvd;
+mod resident;
 mod rig;
 mod store;
 

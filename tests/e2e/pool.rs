@@ -20,6 +20,7 @@ pub(crate) const METALLB_POOL: &str = "/apis/metallb.io/v1beta1/namespaces/metal
 pub(crate) const A: &str = "2001:db8:a::/64";
 pub(crate) const B: &str = "2001:db8:b::/64";
 pub(crate) const C: &str = "2001:db8:c::/64";
+pub(crate) const D: &str = "2001:db8:d::/64";
 
 /// How long to wait for what should happen at once; a busy machine may take its time.
 pub(crate) const SOON: Duration = Duration::from_secs(15);
@@ -46,9 +47,22 @@ pub(crate) fn block(prefix: &str) -> Value {
     json!({"start": start, "stop": stop})
 }
 
-/// What the pool should hold when these prefixes are in it, the current one first.
+/// The addresses that a Service holds in a prefix ([`crate::resident`]), one in each range.
+pub(crate) fn residents(prefix: &str) -> [Ipv6Addr; 2] {
+    [0xf000, 0xf001].map(|mark| Ipv6Addr::from_bits(range(prefix, mark).0.to_bits() + 1))
+}
+
+/// What stays of the range of a former prefix, as a block of Cilium's.
+pub(crate) fn remainder(prefix: &str) -> Value {
+    let [address, _] = residents(prefix);
+    json!({"start": address, "stop": address})
+}
+
+/// What the pool should hold when these prefixes are in it, the current one first. Of the others it is what Services hold.
 pub(crate) fn blocks(prefixes: &[&str]) -> Vec<Value> {
-    user_blocks().into_iter().chain(prefixes.iter().map(|prefix| block(prefix))).collect()
+    let current = prefixes.iter().take(1).map(|prefix| block(prefix));
+    let former = prefixes.iter().skip(1).map(|prefix| remainder(prefix));
+    user_blocks().into_iter().chain(current).chain(former).collect()
 }
 
 /// The same for the CIDR group, which holds nothing else.
@@ -58,8 +72,8 @@ pub(crate) fn cidrs(prefixes: &[&str]) -> Vec<Value> {
 
 /// The same for MetalLB's pool, in which the user has one IPv4 block.
 pub(crate) fn addresses(prefixes: &[&str]) -> Vec<Value> {
-    let ranges = prefixes.iter().map(|prefix| {
-        let (start, stop) = range(prefix, 0xf001);
+    let ranges = prefixes.iter().enumerate().map(|(age, prefix)| {
+        let (start, stop) = if age == 0 { range(prefix, 0xf001) } else { (residents(prefix)[1], residents(prefix)[1]) };
         json!(format!("{start}-{stop}"))
     });
     [json!("10.9.1.0/24")].into_iter().chain(ranges).collect()

@@ -8,7 +8,8 @@ use tempfile::TempDir;
 
 use crate::lab::{ApiServer, METALLB_NAMESPACE};
 use crate::netns::{Forger, LAN, Pair, WAN};
-use crate::pool::{CIDR_GROUP, METALLB_POOL, POOL, Watched, user_blocks};
+use crate::pool::{A, B, C, CIDR_GROUP, D, METALLB_POOL, POOL, Watched, user_blocks};
+use crate::resident::occupy;
 
 /// The name of the DynamicPrefix.
 pub(crate) const NAME: &str = "home-ipv6";
@@ -42,6 +43,7 @@ impl Rig {
         pair.host.inside(|| {
             api.launch()?;
             reset_objects(api)?;
+            occupy(api, "resident", &[A, B, C, D])?;
             test(&mut Scene { api, link, dir: tempfile::tempdir()? })
         })
     }

@@ -12,7 +12,7 @@ use crate::Test;
 use crate::daemon::{Daemon, prefix, source_state, target};
 use crate::forged::advertise;
 use crate::lab::wait_for;
-use crate::pool::{A, B, C, POOL, SOON, blocks};
+use crate::pool::{A, B, C, D, POOL, SOON, block, blocks};
 use crate::rig::{NAME, Scene, Setup};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -102,15 +102,14 @@ fn full_disk(scene: &mut Scene<'_>) -> Result<()> {
     wait_stored(scene, C)?;
     // A daemon that is stopped, or dies, on a full disk starts again from the last state, and repairs what it lacks.
     disk.fill()?;
-    let d = "2001:db8:d::/64";
-    forger.send(&advertise(&[(B, 0, 3000), (C, 0, 3000), (d, 1200, 3000)]));
-    pool.until("full once more", &blocks(&[d, C, B]))?;
+    forger.send(&advertise(&[(B, 0, 3000), (C, 0, 3000), (D, 1200, 3000)]));
+    pool.until("full once more", &blocks(&[D, C, B]))?;
     daemon.wait_log(&["cannot save the state to"])?;
     daemon.kill()?;
     let daemon = start(scene, &config)?;
-    forger.send(&advertise(&[(B, 0, 3000), (C, 0, 3000), (d, 1200, 3000)]));
+    forger.send(&advertise(&[(B, 0, 3000), (C, 0, 3000), (D, 1200, 3000)]));
     daemon.wait_well("well", |status| target(status, "CiliumLoadBalancerIPPool")["synced"] == true)?;
-    pool.until("after the restart", &blocks(&[d, C, B])).map(drop)
+    pool.until("after the restart", &blocks(&[D, C, B])).map(drop)
 }
 
 fn corrupt_state(scene: &mut Scene<'_>) -> Result<()> {
@@ -130,9 +129,10 @@ fn corrupt_state(scene: &mut Scene<'_>) -> Result<()> {
     let aside = aside.with_context(|| format!("nothing is kept aside; {line}"))?;
     ensure!(line.contains(&aside), "{line}");
     ensure!(fs::read_to_string(scene.state_directory().join(&aside))? == half, "kept as it was");
-    // The record on the object says what is ours: the old range drains beside the new one, as if nothing had happened.
+    // The record on the object says what is ours: the old range drains beside the new one. Of what prefix it is nobody
+    // knows any more, so it stays as it is.
     forger.send(&advertise(&[(A, 0, 3000), (B, 1200, 3000)]));
-    pool.until("without the old state", &blocks(&[B, A]))?;
+    pool.until("without the old state", &[blocks(&[B]), vec![block(A)]].concat())?;
     wait_stored(scene, B)
 }
 

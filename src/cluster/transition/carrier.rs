@@ -68,9 +68,9 @@ impl Goal {
     /// which the allocator gives the Service another address.
     #[must_use]
     pub fn only(mut self, is_worth_it: impl Fn(&Ipv6Addr) -> bool) -> Self {
-        let asked = !self.pins.is_empty();
-        self.pins.retain(is_worth_it);
-        self.target = self.target.filter(|_| !asked || !self.pins.is_empty());
+        let (stays, goes): (Vec<_>, Vec<_>) = self.pins.into_iter().partition(is_worth_it);
+        self.target = self.target.filter(|target| goes.is_empty() || !stays.is_empty() && !goes.contains(target));
+        self.pins = stays;
         self
     }
 }
@@ -80,8 +80,11 @@ impl Goal {
 pub fn goal(carrier: &Carrier<'_>, age: impl Fn(Ipv6Addr) -> Option<Age>, now: Instant) -> Goal {
     let stage = stage(carrier);
     let Some(new) = carrier.new else {
-        // Without a successor there is nothing to wait for.
-        let (pins, target) = (carrier.pins.to_vec(), target(carrier, stage, carrier.pins, &age));
+        // Without a successor there is nothing to wait for. What it gives up is not named any more.
+        let stays = |held: &Ipv6Addr| !carrier.pins.contains(held) || is_of_use(*held, &age);
+        let holds: Vec<_> = carrier.holds.iter().copied().filter(stays).collect();
+        let target = target(&Carrier { holds: &holds, ..carrier.clone() }, stage, carrier.pins, &age);
+        let pins = carrier.pins.to_vec();
         let goal = Goal { stage, pins, target, dns_since: None, wake: None, waits_for_narrowing: false };
         return goal.only(|pin| is_of_use(*pin, &age));
     };

@@ -6,7 +6,8 @@ use tempfile::TempDir;
 
 use crate::lab::{ApiServer, AuditLevel, METALLB_NAMESPACE, Options};
 use crate::netns::Namespace;
-use crate::pool::{Watched, addresses, blocks, cidrs, user_blocks};
+use crate::pool::{A, Watched, addresses, blocks, cidrs, user_blocks};
+use crate::resident::occupy;
 
 const POOLS: &str = "/apis/cilium.io/v2/ciliumloadbalancerippools";
 const GROUPS: &str = "/apis/cilium.io/v2/ciliumcidrgroups";
@@ -58,6 +59,7 @@ impl Objects {
         create(POOLS, "cilium.io/v2", "CiliumLoadBalancerIPPool", json!({"blocks": user_blocks()}))?;
         create(GROUPS, "cilium.io/v2", "CiliumCIDRGroup", json!({"externalCIDRs": []}))?;
         create(METALLB_POOLS, "metallb.io/v1beta1", "IPAddressPool", json!({"addresses": addresses(&[])}))?;
+        occupy(api, "resident", &["2001:db8:8000::/56", "2001:db8:9000::/56", A])?;
         Ok(objects)
     }
 

@@ -57,6 +57,29 @@ fn a_service_in_error_is_not_left_asking_for_what_nobody_serves() {
     }
 }
 
+/// The prefix has come back, and the former one has drained: of what it has it keeps what is of the current prefix, and
+/// DNS names that, not what it gives up in the same write.
+#[test]
+fn a_service_in_error_is_not_named_with_what_it_gives_up() {
+    let mut town = town(&pool("lb"));
+    let front = town.create("front", ours(&[(SUFFIX, "::77")]), V6, at(1));
+    town.live(at(1));
+    town.rotate(2, at(10));
+    town.live(at(10));
+    assert_eq!(town.note(&front, TARGET).as_deref(), Some("2001:db8:2::77"));
+    town.annotate(&front, "kubectl", SUFFIX, Some("::1:0:0:0:0:77"), at(11));
+    town.rotate(1, at(12));
+    town.live(at(12));
+    assert_eq!(town.lab.reason(&front), "EntryError");
+    assert_eq!(town.note(&front, TARGET).as_deref(), Some("2001:db8:2::77"), "it has that still");
+    town.draining = 0;
+    town.tell(at(HOUR));
+    town.live(at(HOUR));
+    town.live_until(at(2 * HOUR));
+    assert_eq!(town.ingress(&front), ips(&["2001:db8:1::77"]));
+    assert_eq!(town.note(&front, TARGET).as_deref(), Some("2001:db8:1::77"));
+}
+
 /// The same for two that are to have one address: what they had before they collided.
 #[test]
 fn services_that_collide_are_not_left_asking_for_what_nobody_serves() {

@@ -175,7 +175,12 @@ fn without_a_current_prefix_only_what_drains_is_asked_for() {
         dns_since: None,
     };
     let both = goal(&carrier, age, NOW);
-    assert_eq!((both.stage, both.pins, both.target), (Stage::Unplaced, addresses("b::1"), Some(named[0])));
+    let left = addresses("b::1");
+    assert_eq!(
+        (both.stage, both.pins, both.target),
+        (Stage::Unplaced, left.clone(), Some(left[0])),
+        "not what it gives up"
+    );
     let gone = goal(&Carrier { pins: &addresses("a::1"), holds: &[], ..carrier }, age, NOW);
     assert_eq!((gone.pins, gone.target), (Vec::new(), None), "DNS names nothing that nobody serves");
 }
