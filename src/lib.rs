@@ -59,6 +59,7 @@
 //! | [`control`] | the control socket, both sides | driver |
 //! | [`log`] | the journal; [`log::record`] has every kind of line | driver |
 //! | [`clock`] | the only reader of clocks, and the timer | driver |
+//! | [`doctor`] | what can be wrong and how to mend it: checks over facts ([`doctor::gather`] reads them) | both |
 //! | [`manual`] | the manual pages, from the key table and the command line's definition | decider |
 //! | [`convert`] | what an in-cluster operator was told, as a configuration of ours | decider |
 //! | [`cli`] | the commands; `cli::args`: what they accept | driver |
@@ -126,6 +127,7 @@ pub mod config;
 pub mod control;
 pub mod convert;
 pub mod daemon;
+pub mod doctor;
 pub mod log;
 pub mod manual;
 pub mod plan;

@@ -15,6 +15,7 @@ mod args;
 mod ask;
 mod check;
 mod convert;
+mod doctor;
 mod manual;
 mod plan;
 mod preview;
@@ -70,6 +71,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::History { config, output } => ask::history(&socket(&config), output.output),
         Command::Reload(args) => ask::reload(&socket(&args)),
         Command::Replay { file, output } => replay::replay(&file, output.output),
+        Command::Doctor { config, output } => doctor::doctor(&config.config, output.output),
         Command::Convert(args) => convert::convert(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { page } => manual::page(page),
