@@ -1,5 +1,5 @@
-//! The command line: `run | check | plan | status | history | reload | dhcp-release | replay | convert | completions |
-//! man`. What each accepts is in `args`.
+//! The command line: `run | check | plan | status | history | reload | rbac | join | dhcp-release | replay | convert |
+//! completions | man`. What each accepts is in `args`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,9 +16,11 @@ mod ask;
 mod check;
 mod convert;
 mod doctor;
+mod join;
 mod manual;
 mod plan;
 mod preview;
+mod rbac;
 pub mod render;
 mod replay;
 mod terminal;
@@ -70,6 +72,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status { config, output, watch: true } => ask::watch(&socket(&config), output.output),
         Command::History { config, output } => ask::history(&socket(&config), output.output),
         Command::Reload(args) => ask::reload(&socket(&args)),
+        Command::Rbac(args) => rbac::rbac(&args),
+        Command::Join(args) => join::join(&args),
         Command::Replay { file, output } => replay::replay(&file, output.output),
         Command::Doctor { config, output } => doctor::doctor(&config.config, output.output),
         Command::Convert(args) => convert::convert(&args),

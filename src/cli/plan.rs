@@ -42,7 +42,8 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn stored(config: &Config, epoch: &Epoch) -> anyhow::Result<BTreeMap<String, Snapshot>> {
+/// What the state directory knows of the prefixes.
+pub(super) fn stored(config: &Config, epoch: &Epoch) -> anyhow::Result<BTreeMap<String, Snapshot>> {
     let directory = daemon::state_directory(config);
     let state = store::peek(&directory)?;
     let restored = |name: &String| Some((name.clone(), state.as_ref()?.restore(name, epoch)?.snapshot));

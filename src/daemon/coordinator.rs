@@ -3,7 +3,7 @@
 //! Pure: reports, updates and time go in; what every cluster should hold, what the store should keep, the status and
 //! the lines for the journal come out. The loop in [`super`] does the rest.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::arbiter::{Arbiter, Restored, Snapshot};
@@ -15,23 +15,17 @@ use crate::plan::Catalogue;
 use crate::source::dhcpv6::Duid;
 use crate::source::{self, SourceId, SourceKind, SourceReport, SourceState};
 use crate::status;
-use crate::store::State;
 use crate::time::{Epoch, Instant};
 
 use super::clients::{self, Clients};
 use super::condition::{self, Conditions};
 use super::twins::{self, Denied};
 
-/// What a former run knew.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// Per DynamicPrefix.
-    pub prefixes: BTreeMap<String, Restored>,
-    /// Per cluster.
-    pub managed: BTreeMap<String, Vec<Managed>>,
-    /// The DHCPv6 clients.
-    pub clients: clients::Restored,
-}
+mod journal;
+mod memory;
+
+use journal::Journal;
+pub use memory::Memory;
 
 /// Who the daemon is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,23 +46,8 @@ pub(crate) struct ClusterView {
 }
 
 impl ClusterView {
-    fn is_connected(&self) -> bool {
+    pub(super) fn is_connected(&self) -> bool {
         self.health.as_ref().is_some_and(|health| health.state == ConnectionState::Connected)
-    }
-}
-
-impl Memory {
-    /// What the stored state says about the DynamicPrefixes of `config`, and about every cluster.
-    pub fn from_state(state: Option<&State>, config: &Config, epoch: &Epoch) -> Self {
-        let Some(state) = state else { return Self::default() };
-        let prefixes = config.dynamic_prefixes.iter();
-        Self {
-            prefixes: prefixes
-                .filter_map(|prefix| Some((prefix.name.clone(), state.restore(&prefix.name, epoch)?)))
-                .collect(),
-            managed: state.managed.keys().map(|cluster| (cluster.clone(), state.managed(cluster, epoch))).collect(),
-            clients: clients::Restored { memories: state.clients(epoch), others: state.other_clients() },
-        }
     }
 }
 
@@ -90,18 +69,13 @@ pub struct Coordinator {
     computed_from: (Arc<Config>, BTreeMap<String, Snapshot>),
     /// What the store keeps of each cluster's objects, also of clusters that are not in the configuration now.
     managed: BTreeMap<String, BTreeMap<ObjectRef, Managed>>,
+    /// The same of objects of kind DynamicPrefix: their uids by name.
+    published: BTreeMap<String, BTreeMap<String, String>>,
     denied: BTreeMap<String, Denied>,
     bindings: BTreeMap<String, Arc<Vec<Binding>>>,
     services: BTreeMap<String, Arc<Vec<Service>>>,
-    entries: VecDeque<Pending>,
+    journal: Journal,
     dirty: bool,
-}
-
-/// A line for the journal whose times are still instants.
-#[derive(Debug)]
-enum Pending {
-    Entry(Box<Entry>),
-    Transition(String, Box<crate::arbiter::Transition>),
 }
 
 impl Coordinator {
@@ -124,10 +98,11 @@ impl Coordinator {
             catalogue: Arc::default(),
             computed_from: (Arc::default(), BTreeMap::new()),
             managed,
+            published: memory.published,
             denied: BTreeMap::new(),
             bindings: BTreeMap::new(),
             services: BTreeMap::new(),
-            entries: VecDeque::new(),
+            journal: Journal::default(),
             dirty: false,
         };
         coordinator.apply(config, memory.prefixes, now);
@@ -263,7 +238,7 @@ impl Coordinator {
         if known {
             let former = self.reports.get(&report.id);
             if let Some(entry) = record::source(former, &report, now) {
-                self.entries.push_back(Pending::Entry(Box::new(entry)));
+                self.journal.tell(entry);
             }
             self.reports.insert(report.id.clone(), report);
         }
@@ -288,6 +263,10 @@ impl Coordinator {
         let Some(view) = self.clusters.get_mut(cluster) else { return };
         if let Some(health) = update.health {
             view.health = Some(health);
+        }
+        if let Some(published) = update.published {
+            self.published.insert(cluster.to_owned(), published);
+            self.dirty = true;
         }
         let managed = self.managed.entry(cluster.to_owned()).or_default();
         let mut has_new = false;
@@ -335,16 +314,11 @@ impl Coordinator {
         self.arbiters.values().filter_map(Arbiter::poll_timeout).chain(self.clients.poll_timeout()).min()
     }
 
-    /// What the store keeps of the objects in one cluster.
-    pub(super) fn managed_in(&self, cluster: &str) -> Option<&BTreeMap<ObjectRef, Managed>> {
-        self.managed.get(cluster)
-    }
-
     /// Collects what the arbiters decided and computes everything that follows from it.
     pub(super) fn settle(&mut self, now: Instant) {
         for (name, arbiter) in &mut self.arbiters {
             while let Some(transition) = arbiter.poll_transition() {
-                self.entries.push_back(Pending::Transition(name.clone(), Box::new(transition)));
+                self.journal.tell_transition(name, transition);
                 self.dirty = true;
             }
             self.conditions.set(name, "PrefixAcquired", condition::prefix_acquired(arbiter.snapshot(), now), now);
@@ -374,10 +348,12 @@ impl Coordinator {
 
     /// The next line for the journal.
     pub fn poll_entry(&mut self, epoch: &Epoch) -> Option<Entry> {
-        self.entries.pop_front().map(|pending| match pending {
-            Pending::Entry(entry) => *entry,
-            Pending::Transition(name, transition) => record::transition(&name, &transition, epoch),
-        })
+        self.journal.poll_entry(epoch)
+    }
+
+    /// How often each DynamicPrefix saw which transition.
+    pub fn transitions(&self) -> &BTreeMap<(String, &'static str), u64> {
+        self.journal.transitions()
     }
 
     /// The whole wanted state of one cluster. Cheap: its parts are shared.
@@ -391,31 +367,9 @@ impl Coordinator {
         }
     }
 
-    /// What is managed in one cluster, for its task to start from.
-    pub fn managed(&self, cluster: &str) -> Vec<Managed> {
-        self.managed.get(cluster).into_iter().flat_map(BTreeMap::values).cloned().collect()
-    }
-
     /// Whether something changed since the last call that the store should keep. Renewed lifetimes do not count.
     pub fn take_dirty(&mut self) -> bool {
         std::mem::take(&mut self.dirty)
-    }
-
-    /// What the store should keep.
-    pub fn state(&self, epoch: &Epoch) -> State {
-        let mut state = State::new(epoch).saved_in(self.identity.boot_id.as_deref(), epoch);
-        self.clients.store(&mut state, epoch);
-        for (name, arbiter) in &self.arbiters {
-            if let Some(snapshot) = arbiter.snapshot() {
-                state.insert_prefix(name, snapshot, arbiter.last_generation(), epoch);
-            }
-        }
-        for (cluster, objects) in &self.managed {
-            for managed in objects.values() {
-                state.insert_managed(cluster, managed, epoch);
-            }
-        }
-        state
     }
 }
 

@@ -39,6 +39,9 @@ pub struct State {
     pub dynamic_prefixes: BTreeMap<String, StoredPrefix>,
     /// Every object that is managed, by cluster: only these are ever released.
     pub managed: BTreeMap<String, Vec<StoredObject>>,
+    /// Every object of kind DynamicPrefix that is ours, by cluster: its uid by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub published: BTreeMap<String, BTreeMap<String, String>>,
     /// The DHCPv6 clients.
     #[serde(default, skip_serializing_if = "lease::Stored::is_empty")]
     dhcpv6: lease::Stored,
@@ -148,6 +151,7 @@ impl State {
             same_boot: false,
             dynamic_prefixes: BTreeMap::new(),
             managed: BTreeMap::new(),
+            published: BTreeMap::new(),
             dhcpv6: lease::Stored::default(),
         }
     }

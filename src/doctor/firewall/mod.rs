@@ -388,3 +388,6 @@ fn link_local_in(network: ipnet::Ipv6Net) -> Truth {
     }
     if all.contains(&network) { Truth::Maybe } else { Truth::No }
 }
+
+#[cfg(test)]
+mod tests;

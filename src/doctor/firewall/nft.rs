@@ -250,6 +250,13 @@ fn network(right: &Value) -> Option<Ipv6Net> {
 fn action(kind: &str, value: &Value, rule: &Value) -> Option<Action> {
     let target = || key(rule, &value["target"]);
     Some(match kind {
+        "xt" if value["type"] == "target" => match value["name"].as_str() {
+            Some("REJECT") => Action::Drop,
+            Some("LOG" | "NFLOG" | "MARK" | "CONNMARK" | "CT") => Action::Nothing,
+            _ => Action::Unknown,
+        },
+        // A comment of iptables; its other matches are Maybe.
+        "xt" if value["name"] == "comment" => Action::Nothing,
         "accept" => Action::Accept,
         "drop" | "reject" => Action::Drop,
         "return" => Action::Return,
