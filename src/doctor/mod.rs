@@ -13,6 +13,7 @@ use serde::Serialize;
 
 pub mod capability;
 pub mod clock;
+pub mod cluster;
 pub mod daemon;
 pub mod firewall;
 pub mod gather;
@@ -100,6 +101,36 @@ pub enum Check {
     ForwardingLoop,
     /// Hosts whose addresses lie in a range, and which are no Service.
     Neighbour,
+    /// The kubeconfig, and when what is in it ends.
+    Credentials,
+    /// Whether the API server answers, and by TLS.
+    ApiServer,
+    /// Its version.
+    ServerVersion,
+    /// Its clock beside ours.
+    ServerClock,
+    /// Whether the way to it depends on the prefix.
+    ServerAddress,
+    /// The kinds that are written, and the versions served.
+    Kind,
+    /// Which Cilium there is.
+    CiliumVersion,
+    /// The rights of the account.
+    Permission,
+    /// The objects that the configuration names.
+    Target,
+    /// Who else writes them.
+    OtherWriter,
+    /// Whether Argo CD or Flux would take back what is written.
+    GitOps,
+    /// What the controller of a pool says about it.
+    Pool,
+    /// Who tells the network of the addresses.
+    Announcement,
+    /// Which annotations external-dns is spoken to by.
+    ExternalDns,
+    /// How long DNS is remembered.
+    DnsTtl,
 }
 
 impl Finding {

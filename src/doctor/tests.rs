@@ -6,6 +6,7 @@ use super::interface::Uses;
 use super::*;
 use crate::source::link::{LinkAddress, LinkState};
 
+mod cluster;
 mod host;
 mod interfaces;
 
@@ -60,8 +61,14 @@ fn every_check_is_provoked() {
         include_str!("port.rs"),
         include_str!("router.rs"),
         include_str!("routes.rs"),
+        include_str!("cluster/announcement.rs"),
+        include_str!("cluster/connection.rs"),
+        include_str!("cluster/dns.rs"),
+        include_str!("cluster/kinds.rs"),
+        include_str!("cluster/objects.rs"),
     ];
-    let tests = [include_str!("tests/host.rs"), include_str!("tests/interfaces.rs")].concat();
+    let tests =
+        [include_str!("tests/host.rs"), include_str!("tests/interfaces.rs"), include_str!("tests/cluster.rs")].concat();
     let tests: String = tests.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut counted: BTreeMap<String, usize> = BTreeMap::new();
     for (check, level) in checks.iter().flat_map(|source| made(source)) {
@@ -70,7 +77,7 @@ fn every_check_is_provoked() {
         assert!(tests.contains(&wanted), "no test provokes {wanted}");
         *counted.entry(check).or_default() += 1;
     }
-    assert!(counted.len() >= 9, "the search finds the findings: {counted:?}");
+    assert!(counted.len() >= 24, "the search finds the findings: {counted:?}");
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::Ipv6Net;
+
 use super::{capability, daemon, firewall, in_time, routes};
+use crate::config::Config;
 use crate::control::client::{Connection, Failure};
 use crate::control::{Request, Response};
 use crate::prefix::Interval;
@@ -155,10 +158,23 @@ pub(super) fn ranges(status: Option<&Status>) -> Vec<routes::Range> {
         targets.iter().filter(|target| ["CiliumLoadBalancerIPPool", "IPAddressPool"].contains(&target.kind.as_str()));
     let of_pool = |target: &crate::status::TargetStatus| {
         let name = format!("of the pool {} in the cluster {}", target.name, target.cluster);
-        let prefixes = target.bound_prefixes.iter().filter_map(|prefix| prefix.parse::<ipnet::Ipv6Net>().ok());
+        let prefixes = target.bound_prefixes.iter().filter_map(|prefix| prefix.parse::<Ipv6Net>().ok());
         prefixes
             .map(|prefix| routes::Range { name: name.clone(), interval: Interval::from(prefix) })
             .collect::<Vec<_>>()
     };
     pools.flat_map(of_pool).collect()
+}
+
+/// The prefixes in use and the ones that drain: as the daemon says, and those that the file fixes.
+pub(super) fn prefixes(config: &Config, status: Option<&Status>) -> Vec<(String, Ipv6Net)> {
+    let told = status.map(|status| status.dynamic_prefixes.as_slice()).unwrap_or_default();
+    let told = told.iter().flat_map(|prefix| {
+        let draining = prefix.history.iter().filter(|former| former.state == "draining").map(|former| &former.prefix);
+        let all = prefix.current_prefix.iter().chain(draining);
+        all.filter_map(|text| Some((prefix.name.clone(), text.parse().ok()?))).collect::<Vec<_>>()
+    });
+    let fixed = config.dynamic_prefixes.iter();
+    let fixed = fixed.filter_map(|prefix| Some((prefix.name.clone(), prefix.acquisition.fixed?)));
+    told.chain(fixed).collect()
 }

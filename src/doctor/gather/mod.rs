@@ -10,6 +10,7 @@ use super::{Check, Finding, Report, Section, capability, clock, daemon, firewall
 use crate::config::{self, Config};
 use crate::source::link::Links;
 
+mod cluster;
 mod host;
 mod interfaces;
 mod listen;
@@ -41,10 +42,20 @@ pub async fn examine(subject: &Subject) -> Report {
     let (daemon, links) = tokio::join!(host::daemon(subject.socket.clone()), netlink::links());
     let tables = netlink::tables().await;
     let shared = Shared { config, daemon: &daemon, links: &links, tables: &tables };
-    let (mut host, interfaces) = tokio::join!(of_host(subject, &shared), interfaces::all(&shared));
-    host.extend(neighbours(&shared));
+    let common = cluster::Common {
+        daemon_id: config.daemon.id.clone().unwrap_or_else(crate::daemon::identity::daemon_id),
+        prefixes: host::prefixes(config, daemon.facts.status()),
+        now: crate::clock::epoch().wall_now(),
+    };
+    let (mut host, interfaces, clusters) =
+        tokio::join!(of_host(subject, &shared), interfaces::all(&shared), cluster::all(config, &common));
+    host.extend(neighbours(&shared, &clusters));
     let host = Section { place: "host".to_owned(), findings: host };
-    Report::new([host].into_iter().chain(interfaces).collect())
+    let clusters = clusters.iter().map(|facts| Section {
+        place: format!("cluster {}", facts.cluster.name),
+        findings: super::cluster::check(facts),
+    });
+    Report::new([host].into_iter().chain(interfaces).chain(clusters).collect())
 }
 
 /// What several checks go by.
@@ -73,7 +84,7 @@ async fn of_host(subject: &Subject, shared: &Shared<'_>) -> Vec<Finding> {
     found
 }
 
-fn neighbours(shared: &Shared<'_>) -> Vec<Finding> {
+fn neighbours(shared: &Shared<'_>, clusters: &[super::cluster::Facts]) -> Vec<Finding> {
     let named = |(address, ifindex): &(Ipv6Addr, u32)| {
         let name = shared.links.as_ref().ok().and_then(|links| links.name(*ifindex));
         (*address, name.map_or_else(|| format!("interface {ifindex}"), str::to_owned))
@@ -82,7 +93,7 @@ fn neighbours(shared: &Shared<'_>) -> Vec<Finding> {
     routes::neighbours(&routes::Neighbourhood {
         ranges: host::ranges(shared.daemon.facts.status()),
         neighbours: neighbours.map(|all| all.iter().map(named).collect()),
-        services: None,
+        services: cluster::services(clusters),
     })
 }
 
