@@ -16,6 +16,7 @@ mod ask;
 mod check;
 mod convert;
 mod doctor;
+mod init;
 mod join;
 mod manual;
 mod plan;
@@ -76,6 +77,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Join(args) => join::join(&args),
         Command::Replay { file, output } => replay::replay(&file, output.output),
         Command::Doctor { config, output } => doctor::doctor(&config.config, output.output),
+        Command::Init { interface, kubeconfig } => init::init(interface, kubeconfig),
         Command::Convert(args) => convert::convert(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { page } => manual::page(page),

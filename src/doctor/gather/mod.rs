@@ -15,6 +15,9 @@ mod host;
 mod interfaces;
 mod listen;
 mod netlink;
+mod surroundings;
+
+pub use surroundings::surroundings;
 
 use host::Daemon;
 use netlink::Tables;
