@@ -49,7 +49,8 @@ fn expect_rebind(scene: &Scene, daemon: &mut Daemon<'_>, from: usize, before: &O
 
 /// What `dyn-prefix doctor` says beside a daemon that holds a delegation, which it must not disturb.
 fn doctor(scene: &Scene) -> Result<()> {
-    let _server = scene.server(Kind::Kea, &Pool::from(A))?;
+    // No renewal in between.
+    let _server = scene.server(Kind::Kea, &Pool::from(A).with_times([1000, 2000, 3000, 4000]))?;
     let mut daemon = scene.start("")?;
     let (prefix, _, _) = bind(scene, &mut daemon)?;
     scene.pair.host.sysctl("net/ipv6/conf/all/forwarding", "1");

@@ -92,6 +92,7 @@ fn interface() {
     pair.host.ip(&format!("link set {WAN} down"));
     expect(&doctor(&pair.host, &file), "interface", "error", "down or without a carrier");
     pair.host.ip(&format!("link set {WAN} up"));
+    pair.host.inside(link_local);
     pair.host.sysctl(&format!("net/ipv6/conf/{WAN}/disable_ipv6"), "1");
     expect(&doctor(&pair.host, &file), "link-local", "error", "IPv6 is switched off on wan");
     pair.host.sysctl(&format!("net/ipv6/conf/{WAN}/disable_ipv6"), "0");
@@ -119,7 +120,6 @@ fn port() {
     drop(holder);
     let directory = tempfile::tempdir().expect("a temporary directory");
     let program = directory.path().join("odhcp6c");
-    std::os::unix::fs::symlink(std::env::current_exe().expect("this program"), &program).expect("a link");
     let holder = Holder::pretend(&pair.host, &program, &[WAN]);
     expect(&doctor(&pair.host, &file), "other-client", "error", &format!("odhcp6c (process {})", holder.pid()));
 }

@@ -174,6 +174,7 @@ fn version_and_clock_of_the_server() {
     let of = |version: &str| answers(Seen { version: version.to_owned(), ..seen() });
     provoked(&of(""), Check::ServerVersion, Level::Note, "keeps its version to itself");
     provoked(&of("v1.20.2+k3s1"), Check::ServerVersion, Level::Note, "v1.20.2+k3s1, older than");
+    provoked(&of("v0.0.0-master+$Format:%H$"), Check::ServerVersion, Level::Ok, "v0.0.0-master");
     let at = |date: &str| answers(Seen { date: Some(date.parse().unwrap()), ..seen() });
     let text = "60 s ahead of";
     provoked(&at("2026-11-21T11:59:00Z"), Check::ServerClock, Level::Warning, text);
