@@ -118,6 +118,12 @@ fn refused(_: &Lab) -> Result<()> {
 
     std::fs::write(&path, "apiVersion: v1\nkind: Config\n")?;
     expect(&examine(directory.path(), &wrong)?, "credentials", "error", "no current-context")?;
+    // A server that hangs is waited for, but not for long.
+    own.server.freeze()?;
+    let begun = std::time::Instant::now();
+    expect(&examine(directory.path(), &template)?, "api-server", "error", "cannot be reached")?;
+    ensure!(begun.elapsed().as_secs() < 20, "it took {:?}", begun.elapsed());
+    own.server.thaw()?;
     own.server.kill()?;
     expect(&examine(directory.path(), &template)?, "api-server", "error", "cannot be reached")?;
     Ok(())

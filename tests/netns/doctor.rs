@@ -23,6 +23,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_dyn-prefix");
 pub(crate) const TESTS: &[Test] = &[
     ("doctor: an interface that is missing, down, or without IPv6", interface),
     ("doctor: who holds UDP port 546 and which client runs", port),
+    ("doctor: a host whose address lies in a range", neighbour),
     ("doctor: without privileges it says what it could not see", unprivileged),
 ];
 pub(crate) const WITH_RADVD: &[Test] = &[
@@ -124,6 +125,58 @@ fn port() {
     expect(&doctor(&pair.host, &file), "other-client", "error", &format!("odhcp6c (process {})", holder.pid()));
 }
 
+/// A daemon on a configuration; it is killed with the value.
+struct Daemon(std::process::Child);
+
+impl Daemon {
+    /// Starts one and waits until its status is as wanted.
+    fn start(namespace: &Namespace, file: &File, wanted: impl Fn(&Value) -> bool) -> Self {
+        let mut command = namespace.command(PROGRAM);
+        command.args(["run", "--config"]).arg(&file.path).env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET");
+        let log = std::fs::File::create(file.directory.path().join("log")).expect("a log");
+        let daemon = Self(command.stderr(log).spawn().expect("it starts"));
+        let until = dyn_prefix::clock::now() + SOON;
+        loop {
+            let mut status = namespace.command(PROGRAM);
+            let output = status.args(["status", "--output", "json", "--config"]).arg(&file.path).output();
+            let status: Value = serde_json::from_slice(&output.expect("it runs").stdout).unwrap_or_default();
+            if wanted(&status) {
+                return daemon;
+            }
+            assert!(dyn_prefix::clock::now() < until, "the daemon is not so far: {status:#}");
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// No cluster can be asked, so that it stays a suspicion; who is no Service has its tests beside the check.
+fn neighbour() {
+    let pair = Pair::joined();
+    pair.host.inside(link_local);
+    let mut file = file("acquisition.static.prefix = \"2001:db8:a::/56\"");
+    let text = std::fs::read_to_string(&file.path).expect("the file");
+    let kubeconfig = file.directory.path().join("kubeconfig");
+    let cluster = format!("[[cluster]]\nkubeconfig = \"{}\"\n", kubeconfig.display());
+    let binding = "[[binding]]\nprefixRef = \"home/lb\"\ntarget = \"CiliumLoadBalancerIPPool/pool\"\n";
+    file.path = file.directory.path().join("bound.toml");
+    std::fs::write(&file.path, text + &cluster + binding).expect("a configuration");
+    let has_range = |status: &Value| status["targets"][0]["boundPrefixes"][0] == "2001:db8:a::/72";
+    let _daemon = Daemon::start(&pair.host, &file, has_range);
+    pair.host.ip(&format!("-6 neighbour add 2001:db8:a::5 lladdr 02:00:00:00:00:07 dev {WAN} nud reachable"));
+    pair.host.ip(&format!("-6 neighbour add 2001:db8:a:1::5 lladdr 02:00:00:00:00:07 dev {WAN} nud reachable"));
+    let found = doctor(&pair.host, &file);
+    expect(&found, "neighbour", "note", "2001:db8:a::5 answers on wan and lies in the range of the pool pool");
+    let neighbours = found.iter().filter(|finding| finding["check"] == "neighbour").count();
+    assert_eq!(neighbours, 1, "{found:#?}");
+    expect(&found, "credentials", "error", "Cannot read the kubeconfig");
+}
+
 /// As root without any capability: the files can be read, and that is all.
 fn powerless(namespace: &Namespace) -> Command {
     let mut command = namespace.command("setpriv");
@@ -150,29 +203,15 @@ fn heard() {
     let says = format!("The router {ROUTER} announces {A} (preferred for 1200 s, valid for 3000 s)");
     expect(&doctor(&pair.host, &file), "router-advertisement", "ok", &says);
 
-    let mut daemon = pair.host.command(PROGRAM);
-    daemon.args(["run", "--config"]).arg(&file.path).env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET");
-    let log = std::fs::File::create(file.directory.path().join("log")).expect("a log");
-    let mut daemon = daemon.stderr(log).spawn().expect("it starts");
-    let until = dyn_prefix::clock::now() + SOON;
-    while !receives(&pair.host, &file) {
-        assert!(dyn_prefix::clock::now() < until, "the daemon hears nothing");
-    }
+    let receives = |status: &Value| status["sources"][0]["state"] == "receiving";
+    let daemon = Daemon::start(&pair.host, &file, receives);
     let (found, _) = examine(&mut pair.host.command(PROGRAM), &file);
     expect(&found, "router-advertisement", "ok", &says);
     expect(&found, "daemon", "ok", "The daemon runs");
-    expect(&found, "capability", "ok", &format!("(process {})", daemon.id()));
+    expect(&found, "capability", "ok", &format!("(process {})", daemon.0.id()));
     let (found, _) = examine(&mut powerless(&pair.host), &file);
     expect(&found, "router-advertisement", "ok", "The daemon hears");
     drop(radvd);
-    drop(daemon.kill());
-    drop(daemon.wait());
-}
-
-fn receives(namespace: &Namespace, file: &File) -> bool {
-    let status = namespace.command(PROGRAM).args(["status", "--output", "json", "--config"]).arg(&file.path).output();
-    let status: Value = serde_json::from_slice(&status.expect("it runs").stdout).unwrap_or_default();
-    status["sources"][0]["state"] == "receiving"
 }
 
 /// The file, which passes `check`.

@@ -23,12 +23,14 @@ use crate::config::{Cluster, Config, Discovery, Kind, Kubeconfig};
 use crate::doctor::cluster::{Announcer, Connection, Facts, Seen};
 use crate::rbac;
 
-/// How long a cluster may take altogether.
-const WHOLE: Duration = Duration::from_secs(11);
+/// How long reading the credentials may take.
+const READ: Duration = Duration::from_secs(3);
+/// How long a cluster may take from there on.
+const LOOK: Duration = Duration::from_secs(7);
 
 /// Short ones: whoever examines wants an answer.
 fn timeouts() -> Timeouts {
-    Timeouts { connect: Duration::from_secs(4), operation: Duration::from_secs(5), ..Timeouts::default() }
+    Timeouts { connect: Duration::from_secs(3), operation: Duration::from_secs(5), ..Timeouts::default() }
 }
 
 /// What the facts of all clusters have in common.
@@ -57,7 +59,7 @@ pub(super) async fn facts(config: &Config, cluster: &Cluster, common: &Common) -
 async fn connection(config: &Config, cluster: &Cluster) -> Connection {
     let (source, context) = (cluster.kubeconfig.clone(), cluster.context.clone());
     let building = tokio::task::spawn_blocking(move || build(&source, context.as_deref()));
-    let (url, validity, client) = match in_time(WHOLE, building).await {
+    let (url, validity, client) = match in_time(READ, building).await {
         Some(Ok(Ok(built))) => built,
         Some(Ok(Err(text))) => return Connection::Unusable(text),
         Some(Err(_)) => return Connection::Unusable("reading the kubeconfig was aborted".to_owned()),
@@ -68,9 +70,9 @@ async fn connection(config: &Config, cluster: &Cluster) -> Connection {
         Err(failure) => return Connection::Made { url, addresses: Vec::new(), validity, answer: Err(failure) },
     };
     let look = Look { client, cluster, config, timeouts: timeouts() };
-    let looking = in_time(WHOLE, look.look());
+    let looking = in_time(LOOK, look.look());
     let (addresses, answer) = tokio::join!(addresses(&url), looking);
-    let answer = answer.unwrap_or_else(|| Err(Failure::timed_out(WHOLE)));
+    let answer = answer.unwrap_or_else(|| Err(Failure::timed_out(LOOK)));
     Connection::Made { url, addresses, validity, answer }
 }
 

@@ -18,7 +18,7 @@ use crate::status::Status;
 /// How long another program may take.
 const COMMAND: Duration = Duration::from_secs(4);
 /// How long the daemon may take to answer.
-const ANSWER: Duration = Duration::from_secs(4);
+const ANSWER: Duration = Duration::from_secs(3);
 
 /// The daemon as far as it can be seen.
 pub(super) struct Daemon {

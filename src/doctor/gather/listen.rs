@@ -18,9 +18,11 @@ const OTHERS: Duration = Duration::from_millis(1500);
 /// # Errors
 /// Why there is no listening.
 pub(super) async fn listen(name: &str, link: &LinkState, limit: Duration) -> Result<Vec<Advertisement>, String> {
-    let mut socket = Socket::open(name, link).map_err(|error| match error.kind() {
-        std::io::ErrorKind::PermissionDenied => "it takes the capability CAP_NET_RAW".to_owned(),
-        _ => format!("no socket for it could be opened: {error}"),
+    let mut socket = Socket::open(name, link).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::PermissionDenied {
+            return "it takes the capability CAP_NET_RAW".to_owned();
+        }
+        format!("no socket for it could be opened: {error}")
     })?;
     // A link on which nothing can be sent may still be heard.
     let _unsent = socket.solicit();

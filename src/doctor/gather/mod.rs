@@ -42,8 +42,8 @@ pub struct Subject {
 /// Looks at everything.
 pub async fn examine(subject: &Subject) -> Report {
     let config = &subject.config;
-    let (daemon, links) = tokio::join!(host::daemon(subject.socket.clone()), netlink::links());
-    let tables = netlink::tables().await;
+    let (daemon, links, tables) =
+        tokio::join!(host::daemon(subject.socket.clone()), netlink::links(), netlink::tables());
     let shared = Shared { config, daemon: &daemon, links: &links, tables: &tables };
     let common = cluster::Common {
         daemon_id: config.daemon.id.clone().unwrap_or_else(crate::daemon::identity::daemon_id),

@@ -92,13 +92,10 @@ fn pool(more: Value) -> Object {
 }
 
 fn merge(into: &mut Value, from: Value) {
-    match from {
-        Value::Object(map) if into.is_object() => {
-            for (key, value) in map {
-                merge(&mut into[key], value);
-            }
-        }
-        other => *into = other,
+    if let (Value::Object(map), true) = (&from, into.is_object()) {
+        map.iter().for_each(|(key, value)| merge(&mut into[key], value.clone()));
+    } else {
+        *into = from;
     }
 }
 
