@@ -13,6 +13,7 @@ mod life;
 mod metallb;
 mod pairs;
 mod rotation;
+mod selected;
 mod simple;
 mod swaps;
 mod targets;
@@ -244,6 +245,10 @@ impl Lab {
 
     fn reason(&self, reference: &ObjectRef) -> &str {
         &self.report(reference).reason
+    }
+
+    fn message(&self, reference: &ObjectRef) -> &str {
+        self.report(reference).message.as_deref().unwrap_or_default()
     }
 
     fn managed(&self) -> Vec<Managed> {
