@@ -64,6 +64,8 @@
 //! | [`control`] | the control socket, both sides | driver |
 //! | [`log`] | the journal; [`log::record`] has every kind of line | driver |
 //! | [`clock`] | the only reader of clocks, and the timer | driver |
+//! | [`doctor`] | what can be wrong and how to mend it: checks over facts ([`doctor::gather`] reads them) | both |
+//! | [`mod@init`] | a configuration to start from, of what was seen | decider |
 //! | [`manual`] | the manual pages, from the key table and the command line's definition | decider |
 //! | [`convert`] | what an in-cluster operator was told, as a configuration of ours | decider |
 //! | [`cli`] | the commands; `cli::args`: what they accept | driver |
@@ -123,6 +125,7 @@
 //! | another field in `status` | [`status`] and [`daemon::view`]; fields are only ever added |
 //! | another metric | [`metrics`]; what it counts, if the status does not say it: [`metrics::counters`] |
 //! | another line in the journal | [`log::record`], with a MESSAGE_ID of its own |
+//! | something else that can be wrong | [`doctor`]: a fact, a check with its test, a gatherer |
 //! | another input of a source's decider | [`record::Event`], its driver's tape, [`replay`] |
 //! | something that must survive a restart | [`store::state`], readable by the version before |
 
@@ -134,6 +137,8 @@ pub mod config;
 pub mod control;
 pub mod convert;
 pub mod daemon;
+pub mod doctor;
+pub mod init;
 pub mod listen;
 pub mod log;
 pub mod manual;

@@ -64,6 +64,33 @@ pub(crate) enum Command {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Print a configuration to start from
+    ///
+    /// Looks at this host (interfaces, routes, Router Advertisements for 5 seconds, other DHCPv6 clients) and at a
+    /// cluster's pools, and prints a file that passes `dyn-prefix check`, with comments on what was seen and why
+    /// something was chosen. Writes nothing: dyn-prefix init >dyn-prefix.toml. Without root it hears no Router
+    /// Advertisements, and says so.
+    Init {
+        /// The interface that the prefix arrives on, instead of the one that looks like it
+        #[arg(long, value_name = "NAME")]
+        interface: Option<String>,
+        /// The kubeconfig of a cluster, with its current context
+        #[arg(long, value_name = "FILE")]
+        kubeconfig: Option<PathBuf>,
+    },
+    /// Look for everything that can be wrong on this host and in its clusters
+    ///
+    /// Says what was seen and how to mend it: interfaces, addresses, capabilities, UDP port 546 and other DHCPv6 clients,
+    /// the packet filter, Router Advertisements (listens for 5 seconds), routes, neighbours, the clock; of each cluster
+    /// the way to it, credentials, rights, kinds, objects, who else writes them, and who announces their addresses.
+    /// Changes nothing. What cannot be seen without root is said. Exit status 0 when nothing is wrong, 3 when something
+    /// is, 78 when the configuration cannot be used.
+    Doctor {
+        #[command(flatten)]
+        config: ConfigArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Make the running daemon read its configuration again
     ///
     /// Exit status 0 when the new one is in use, 78 when it was refused (the former stays), 4 when the daemon is not

@@ -15,6 +15,8 @@ mod args;
 mod ask;
 mod check;
 mod convert;
+mod doctor;
+mod init;
 mod join;
 mod manual;
 mod plan;
@@ -74,6 +76,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Rbac(args) => rbac::rbac(&args),
         Command::Join(args) => join::join(&args),
         Command::Replay { file, output } => replay::replay(&file, output.output),
+        Command::Doctor { config, output } => doctor::doctor(&config.config, output.output),
+        Command::Init { interface, kubeconfig } => init::init(interface, kubeconfig),
         Command::Convert(args) => convert::convert(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { page } => manual::page(page),

@@ -15,7 +15,7 @@ use secrecy::ExposeSecret as _;
 use super::Validity;
 
 /// The validity of those that end first, as far as it can be read. What an exec plugin gives is renewed by it.
-pub(super) fn of(config: &Config) -> Option<Validity> {
+pub fn of(config: &Config) -> Option<Validity> {
     let AuthInfo { token, .. } = &config.auth_info;
     let token = token.as_ref().and_then(|token| of_token(token.expose_secret()));
     let certificate = certificate(&config.auth_info).and_then(|pem| of_pem(&pem));

@@ -21,7 +21,7 @@ pub mod client;
 pub mod discovery;
 pub mod driver;
 pub mod entry;
-mod expiry;
+pub mod expiry;
 pub mod failure;
 pub mod files;
 mod health;

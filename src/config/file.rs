@@ -11,6 +11,11 @@ use super::{Config, Host, Loaded};
 const MAX_BYTES: u64 = 1024 * 1024;
 
 impl Config {
+    /// Reads and checks a text as a file of this host.
+    pub fn parse_here(text: &str, path: &Path) -> Loaded {
+        Self::parse(text, path, &Host { variable: &variable, exists: &|path| path.exists() })
+    }
+
     /// Reads and checks a file, with the environment and the files of this host.
     pub fn load(path: &Path) -> Loaded {
         Self::load_with_text(path).0
@@ -20,7 +25,7 @@ impl Config {
     pub fn load_with_text(path: &Path) -> (Loaded, String) {
         let findings = match read(path).map(String::from_utf8) {
             Ok(Ok(text)) => {
-                let loaded = Self::parse(&text, path, &Host { variable: &variable, exists: &|path| path.exists() });
+                let loaded = Self::parse_here(&text, path);
                 return (loaded, text);
             }
             Ok(Err(error)) => not_utf8(path, &error),

@@ -54,6 +54,12 @@ impl Connection {
         Ok(Self { lines: BufReader::new(stream) })
     }
 
+    /// The process id of the daemon; `None` when it is in another PID namespace.
+    pub fn process(&self) -> Option<u32> {
+        let peer = rustix::net::sockopt::socket_peercred(self.lines.get_ref()).ok()?;
+        u32::try_from(peer.pid.as_raw_nonzero().get()).ok()
+    }
+
     /// The next answer; `None` when the daemon has closed the connection.
     ///
     /// # Errors

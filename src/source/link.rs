@@ -92,6 +92,16 @@ impl Links {
         Some(LinkState { ifindex: *ifindex, up: link.up, mac: link.mac, addresses })
     }
 
+    /// The names of all interfaces.
+    pub fn names(&self) -> Vec<String> {
+        self.links.values().map(|link| link.name.clone()).collect()
+    }
+
+    /// The name of the interface with this index, if it exists.
+    pub fn name(&self, ifindex: u32) -> Option<&str> {
+        self.links.get(&ifindex).map(|link| link.name.as_str())
+    }
+
     /// Takes one netlink message; those that are not about links and IPv6 addresses change nothing.
     pub fn apply(&mut self, message: &RouteNetlinkMessage) {
         // An `if let` per kind: the enum has dozens, and grows.

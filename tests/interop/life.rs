@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = &[
     Test::new("t044_isc_pool_emptied", ISC, |scene| emptied(scene, Kind::Isc)),
     Test::new("t072_t076_kea_prefix_replaced", KEA, |scene| replaced(scene, Kind::Kea)),
     Test::new("t067_isc_prefix_replaced", ISC, |scene| replaced(scene, Kind::Isc)),
+    Test::new("t167_kea_doctor_sees_the_loop_and_who_holds_the_port", KEA, doctor),
     Test::new("t093_kea_release", KEA, |scene| release(scene, Kind::Kea)).with(Traffic::Releases),
     Test::new("t093_isc_release", ISC, |scene| release(scene, Kind::Isc)).with(Traffic::Releases),
 ];
@@ -44,6 +45,28 @@ fn expect_rebind(scene: &Scene, daemon: &mut Daemon<'_>, from: usize, before: &O
     ensure!(granted(&reply) == [prefix], "{reply:?}");
     daemon.until_bound(SOON, |_| true)?;
     daemon.expect_always(prefix)
+}
+
+/// What `dyn-prefix doctor` says beside a daemon that holds a delegation, which it must not disturb.
+fn doctor(scene: &Scene) -> Result<()> {
+    // No renewal in between.
+    let _server = scene.server(Kind::Kea, &Pool::from(A).with_times([1000, 2000, 3000, 4000]))?;
+    let mut daemon = scene.start("")?;
+    let (prefix, _, _) = bind(scene, &mut daemon)?;
+    scene.pair.host.sysctl("net/ipv6/conf/all/forwarding", "1");
+    let says = |says: &str| -> Result<()> {
+        let (code, text) = daemon.ask(&["doctor"])?;
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        ensure!(code == Some(3) && flat.contains(says), "{says:?} is not in what ended with {code:?}:\n{text}");
+        Ok(())
+    };
+    says(&format!("warning {prefix} is delegated to this host by wan, which forwards IPv6, and no route keeps"))?;
+    says("holds UDP port 546 on wan.")?;
+    says("ok The daemon runs (")?;
+    scene.pair.host.ip(&format!("-6 route add unreachable {prefix}"));
+    says(&format!("ok A route keeps packets to unused parts of {prefix} from going back"))?;
+    daemon.expect_always(&prefix)?;
+    daemon.stop()
 }
 
 /// Once stopped and once killed; nothing is given back.

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod daemon;
+mod doctor;
 mod home;
 mod listen;
 mod offline;

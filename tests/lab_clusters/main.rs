@@ -16,6 +16,7 @@ mod cilium;
 mod contested;
 mod crds;
 mod credentials;
+mod doctor;
 mod failures;
 mod islands;
 mod join;
@@ -61,6 +62,7 @@ const GROUPS: &[Group] = &[
     Group { programs: SERVER, only_full: false, stories: life::STORIES },
     Group { programs: SERVER, only_full: false, stories: release::STORIES },
     Group { programs: SERVER, only_full: false, stories: crds::STORIES },
+    Group { programs: SERVER, only_full: false, stories: doctor::STORIES },
     Group { programs: SERVER, only_full: false, stories: observed::STORIES },
     Group { programs: &["etcd", "kube-apiserver", "promtool"], only_full: false, stories: observed::WITH_PROMTOOL },
     Group { programs: SERVER, only_full: false, stories: rbac::STORIES },

@@ -11,6 +11,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 mod support;
 
 mod dhcpv6;
+mod doctor;
 mod forged;
 mod lab;
 mod radvd;
@@ -29,7 +30,12 @@ fn main() -> ExitCode {
     let tun = dhcpv6::tests_with_socat().map(|test| trial(test, missing.clone().or_else(|| no_socat.clone())));
     let no_cgroup = missing.clone().or_else(dhcpv6::holder::Cgroup::missing);
     let cgroups = dhcpv6::tests_with_cgroups().map(|test| trial(test, no_cgroup.clone()));
-    let trials = forged.chain(radvd).chain(dhcpv6).chain(tun).chain(cgroups).collect();
+    let no_nft = support::on_path("nft").is_none().then(|| "nft is not on PATH (Debian package nftables)".to_owned());
+    let doctor = doctor::TESTS.iter().map(|test| trial(test, missing.clone()));
+    let heard = doctor::WITH_RADVD.iter().map(|test| trial(test, missing.clone().or_else(|| no_radvd.clone())));
+    let filters = doctor::WITH_NFT.iter().map(|test| trial(test, missing.clone().or_else(|| no_nft.clone())));
+    let doctor = doctor.chain(heard).chain(filters);
+    let trials = forged.chain(doctor).chain(radvd).chain(dhcpv6).chain(tun).chain(cgroups).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

@@ -25,7 +25,7 @@ fn prefix(net: &str, preferred: u32, valid: u32) -> String {
     format!("prefix {net} {{ AdvPreferredLifetime {preferred}; AdvValidLifetime {valid}; DeprecatePrefix on; }};")
 }
 
-fn live(net: &str) -> String {
+pub(crate) fn live(net: &str) -> String {
     prefix(net, 1200, 3000)
 }
 

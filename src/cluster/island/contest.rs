@@ -82,7 +82,7 @@ impl Contest {
 /// The ignore rules for exactly this object: of the tool it comes from, or of both when its marks do not say.
 ///
 /// `external_dns`: what the annotations that external-dns reads begin with.
-pub(super) fn hint(object: &Object, version: &str, manager: Option<&str>, external_dns: &[String]) -> String {
+pub(crate) fn hint(object: &Object, version: &str, manager: Option<&str>, external_dns: &[String]) -> String {
     let argo = is_argo(object, manager);
     let flux = is_flux(object, manager);
     let pointers = pointers(object, external_dns);
@@ -93,12 +93,12 @@ pub(super) fn hint(object: &Object, version: &str, manager: Option<&str>, extern
     }
 }
 
-fn is_argo(object: &Object, manager: Option<&str>) -> bool {
+pub(crate) fn is_argo(object: &Object, manager: Option<&str>) -> bool {
     manager.is_some_and(|manager| manager.starts_with("argocd"))
         || object.annotations.keys().chain(object.labels.keys()).any(|key| key.starts_with("argocd.argoproj.io/"))
 }
 
-fn is_flux(object: &Object, manager: Option<&str>) -> bool {
+pub(crate) fn is_flux(object: &Object, manager: Option<&str>) -> bool {
     let is_flux_manager = |name: &str| matches!(name, "kustomize-controller" | "helm-controller");
     manager.is_some_and(is_flux_manager)
         || object.annotations.keys().chain(object.labels.keys()).any(|key| key.contains(".toolkit.fluxcd.io/"))

@@ -20,7 +20,7 @@ mod answer;
 mod aside;
 mod books;
 mod carrier;
-mod contest;
+pub(crate) mod contest;
 mod decide;
 mod evaluate;
 mod event;

@@ -85,9 +85,17 @@ pub async fn apply(wanted: Wanted) -> Outcome {
     }
 }
 
-async fn work(handle: &Handle, wanted: &Wanted) -> Result<Outcome, rtnetlink::Error> {
+/// The IPv6 routes of the table main.
+///
+/// # Errors
+/// What the kernel answers.
+pub async fn table(handle: &Handle) -> Result<Vec<Route>, rtnetlink::Error> {
     let dump = handle.route().get(RouteMessageBuilder::<Ipv6Addr>::new().build()).execute();
-    let routes: Vec<Route> = dump.try_filter_map(async |message| Ok(read(&message))).try_collect().await?;
+    dump.try_filter_map(async |message| Ok(read(&message))).try_collect().await
+}
+
+async fn work(handle: &Handle, wanted: &Wanted) -> Result<Outcome, rtnetlink::Error> {
+    let routes = table(handle).await?;
     let plan = plan(wanted, &routes, forwards());
     let mut outcome = Outcome::default();
     for prefix in plan.remove {
@@ -124,9 +132,24 @@ fn plan(wanted: &Wanted, routes: &[Route], forwards: bool) -> Plan {
 }
 
 impl Route {
+    /// One that sends packets out of an interface.
+    pub const fn sending(destination: Ipv6Net, interface: u32) -> Self {
+        Self { destination, effect: Effect::Sends(interface) }
+    }
+
+    /// One that drops them.
+    pub const fn dropping(destination: Ipv6Net) -> Self {
+        Self { destination, effect: Effect::Drops }
+    }
+
+    /// Whether it is a default route by this interface.
+    pub fn is_default_by(&self, interface: u32) -> bool {
+        self.destination.prefix_len() == 0 && self.effect == Effect::Sends(interface)
+    }
+
     /// Whether no packet to the unused part of `prefix` goes back to the provider because of this route. The default
     /// route sends it there, and a default route that drops has a worse metric than that one.
-    fn covers(&self, prefix: &Ipv6Net, uplink: u32) -> bool {
+    pub fn covers(&self, prefix: &Ipv6Net, uplink: u32) -> bool {
         let stays = match self.effect {
             Effect::Drops | Effect::Ours => true,
             Effect::Sends(interface) => interface != uplink,

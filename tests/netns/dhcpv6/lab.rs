@@ -24,7 +24,7 @@ pub(super) const PREFIX: &str = "2001:db8:a::/56";
 
 /// The link-local address of [`WAN`] in this thread's namespace, as soon as the kernel has made it and lets a socket be
 /// bound to it: no longer tentative, even where nobody checks for duplicates.
-pub(super) fn link_local() -> Ipv6Addr {
+pub(crate) fn link_local() -> Ipv6Addr {
     let until = dyn_prefix::clock::now() + SOON;
     loop {
         let usable = |(address, tentative): &&(Ipv6Addr, bool)| address.is_unicast_link_local() && !tentative;
@@ -93,7 +93,7 @@ pub(super) struct Probe {
 }
 
 /// Runs `test` inside the host's namespace.
-pub(super) fn on_host(host: &Namespace, test: impl AsyncFnOnce() + Send) {
+pub(crate) fn on_host(host: &Namespace, test: impl AsyncFnOnce() + Send) {
     host.inside(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(test());

@@ -3,7 +3,7 @@
 use crate::Test;
 
 pub(crate) mod holder;
-mod lab;
+pub(crate) mod lab;
 mod link;
 mod port;
 mod routes;

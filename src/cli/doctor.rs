@@ -1,0 +1,67 @@
+//! `dyn-prefix doctor`
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::{Exit, Output, terminal};
+use crate::config::{Config, Severity};
+use crate::daemon;
+use crate::doctor::gather::{self, PATIENCE, Subject};
+use crate::doctor::{Finding, Level, Report, Section};
+
+/// Looks at everything and prints what was found.
+pub(super) fn doctor(path: &Path, output: Output) -> anyhow::Result<Exit> {
+    let loaded = Config::load(path);
+    let Some(config) = loaded.config else {
+        let errors = loaded.findings.iter().filter(|finding| finding.severity == Severity::Error).cloned();
+        let findings = crate::doctor::daemon::configuration(&errors.collect::<Vec<_>>());
+        let report = Report::new(vec![Section { place: "host".to_owned(), findings }]);
+        print(&report, output)?;
+        return Ok(Exit::Configuration);
+    };
+    let socket = daemon::control_socket(&config);
+    let subject = Subject { config: Arc::new(config), findings: loaded.findings, socket };
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let report = runtime.block_on(async { tokio::time::timeout(PATIENCE, gather::examine(&subject)).await });
+    // A question to somebody who never answers must not keep us.
+    runtime.shutdown_background();
+    let report = report.with_context(|| format!("the examination was not over within {PATIENCE:?}"))?;
+    print(&report, output)?;
+    Ok(if report.is_healthy() { Exit::Done } else { Exit::Degraded })
+}
+
+fn print(report: &Report, output: Output) -> anyhow::Result<()> {
+    let text = match output {
+        Output::Text => text(report),
+        Output::Json => serde_json::to_string_pretty(report)?,
+    };
+    terminal::say(&text).map(drop)
+}
+
+/// A line for each finding, and below it what to do.
+fn text(report: &Report) -> String {
+    let mut text = String::new();
+    for Section { place, findings } in &report.sections {
+        text.push_str(&format!("{place}\n"));
+        for Finding { level, message, advice, .. } in findings {
+            text.push_str(&format!("  {:<8} {message}\n", level.as_str()));
+            for line in advice.iter().flat_map(|advice| advice.lines()) {
+                text.push_str(&format!("           -> {line}\n"));
+            }
+        }
+        text.push('\n');
+    }
+    let count = |level| report.count(level);
+    let verdict = match (count(Level::Error), count(Level::Warning)) {
+        (0, 0) => "Nothing is wrong".to_owned(),
+        (errors, warnings) => format!("Errors: {errors}, warnings: {warnings}"),
+    };
+    let unseen = match count(Level::Unseen) {
+        0 => String::new(),
+        unseen => format!("; could not be seen: {unseen}"),
+    };
+    text + &format!("{verdict}{unseen}.\n")
+}

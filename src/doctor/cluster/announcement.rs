@@ -1,0 +1,144 @@
+//! Who tells the network of the addresses that Services get.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Announcer, Facts, Seen, name};
+use crate::config::Kind;
+use crate::doctor::{Check, Finding};
+
+pub(super) fn check(facts: &Facts, seen: &Seen) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let unread = seen.announcers.iter().filter_map(|(kind, read)| Some((kind, read.as_ref().err()?)));
+    for (kind, why) in unread {
+        let (group, _, plural) = kind.resource();
+        let message = format!("Objects of kind {} could not be read: {}.", kind.kind(), why.trim_end_matches('.'));
+        let advice = format!(
+            "Only doctor looks at them. To let it: a ClusterRole with apiGroups: [{group}], resources: [{plural}], verbs: \
+             [list]."
+        );
+        found.push(Finding::unseen(Check::Announcement, kind.kind(), message, &advice));
+    }
+    if found.is_empty() {
+        found.extend(
+            facts.holders(seen).filter(|service| is_of_cilium(service)).map(|service| of_service(seen, service)),
+        );
+        found.extend(pools(facts, seen));
+    }
+    found
+}
+
+/// Whether MetalLB did not give it its addresses.
+fn is_of_cilium(service: &Value) -> bool {
+    let annotations = service["metadata"]["annotations"].as_object();
+    let is_marked = annotations.into_iter().flatten().any(|(key, _)| key.starts_with("metallb."));
+    !is_marked
+}
+
+fn of_service(seen: &Seen, service: &Value) -> Finding {
+    let labels = labels(service);
+    let subject = name(service);
+    let objects = |kind| seen.announcers.get(&kind).and_then(|read| read.as_ref().ok()).into_iter().flatten();
+    let l2 = objects(Announcer::CiliumL2).find(|policy| selects_l2(policy, &labels));
+    let bgp = objects(Announcer::CiliumBgp).find(|policy| selects_bgp(policy, &labels));
+    if let Some(policy) = l2.or(bgp) {
+        let kind = if l2.is_some() { Announcer::CiliumL2 } else { Announcer::CiliumBgp };
+        let policy = policy["metadata"]["name"].as_str().unwrap_or_default();
+        let message = format!("{}/{policy} announces the addresses of the Service {subject}.", kind.kind());
+        return Finding::ok(Check::Announcement, subject, message);
+    }
+    let is_none = objects(Announcer::CiliumL2).chain(objects(Announcer::CiliumBgp)).next().is_none();
+    if is_none {
+        let message = format!(
+            "Nobody in the cluster announces the addresses of the Service {subject}: there is no \
+             CiliumL2AnnouncementPolicy and no CiliumBGPAdvertisement. That is right if a route leads to the nodes."
+        );
+        return Finding::note(Check::Announcement, subject, message);
+    }
+    let message = format!(
+        "No CiliumL2AnnouncementPolicy and no CiliumBGPAdvertisement selects the Service {subject}, whose addresses are \
+         ours: nobody finds the way to them."
+    );
+    let advice = "Correct the serviceSelector (and `loadBalancerIPs: true`) of the policy, or the selector (and \
+                  `service.addresses: [LoadBalancerIP]`) of the advertisement, or the labels of the Service.";
+    Finding::warning(Check::Announcement, subject, message, advice)
+}
+
+/// Its labels, with those that Cilium adds for its selectors.
+fn labels(service: &Value) -> BTreeMap<String, String> {
+    let metadata = &service["metadata"];
+    let own = metadata["labels"].as_object().into_iter().flatten();
+    let own = own.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+    let special = ["name", "namespace"].map(|key| {
+        let value = metadata[key].as_str().unwrap_or_default().to_owned();
+        (format!("io.kubernetes.service.{key}"), value)
+    });
+    own.chain(special).collect()
+}
+
+fn selects_l2(policy: &Value, labels: &BTreeMap<String, String>) -> bool {
+    let spec = &policy["spec"];
+    spec["loadBalancerIPs"] == true && (spec["serviceSelector"].is_null() || selects(&spec["serviceSelector"], labels))
+}
+
+/// An advertisement without a selector selects nothing.
+fn selects_bgp(policy: &Value, labels: &BTreeMap<String, String>) -> bool {
+    policy["spec"]["advertisements"].as_array().into_iter().flatten().any(|advertisement| {
+        let addresses = advertisement["service"]["addresses"].as_array().into_iter().flatten();
+        advertisement["advertisementType"] == "Service"
+            && addresses.into_iter().any(|kind| kind == "LoadBalancerIP")
+            && !advertisement["selector"].is_null()
+            && selects(&advertisement["selector"], labels)
+    })
+}
+
+/// Whether a label selector selects something with these labels.
+pub(super) fn selects(selector: &Value, labels: &BTreeMap<String, String>) -> bool {
+    let equal = selector["matchLabels"].as_object().into_iter().flatten();
+    let equal = equal.into_iter().all(|(key, value)| labels.get(key).map(String::as_str) == value.as_str());
+    let expressions = selector["matchExpressions"].as_array().into_iter().flatten();
+    equal
+        && expressions.into_iter().all(|expression| {
+            let label = expression["key"].as_str().and_then(|key| labels.get(key));
+            let values = expression["values"].as_array().into_iter().flatten();
+            let is_in = label.is_some_and(|label| values.into_iter().any(|value| value == label.as_str()));
+            match expression["operator"].as_str() {
+                Some("In") => is_in,
+                Some("NotIn") => !is_in,
+                Some("Exists") => label.is_some(),
+                Some("DoesNotExist") => label.is_none(),
+                _ => false,
+            }
+        })
+}
+
+/// MetalLB announces by pool.
+fn pools(facts: &Facts, seen: &Seen) -> Vec<Finding> {
+    let targets = facts.bindings.iter().map(|binding| &binding.target);
+    let pools = targets.filter(|target| target.kind == Kind::IPAddressPool);
+    let one = |pool: &crate::config::ObjectRef| {
+        let kinds = [Announcer::MetalLbL2, Announcer::MetalLbBgp];
+        let objects = kinds.iter().filter_map(|kind| seen.announcers.get(kind)?.as_ref().ok()).flatten();
+        let mut objects =
+            objects.filter(|object| object["metadata"]["namespace"].as_str() == pool.namespace.as_deref());
+        let subject = pool.to_string();
+        let is_chosen = |object: &Value| {
+            let spec = &object["spec"];
+            let list = |key: &str| spec[key].as_array().filter(|list| !list.is_empty());
+            match (list("ipAddressPools"), list("ipAddressPoolSelectors")) {
+                (None, None) => true,
+                (Some(names), _) if names.iter().any(|name| name == pool.name.as_str()) => true,
+                // Its labels are not kept, so that a selector counts as one that selects it.
+                (_, selectors) => selectors.is_some(),
+            }
+        };
+        if objects.any(is_chosen) {
+            return Finding::ok(Check::Announcement, subject, format!("An advertisement of MetalLB announces {pool}."));
+        }
+        let message = format!("No L2Advertisement and no BGPAdvertisement of MetalLB announces {pool}.");
+        let advice = "Create one in the same namespace; without ipAddressPools it announces all pools.";
+        Finding::warning(Check::Announcement, subject, message, advice)
+    };
+    pools.map(one).collect()
+}

@@ -1,0 +1,99 @@
+//! The kinds that are served, and what the account may do with them.
+
+use super::{Facts, Seen};
+use crate::cluster::object::qualified;
+use crate::config::{Discovery, Kind};
+use crate::doctor::{Check, Finding};
+
+pub(super) fn check(facts: &Facts, seen: &Seen) -> Vec<Finding> {
+    let mut found: Vec<Finding> = Kind::TARGETS.into_iter().filter_map(|kind| of_kind(facts, seen, kind)).collect();
+    if found.is_empty() && facts.cluster.discovery != Discovery::Off {
+        let message = "Neither Cilium nor MetalLB is installed here, as far as their kinds tell.";
+        let advice = "Is it the right cluster? Pools and CIDR groups are noticed as soon as they are installed.";
+        found.push(Finding::warning(Check::Kind, "kinds", message, advice));
+    }
+    found.extend(schema(facts, seen));
+    found.extend(rights(facts, seen));
+    found
+}
+
+fn of_kind(facts: &Facts, seen: &Seen, kind: Kind) -> Option<Finding> {
+    let subject = qualified(kind);
+    match (seen.served.get(&kind), facts.has_bindings_of(kind)) {
+        (Some(version), _) if version == "v2alpha1" => {
+            let message = format!("{subject} is served only as v2alpha1, which Cilium has deprecated since 1.18.");
+            Some(Finding::note(Check::Kind, subject, message))
+        }
+        (Some(version), _) => {
+            Some(Finding::ok(Check::Kind, subject.clone(), format!("{subject} is served as {version}.")))
+        }
+        (None, true) => {
+            let message = format!("A binding needs the kind {}, and the cluster does not serve it.", kind.as_str());
+            let advice = match kind {
+                Kind::IPAddressPool => "Install MetalLB, or name another target.",
+                Kind::CiliumLoadBalancerIPPool | Kind::CiliumCIDRGroup | Kind::Service => {
+                    "Install Cilium (its operator registers the kind at its start), or name another target."
+                }
+            };
+            Some(Finding::error(Check::Kind, subject, message, advice))
+        }
+        (None, false) => None,
+    }
+}
+
+fn schema(facts: &Facts, seen: &Seen) -> Option<Finding> {
+    let schema = seen.schema.as_ref()?;
+    let subject = "Cilium";
+    match schema.obstacle() {
+        None => {
+            let message = "Cilium is new enough (1.20) to let a draining range shrink to the addresses in use.";
+            Some(Finding::ok(Check::CiliumVersion, subject, message))
+        }
+        Some(why) => {
+            let message = format!("{why} Until then a draining range stays in the pool in full.");
+            // Without a pool of ours nothing shrinks.
+            let is_used = facts.has_bindings_of(Kind::CiliumLoadBalancerIPPool);
+            Some(if is_used || facts.cluster.discovery != Discovery::Off {
+                Finding::warning(Check::CiliumVersion, subject, message, "")
+            } else {
+                Finding::note(Check::CiliumVersion, subject, message)
+            })
+        }
+    }
+}
+
+fn rights(facts: &Facts, seen: &Seen) -> Vec<Finding> {
+    let subject = "rights";
+    let advice = "`dyn-prefix rbac` prints a role with all that is needed; `dyn-prefix join` applies it.";
+    let (count, missing) = match &seen.rights {
+        None => return Vec::new(),
+        Some(Err(why)) => {
+            let message = format!("The rights of the account could not be asked for: {}.", why.trim_end_matches('.'));
+            return vec![Finding::unseen(Check::Permission, subject, message, advice)];
+        }
+        Some(Ok((count, missing))) => (*count, missing),
+    };
+    if missing.is_empty() {
+        let message = format!("The account has all rights that are needed ({count} were asked for).");
+        return vec![Finding::ok(Check::Permission, subject, message)];
+    }
+    let one = |missing: &crate::cluster::access::Missing| {
+        let reason = missing.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let message = format!("The account may not {missing}{reason}: {}", missing.need.without);
+        let is_installed = Kind::ALL.into_iter().any(|kind| {
+            crate::cluster::object::resource(kind, "").2 == missing.need.resource && seen.served.contains_key(&kind)
+        });
+        // What is not installed cannot be written anyway.
+        let of_ours =
+            Kind::TARGETS.into_iter().any(|kind| crate::cluster::object::resource(kind, "").2 == missing.need.resource);
+        if of_ours && !is_installed {
+            return Finding::note(Check::Permission, missing.to_string(), message);
+        }
+        let is_named = facts.cluster.discovery != Discovery::Default || missing.need.place.namespace().is_some();
+        if is_named && missing.verb == "patch" {
+            return Finding::error(Check::Permission, missing.to_string(), message, advice);
+        }
+        Finding::warning(Check::Permission, missing.to_string(), message, advice)
+    };
+    missing.iter().map(one).collect()
+}

@@ -1,0 +1,86 @@
+//! The running daemon: whether it runs, and what it says of itself.
+
+use super::{Check, Finding, Level};
+use crate::config::{self, Severity};
+use crate::status::Status;
+
+/// What is known of the daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Facts {
+    /// Nobody listens on the control socket.
+    NotRunning,
+    /// It could not be asked; why.
+    NoAnswer(String),
+    /// It says this.
+    Runs(Box<Status>),
+}
+
+impl Facts {
+    /// What it says, if it does.
+    pub fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Runs(status) => Some(status),
+            Self::NotRunning | Self::NoAnswer(_) => None,
+        }
+    }
+}
+
+/// Looks at the daemon. `version`: that of this program.
+pub fn check(facts: &Facts, version: &str) -> Vec<Finding> {
+    let subject = "dyn-prefix";
+    let status = match facts {
+        Facts::NotRunning => {
+            let message = "The daemon is not running.";
+            let advice = "Start it with `systemctl start dyn-prefix`; `journalctl -u dyn-prefix` says why it ended.";
+            return vec![Finding::warning(Check::Daemon, subject, message, advice)];
+        }
+        Facts::NoAnswer(why) => {
+            let message = format!("The daemon could not be asked: {}.", why.trim_end_matches('.'));
+            let advice = "Run this as root or as a member of the group dyn-prefix.";
+            return vec![Finding::unseen(Check::Daemon, subject, message, advice)];
+        }
+        Facts::Runs(status) => status,
+    };
+    let mut found = vec![Finding::ok(Check::Daemon, subject, format!("The daemon runs ({}).", status.daemon.version))];
+    if status.daemon.version != version {
+        let message = format!("The daemon that runs is of version {}, this program {version}.", status.daemon.version);
+        found.push(Finding::warning(Check::Daemon, subject, message, "Run `systemctl restart dyn-prefix`."));
+    }
+    if !status.daemon.reload_errors.is_empty() {
+        let message = "The daemon runs with a former configuration: the last reload was refused.";
+        found.push(Finding::warning(
+            Check::Daemon,
+            subject,
+            message,
+            "Run `dyn-prefix check`, then `dyn-prefix reload`.",
+        ));
+    }
+    if !status.is_healthy() {
+        let message = "The daemon says that not all is well.";
+        found.push(Finding::warning(Check::Daemon, subject, message, "`dyn-prefix status` says what."));
+    }
+    found
+}
+
+/// What `check` has to say of the configuration.
+pub fn configuration(findings: &[config::Finding]) -> Vec<Finding> {
+    let one = |finding: &config::Finding| {
+        let level = match finding.severity {
+            Severity::Error => Level::Error,
+            Severity::Warning => Level::Warning,
+            Severity::Note => Level::Note,
+        };
+        let place = match &finding.excerpt {
+            Some(excerpt) => format!("{}:{}:{}", finding.path.display(), excerpt.line, excerpt.column),
+            None => finding.path.display().to_string(),
+        };
+        Finding {
+            check: Check::Configuration,
+            level,
+            subject: place,
+            message: finding.message.clone(),
+            advice: finding.hint.clone(),
+        }
+    };
+    findings.iter().map(one).collect()
+}

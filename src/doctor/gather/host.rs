@@ -1,0 +1,180 @@
+//! What concerns the whole host.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::Ipv6Net;
+
+use super::{capability, daemon, firewall, in_time, routes};
+use crate::config::Config;
+use crate::control::client::{Connection, Failure};
+use crate::control::{Request, Response};
+use crate::prefix::Interval;
+use crate::source::link::Links;
+use crate::status::Status;
+
+/// How long another program may take.
+const COMMAND: Duration = Duration::from_secs(4);
+/// How long the daemon may take to answer.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// The daemon as far as it can be seen.
+pub(super) struct Daemon {
+    pub(super) facts: daemon::Facts,
+    pub(super) process: Option<u32>,
+}
+
+/// Asks the daemon.
+pub(super) async fn daemon(socket: PathBuf) -> Daemon {
+    let asking = tokio::task::spawn_blocking(move || ask(&socket));
+    let nothing = |why: &str| Daemon { facts: daemon::Facts::NoAnswer(why.to_owned()), process: None };
+    match in_time(ANSWER, asking).await {
+        Some(Ok(daemon)) => daemon,
+        Some(Err(_)) => nothing("the question was aborted"),
+        None => nothing("it does not answer in time"),
+    }
+}
+
+fn ask(socket: &std::path::Path) -> Daemon {
+    let mut connection = match Connection::open(socket, Request::Status) {
+        Ok(connection) => connection,
+        Err(Failure::NotRunning(_)) => return Daemon { facts: daemon::Facts::NotRunning, process: None },
+        Err(Failure::Other(error)) => {
+            return Daemon { facts: daemon::Facts::NoAnswer(format!("{error:#}")), process: None };
+        }
+    };
+    let process = connection.process();
+    let facts = match connection.next_response() {
+        Ok(Some(Response::Status { status })) => daemon::Facts::Runs(status),
+        Ok(_) => daemon::Facts::NoAnswer("it answered something else (another version?)".to_owned()),
+        Err(error) => daemon::Facts::NoAnswer(format!("{error:#}")),
+    };
+    Daemon { facts, process }
+}
+
+/// net.ipv6.conf.INTERFACE.KEY. A name may have dots in it, but no slash.
+pub(super) fn sysctl(interface: &str, key: &str) -> Option<u8> {
+    let text = std::fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{interface}/{key}")).ok()?;
+    text.trim().parse().ok()
+}
+
+/// What another program prints.
+pub(super) enum Printed {
+    Text(String),
+    NotInstalled,
+    Failed(String),
+}
+
+/// Runs a program that only reads.
+pub(super) async fn run(program: &str, arguments: &[&str]) -> Printed {
+    // Those of the network are in directories that are on the PATH of root alone.
+    let path = std::env::var("PATH").unwrap_or_default();
+    let directories = path.split(':').chain(["/usr/sbin", "/sbin", "/usr/bin"]).filter(|part| !part.is_empty());
+    let Some(file) = directories.map(|directory| PathBuf::from(directory).join(program)).find(|file| file.is_file())
+    else {
+        return Printed::NotInstalled;
+    };
+    let mut command = tokio::process::Command::new(file);
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true).env("LC_ALL", "C");
+    match in_time(COMMAND, command.output()).await {
+        Some(Ok(output)) if output.status.success() => {
+            Printed::Text(String::from_utf8_lossy(&output.stdout).into_owned())
+        }
+        Some(Ok(output)) => {
+            let text = String::from_utf8_lossy(&output.stderr);
+            let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("it failed without a word");
+            Printed::Failed(format!("{program}: {}", line.trim().trim_end_matches('.')))
+        }
+        Some(Err(error)) => Printed::Failed(format!("{program}: {error}")),
+        None => Printed::Failed(format!("{program} does not answer within {COMMAND:?}")),
+    }
+}
+
+/// The rules of a packet filter.
+pub(super) async fn rules(program: &str, arguments: &[&str]) -> firewall::Seen {
+    match run(program, arguments).await {
+        Printed::Text(text) => firewall::Seen::Text(text),
+        Printed::NotInstalled => firewall::Seen::NotInstalled,
+        Printed::Failed(why) => firewall::Seen::Hidden(why),
+    }
+}
+
+/// Whether somebody keeps the clock, as systemd says.
+pub(super) async fn synchronised() -> Option<bool> {
+    let Printed::Text(text) = run("timedatectl", &["show", "--property=NTPSynchronized", "--value"]).await else {
+        return None;
+    };
+    match text.trim() {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }
+}
+
+/// The capabilities that the daemon has, or would have.
+pub(super) async fn capabilities(daemon: &Daemon) -> capability::Facts {
+    let status = |process: &str| std::fs::read_to_string(format!("/proc/{process}/status")).ok();
+    let effective = |process: &str| status(process).as_deref().and_then(capability::of_status);
+    if let Some(process) = daemon.process {
+        return capability::Facts {
+            whose: capability::Whose::Daemon(process),
+            effective: effective(&process.to_string()),
+        };
+    }
+    let properties = ["show", "dyn-prefix.service", "--property=LoadState,User,AmbientCapabilities"];
+    if let Printed::Text(text) = run("systemctl", &properties).await
+        && text.lines().any(|line| line == "LoadState=loaded")
+    {
+        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+        // Of root nothing is taken away unless the unit says so.
+        let is_root = ["", "root"].contains(&value("User=")) && value("AmbientCapabilities=").is_empty();
+        let effective = if is_root { u64::MAX } else { capability::of_unit(value("AmbientCapabilities=")) };
+        return capability::Facts { whose: capability::Whose::Unit, effective: Some(effective) };
+    }
+    capability::Facts { whose: capability::Whose::ThisCommand, effective: effective("self") }
+}
+
+/// The prefixes that are delegated to this host, as the daemon says.
+pub(super) fn delegations(status: Option<&Status>, links: &Result<Arc<Links>, String>) -> Vec<routes::Delegation> {
+    let sources = status.map(|status| status.sources.as_slice()).unwrap_or_default();
+    let of_source = |source: &crate::status::SourceStatus| {
+        let interface = source.interface.clone().unwrap_or_default();
+        let ifindex = links.as_ref().ok().and_then(|links| links.get(&interface)).map(|link| link.ifindex);
+        let lease = source.lease.clone().unwrap_or_default();
+        let held = lease.delegations.into_iter().filter(|delegation| delegation.received_at.is_some());
+        let prefixes = held.flat_map(|delegation| delegation.prefixes);
+        let prefixes = prefixes.filter_map(|leased| leased.prefix.parse().ok());
+        prefixes.map(|prefix| routes::Delegation { prefix, interface: interface.clone(), ifindex }).collect::<Vec<_>>()
+    };
+    sources.iter().flat_map(of_source).collect()
+}
+
+/// The ranges of pools, as the daemon says.
+pub(super) fn ranges(status: Option<&Status>) -> Vec<routes::Range> {
+    let targets = status.map(|status| status.targets.as_slice()).unwrap_or_default();
+    let pools =
+        targets.iter().filter(|target| ["CiliumLoadBalancerIPPool", "IPAddressPool"].contains(&target.kind.as_str()));
+    let of_pool = |target: &crate::status::TargetStatus| {
+        let name = format!("of the pool {} in the cluster {}", target.name, target.cluster);
+        let prefixes = target.bound_prefixes.iter().filter_map(|prefix| prefix.parse::<Ipv6Net>().ok());
+        prefixes
+            .map(|prefix| routes::Range { name: name.clone(), interval: Interval::from(prefix) })
+            .collect::<Vec<_>>()
+    };
+    pools.flat_map(of_pool).collect()
+}
+
+/// The prefixes in use and the ones that drain: as the daemon says, and those that the file fixes.
+pub(super) fn prefixes(config: &Config, status: Option<&Status>) -> Vec<(String, Ipv6Net)> {
+    let told = status.map(|status| status.dynamic_prefixes.as_slice()).unwrap_or_default();
+    let told = told.iter().flat_map(|prefix| {
+        let draining = prefix.history.iter().filter(|former| former.state == "draining").map(|former| &former.prefix);
+        let all = prefix.current_prefix.iter().chain(draining);
+        all.filter_map(|text| Some((prefix.name.clone(), text.parse().ok()?))).collect::<Vec<_>>()
+    });
+    let fixed = config.dynamic_prefixes.iter();
+    let fixed = fixed.filter_map(|prefix| Some((prefix.name.clone(), prefix.acquisition.fixed?)));
+    told.chain(fixed).collect()
+}

@@ -1,0 +1,126 @@
+//! What concerns one interface.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+
+use super::{LISTEN, Shared, host, listen, root};
+use super::{firewall, interface, port, router};
+use crate::config::Config;
+use crate::doctor::{Check, Finding, Section};
+use crate::prefix::PrefixFilter;
+use crate::source::dhcpv6::others;
+use crate::source::dhcpv6::socket::Local;
+
+/// What the configuration wants of an interface.
+#[derive(Default)]
+struct Wanted {
+    uses: interface::Uses,
+    filters: Vec<PrefixFilter>,
+}
+
+/// Every interface of the configuration.
+pub(super) async fn all(shared: &Shared<'_>) -> Vec<Section> {
+    let wanted = wanted(shared.config);
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let (nft, ip6tables) =
+        tokio::join!(host::rules("nft", &["--json", "list", "ruleset"]), host::rules("ip6tables-save", &[]),);
+    let rules = (&nft, &ip6tables);
+    join_all(wanted.iter().map(|(name, wanted)| one(shared, name, wanted, rules))).await
+}
+
+fn wanted(config: &Config) -> BTreeMap<String, Wanted> {
+    let mut interfaces: BTreeMap<String, Wanted> = BTreeMap::new();
+    for prefix in &config.dynamic_prefixes {
+        if let Some(client) = &prefix.acquisition.dhcpv6 {
+            let uses = &mut interfaces.entry(client.interface.clone()).or_default().uses;
+            uses.dhcpv6 = true;
+            uses.take_over |= client.take_over;
+            uses.require_router_advertisement |= client.require_router_advertisement;
+        }
+        if let Some(source) = &prefix.acquisition.router_advertisement {
+            let wanted = interfaces.entry(source.interface.clone()).or_default();
+            wanted.uses.router_advertisement = true;
+            wanted.filters.push(prefix.acquisition.filter.clone());
+        }
+    }
+    interfaces
+}
+
+async fn one(
+    shared: &Shared<'_>,
+    name: &str,
+    wanted: &Wanted,
+    (nft, ip6tables): (&firewall::Seen, &firewall::Seen),
+) -> Section {
+    let place = format!("interface {name}");
+    let links = match shared.links {
+        Ok(links) => links,
+        Err(why) => {
+            let message = format!("The interfaces of this host could not be read: {why}.");
+            return Section { place, findings: vec![Finding::unseen(Check::Interface, name, message, "")] };
+        }
+    };
+    let link = links.get(name);
+    let default_route =
+        shared.tables.routes.as_ref().ok().map(|routes| {
+            link.as_ref().is_some_and(|link| routes.iter().any(|route| route.is_default_by(link.ifindex)))
+        });
+    let mut found = interface::check(&interface::Facts {
+        name: name.to_owned(),
+        uses: wanted.uses.clone(),
+        link: link.clone(),
+        interfaces: links.names(),
+        disable_ipv6: host::sysctl(name, "disable_ipv6"),
+        accept_ra: host::sysctl(name, "accept_ra"),
+        forwarding: host::sysctl(name, "forwarding"),
+        default_route,
+    });
+    let Some(link) = link else { return Section { place, findings: found } };
+
+    if wanted.uses.dhcpv6 {
+        found.extend(port(name, link.ifindex, &wanted.uses).await);
+    }
+    let packets = [(wanted.uses.dhcpv6, firewall::Packet::Dhcpv6), (true, firewall::Packet::RouterAdvertisement)];
+    found.extend(firewall::check(&firewall::Facts {
+        interface: name.to_owned(),
+        own: Local::of(&link).map(|local| local.address),
+        packets: packets.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, packet)| packet).collect(),
+        nft: nft.clone(),
+        ip6tables: ip6tables.clone(),
+    }));
+    if link.up {
+        let heard = match listen::listen(name, &link, LISTEN).await {
+            Ok(routers) => router::Heard::Live(LISTEN, routers),
+            Err(why) => by_daemon(shared, name).unwrap_or(router::Heard::Nobody(why)),
+        };
+        let (interface, uses, filters) = (name.to_owned(), wanted.uses.clone(), wanted.filters.clone());
+        found.extend(router::check(&router::Facts { interface, uses, heard, filters }));
+    }
+    Section { place, findings: found }
+}
+
+/// What the daemon says that it hears.
+fn by_daemon(shared: &Shared<'_>, name: &str) -> Option<router::Heard> {
+    let status = shared.daemon.facts.status()?;
+    let source = status
+        .sources
+        .iter()
+        .find(|source| source.kind == "router-advertisement" && source.interface.as_deref() == Some(name))?;
+    Some(router::Heard::ByDaemon(source.state.clone()))
+}
+
+async fn port(name: &str, ifindex: u32, uses: &interface::Uses) -> Vec<Finding> {
+    let interface = name.to_owned();
+    let looking = tokio::task::spawn_blocking(move || others::gather(&interface, ifindex, root()));
+    let Ok(facts) = looking.await else {
+        let message = "The search for other DHCPv6 clients was aborted.";
+        return vec![Finding::unseen(Check::OtherClient, name, message, "")];
+    };
+    // Whoever holds the port is told of once.
+    let others = others::judge(&others::Facts { owners: Vec::new(), ..facts.clone() });
+    let (interface, uses) = (name.to_owned(), uses.clone());
+    port::check(&port::Facts { interface, uses, owners: facts.owners, others })
+}

@@ -1,0 +1,110 @@
+//! Reads the facts for the checks. Nothing is changed, no port is taken, and nothing is waited for longer than
+//! [`PATIENCE`].
+
+use std::net::Ipv6Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Check, Finding, Report, Section, capability, clock, daemon, firewall, interface, port, router, routes};
+use crate::config::{self, Config};
+use crate::source::link::Links;
+
+mod cluster;
+mod host;
+mod interfaces;
+mod listen;
+mod netlink;
+mod surroundings;
+
+pub use surroundings::surroundings;
+
+use host::Daemon;
+use netlink::Tables;
+
+/// How long the whole may take.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long Router Advertisements are listened for.
+const LISTEN: Duration = Duration::from_secs(5);
+
+/// What is to be looked at.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// What there is to say about the file.
+    pub findings: Vec<config::Finding>,
+    /// The control socket of the daemon.
+    pub socket: PathBuf,
+}
+
+/// Looks at everything.
+pub async fn examine(subject: &Subject) -> Report {
+    let config = &subject.config;
+    let (daemon, links, tables) =
+        tokio::join!(host::daemon(subject.socket.clone()), netlink::links(), netlink::tables());
+    let shared = Shared { config, daemon: &daemon, links: &links, tables: &tables };
+    let common = cluster::Common {
+        daemon_id: config.daemon.id.clone().unwrap_or_else(crate::daemon::identity::daemon_id),
+        prefixes: host::prefixes(config, daemon.facts.status()),
+        now: crate::clock::epoch().wall_now(),
+    };
+    let (mut host, interfaces, clusters) =
+        tokio::join!(of_host(subject, &shared), interfaces::all(&shared), cluster::all(config, &common));
+    host.extend(neighbours(&shared, &clusters));
+    let host = Section { place: "host".to_owned(), findings: host };
+    let clusters = clusters.iter().map(|facts| Section {
+        place: format!("cluster {}", facts.cluster.name),
+        findings: super::cluster::check(facts),
+    });
+    Report::new([host].into_iter().chain(interfaces).chain(clusters).collect())
+}
+
+/// What several checks go by.
+struct Shared<'a> {
+    config: &'a Config,
+    daemon: &'a Daemon,
+    links: &'a Result<Arc<Links>, String>,
+    tables: &'a Tables,
+}
+
+async fn of_host(subject: &Subject, shared: &Shared<'_>) -> Vec<Finding> {
+    let mut found = daemon::configuration(&subject.findings);
+    if found.is_empty() {
+        found.push(Finding::ok(Check::Configuration, "configuration", "There is nothing to say about it."));
+    }
+    found.extend(daemon::check(&shared.daemon.facts, crate::VERSION));
+    let (synchronised, capabilities) = tokio::join!(host::synchronised(), host::capabilities(shared.daemon));
+    let now = crate::clock::epoch().wall_now();
+    found.push(clock::check(&clock::Facts { now, synchronised }));
+    found.extend(capability::check(shared.config, &capabilities));
+    found.extend(routes::check(&routes::Facts {
+        forwards: host::sysctl("all", "forwarding").is_some_and(|value| value != 0),
+        delegations: host::delegations(shared.daemon.facts.status(), shared.links),
+        routes: shared.tables.routes.clone(),
+    }));
+    found
+}
+
+fn neighbours(shared: &Shared<'_>, clusters: &[super::cluster::Facts]) -> Vec<Finding> {
+    let named = |(address, ifindex): &(Ipv6Addr, u32)| {
+        let name = shared.links.as_ref().ok().and_then(|links| links.name(*ifindex));
+        (*address, name.map_or_else(|| format!("interface {ifindex}"), str::to_owned))
+    };
+    let neighbours = shared.tables.neighbours.as_ref().map_err(Clone::clone);
+    routes::neighbours(&routes::Neighbourhood {
+        ranges: host::ranges(shared.daemon.facts.status()),
+        neighbours: neighbours.map(|all| all.iter().map(named).collect()),
+        services: cluster::services(clusters),
+    })
+}
+
+/// Waits for something that may hang.
+async fn in_time<T>(limit: Duration, what: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, what).await.ok()
+}
+
+fn root() -> &'static Path {
+    Path::new("/")
+}
