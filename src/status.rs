@@ -64,6 +64,9 @@ pub struct DaemonStatus {
     pub config_applied_at: Option<Timestamp>,
     /// Why the last reload was refused, a finding each; empty when it was not.
     pub reload_errors: Vec<String>,
+    /// What of ours is left in clusters that are not in the configuration any more, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leftovers: Vec<String>,
 }
 
 /// One source.

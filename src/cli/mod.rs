@@ -21,6 +21,7 @@ mod preview;
 pub mod render;
 mod replay;
 mod terminal;
+mod withdraw;
 
 use args::{Cli, Command, ConfigArgs, Output, RunArgs};
 
@@ -69,6 +70,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status { config, output, watch: true } => ask::watch(&socket(&config), output.output),
         Command::History { config, output } => ask::history(&socket(&config), output.output),
         Command::Reload(args) => ask::reload(&socket(&args)),
+        Command::Withdraw(args) => withdraw::withdraw(args),
+        Command::Resume { scope, config } => withdraw::resume(scope, &config),
+        Command::TakeOver(args) => withdraw::take_over(args),
         Command::Replay { file, output } => replay::replay(&file, output.output),
         Command::Convert(args) => convert::convert(&args),
         Command::Completions { shell } => manual::completions(shell),

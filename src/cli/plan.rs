@@ -1,6 +1,7 @@
 //! `dyn-prefix plan`: what every range, subnet and target would be, without network or cluster.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Context;
 use ipnet::Ipv6Net;
@@ -8,6 +9,7 @@ use ipnet::Ipv6Net;
 use crate::arbiter::{Current, Generation, Previous, PreviousState, Reason, Snapshot};
 use crate::clock;
 use crate::config::{Config, Severity};
+use crate::daemon::shadow::Seen;
 use crate::daemon::{self, identity};
 use crate::source::{SourceId, SourceKind};
 use crate::store;
@@ -18,11 +20,7 @@ use super::{Exit, Output, preview, terminal};
 
 /// Prints the plan.
 pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Exit> {
-    let loaded = Config::load(&args.config);
-    for finding in loaded.findings.iter().filter(|finding| finding.severity == Severity::Error) {
-        terminal::complain(&finding.to_string());
-    }
-    let Some(config) = loaded.config else { return Ok(Exit::Configuration) };
+    let Some(config) = usable(&args.config) else { return Ok(Exit::Configuration) };
     let epoch = clock::epoch();
     let snapshots =
         if args.prefix.is_empty() { stored(&config, &epoch)? } else { supposed(&config, &args.prefix, &epoch)? };
@@ -40,6 +38,23 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Exit> {
     };
     terminal::say(&text)?;
     Ok(Exit::Done)
+}
+
+/// The configuration, or why it cannot be used on standard error.
+pub(super) fn usable(path: &Path) -> Option<Config> {
+    let loaded = Config::load(path);
+    for finding in loaded.findings.iter().filter(|finding| finding.severity == Severity::Error) {
+        terminal::complain(&finding.to_string());
+    }
+    loaded.config
+}
+
+/// Says that a cluster could not be read in time.
+pub(super) fn not_read(cluster: &str, seen: &Seen) -> String {
+    let health = seen.health.as_ref();
+    let state = health.map_or("not connected", |health| health.state.as_str());
+    let why = health.and_then(|health| health.reason.as_ref()).map(|(_, message)| format!(": {message}"));
+    format!("{cluster} could not be read in time, it is {state}{}", why.unwrap_or_default())
 }
 
 fn stored(config: &Config, epoch: &Epoch) -> anyhow::Result<BTreeMap<String, Snapshot>> {

@@ -1,4 +1,4 @@
-//! The control socket: how `status`, `history`, `reload` and `dhcp-release` reach the running daemon.
+//! The control socket: how `status`, `history`, `reload`, `withdraw` and others reach the running daemon.
 //!
 //! A Unix stream socket, mode 0660. A client sends one line of JSON, `{"command": "status"}`, and gets one line back;
 //! `{"command": "watch"}` gets a status line now and after every change, until either side goes away.
@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::daemon::pause::Scope;
 use crate::status::Status;
 
 pub mod client;
@@ -26,6 +27,23 @@ pub enum Request {
     DhcpRelease {
         /// The DynamicPrefix.
         name: String,
+    },
+    /// Take what is ours out of objects and leave them alone; answered when that is done.
+    Withdraw {
+        /// Which objects.
+        scope: Scope,
+    },
+    /// Care again for what was withdrawn.
+    Resume {
+        /// Which objects.
+        scope: Scope,
+    },
+    /// Take objects over from another daemon; answered when they are ours.
+    TakeOver {
+        /// Which objects.
+        scope: Scope,
+        /// Also when the other daemon seems to run.
+        force: bool,
     },
 }
 
@@ -52,6 +70,13 @@ pub enum Response {
     Released {
         /// What was done, a sentence each.
         done: Vec<String>,
+    },
+    /// To `withdraw`, `resume` and `take-over`.
+    Handled {
+        /// What was done, a sentence each.
+        done: Vec<String>,
+        /// What could not be, or not yet, a sentence each.
+        left: Vec<String>,
     },
     /// The request was not understood, or could not be answered.
     Error {

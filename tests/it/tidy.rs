@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Deciders: files, or directories with all that is in them. Their tests may do what they like.
-const DECIDERS: [&str; 49] = [
+const DECIDERS: [&str; 53] = [
     "src/time.rs",
     "src/prefix.rs",
     "src/status.rs",
@@ -42,6 +42,10 @@ const DECIDERS: [&str; 49] = [
     "src/daemon/clients.rs",
     "src/daemon/delegation.rs",
     "src/daemon/coordinator.rs",
+    "src/daemon/parting.rs",
+    "src/daemon/pause.rs",
+    "src/daemon/take_over.rs",
+    "src/cluster/told.rs",
     "src/daemon/condition.rs",
     "src/daemon/twins.rs",
     "src/daemon/view.rs",

@@ -12,9 +12,11 @@ mod errors;
 mod life;
 mod metallb;
 mod pairs;
+mod paused;
 mod rotation;
 mod simple;
 mod swaps;
+mod taken;
 mod targets;
 mod told;
 mod town;
@@ -127,6 +129,7 @@ fn wanted(catalogue: Catalogue, bindings: Vec<Binding>) -> Wanted {
         bindings: Arc::new(bindings),
         services: Arc::default(),
         denied: Arc::default(),
+        told: Arc::default(),
     }
 }
 
