@@ -188,6 +188,7 @@ impl Coordinator {
         self.find_twins();
         self.feed_again(now);
         self.dirty = true;
+        self.settle_partings(now);
         self.settle(now);
     }
 
