@@ -17,6 +17,7 @@ mod contested;
 mod crds;
 mod credentials;
 mod failures;
+mod hand;
 mod islands;
 mod kinds;
 mod life;
@@ -52,6 +53,7 @@ const GROUPS: &[Group] = &[
         only_full: false,
         stories: services::WITH_OPERATOR,
     },
+    Group { programs: SERVER, only_full: false, stories: hand::STORIES },
     Group { programs: SERVER, only_full: false, stories: credentials::STORIES },
     Group { programs: SERVER, only_full: false, stories: life::STORIES },
     Group { programs: SERVER, only_full: false, stories: release::STORIES },

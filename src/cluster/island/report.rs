@@ -74,7 +74,7 @@ fn observed(reference: &ObjectRef, slot: &Slot) -> Option<bool> {
     if let (Some(carrier), Some(_)) = (&slot.carrier, &slot.object) {
         return carrier.address().map(|_| slot.course.has_address);
     }
-    if reference.kind != Kind::CiliumLoadBalancerIPPool {
+    if reference.kind != Kind::CiliumLoadBalancerIPPool || slot.paused {
         return None;
     }
     let object = slot.object.as_ref()?;
