@@ -47,8 +47,11 @@
 //! | [`cluster::transition`] | mode ha: the next step of one Service (`carrier`), what a pool should hold of each generation (`share`) | decider |
 //! | [`cluster::entry`], [`cluster::object`], [`cluster::ownership`] | the lists on objects, and whose an entry is | decider |
 //! | [`cluster::service`], [`cluster::addresses`] | a Service as it is: who gives it addresses, what it asks for; whose an address in an annotation is | decider |
+//! | [`cluster::mirror`], [`cluster::notice`] | objects of kind DynamicPrefix (`publishStatus`), Kubernetes events: what to send next | decider |
 //! | [`cluster::schema`] | which Cilium is installed, as far as its definitions tell | decider |
+//! | [`cluster::access`], [`cluster::admin`] | asks what the account may do; makes it, by an administrator | driver |
 //! | [`cluster::driver`] | credentials, connection, discovery, watches, writes | driver |
+//! | [`rbac`] | what the account of the daemon may do and why, as a table and as manifests | decider |
 //! | [`daemon::coordinator`] | the one owner of arbiters, reports, targets, conditions | decider |
 //! | [`daemon::delegation`], `daemon::clients` | who the DHCPv6 clients are, what they must remember, how a delegation is given back | decider |
 //! | [`daemon::view`], [`status`] | the status value, for `status` and `plan` alike | decider |
@@ -56,6 +59,8 @@
 //! | [`record`] | every input of the sources with its time, as a file (`recorder` writes it) | both |
 //! | [`replay`] | runs such a file again, in virtual time | decider |
 //! | [`store`] | the state directory ([`store::state`]: what is in it) | both |
+//! | [`metrics`] | the text of `/metrics`, and what is counted | decider |
+//! | [`listen`] | `/metrics`, `/status`, `/healthz`, `/readyz` by HTTP | driver |
 //! | [`control`] | the control socket, both sides | driver |
 //! | [`log`] | the journal; [`log::record`] has every kind of line | driver |
 //! | [`clock`] | the only reader of clocks, and the timer | driver |
@@ -89,6 +94,7 @@
 //!   so.
 //! * No datagram is decoded that the strict scan has not let through.
 //! * No cluster waits for another one: each has its task, its client, its back-off and a queue of one.
+//! * Nothing waits for a Kubernetes event, and who reads by HTTP can take neither time nor memory from the rest.
 //! * No error of one entry, object or cluster stops its neighbours; no wrong file stops a running daemon.
 //! * No task ends unnoticed: one that does ends the process, with its name in the journal.
 //! * Nothing polls, except a source or cluster that cannot be reached.
@@ -112,8 +118,10 @@
 //! | another allocator of addresses | [`cluster::transition::Allocator`], [`cluster::service`]; `cluster::island::books` (when a pool of it offers an address) |
 //! | another annotation of a Service | [`plan::annotation`] (what the user writes), [`cluster::service`] (what we write) |
 //! | who manages a Service | [`plan::service`](mod@plan::service) |
+//! | another right that the daemon needs in a cluster | [`rbac::needs`] |
 //! | another failure of an API server | `cluster::failure` (what it means), [`cluster::island`] (when to try again) |
 //! | another field in `status` | [`status`] and [`daemon::view`]; fields are only ever added |
+//! | another metric | [`metrics`]; what it counts, if the status does not say it: [`metrics::counters`] |
 //! | another line in the journal | [`log::record`], with a MESSAGE_ID of its own |
 //! | another input of a source's decider | [`record::Event`], its driver's tape, [`replay`] |
 //! | something that must survive a restart | [`store::state`], readable by the version before |
@@ -126,10 +134,13 @@ pub mod config;
 pub mod control;
 pub mod convert;
 pub mod daemon;
+pub mod listen;
 pub mod log;
 pub mod manual;
+pub mod metrics;
 pub mod plan;
 pub mod prefix;
+pub mod rbac;
 pub mod record;
 pub mod replay;
 pub mod source;

@@ -224,6 +224,9 @@ pub struct ClusterStatus {
     /// What the user should know although it is no failure.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// When the credentials in use end: the client certificate, or the token; null when that cannot be known.
+    #[serde(default)]
+    pub credential_expires_at: Option<Timestamp>,
 }
 
 /// One object that is a target.
@@ -283,7 +286,8 @@ mod tests {
   "synced": true, "observed": true, "lastSyncTime": "2026-01-04T08:00:00Z", "retryAt": null, "reason": "Synced", "message": null}]}"#;
 
     /// Fields that were added to the shape since; they may be absent from the example, and nothing else may differ.
-    const ADDED: [(&str, &str); 3] = [("clusters", "message"), ("clusters", "notes"), ("sources", "notes")];
+    const ADDED: [(&str, &str); 4] =
+        [("clusters", "message"), ("clusters", "notes"), ("clusters", "credentialExpiresAt"), ("sources", "notes")];
 
     /// The fields of `lease`, which the example leaves open.
     const LEASE: [&str; 4] = ["server", "client", "delegations", "address"];

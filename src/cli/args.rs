@@ -12,6 +12,12 @@ use ipnet::Ipv6Net;
 
 use crate::config::keys::DEFAULT_PATH;
 
+// With its path, as this file is included from another place, too.
+#[path = "args/account.rs"]
+pub(crate) mod account;
+
+use account::{JoinArgs, RbacArgs};
+
 /// Follows a changing IPv6 prefix and keeps Kubernetes load-balancer pools and CIDR groups on it
 #[derive(Debug, Parser)]
 #[command(name = "dyn-prefix", version, arg_required_else_help = true)]
@@ -88,6 +94,15 @@ pub(crate) enum Command {
     /// other daemon, if it still runs, leaves them alone from then on. Refused when it wrote in the last ten minutes,
     /// except with --force. Exit status 0 when all are ours, 3 when not, 4 when the daemon is not running.
     TakeOver(TakeOverArgs),
+    /// Print the account that the daemon needs in a cluster, with no right too many, as YAML for `kubectl apply -f -`
+    ///
+    /// What it may do follows from the configuration; each rule says what it is for.
+    Rbac(RbacArgs),
+    /// Make that account with the kubeconfig of an administrator, and write the daemon's own kubeconfig
+    ///
+    /// Applies what `dyn-prefix rbac` prints, takes the token of the account, writes the file that the configuration names
+    /// for the cluster, and tries it. Nothing of the administrator's is kept. Exit status 1 when it could not be done.
+    Join(Box<JoinArgs>),
     /// Run what `dyn-prefix run --record` has written again, without network or cluster
     ///
     /// Prints what was received and sent, every transition as the journal told it, and the plan after every change. The

@@ -1,5 +1,5 @@
-//! The command line: `run | check | plan | status | history | reload | dhcp-release | replay | convert | completions |
-//! man`. What each accepts is in `args`.
+//! The command line: `run | check | plan | status | history | reload | rbac | join | dhcp-release | replay | convert |
+//! completions | man`. What each accepts is in `args`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,9 +15,11 @@ mod args;
 mod ask;
 mod check;
 mod convert;
+mod join;
 mod manual;
 mod plan;
 mod preview;
+mod rbac;
 pub mod render;
 mod replay;
 mod terminal;
@@ -73,6 +75,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Withdraw(args) => withdraw::withdraw(args),
         Command::Resume { scope, config } => withdraw::resume(scope, &config),
         Command::TakeOver(args) => withdraw::take_over(args),
+        Command::Rbac(args) => rbac::rbac(&args),
+        Command::Join(args) => join::join(&args),
         Command::Replay { file, output } => replay::replay(&file, output.output),
         Command::Convert(args) => convert::convert(&args),
         Command::Completions { shell } => manual::completions(shell),

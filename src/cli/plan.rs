@@ -57,7 +57,8 @@ pub(super) fn not_read(cluster: &str, seen: &Seen) -> String {
     format!("{cluster} could not be read in time, it is {state}{}", why.unwrap_or_default())
 }
 
-fn stored(config: &Config, epoch: &Epoch) -> anyhow::Result<BTreeMap<String, Snapshot>> {
+/// What the state directory knows of the prefixes.
+pub(super) fn stored(config: &Config, epoch: &Epoch) -> anyhow::Result<BTreeMap<String, Snapshot>> {
     let directory = daemon::state_directory(config);
     let state = store::peek(&directory)?;
     let restored = |name: &String| Some((name.clone(), state.as_ref()?.restore(name, epoch)?.snapshot));

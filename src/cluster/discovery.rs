@@ -53,7 +53,8 @@ pub async fn server(client: &Client, timeouts: &Timeouts) -> Result<Server, Fail
     Ok(Server { version, is_http2: protocol == Version::HTTP_2 })
 }
 
-fn refusal(status: StatusCode, body: &[u8]) -> Status {
+/// What an answer that is not a success says.
+pub(super) fn refusal(status: StatusCode, body: &[u8]) -> Status {
     let text = || Status::failure(&String::from_utf8_lossy(body), "");
     serde_json::from_slice(body).unwrap_or_else(|_| text()).with_code(status.as_u16())
 }

@@ -4,13 +4,17 @@
 //! nothing answers, connect again. A lost connection is never repaired but replaced, with new credentials, a new
 //! client and new watches: what they list says what happened in the meantime.
 
+mod mirroring;
 mod react;
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -20,11 +24,13 @@ use super::failure::Failure;
 use super::files::FileWatch;
 use super::health::{self, Link};
 use super::island::{Event, Island};
+use super::mirror::{Mirrors, Publication, Request};
+use super::notice::Notices;
 use super::object::{Object, Served};
 use super::session::{self, Attempt, Session};
 use super::timeouts::Timeouts;
 use super::watch::{News, Subject};
-use super::{Health, Managed, Update, Wanted};
+use super::{Exchange, Health, Managed, Update, Wanted};
 use crate::clock::{self, Alarm};
 use crate::config::{Cluster, ObjectRef};
 use crate::time::Instant;
@@ -41,6 +47,10 @@ pub struct Setup {
     pub managed: Vec<Managed>,
     /// What the cluster should hold; `None` until there is an opinion: then it is watched and nothing is written.
     pub wanted: watch::Receiver<Option<Wanted>>,
+    /// What it should say of the DynamicPrefixes.
+    pub publication: watch::Receiver<Publication>,
+    /// What the store knows of the objects that say it: their uids by name.
+    pub published: BTreeMap<String, String>,
     /// Where to report, with the name of the cluster.
     pub updates: mpsc::Sender<(String, Update)>,
     /// How long to wait for what.
@@ -74,9 +84,17 @@ pub async fn run(setup: Setup, log: impl FnMut(&str, Event) + Send, cancel: Canc
     Ok(())
 }
 
+/// A request about an object of kind DynamicPrefix, and the answer.
+type Mirrored = (Request, Result<Value, Failure>);
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-/// The object, when the session began on which it was sent, and the answer.
-type Written = (ObjectRef, Instant, Result<Object, Failure>);
+/// A patch that was answered, or not.
+struct Written {
+    object: ObjectRef,
+    /// When the session began on which it was sent.
+    session: Instant,
+    result: Result<Object, Failure>,
+    took: Duration,
+}
 
 struct Driver<L> {
     setup: Setup,
@@ -89,6 +107,11 @@ struct Driver<L> {
     /// An attempt to connect; the session, if there is one, goes on meanwhile.
     opening: Option<Task<Attempt>>,
     discovering: Option<Task<Result<Served, Failure>>>,
+    notices: Notices,
+    /// A Kubernetes event on its way.
+    noticing: Option<Task<Result<(), Failure>>>,
+    mirrors: Mirrors,
+    mirroring: Option<Task<Mirrored>>,
     /// Asks whether the server still answers.
     probing: Option<Task<Result<Server, Failure>>>,
     writes: FuturesUnordered<Task<Written>>,
@@ -98,6 +121,8 @@ struct Driver<L> {
     /// Something has changed that decides what is to be watched.
     rewatch: bool,
     reported: Option<Health>,
+    /// Answered patches that were not reported yet.
+    exchanges: Vec<Exchange>,
     cancel: CancellationToken,
 }
 
@@ -119,6 +144,9 @@ enum Input {
     News(Subject, News),
     Written(Written),
     Discovered(Result<Served, Failure>),
+    Noticed(Result<(), Failure>),
+    Publication,
+    Mirrored(Mirrored),
     Probed(Result<Server, Failure>),
     Time,
 }
@@ -130,6 +158,9 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         if let Some(wanted) = setup.wanted.borrow_and_update().clone() {
             island.handle_wanted(wanted, clock::now());
         }
+        let mut mirrors = Mirrors::new(std::mem::take(&mut setup.published));
+        mirrors.handle_wanted(setup.publication.borrow_and_update().clone());
+        let notices = Notices::new(are_sent(&cluster));
         Ok(Self {
             cluster,
             island,
@@ -139,6 +170,10 @@ impl<L: FnMut(&str, Event)> Driver<L> {
             files: None,
             opening: None,
             discovering: None,
+            notices,
+            noticing: None,
+            mirrors,
+            mirroring: None,
             probing: None,
             writes: FuturesUnordered::new(),
             backoff: Backoff::new(&setup.timeouts, setup.seed),
@@ -146,6 +181,7 @@ impl<L: FnMut(&str, Event)> Driver<L> {
             timers: Timers { open: Some(clock::now()), ..Timers::default() },
             rewatch: true,
             reported: None,
+            exchanges: Vec::new(),
             cancel,
             setup,
         })
@@ -163,6 +199,9 @@ impl<L: FnMut(&str, Event)> Driver<L> {
             changed = self.setup.cluster.changed() => { changed.ok()?; Input::Cluster }
             attempt = finish(&mut self.opening) => Input::Opened(attempt),
             served = finish(&mut self.discovering) => Input::Discovered(served),
+            Ok(()) = self.setup.publication.changed() => Input::Publication,
+            mirrored = finish(&mut self.mirroring) => Input::Mirrored(mirrored),
+            noticed = finish(&mut self.noticing) => Input::Noticed(noticed),
             probed = finish(&mut self.probing) => Input::Probed(probed),
             () = changed(&mut self.files) => Input::Files,
             () = self.alarm.wait(deadline) => Input::Time,
@@ -172,7 +211,8 @@ impl<L: FnMut(&str, Event)> Driver<L> {
     fn deadline(&self) -> Option<Instant> {
         let Timers { open, renew, discover, warm } = self.timers;
         let discover = discover.filter(|_| self.discovering.is_none());
-        [open, renew, discover, warm, self.island.poll_timeout()].into_iter().flatten().min()
+        let mirror = self.session.as_ref().and_then(|_| self.mirrors.poll_timeout());
+        [open, renew, discover, warm, mirror, self.island.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Does everything that the inputs so far call for.
@@ -182,11 +222,19 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         self.watch(now);
         if let Some(session) = self.session.as_ref().filter(|session| session.is_ready()) {
             send_writes(&mut self.island, session, &self.writes, &self.setup.timeouts, now);
+            if self.mirroring.is_none()
+                && let Some(request) = self.mirrors.poll_request(now, clock::epoch().wall_now())
+            {
+                let (client, limit) = (session.client.clone(), self.setup.timeouts.operation);
+                self.mirroring = Some(Box::pin(mirroring::send(client, request, limit)));
+            }
         }
         while let Some(event) = self.island.poll_event() {
+            self.notices.handle_event(&event);
             (self.log)(&self.cluster.name, event);
         }
         self.report().await;
+        self.notify(now);
     }
 
     /// Starts the requests whose time has come.
@@ -232,8 +280,16 @@ impl<L: FnMut(&str, Event)> Driver<L> {
     }
 
     async fn report(&mut self) {
-        let health = health::of(&self.link, self.session.as_ref(), &self.cluster, &self.island);
+        let mut health = health::of(&self.link, self.session.as_ref(), &self.cluster, &self.island);
+        if self.session.is_some() {
+            health.notes.extend(self.mirrors.notes().into_iter().chain(self.notices.note()));
+        }
         let mut update = self.island.poll_update().unwrap_or_default();
+        update.targets.iter().for_each(|target| self.notices.handle_target(target));
+        update.removed.iter().for_each(|object| self.notices.handle_removed(object));
+        update.notices = self.notices.take_counts();
+        update.published = self.mirrors.take_ours();
+        update.exchanges = std::mem::take(&mut self.exchanges);
         if self.reported.as_ref() != Some(&health) {
             self.reported = Some(health.clone());
             update.health = Some(health);
@@ -245,10 +301,23 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         }
     }
 
+    /// Sends the next Kubernetes event, one at a time: they wait for everything, and nothing waits for them.
+    fn notify(&mut self, now: Instant) {
+        let Some(session) = self.session.as_ref().filter(|session| session.is_ready()) else { return };
+        if self.noticing.is_some() {
+            return;
+        }
+        let daemon_id = self.setup.wanted.borrow().as_ref().map(|wanted| wanted.daemon_id.clone()).unwrap_or_default();
+        if let Some(post) = self.notices.poll_post(&daemon_id, &session.served, now, clock::epoch().wall_now()) {
+            let (client, limit) = (session.client.clone(), self.setup.timeouts.operation);
+            self.noticing = Some(Box::pin(mirroring::post(client, post, limit)));
+        }
+    }
+
     /// Lets writes under way finish, so that what they did is known to the store.
     async fn stop(mut self) {
         let finish = async {
-            while let Some((object, _, result)) = self.writes.next().await {
+            while let Some(Written { object, result, .. }) = self.writes.next().await {
                 let result = result.map_err(Failure::into_write_error);
                 self.island.handle_written(&object, result, clock::now());
             }
@@ -263,6 +332,11 @@ impl<L: FnMut(&str, Event)> Driver<L> {
     }
 }
 
+/// Whether Kubernetes events are sent.
+fn are_sent(cluster: &Cluster) -> bool {
+    cluster.events && !cluster.dry_run
+}
+
 fn send_writes(
     island: &mut Island,
     session: &Session,
@@ -273,9 +347,12 @@ fn send_writes(
     while writes.len() < IN_FLIGHT
         && let Some(write) = island.poll_write(now)
     {
-        let (client, object, limit) = (session.client.clone(), write.object.clone(), timeouts.operation);
-        let begun = session.opened_at;
-        writes.push(Box::pin(async move { (object, begun, session::send(client, write, limit).await) }));
+        let (client, session, limit) = (session.client.clone(), session.opened_at, timeouts.operation);
+        let object = write.object.clone();
+        writes.push(Box::pin(async move {
+            let result = session::send(client, write, limit).await;
+            Written { object, session, result, took: clock::now().saturating_since(now) }
+        }));
     }
 }
 

@@ -47,7 +47,8 @@ pub(super) fn of(link: &Link, session: Option<&Session>, cluster: &Cluster, isla
     }
     notes.extend(forbidden.kinds.into_iter().chain(forbidden.objects));
     let server_version = session.map(|session| session.server.version.clone()).filter(|version| !version.is_empty());
-    Health { state, reason, server_version, retry_at, notes }
+    let validity = session.and_then(|session| session.validity);
+    Health { state, reason, server_version, retry_at, notes, validity }
 }
 
 fn of_refusal(refusal: &Refusal) -> (ConnectionState, Reason) {

@@ -39,8 +39,11 @@ fn in_cluster() -> Credentials {
     let fingerprint = Fingerprint::of([&token, &ca]);
     let config = Config::incluster()
         .map_err(|error| {
+            // It names neither the variables nor the files.
             Unusable(format!(
-                "kubeconfig = \"in-cluster\" works only in a pod with a ServiceAccount token: {}; outside of one, name a kubeconfig file",
+                "kubeconfig = \"in-cluster\" works only in a pod with a ServiceAccount token, by the variables \
+                 KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT and the files in {SERVICE_ACCOUNT}: {}; outside of \
+                 one, name a kubeconfig file",
                 chain(&error)
             ))
         })

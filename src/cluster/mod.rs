@@ -5,22 +5,30 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::config::{Binding, ObjectRef, Service};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::config::{Binding, Kind, ObjectRef, Service};
 use crate::plan::Catalogue;
 use crate::time::Instant;
 
+pub mod access;
 pub mod addresses;
+pub mod admin;
 pub mod backoff;
 pub mod client;
 pub mod discovery;
 pub mod driver;
 pub mod entry;
+mod expiry;
 pub mod failure;
 pub mod files;
 mod health;
 pub mod island;
 pub mod kubeconfig;
+pub mod mirror;
+pub mod notice;
 pub mod object;
 pub mod ownership;
 pub mod schema;
@@ -78,6 +86,28 @@ pub struct Health {
     pub retry_at: Option<Instant>,
     /// Things the user should know that are no failure (discovery not permitted, a kind that is not installed).
     pub notes: Vec<String>,
+    /// From when until when the credentials in use are valid, where that can be known.
+    pub validity: Option<Validity>,
+}
+
+/// From when until when credentials are valid, by what they say themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// Since when, if that is said.
+    pub from: Option<Timestamp>,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+impl Validity {
+    /// When somebody should be told that they end: 14 days before. Those that live no longer than that are renewed by a
+    /// machine, as the token of a pod is; then it is their last tenth.
+    pub fn warn_from(&self) -> Timestamp {
+        let fortnight = SignedDuration::from_hours(14 * 24);
+        let whole = self.from.map(|from| self.until.duration_since(from)).filter(|whole| *whole <= fortnight);
+        let early = whole.map_or(fortnight, |whole| whole / 10);
+        self.until.saturating_sub(early).unwrap_or(self.until)
+    }
 }
 
 /// What the connection to a cluster does.
@@ -159,4 +189,21 @@ pub struct Update {
     pub targets: Vec<TargetReport>,
     /// Objects that are targets no longer.
     pub removed: Vec<ObjectRef>,
+    /// The patches that were answered, or not.
+    pub exchanges: Vec<Exchange>,
+    /// What became of Kubernetes events: an outcome, and how many.
+    pub notices: Vec<(&'static str, u64)>,
+    /// The objects of kind DynamicPrefix that are ours, if that changed: their uids by name.
+    pub published: Option<BTreeMap<String, String>>,
+}
+
+/// A patch that was sent, for the statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// The kind of the object.
+    pub kind: Kind,
+    /// What became of it: "accepted", or [`island::WriteError::outcome`].
+    pub outcome: &'static str,
+    /// From sending it to the whole answer.
+    pub took: Duration,
 }

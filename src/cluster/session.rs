@@ -10,8 +10,10 @@ use kube::core::Request;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::Validity;
 use super::client;
 use super::discovery::{self, Server};
+use super::expiry;
 use super::failure::{Failure, within};
 use super::files::Fingerprint;
 use super::island::{Island, Write};
@@ -37,6 +39,7 @@ pub(super) struct Opened {
     pub(super) client: Client,
     pub(super) server: Server,
     pub(super) served: Served,
+    pub(super) validity: Option<Validity>,
 }
 
 /// Why there is no connection.
@@ -54,8 +57,9 @@ pub(super) async fn open(cluster: Arc<Cluster>, kinds: BTreeSet<Kind>, timeouts:
         let credentials = kubeconfig::read(&cluster.kubeconfig, cluster.context.as_deref());
         let built = credentials.config.map_err(Refusal::Misconfigured).and_then(|config| {
             let url = config.cluster_url.to_string();
+            let validity = expiry::of(&config);
             match client::build(config, &timeouts) {
-                Ok(client) => Ok((url, client)),
+                Ok(client) => Ok((url, validity, client)),
                 Err(failure) => Err(Refusal::Failed { url, failure }),
             }
         });
@@ -66,8 +70,8 @@ pub(super) async fn open(cluster: Arc<Cluster>, kinds: BTreeSet<Kind>, timeouts:
         return Attempt { fingerprint: Fingerprint::default(), result: Err(Refusal::Misconfigured(Unusable(text))) };
     };
     let result = match built {
-        Ok((url, client)) => match greet(&client, &kinds, &timeouts).await {
-            Ok((server, served)) => Ok(Opened { url, client, server, served }),
+        Ok((url, validity, client)) => match greet(&client, &kinds, &timeouts).await {
+            Ok((server, served)) => Ok(Opened { url, client, server, served, validity }),
             Err(failure) => Err(Refusal::Failed { url, failure }),
         },
         Err(refusal) => Err(refusal),
@@ -91,6 +95,8 @@ pub(super) struct Session {
     pub(super) client: Client,
     pub(super) server: Server,
     pub(super) served: Served,
+    /// How long the credentials are valid, where that can be known.
+    pub(super) validity: Option<Validity>,
     /// The kinds that were asked for when `served` was.
     pub(super) asked: BTreeSet<Kind>,
     pub(super) watches: Watches,
@@ -116,6 +122,7 @@ impl Session {
             client: opened.client,
             server: opened.server,
             served: opened.served,
+            validity: opened.validity,
             asked,
             watches,
             news,

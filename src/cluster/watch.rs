@@ -102,6 +102,7 @@ impl Watches {
                 timeouts: self.timeouts,
                 backoff: Backoff::new(&self.timeouts, self.seed),
                 selects_type: true,
+                held: None,
                 sender: self.sender.clone(),
             };
             self.running.insert(subject, Running(tokio::spawn(watch.run()).abort_handle()));
@@ -145,6 +146,8 @@ struct Watch {
     backoff: Backoff,
     /// Whether the server is asked for Services of type LoadBalancer only; Kubernetes before 1.31 cannot.
     selects_type: bool,
+    /// What was listed and is not told yet.
+    held: Option<News>,
     sender: mpsc::Sender<(Subject, News)>,
 }
 
@@ -186,7 +189,9 @@ impl Watch {
         loop {
             let end = match self.list().await {
                 Ok((version, listed)) => {
-                    if self.tell(listed).await.is_err() {
+                    self.held = Some(listed);
+                    // Pools must not wait for Services that are listed and may not be watched: nobody tells how they do.
+                    if self.kind() != Some(Kind::Service) && self.tell_held().await.is_err() {
                         return;
                     }
                     self.follow(version).await
@@ -265,6 +270,9 @@ impl Watch {
             }
             Err(failure) => return End::Failed(failure),
         };
+        if self.tell_held().await.is_err() {
+            return End::Unheard;
+        }
         let begun = clock::now();
         let mut events = pin!(events);
         let silence = self.timeouts.watch + self.timeouts.watch_grace;
@@ -387,6 +395,11 @@ impl Watch {
         }
     }
 
+    async fn tell_held(&mut self) -> Result<(), mpsc::error::SendError<(Subject, News)>> {
+        let Some(listed) = self.held.take() else { return Ok(()) };
+        self.tell(listed).await
+    }
+
     async fn tell(&self, news: News) -> Result<(), mpsc::error::SendError<(Subject, News)>> {
         self.sender.send((self.subject.clone(), news)).await
     }
@@ -408,17 +421,4 @@ fn reached(event: &WatchEvent<Value>) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_empty_list_of_metadata_has_null_for_items() {
-        // As kube-apiserver 1.36.3 answers.
-        let text = r#"{"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
-            "metadata": {"resourceVersion": "214"}, "items": null}"#;
-        let page: Page = serde_json::from_str(text).expect("a list");
-        assert_eq!((page.metadata.resource_version.as_str(), page.items), ("214", None));
-        let absent: Page = serde_json::from_str(r#"{"metadata": {"resourceVersion": "7"}}"#).expect("a list");
-        assert_eq!(absent.items, None);
-    }
-}
+mod tests;

@@ -306,6 +306,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("two-names", "a key with two names is written under one of them"),
     ("unknown-name", "names that are referred to exist"),
     ("invalid-path", "paths are absolute"),
+    ("listen-address", "listen is an address with a port"),
     ("missing-variable", "variables of the environment are set"),
     ("missing-kubeconfig", "kubeconfig files exist"),
     ("unnamed-cluster", "one of several clusters has a name"),

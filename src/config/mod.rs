@@ -4,7 +4,7 @@
 //! [`keys`], `check` holds the rules, and both say what they find with the place in the file. [`Config::load`] (in
 //! [`mod@file`]) is the same for a file of this host.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -85,6 +85,8 @@ pub struct Daemon {
     pub state_directory: Option<PathBuf>,
     /// `controlSocket`; `None`: /run/dyn-prefix/control.sock.
     pub control_socket: Option<PathBuf>,
+    /// `listen`: where metrics, health and status are served by HTTP; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
 }
 
 /// `[[cluster]]`
@@ -103,6 +105,10 @@ pub struct Cluster {
     /// `externalDnsAnnotationPrefixes`: what the annotations that external-dns reads begin with, each ending in "/".
     /// Its own default became `external-dns.kubernetes.io/` in 0.22, and it reads only one.
     pub external_dns: Vec<String>,
+    /// `events`: whether Kubernetes events are sent.
+    pub events: bool,
+    /// `publishStatus`: whether an object of kind DynamicPrefix mirrors the status of each prefix.
+    pub publish_status: bool,
 }
 
 /// The default of `externalDnsAnnotationPrefixes`: that of external-dns since 0.22, and the one before.

@@ -1,5 +1,6 @@
 //! `dyn-prefix withdraw` while no daemon runs: the clusters' tasks, and nothing else of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -7,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Alarm};
+use crate::cluster::mirror::Publication;
 use crate::cluster::timeouts::Timeouts;
 use crate::cluster::{Managed, Paused, Told, Update, Wanted, driver};
 use crate::config::{Cluster, Config};
@@ -68,7 +70,10 @@ async fn release(coordinator: &mut Coordinator, withdrawal: Withdrawal) -> anyho
         let managed = coordinator.managed(&cluster.name).into_iter();
         let managed = managed.filter(|managed| withdrawal.has(&managed.object)).collect();
         let wanted = of_nothing(coordinator.wanted(&cluster.name));
-        let (setup, held) = setup(cluster, managed, wanted, updates.clone());
+        let (mut setup, held) = setup(cluster, managed, wanted, updates.clone());
+        if coordinator.is_let_go(&cluster.name) {
+            setup.published = coordinator.published(&cluster.name);
+        }
         let stop = stop.clone();
         tasks.spawn(async move {
             let _held = held;
@@ -104,7 +109,7 @@ pub(super) fn of_nothing(wanted: Wanted) -> Wanted {
 }
 
 /// What a driver follows; it ends when this is dropped.
-pub(super) type Held = (watch::Sender<Arc<Cluster>>, watch::Sender<Option<Wanted>>);
+pub(super) type Held = (watch::Sender<Arc<Cluster>>, watch::Sender<Option<Wanted>>, watch::Sender<Publication>);
 
 /// A driver of a cluster that nobody will configure anew.
 pub(super) fn setup(
@@ -114,15 +119,20 @@ pub(super) fn setup(
     updates: mpsc::Sender<(String, Update)>,
 ) -> (driver::Setup, Held) {
     let (section, followed_section) = watch::channel(Arc::new(cluster.clone()));
+    let daemon_id = wanted.daemon_id.clone();
     let (wanted, followed) = watch::channel(Some(wanted));
+    let nothing = Publication { daemon_id, ..Publication::default() };
+    let (publication, publications) = watch::channel(nothing);
     let setup = driver::Setup {
         cluster: followed_section,
         managed,
         wanted: followed,
+        publication: publications,
+        published: BTreeMap::new(),
         updates,
         timeouts: Timeouts::default(),
         seed: clock::now().as_nanos().unsigned_abs(),
         ready: CancellationToken::new(),
     };
-    (setup, (section, wanted))
+    (setup, (section, wanted, publication))
 }

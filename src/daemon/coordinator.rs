@@ -3,37 +3,29 @@
 //! Pure: reports, updates and time go in; what every cluster should hold, what the store should keep, the status and
 //! the lines for the journal come out. The loop in [`super`] does the rest.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::arbiter::{Arbiter, Restored, Snapshot};
-use crate::cluster::{ConnectionState, Health, Managed, Paused, TargetReport, Told, Update, Wanted};
+use crate::cluster::{ConnectionState, Health, Managed, TargetReport, Told, Update, Wanted};
 use crate::config::{Binding, Config, DynamicPrefix, ObjectRef, Service};
 use crate::log::Entry;
 use crate::log::record;
 use crate::plan::Catalogue;
 use crate::source::dhcpv6::Duid;
 use crate::source::{self, SourceId, SourceKind, SourceReport, SourceState};
-use crate::store::State;
 use crate::time::{Epoch, Instant};
 
 use super::clients::{self, Clients};
 use super::condition::{self, Conditions};
-use super::parting::Parting;
+use super::parting::Partings;
 use super::twins::{self, Denied};
 
-/// What a former run knew.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// Per DynamicPrefix.
-    pub prefixes: BTreeMap<String, Restored>,
-    /// Per cluster.
-    pub managed: BTreeMap<String, Vec<Managed>>,
-    /// What was withdrawn, per cluster.
-    pub paused: BTreeMap<String, Paused>,
-    /// The DHCPv6 clients.
-    pub clients: clients::Restored,
-}
+mod journal;
+mod memory;
+
+use journal::Journal;
+pub use memory::Memory;
 
 /// Who the daemon is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,24 +46,8 @@ pub(crate) struct ClusterView {
 }
 
 impl ClusterView {
-    pub(crate) fn is_connected(&self) -> bool {
+    pub(super) fn is_connected(&self) -> bool {
         self.health.as_ref().is_some_and(|health| health.state == ConnectionState::Connected)
-    }
-}
-
-impl Memory {
-    /// What the stored state says about the DynamicPrefixes of `config`, and about every cluster.
-    pub fn from_state(state: Option<&State>, config: &Config, epoch: &Epoch) -> Self {
-        let Some(state) = state else { return Self::default() };
-        let prefixes = config.dynamic_prefixes.iter();
-        Self {
-            prefixes: prefixes
-                .filter_map(|prefix| Some((prefix.name.clone(), state.restore(&prefix.name, epoch)?)))
-                .collect(),
-            managed: state.managed.keys().map(|cluster| (cluster.clone(), state.managed(cluster, epoch))).collect(),
-            paused: state.paused(),
-            clients: clients::Restored { memories: state.clients(epoch), others: state.other_clients() },
-        }
     }
 }
 
@@ -96,23 +72,14 @@ pub struct Coordinator {
     /// What a person told us, per cluster.
     pub(super) told: BTreeMap<String, Arc<Told>>,
     /// The clusters on their way out.
-    pub(super) parting: BTreeMap<String, Parting>,
-    /// The clusters whose task goes on under another name: from, to.
-    pub(super) renamed: Vec<(String, String)>,
-    /// What clusters have left behind that nobody can name any more, a sentence each.
-    pub(super) left_behind: Vec<String>,
+    pub(super) partings: Partings,
+    /// The same of objects of kind DynamicPrefix: their uids by name.
+    pub(super) published: BTreeMap<String, BTreeMap<String, String>>,
     denied: BTreeMap<String, Denied>,
     bindings: BTreeMap<String, Arc<Vec<Binding>>>,
     services: BTreeMap<String, Arc<Vec<Service>>>,
-    pub(super) entries: VecDeque<Pending>,
+    pub(super) journal: Journal,
     pub(super) dirty: bool,
-}
-
-/// A line for the journal whose times are still instants.
-#[derive(Debug)]
-pub(super) enum Pending {
-    Entry(Box<Entry>),
-    Transition(String, Box<crate::arbiter::Transition>),
 }
 
 impl Coordinator {
@@ -137,13 +104,12 @@ impl Coordinator {
             computed_from: (Arc::default(), BTreeMap::new()),
             managed,
             told: memory.paused.into_iter().map(told).collect(),
-            parting: BTreeMap::new(),
-            renamed: Vec::new(),
-            left_behind: Vec::new(),
+            partings: Partings::default(),
+            published: memory.published,
             denied: BTreeMap::new(),
             bindings: BTreeMap::new(),
             services: BTreeMap::new(),
-            entries: VecDeque::new(),
+            journal: Journal::default(),
             dirty: false,
         };
         coordinator.apply(config, memory.prefixes, now);
@@ -259,7 +225,7 @@ impl Coordinator {
         if known {
             let former = self.reports.get(&report.id);
             if let Some(entry) = record::source(former, &report, now) {
-                self.entries.push_back(Pending::Entry(Box::new(entry)));
+                self.journal.tell(entry);
             }
             self.reports.insert(report.id.clone(), report);
         }
@@ -287,6 +253,10 @@ impl Coordinator {
         let Some(view) = self.clusters.get_mut(cluster) else { return };
         if let Some(health) = update.health {
             view.health = Some(health);
+        }
+        if let Some(published) = update.published {
+            self.published.insert(cluster.to_owned(), published);
+            self.dirty = true;
         }
         let managed = self.managed.entry(cluster.to_owned()).or_default();
         let mut has_new = false;
@@ -335,19 +305,14 @@ impl Coordinator {
     /// When [`Coordinator::handle_timeout`] is wanted next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let arbiters = self.arbiters.values().filter_map(Arbiter::poll_timeout);
-        arbiters.chain(self.clients.poll_timeout()).chain(self.parting_timeout()).min()
-    }
-
-    /// What the store keeps of the objects in one cluster.
-    pub(super) fn managed_in(&self, cluster: &str) -> Option<&BTreeMap<ObjectRef, Managed>> {
-        self.managed.get(cluster)
+        arbiters.chain(self.clients.poll_timeout()).chain(self.partings.poll_timeout()).min()
     }
 
     /// Collects what the arbiters decided and computes everything that follows from it.
     pub(super) fn settle(&mut self, now: Instant) {
         for (name, arbiter) in &mut self.arbiters {
             while let Some(transition) = arbiter.poll_transition() {
-                self.entries.push_back(Pending::Transition(name.clone(), Box::new(transition)));
+                self.journal.tell_transition(name, transition);
                 self.dirty = true;
             }
             self.conditions.set(name, "PrefixAcquired", condition::prefix_acquired(arbiter.snapshot(), now), now);
@@ -377,10 +342,12 @@ impl Coordinator {
 
     /// The next line for the journal.
     pub fn poll_entry(&mut self, epoch: &Epoch) -> Option<Entry> {
-        self.entries.pop_front().map(|pending| match pending {
-            Pending::Entry(entry) => *entry,
-            Pending::Transition(name, transition) => record::transition(&name, &transition, epoch),
-        })
+        self.journal.poll_entry(epoch)
+    }
+
+    /// How often each DynamicPrefix saw which transition.
+    pub fn transitions(&self) -> &BTreeMap<(String, &'static str), u64> {
+        self.journal.transitions()
     }
 
     /// The whole wanted state of one cluster. Cheap: its parts are shared.
@@ -398,32 +365,9 @@ impl Coordinator {
         }
     }
 
-    /// What is managed in one cluster, for its task to start from.
-    pub fn managed(&self, cluster: &str) -> Vec<Managed> {
-        self.managed.get(cluster).into_iter().flat_map(BTreeMap::values).cloned().collect()
-    }
-
     /// Whether something changed since the last call that the store should keep. Renewed lifetimes do not count.
     pub fn take_dirty(&mut self) -> bool {
         std::mem::take(&mut self.dirty)
-    }
-
-    /// What the store should keep.
-    pub fn state(&self, epoch: &Epoch) -> State {
-        let mut state = State::new(epoch).saved_in(self.identity.boot_id.as_deref(), epoch);
-        self.clients.store(&mut state, epoch);
-        for (name, arbiter) in &self.arbiters {
-            if let Some(snapshot) = arbiter.snapshot() {
-                state.insert_prefix(name, snapshot, arbiter.last_generation(), epoch);
-            }
-        }
-        for (cluster, objects) in &self.managed {
-            for managed in objects.values() {
-                state.insert_managed(cluster, managed, epoch);
-            }
-        }
-        self.paused().for_each(|(cluster, paused)| state.insert_paused(cluster, paused));
-        state
     }
 }
 

@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::control::DEFAULT_SOCKET;
 use crate::control::server::{Asked, Server};
 use crate::log::{self, Priority, record};
+use crate::metrics::Counters;
 use crate::record::{Decider, Event, Recorder, Recording, Seconds};
 use crate::source::SourceReport;
 use crate::store::{Opened, State, Store};
@@ -33,6 +34,8 @@ use crate::time::Instant;
 
 use coordinator::{Coordinator, Identity, Memory};
 use errand::Errands;
+use expiry::Expiry;
+use listening::Listening;
 use release::Releases;
 use saver::Saver;
 use tasks::{Inbox, Tasks};
@@ -43,8 +46,12 @@ mod clients;
 pub mod condition;
 pub mod coordinator;
 pub mod delegation;
+mod ending;
 mod errand;
+mod expiry;
 pub mod identity;
+mod listening;
+mod mirror;
 pub mod parting;
 pub mod pause;
 mod recording;
@@ -138,6 +145,9 @@ struct Daemon {
     write_log: WriteLog,
     releases: Releases,
     errands: Errands,
+    listening: Listening,
+    counters: Counters,
+    expiry: Expiry,
     notice_at: Option<Instant>,
     ready_by: Option<Instant>,
     suspended: Duration,
@@ -167,6 +177,8 @@ impl Daemon {
         let (mut tasks, inbox) = Tasks::new(recorder.clone(), stop.clone());
         let (asked, requests) = mpsc::channel(16);
         let (changed, changes) = watch::channel(0);
+        let mut listening = Listening::new();
+        listening.start(config.daemon.listen, &mut tasks.supervisor, &stop)?;
         tasks.supervisor.spawn("control socket".to_owned(), stop.clone(), server.run(asked, changes, stop.clone()));
         let now = clock::now();
         Ok(Self {
@@ -184,6 +196,9 @@ impl Daemon {
             write_log: WriteLog::default(),
             releases: Releases::default(),
             errands: Errands::default(),
+            listening,
+            counters: Counters::default(),
+            expiry: Expiry::default(),
             notice_at: None,
             ready_by: Some(now + READY_PATIENCE),
             suspended: clock::suspended(),
@@ -213,6 +228,7 @@ impl Daemon {
                     self.write_log.handle_event(&cluster, event, clock::now());
                 }
                 Some((cluster, update)) = self.inbox.updates.recv() => self.handle_update(&cluster, update),
+                question = self.listening.next() => self.tell(question),
                 Some((request, answer)) = self.requests.recv() => self.answer(request, answer).await,
                 () = self.saver.finished() => {}
                 () = watchdog.due() => {}
@@ -233,6 +249,7 @@ impl Daemon {
             self.write_log.poll_timeout(),
             self.releases.poll_timeout(),
             self.errands.poll_timeout(),
+            self.expiry.poll_timeout(),
             self.notice_at,
             self.ready_by,
         ];
@@ -254,7 +271,9 @@ impl Daemon {
         self.write_log.handle_removed(cluster, &update.removed);
         if let Some(health) = &update.health {
             self.write_log.handle_health(cluster, health, now);
+            self.expiry.handle_validity(cluster, health.validity, now);
         }
+        self.counters.handle_update(cluster, &update, &self.coordinator.in_use());
         self.coordinator.handle_update(cluster, update, now);
         self.notice_at.get_or_insert(now + NOTICE_INTERVAL);
     }
@@ -276,20 +295,21 @@ impl Daemon {
             log::emit(&entry);
             self.notice_at.get_or_insert(now);
         }
+        self.expiry.handle_timeout(&epoch);
         self.write_log.handle_timeout(now);
-        while let Some(entry) = self.write_log.poll_entry() {
-            log::emit(&entry);
-        }
         if self.coordinator.take_dirty() {
             self.saver.want(now);
         }
         self.saver.handle_timeout(now, || self.coordinator.state(&clock::epoch()));
+        let next = || self.expiry.poll_entry().or_else(|| self.write_log.poll_entry());
+        std::iter::from_fn(next).for_each(|entry| log::emit(&entry));
         while let Some(entry) = self.saver.poll_entry() {
             log::emit(&entry);
         }
         self.notice_ready(now);
         if self.notice_at.is_some_and(|at| at <= now) {
             self.notice_at = None;
+            self.tasks.publish_mirrors(&self.coordinator);
             systemd::status(&self.coordinator.summary());
             self.changed.send_modify(|count| *count += 1);
         }
@@ -327,37 +347,5 @@ impl Daemon {
         // Of the tasks that have ended: the new ones have not run yet.
         while self.inbox.reports.try_recv().is_ok() {}
         true
-    }
-
-    /// Ends every task and saves; what is published stays.
-    async fn finish(mut self) {
-        self.stop.cancel();
-        // Who does not end in time is dropped with the runtime.
-        drop(tokio::time::timeout(STOP_PATIENCE, self.drain()).await);
-        if let Err(error) = self.saver.save_now(&self.coordinator.state(&clock::epoch())).await {
-            log::emit(&record::store(Priority::Error, format!("{error:#}")));
-        }
-        if let Some(recording) = self.recording.take() {
-            recording.end(clock::now());
-        }
-    }
-
-    /// Takes the last updates of ending tasks: a write that was accepted must be known to the store.
-    async fn drain(&mut self) {
-        let drained = self.tasks.supervisor.drain();
-        tokio::pin!(drained);
-        loop {
-            tokio::select! {
-                biased;
-                Some((cluster, update)) = self.inbox.updates.recv() => {
-                    self.coordinator.handle_update(&cluster, update, clock::now());
-                }
-                Some(_) = self.inbox.reports.recv() => {}
-                () = &mut drained => break,
-            }
-        }
-        while let Ok((cluster, update)) = self.inbox.updates.try_recv() {
-            self.coordinator.handle_update(&cluster, update, clock::now());
-        }
     }
 }

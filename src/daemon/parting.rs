@@ -13,8 +13,8 @@ use crate::config::{Cluster, Config, ObjectRef};
 use crate::log::record;
 use crate::time::Instant;
 
-use super::coordinator::{ClusterView, Coordinator, Pending};
-use super::pause::{Left, by_name, left};
+use super::coordinator::{ClusterView, Coordinator};
+use super::pause::{Left, by_name, left, mirror};
 
 /// How long a cluster has to let go.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,9 +22,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a removed cluster waits for those that came with the same reload: it may be one of them.
 const DOUBT: Duration = Duration::from_secs(5);
 
+/// The clusters on their way out.
+#[derive(Debug, Default)]
+pub(crate) struct Partings {
+    running: BTreeMap<String, Parting>,
+    /// The clusters whose task goes on under another name: from, to.
+    renamed: Vec<(String, String)>,
+    /// What clusters have left behind that nobody can name any more, a sentence each.
+    left_behind: Vec<String>,
+}
+
 /// A cluster on its way out.
 #[derive(Debug)]
-pub(crate) struct Parting {
+struct Parting {
     /// As it was configured; the name is its own.
     cluster: Cluster,
     view: ClusterView,
@@ -35,20 +45,27 @@ pub(crate) struct Parting {
     successors: BTreeSet<String>,
 }
 
+impl Partings {
+    /// When a cluster on its way out has to be looked at.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.running.values().flat_map(|parting| parting.doubt_until.into_iter().chain([parting.until])).min()
+    }
+}
+
 impl Coordinator {
     /// The clusters that have to have a task: those of the configuration, and those on their way out.
     pub fn clusters_to_run(&self) -> impl Iterator<Item = &Cluster> {
-        self.config.clusters.iter().chain(self.parting.values().map(|parting| &parting.cluster))
+        self.config.clusters.iter().chain(self.partings.running.values().map(|parting| &parting.cluster))
     }
 
     /// The clusters whose task goes on under another name since the last call: from, to.
     pub fn take_renamed(&mut self) -> Vec<(String, String)> {
-        std::mem::take(&mut self.renamed)
+        std::mem::take(&mut self.partings.renamed)
     }
 
     /// Sorts out which clusters go with a new configuration, before that is in use.
     pub(super) fn part(&mut self, new: &Config, now: Instant) {
-        self.left_behind.clear();
+        self.partings.left_behind.clear();
         let old: Vec<Cluster> = self.clusters_to_run().cloned().collect();
         let former = |name: &str| old.iter().find(|cluster| cluster.name == name);
         let is_new = |cluster: &&Cluster| former(&cluster.name).is_none_or(|former| !is_same_way(former, cluster));
@@ -57,7 +74,7 @@ impl Coordinator {
             let kept = new.clusters.iter().find(|other| other.name == cluster.name);
             let is_taken_back = kept.is_some_and(|kept| is_same_way(cluster, kept));
             if is_taken_back {
-                if let Some(parting) = self.parting.remove(&cluster.name) {
+                if let Some(parting) = self.partings.running.remove(&cluster.name) {
                     self.clusters.insert(cluster.name.clone(), parting.view);
                 }
                 continue;
@@ -67,7 +84,7 @@ impl Coordinator {
             });
             match (renamed, kept) {
                 (Some(other), _) => self.rename(&cluster.name, &other.name),
-                (None, _) if self.parting.contains_key(&cluster.name) && kept.is_none() => {}
+                (None, _) if self.partings.running.contains_key(&cluster.name) && kept.is_none() => {}
                 (None, kept) => self.send_off(cluster, kept.is_some(), &successors, now),
             }
         }
@@ -79,9 +96,12 @@ impl Coordinator {
 
     /// The same cluster by the same way under another name: nothing else changes.
     fn rename(&mut self, from: &str, to: &str) {
-        self.parting.remove(from);
+        self.partings.running.remove(from);
         if let Some(objects) = self.managed.remove(from) {
             self.managed.insert(to.to_owned(), objects);
+        }
+        if let Some(published) = self.published.remove(from) {
+            self.published.insert(to.to_owned(), published);
         }
         if let Some(told) = self.told.remove(from) {
             self.told.insert(to.to_owned(), told);
@@ -89,19 +109,21 @@ impl Coordinator {
         if let Some(view) = self.clusters.remove(from) {
             self.clusters.insert(to.to_owned(), view);
         }
-        self.renamed.push((from.to_owned(), to.to_owned()));
+        self.partings.renamed.push((from.to_owned(), to.to_owned()));
     }
 
     /// A cluster has to let go. `keeps_name`: there is one of the same name that another kubeconfig leads to.
     fn send_off(&mut self, cluster: &Cluster, keeps_name: bool, successors: &[&Cluster], now: Instant) {
         let view = self.clusters.remove(&cluster.name).unwrap_or_default();
-        let Some(objects) = self.managed.get(&cluster.name).filter(|objects| !objects.is_empty()).cloned() else {
+        let objects = self.managed.get(&cluster.name).cloned().unwrap_or_default();
+        let shows = self.published.get(&cluster.name).is_some_and(|published| !published.is_empty());
+        if objects.is_empty() && (keeps_name || !shows) {
             return;
-        };
+        }
         let mut cluster = cluster.clone();
         if keeps_name {
             let former = format!("{} (former)", cluster.name);
-            self.renamed.push((cluster.name.clone(), former.clone()));
+            self.partings.renamed.push((cluster.name.clone(), former.clone()));
             self.managed.insert(former.clone(), objects);
             cluster.name = former;
         }
@@ -112,12 +134,12 @@ impl Coordinator {
             successors: successors.iter().map(|cluster| cluster.name.clone()).collect(),
             cluster: cluster.clone(),
         };
-        self.parting.insert(cluster.name, parting);
+        self.partings.running.insert(cluster.name, parting);
     }
 
     /// Takes in what a cluster on its way out says; whether it is one.
     pub(super) fn hear_parting(&mut self, cluster: &str, update: &Update) -> bool {
-        let Some(parting) = self.parting.get_mut(cluster) else { return false };
+        let Some(parting) = self.partings.running.get_mut(cluster) else { return false };
         if let Some(health) = &update.health {
             parting.view.health = Some(health.clone());
         }
@@ -133,13 +155,21 @@ impl Coordinator {
             }
             parting.view.targets.insert(target.object.clone(), Box::new(target.clone()));
         }
+        if let Some(published) = &update.published {
+            self.published.insert(cluster.to_owned(), published.clone());
+        }
         self.dirty = true;
         true
     }
 
+    /// Whether a cluster is on its way out.
+    pub(super) fn is_parting(&self, cluster: &str) -> bool {
+        self.partings.running.contains_key(cluster)
+    }
+
     /// What is wanted of a cluster on its way out: nothing.
     pub(super) fn wanted_of_parting(&self, cluster: &str) -> Option<Wanted> {
-        let parting = self.parting.get(cluster)?;
+        let parting = self.partings.running.get(cluster)?;
         let told = Told { paused: Paused { everything: true, ..Paused::default() }, ..Told::default() };
         let denied = self.managed_in(cluster).into_iter().flat_map(BTreeMap::values);
         let denied = denied.filter_map(|managed| Some((managed.uid.clone(), self.why_kept(parting, managed)?)));
@@ -177,49 +207,49 @@ impl Coordinator {
         is_connected && view.targets.get(object).is_none_or(|target| target.uid.is_some() || target.reason != "Waiting")
     }
 
-    /// When a cluster on its way out has to be looked at.
-    pub(super) fn parting_timeout(&self) -> Option<Instant> {
-        self.parting.values().flat_map(|parting| parting.doubt_until.into_iter().chain([parting.until])).min()
-    }
-
     /// Lets those clusters go that are done, or whose time is up.
     pub(super) fn settle_partings(&mut self, now: Instant) {
-        for parting in self.parting.values_mut() {
+        for parting in self.partings.running.values_mut() {
             if parting.doubt_until.take_if(|until| *until <= now).is_some() {
                 parting.successors.clear();
             }
         }
-        let names: Vec<String> = self.parting.keys().cloned().collect();
+        let names: Vec<String> = self.partings.running.keys().cloned().collect();
         for name in names {
-            let Some(parting) = self.parting.get(&name) else { continue };
+            let Some(parting) = self.partings.running.get(&name) else { continue };
             let mut objects = self.managed.get(&name).cloned().unwrap_or_default();
             objects.retain(|_, managed| self.seen_by(managed).is_none());
-            let remaining: Vec<Left> =
-                objects.keys().map(|object| left(&name, object.clone(), Some(&parting.view))).collect();
-            let waits = |it: &Left| {
-                let managed = objects.get(&it.object);
-                !it.is_final || managed.is_some_and(|managed| self.why_kept(parting, managed).is_some())
-            };
-            if parting.until <= now || !remaining.iter().any(waits) {
-                self.finish(&name, objects, &remaining);
+            let is_held = |managed: &Managed| self.why_kept(parting, managed).is_some();
+            let remaining =
+                objects.values().map(|managed| (left(&name, &managed.object, Some(&parting.view)), managed));
+            let (mut left, mut waits) = (Vec::new(), false);
+            for (remains, managed) in remaining {
+                waits |= !remains.is_final || is_held(managed);
+                left.push(remains);
+            }
+            let shows = self.published.get(&name).into_iter().flatten();
+            left.extend(shows.map(|(shown, _)| mirror(&name, shown)));
+            waits |= left.len() > objects.len();
+            if parting.until <= now || !waits {
+                self.finish(&name, objects, &left);
             }
         }
     }
 
     /// Only the store still knows what is left there, for the day on which the cluster is configured again.
     fn finish(&mut self, name: &str, objects: BTreeMap<ObjectRef, Managed>, left: &[Left]) {
-        let Some(parting) = self.parting.remove(name) else { return };
+        let Some(parting) = self.partings.running.remove(name) else { return };
         let is_former = parting.cluster.name.ends_with(" (former)");
         self.managed.remove(name);
         if left.is_empty() {
             if !is_former {
-                self.entries.push_back(Pending::Entry(Box::new(record::cluster_left(name, &[]))));
+                self.journal.tell(record::cluster_left(name, &[]));
             }
         } else {
             let texts: Vec<String> = left.iter().map(|left| format!("{}: {}", left.object, left.why)).collect();
-            self.entries.push_back(Pending::Entry(Box::new(record::cluster_left(name, &texts))));
+            self.journal.tell(record::cluster_left(name, &texts));
             if is_former {
-                self.left_behind.push(leftover(name, &objects));
+                self.partings.left_behind.push(leftover(name, &objects));
             } else {
                 self.managed.insert(name.to_owned(), objects);
             }
@@ -231,7 +261,7 @@ impl Coordinator {
     pub(super) fn leftovers(&self) -> Vec<String> {
         let runs = |name: &String| self.clusters_to_run().any(|cluster| cluster.name == *name);
         let stored = self.managed.iter().filter(|(name, objects)| !objects.is_empty() && !runs(name));
-        stored.map(|(name, objects)| leftover(name, objects)).chain(self.left_behind.iter().cloned()).collect()
+        stored.map(|(name, objects)| leftover(name, objects)).chain(self.partings.left_behind.iter().cloned()).collect()
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Left {
     /// The cluster.
     pub cluster: String,
     /// The object.
-    pub object: ObjectRef,
+    pub object: String,
     /// Why, a full sentence.
     pub why: String,
     /// Whether waiting will not change that.
@@ -142,7 +142,9 @@ impl Coordinator {
         let left = withdrawal.listed.keys().flat_map(|cluster| {
             let view = self.clusters.get(cluster);
             let now = self.listed(cluster, withdrawal.object.as_ref()).into_iter();
-            now.map(move |object| left(cluster, object, view))
+            let mirrors = self.published.get(cluster).filter(|_| withdrawal.object.is_none());
+            let mirrors = mirrors.into_iter().flat_map(BTreeMap::keys).map(|name| mirror(cluster, name));
+            now.map(move |object| left(cluster, &object, view)).chain(mirrors)
         });
         left.collect()
     }
@@ -150,6 +152,11 @@ impl Coordinator {
     /// What was withdrawn, by cluster, for the store.
     pub(super) fn paused(&self) -> impl Iterator<Item = (&String, &Paused)> {
         self.told.iter().map(|(cluster, told)| (cluster, &told.paused)).filter(|(_, paused)| !paused.is_empty())
+    }
+
+    /// Whether nothing of ours is to be in a cluster.
+    pub(super) fn is_let_go(&self, cluster: &str) -> bool {
+        self.told.get(cluster).is_some_and(|told| told.paused.everything) || self.is_parting(cluster)
     }
 
     /// What a person told us about a cluster, to be changed.
@@ -187,16 +194,22 @@ pub(super) fn read_target(scope: &Scope) -> Result<Option<ObjectRef>, String> {
 }
 
 /// What keeps something of ours on an object.
-pub(super) fn left(cluster: &str, object: ObjectRef, view: Option<&ClusterView>) -> Left {
+pub(super) fn left(cluster: &str, object: &ObjectRef, view: Option<&ClusterView>) -> Left {
     let health = view.and_then(|view| view.health.as_ref());
     let is_connected = health.is_some_and(|health| health.state == ConnectionState::Connected);
-    let report = view.and_then(|view| view.targets.get(&object));
+    let report = view.and_then(|view| view.targets.get(object));
     let (why, is_final) = match (is_connected, report) {
         (false, _) => (away(health), false),
         (true, None) => ("it has not been read yet.".to_owned(), false),
         (true, Some(report)) => (of_report(report), FINAL.contains(&report.reason.as_str())),
     };
-    Left { cluster: cluster.to_owned(), object, why, is_final }
+    Left { cluster: cluster.to_owned(), object: object.to_string(), why, is_final }
+}
+
+/// An object by which a cluster shows a DynamicPrefix (`publishStatus`), on its way out.
+pub(super) fn mirror(cluster: &str, name: &str) -> Left {
+    let why = "it has not been deleted yet.".to_owned();
+    Left { cluster: cluster.to_owned(), object: format!("DynamicPrefix/{name}"), why, is_final: false }
 }
 
 fn away(health: Option<&crate::cluster::Health>) -> String {

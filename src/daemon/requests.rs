@@ -57,10 +57,16 @@ impl Daemon {
         let findings: Vec<String> =
             loaded.findings.iter().filter(|finding| finding.is_for_the_journal()).map(ToString::to_string).collect();
         let shown = self.path.display().to_string();
-        let config = loaded
+        let mut config = loaded
             .config
             .ok_or_else(|| findings.clone())
             .and_then(|config| reload::accept(config, self.coordinator.config(), &shown));
+        if let Ok(accepted) = &config
+            && let Err(error) =
+                self.listening.follow(accepted.daemon.listen, &mut self.tasks.supervisor, &self.stop).await
+        {
+            config = Err(vec![format!("{shown}: error: {error:#}")]);
+        }
         // What clusters said before belongs to them as they were named then.
         while let Ok((cluster, update)) = self.inbox.updates.try_recv() {
             self.handle_update(&cluster, update);
@@ -73,7 +79,10 @@ impl Daemon {
                 self.coordinator.reconfigure(Arc::new(config), now);
                 self.tasks.follow(&mut self.coordinator);
                 let coordinator = &self.coordinator;
-                self.write_log.retain(|name| coordinator.clusters_to_run().any(|cluster| cluster.name == name));
+                let is_there = |name: &str| coordinator.clusters_to_run().any(|cluster| cluster.name == name);
+                self.write_log.retain(is_there);
+                self.counters.retain(is_there);
+                self.expiry.retain(is_there);
                 log::emit(&record::reloaded(&shown));
                 self.log_status();
                 Response::Reloaded { findings }

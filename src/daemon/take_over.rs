@@ -74,7 +74,7 @@ impl Coordinator {
                 Some(target) if is_ours(target) => {
                     done.push(format!("{object} in {cluster} is ours now; it was managed by {from:?}."));
                 }
-                _ => missing.push(left(cluster, object.clone(), view)),
+                _ => missing.push(left(cluster, object, view)),
             }
         }
         (done, missing)

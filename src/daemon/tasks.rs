@@ -8,13 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::cluster::island::Event;
+use crate::cluster::mirror::Publication;
 use crate::cluster::timeouts::Timeouts;
 use crate::cluster::{Update, Wanted, driver};
 use crate::config::{Cluster, DynamicPrefix};
 use crate::record::Recorder;
 use crate::source::link::Links;
 use crate::source::ra::Settings;
-use crate::source::{Advertised, SourceReport, dhcpv6, link, ra};
+use crate::source::{Advertised, SourceId, SourceKind, SourceReport, Tally, dhcpv6, link, ra};
 
 use super::coordinator::Coordinator;
 use super::delegation::Release;
@@ -49,6 +50,7 @@ pub(super) struct Tasks {
 struct Interface {
     cancel: CancellationToken,
     settings: watch::Sender<Settings>,
+    tally: watch::Receiver<Tally>,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,7 @@ struct Client {
     settings: watch::Sender<dhcpv6::Settings>,
     advertised: watch::Sender<Advertised>,
     releases: mpsc::Sender<String>,
+    tally: watch::Receiver<Tally>,
 }
 
 #[derive(Debug)]
@@ -64,6 +67,7 @@ struct Island {
     cancel: CancellationToken,
     config: watch::Sender<Arc<Cluster>>,
     wanted: watch::Sender<Option<Wanted>>,
+    publication: watch::Sender<Publication>,
 }
 
 impl Tasks {
@@ -143,10 +147,11 @@ impl Tasks {
         let (settings, followed) = watch::channel(settings);
         let seeds = coordinator.seeds(name);
         let (reports, recorder, stop) = (self.reports.clone(), self.recorder.clone(), cancel.clone());
+        let (counted, tally) = watch::channel(Tally::default());
         self.supervisor.spawn(format!("router advertisements on {name}"), cancel.clone(), async move {
-            Ok(ra::run(followed, seeds, links, reports, recorder, stop).await?)
+            Ok(ra::run(followed, seeds, links, reports, recorder, counted, stop).await?)
         });
-        self.interfaces.insert(name.to_owned(), Interface { cancel, settings });
+        self.interfaces.insert(name.to_owned(), Interface { cancel, settings, tally });
     }
 
     fn follow_clients(&mut self, coordinator: &Coordinator) {
@@ -167,6 +172,7 @@ impl Tasks {
         let (advertise, advertised) = watch::channel(coordinator.advertised(interface).cloned().unwrap_or_default());
         let memory = coordinator.client_memory(&settings);
         let (settings, followed) = watch::channel(settings);
+        let (counted, tally) = watch::channel(Tally::default());
         let setup = dhcpv6::driver::Setup {
             settings: followed,
             memory,
@@ -176,6 +182,7 @@ impl Tasks {
             releases: asked,
             reports: self.reports.clone(),
             recorder: self.recorder.clone(),
+            tally: counted,
         };
         let (gone, stop) = (CancellationToken::new(), cancel.clone());
         let former = self.gone.insert(interface.to_owned(), gone.clone());
@@ -187,7 +194,7 @@ impl Tasks {
             let _gone = gone.drop_guard();
             Ok(dhcpv6::run(setup, stop).await?)
         });
-        self.clients.insert(interface.to_owned(), Client { cancel, settings, advertised: advertise, releases });
+        self.clients.insert(interface.to_owned(), Client { cancel, settings, advertised: advertise, releases, tally });
     }
 
     /// Tells a client to give back what it holds for a DynamicPrefix.
@@ -196,6 +203,16 @@ impl Tasks {
         let client = self.clients.get(interface).ok_or_else(|| format!("there is no DHCPv6 client on {interface}"))?;
         let busy = |_| format!("the DHCPv6 client on {interface} does not listen; try again");
         client.releases.try_send(name.clone()).map_err(busy)
+    }
+
+    /// What came in on the sockets of the sources.
+    pub(super) fn tallies(&self) -> BTreeMap<SourceId, Tally> {
+        let listeners = self.interfaces.iter().map(|(name, task)| (SourceKind::RouterAdvertisement, name, &task.tally));
+        let clients = self.clients.iter().map(|(name, task)| (SourceKind::Dhcpv6Pd, name, &task.tally));
+        let tally = |(kind, name, tally): (SourceKind, &String, &watch::Receiver<Tally>)| {
+            (SourceId { kind, interface: Some(name.clone()) }, tally.borrow().clone())
+        };
+        listeners.chain(clients).map(tally).collect()
     }
 
     /// The watcher of all links; started when the first source needs it.
@@ -212,11 +229,14 @@ impl Tasks {
     fn start_cluster(&mut self, config: &Cluster, coordinator: &Coordinator) {
         let cancel = self.stop.child_token();
         let (wanted, followed) = watch::channel(Some(coordinator.wanted(&config.name)));
+        let (publication, published) = watch::channel(coordinator.publication(config, &clock::epoch()));
         let (section, followed_section) = watch::channel(Arc::new(config.clone()));
         let setup = driver::Setup {
             cluster: followed_section,
             managed: coordinator.managed(&config.name),
             wanted: followed,
+            publication: published,
+            published: coordinator.published(&config.name),
             updates: self.updates.clone(),
             timeouts: Timeouts::default(),
             seed: clock::now().as_nanos().unsigned_abs(),
@@ -230,7 +250,20 @@ impl Tasks {
             };
             Ok(driver::run(setup, log, stop).await?)
         });
-        self.clusters.insert(config.name.clone(), Island { cancel, config: section, wanted });
+        self.clusters.insert(config.name.clone(), Island { cancel, config: section, wanted, publication });
+    }
+
+    /// Hands every cluster what it should say of the DynamicPrefixes, where that changed.
+    pub(super) fn publish_mirrors(&self, coordinator: &Coordinator) {
+        for config in coordinator.clusters_to_run() {
+            let Some(island) = self.clusters.get(&config.name) else { continue };
+            let publication = coordinator.publication(config, &clock::epoch());
+            island.publication.send_if_modified(|former| {
+                let changed = *former != publication;
+                *former = publication;
+                changed
+            });
+        }
     }
 
     /// Hands every cluster what is wanted of it now, and every DHCPv6 client what routers say, where that changed.

@@ -4,6 +4,7 @@
 use crate::arbiter::{Arbiter, Current, Previous, PreviousState, Reason, Snapshot};
 use crate::cluster::{ConnectionState, Health, TargetReport};
 use crate::config::DynamicPrefix;
+use crate::metrics::counters::InUse;
 use crate::plan::{Block, Catalogue, ComputedGeneration, Role};
 use crate::prefix::Interval;
 use crate::source::{SourceKind, SourceReport, SourceState, dhcpv6};
@@ -17,14 +18,25 @@ use crate::time::{Deadline, Epoch};
 use super::coordinator::Coordinator;
 
 impl Coordinator {
+    /// Every DynamicPrefix that has a prefix, with that and its generation.
+    pub fn in_use(&self) -> Vec<InUse<'_>> {
+        let current = |name| Some((name, self.arbiters.get(name)?.snapshot()?.current.as_ref()?));
+        let names = self.arbiters.keys().map(String::as_str);
+        let all = names.filter_map(current).map(|(name, current)| (name, current.prefix, current.generation.0));
+        all.collect()
+    }
+
+    /// One DynamicPrefix, whole.
+    pub(super) fn dynamic_prefix(&self, config: &DynamicPrefix, epoch: &Epoch) -> DynamicPrefixStatus {
+        let snapshot = self.arbiters.get(&config.name).and_then(Arbiter::snapshot);
+        let mut shown = dynamic_prefix(config, snapshot, &self.catalogue, epoch);
+        shown.conditions = self.conditions.of(&config.name, epoch);
+        shown
+    }
+
     /// Everything there is to know.
     pub fn status(&self, epoch: &Epoch) -> Status {
-        let prefixes = self.config.dynamic_prefixes.iter().map(|prefix| {
-            let snapshot = self.arbiters.get(&prefix.name).and_then(Arbiter::snapshot);
-            let mut shown = dynamic_prefix(prefix, snapshot, &self.catalogue, epoch);
-            shown.conditions = self.conditions.of(&prefix.name, epoch);
-            shown
-        });
+        let prefixes = self.config.dynamic_prefixes.iter().map(|prefix| self.dynamic_prefix(prefix, epoch));
         let clusters = self.config.clusters.iter().map(|cluster| {
             let health = self.clusters.get(&cluster.name).and_then(|view| view.health.as_ref());
             cluster_status(&cluster.name, health, epoch)
@@ -275,6 +287,7 @@ fn cluster_status(name: &str, health: Option<&Health>, epoch: &Epoch) -> Cluster
         server_version: health.and_then(|health| health.server_version.clone()),
         retry_at: health.and_then(|health| health.retry_at).map(|at| epoch.wall(at)),
         notes: health.map(|health| health.notes.clone()).unwrap_or_default(),
+        credential_expires_at: health.and_then(|health| health.validity).map(|validity| validity.until),
     }
 }
 

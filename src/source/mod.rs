@@ -4,7 +4,7 @@
 //! reports in a row is the arbiter's to decide. There is one source per kind and interface; DynamicPrefixes on one
 //! interface share it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
@@ -226,6 +226,15 @@ impl SourceReport {
             notes: Vec::new(),
         }
     }
+}
+
+/// What came in on the socket of a source, since it was opened first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Packets, whether they were used or not.
+    pub received: u64,
+    /// Packets that were not used, by a word for the reason.
+    pub dropped: BTreeMap<&'static str, u64>,
 }
 
 /// What the Router Advertisements on an interface say that matters to a DHCPv6 client there.

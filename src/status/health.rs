@@ -83,6 +83,11 @@ pub(crate) fn in_use(name: &str, prefix: Option<&str>, is_lost: bool) -> String 
 }
 
 impl SourceStatus {
+    /// Whether it does its work, or waits for what it may wait for.
+    pub fn is_working(&self) -> bool {
+        self.trouble().is_none()
+    }
+
     fn trouble(&self) -> Option<String> {
         trouble(&self.kind, self.interface.as_deref(), &self.state)
     }

@@ -42,6 +42,9 @@ pub struct State {
     /// What was withdrawn, by cluster.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     paused: BTreeMap<String, StoredPaused>,
+    /// Every object of kind DynamicPrefix that is ours, by cluster: its uid by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub published: BTreeMap<String, BTreeMap<String, String>>,
     /// The DHCPv6 clients.
     #[serde(default, skip_serializing_if = "lease::Stored::is_empty")]
     dhcpv6: lease::Stored,
@@ -161,6 +164,7 @@ impl State {
             dynamic_prefixes: BTreeMap::new(),
             managed: BTreeMap::new(),
             paused: BTreeMap::new(),
+            published: BTreeMap::new(),
             dhcpv6: lease::Stored::default(),
         }
     }

@@ -6,6 +6,8 @@
 mod cluster;
 mod daemon;
 mod home;
+mod listen;
 mod offline;
+mod rbac;
 mod record;
 mod shape;

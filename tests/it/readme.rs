@@ -125,6 +125,7 @@ fn every_command_is_run_by_a_test() {
     let elsewhere = [
         ("cargo run --release --example demo", "run demo cargo run --release --example demo"),
         ("cargo build --release --locked", "run release cargo build --release --locked"),
+        ("sudo dyn-prefix join --admin-kubeconfig admin.kubeconfig", "on_request lab"),
         ("sudo systemctl daemon-reload", "on_request systemd"),
         ("sudo systemctl enable --now dyn-prefix", "on_request systemd"),
         ("journalctl -u dyn-prefix", "on_request systemd"),
@@ -282,7 +283,7 @@ fn the_files_and_the_rights_that_it_names_are_there() {
     }
     let rights = fs::read_to_string(here.join("examples/rbac.yaml")).expect("examples/rbac.yaml");
     assert_eq!(in_readme(), in_file(&rights));
-    assert!(README.lines().count() <= 185 && README.lines().all(|line| line.chars().count() <= 120));
+    assert!(README.lines().count() <= 200 && README.lines().all(|line| line.chars().count() <= 120));
 }
 
 /// Resource and verb, of the README's table.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Deciders: files, or directories with all that is in them. Their tests may do what they like.
-const DECIDERS: [&str; 53] = [
+const DECIDERS: [&str; 61] = [
     "src/time.rs",
     "src/prefix.rs",
     "src/status.rs",
@@ -15,6 +15,8 @@ const DECIDERS: [&str; 53] = [
     "src/convert/",
     "src/manual/",
     "src/plan/",
+    "src/rbac.rs",
+    "src/rbac/",
     "src/config/",
     "src/cluster/mod.rs",
     "src/cluster/backoff.rs",
@@ -25,6 +27,8 @@ const DECIDERS: [&str; 53] = [
     "src/cluster/object/",
     "src/cluster/addresses.rs",
     "src/cluster/addresses/",
+    "src/cluster/notice.rs",
+    "src/cluster/mirror.rs",
     "src/cluster/service.rs",
     "src/cluster/service/",
     "src/cluster/island/",
@@ -46,10 +50,14 @@ const DECIDERS: [&str; 53] = [
     "src/daemon/pause.rs",
     "src/daemon/take_over.rs",
     "src/cluster/told.rs",
+    "src/daemon/coordinator/",
+    "src/daemon/expiry.rs",
+    "src/daemon/mirror.rs",
     "src/daemon/condition.rs",
     "src/daemon/twins.rs",
     "src/daemon/view.rs",
     "src/daemon/write_log.rs",
+    "src/metrics/",
     "src/store/lease.rs",
     "src/store/state.rs",
     "src/record/mod.rs",

@@ -19,15 +19,19 @@ mod credentials;
 mod failures;
 mod hand;
 mod islands;
+mod join;
 mod kinds;
 mod life;
 mod metallb;
+mod observed;
+mod pod;
 mod rbac;
 mod refusals;
 mod release;
 mod rig;
 mod services;
 mod token;
+mod verbs;
 
 use rig::Lab;
 
@@ -58,7 +62,12 @@ const GROUPS: &[Group] = &[
     Group { programs: SERVER, only_full: false, stories: life::STORIES },
     Group { programs: SERVER, only_full: false, stories: release::STORIES },
     Group { programs: SERVER, only_full: false, stories: crds::STORIES },
+    Group { programs: SERVER, only_full: false, stories: observed::STORIES },
+    Group { programs: &["etcd", "kube-apiserver", "promtool"], only_full: false, stories: observed::WITH_PROMTOOL },
     Group { programs: SERVER, only_full: false, stories: rbac::STORIES },
+    Group { programs: SERVER, only_full: false, stories: verbs::STORIES },
+    Group { programs: SERVER, only_full: false, stories: join::STORIES },
+    Group { programs: SERVER, only_full: false, stories: pod::STORIES },
     Group { programs: SERVER, only_full: false, stories: failures::STORIES },
     Group { programs: SERVER, only_full: false, stories: refusals::STORIES },
     Group { programs: SERVER, only_full: false, stories: services::STORIES },
@@ -80,7 +89,15 @@ fn missing(group: &Group) -> Option<String> {
     if group.only_full && std::env::var_os("DYN_PREFIX_LAB_FULL").is_none_or(|value| value != "1") {
         return Some("part of the full layer only (tests/run full, or DYN_PREFIX_LAB_FULL=1)".to_owned());
     }
-    group.programs.iter().find_map(|name| lab::program(name).err()).map(|error| error.to_string())
+    let of_debian = |name: &str| {
+        let there = std::process::Command::new(name).arg("--version").output().is_ok();
+        (!there).then(|| format!("{name} is not on PATH (tests/lab/debs {name})"))
+    };
+    let missing = |name: &&str| match *name {
+        "promtool" => of_debian(name),
+        _ => lab::program(name).err().map(|error| error.to_string()),
+    };
+    group.programs.iter().find_map(missing)
 }
 
 /// A story as a test. One that cannot run says why, and is not counted as passed.

@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::Story;
+use crate::join::join;
 use crate::kinds::{Kind, Part};
 use crate::lab::{ApiServer, METALLB_NAMESPACE};
 use crate::rig::{Cluster, Daemon, Lab, PATIENCE, cluster, dynamic_prefix};
-use crate::token::{fill_secret, kubeconfig};
 
 pub(crate) const STORIES: &[Story] = &[
     ("RBAC: examples/rbac.yaml is all that is needed, and no more than that", example),
@@ -58,10 +58,18 @@ fn example(_: &Lab) -> Result<()> {
     let own = Cluster::bare()?;
     let (server, id) = (&own.server, "example");
     server.ensure_namespace(METALLB_NAMESPACE)?;
-    server.apply_yaml(EXAMPLE)?;
-    let token = fill_secret(server, "/api/v1/namespaces/kube-system/secrets/dyn-prefix")?;
-    let path = kubeconfig(server, &server.dir().join("example.kubeconfig"), &json!({"token": token}))?;
-    let mut daemon = Daemon::start(id, 'a', &(cluster("lab", &path, "discovery = true") + &bindings(id)))?;
+    // What is in the file is what `join` applies.
+    server.apply_yaml_dry(EXAMPLE)?;
+    let path = server.dir().join("example.kubeconfig");
+    let template = cluster("lab", &path, "discovery = true") + &bindings(id);
+    join(server, id, &template)?;
+    let applied = server.apply_yaml(EXAMPLE)?;
+    let is_new = |object: &&Value| {
+        let managers = object["metadata"]["managedFields"].as_array();
+        !managers.is_some_and(|managers| managers.iter().any(|entry| entry["manager"] == "dyn-prefix-join"))
+    };
+    ensure!(applied.iter().find(is_new).is_none(), "`join` has not applied all of the file: {applied:#?}");
+    let mut daemon = Daemon::start(id, 'a', &template)?;
     for kind in Kind::ALL {
         daemon.wait_reason(&name(id, kind), "KindNotInstalled")?;
     }
@@ -72,10 +80,12 @@ fn example(_: &Lab) -> Result<()> {
     Kind::ALL.into_iter().try_for_each(|kind| {
         kind.create(server, &format!("annotated-{}", name(id, kind)), Some((id, Part::Web))).map(drop)
     })?;
+    crate::services::sees(server, &name(id, Kind::Pool))?;
     // It has no address that it could lose, so it asks for the one of its suffix at once.
-    server.wait_object(SERVICE, PATIENCE, |service| {
+    let pinned = server.wait_object(SERVICE, PATIENCE, |service| {
         service["metadata"]["annotations"]["lbipam.cilium.io/ips"] == "2001:db8:a:0:f000::2"
-    })?;
+    });
+    pinned.with_context(|| format!("its target is {:#?}", daemon.wait_target("example", |_| true)))?;
     // Without an operator it would wait for its next address for ever, and hold the old range.
     server.delete(SERVICE)?;
     for letter in ['a', 'b'] {
@@ -121,14 +131,14 @@ fn used_is_granted(server: &ApiServer) -> Result<()> {
         // The core group has no name.
         Some((text("apiGroup").unwrap_or_default(), text("resource")?, event.verb.clone()))
     };
-    let used: BTreeSet<_> = events.iter().filter_map(used).collect();
+    // `join` has asked what the account may do, as everybody may.
+    let granted_to_all = |(group, _, _): &(String, String, String)| group == "authorization.k8s.io";
+    let used: BTreeSet<_> = events.iter().filter_map(used).filter(|right| !granted_to_all(right)).collect();
     let mut granted = BTreeSet::new();
     let group = "/apis/rbac.authorization.k8s.io/v1";
-    for path in ["clusterroles/dyn-prefix", &format!("namespaces/{METALLB_NAMESPACE}/roles/dyn-prefix")] {
-        let role = server.get(&format!("{group}/{path}"))?;
-        for rule in role["rules"].as_array().context("a role without rules")? {
-            granted.extend(rights(rule));
-        }
+    let role = server.get(&format!("{group}/clusterroles/dyn-prefix"))?;
+    for rule in role["rules"].as_array().context("a role without rules")? {
+        granted.extend(rights(rule));
     }
     let (unused, missing): (Vec<_>, Vec<_>) =
         (granted.difference(&used).collect(), used.difference(&granted).collect());

@@ -128,15 +128,30 @@ pub(crate) struct Daemon {
     template: String,
     letter: char,
     directory: TempDir,
+    pod: Option<Pod>,
+}
+
+/// Where a daemon finds what the kubelet gives to a pod.
+#[derive(Clone)]
+pub(crate) struct Pod {
+    /// What is mounted at /var/run/secrets/kubernetes.io/serviceaccount.
+    pub(crate) account: PathBuf,
+    /// KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT.
+    pub(crate) server: std::net::SocketAddr,
 }
 
 impl Daemon {
     /// Starts one with this id on the prefix of a letter. The template is everything but `[daemon]`.
     pub(crate) fn start(id: &str, letter: char, template: &str) -> Result<Self> {
+        Self::start_in(None, id, letter, template)
+    }
+
+    /// The same as a pod would.
+    pub(crate) fn start_in(pod: Option<Pod>, id: &str, letter: char, template: &str) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         write_config(directory.path(), id, template, letter)?;
-        let process = launch(directory.path())?;
-        Ok(Self { process, id: id.to_owned(), template: template.to_owned(), letter, directory })
+        let process = launch(directory.path(), pod.as_ref())?;
+        Ok(Self { process, id: id.to_owned(), template: template.to_owned(), letter, directory, pod })
     }
 
     /// Takes another prefix into use, and waits for the daemon to have done that.
@@ -175,7 +190,7 @@ impl Daemon {
 
     /// Starts it again after [`Daemon::stop`].
     pub(crate) fn restart(&mut self) -> Result<()> {
-        self.process = launch(self.directory.path())?;
+        self.process = launch(self.directory.path(), self.pod.as_ref())?;
         Ok(())
     }
 
@@ -233,6 +248,15 @@ impl Daemon {
     }
 }
 
+/// Writes a configuration as a daemon of this id has it, and runs a command that reads it.
+pub(crate) fn offline(id: &str, template: &str, arguments: &[&str]) -> Result<Output> {
+    let directory = tempfile::tempdir()?;
+    write_config(directory.path(), id, template, 'a')?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dyn-prefix"));
+    command.args(arguments).arg("--config").arg(directory.path().join("dyn-prefix.toml"));
+    command.output().with_context(|| format!("cannot run dyn-prefix {arguments:?}"))
+}
+
 fn write_config(directory: &Path, id: &str, template: &str, letter: char) -> Result<()> {
     let [state, socket] = ["state", "control.sock"].map(|name| directory.join(name));
     let daemon = format!(
@@ -247,9 +271,26 @@ fn write_config(directory: &Path, id: &str, template: &str, letter: char) -> Res
     std::fs::rename(new, directory.join("dyn-prefix.toml")).context("cannot write the configuration")
 }
 
-fn launch(directory: &Path) -> Result<Process> {
+/// The beginning of a command in a mount namespace that has the files of a pod.
+fn in_pod(pod: &Pod) -> Command {
+    let script = "mount -t tmpfs tmpfs /run; path=/run/secrets/kubernetes.io/serviceaccount; mkdir -p $path; \
+                  mount --bind \"$1\" $path; shift; exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-ec", script, "sh"]).arg(&pod.account);
+    command.arg(env!("CARGO_BIN_EXE_dyn-prefix"));
+    command.env("KUBERNETES_SERVICE_HOST", pod.server.ip().to_string());
+    command.env("KUBERNETES_SERVICE_PORT", pod.server.port().to_string());
+    command
+}
+
+fn launch(directory: &Path, pod: Option<&Pod>) -> Result<Process> {
     let socket = directory.join("control.sock");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dyn-prefix"));
+    let outside = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dyn-prefix"));
+        command.env_remove("KUBERNETES_SERVICE_HOST");
+        command
+    };
+    let mut command = pod.map_or_else(outside, in_pod);
     command.arg("run").arg("--config").arg(directory.join("dyn-prefix.toml"));
     command.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET").env_remove("STATE_DIRECTORY");
     let mut process = Process::spawn("dyn-prefix", &mut command, &directory.join("log"))?;

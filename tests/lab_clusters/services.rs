@@ -272,7 +272,7 @@ fn upgraded(_: &Lab) -> Result<()> {
 }
 
 /// What the operator says once it has seen what the pool holds of ours: before, nobody is told to ask for it.
-fn sees(server: &ApiServer, name: &str) -> Result<()> {
+pub(crate) fn sees(server: &ApiServer, name: &str) -> Result<()> {
     let path = Target::Pool.path(name);
     let is_filled = |pool: &Value| pool["metadata"]["annotations"]["dynamic-prefix.io/managed-blocks"].is_string();
     let pool = server.wait_object(&path, PATIENCE, is_filled)?;

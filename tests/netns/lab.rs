@@ -43,7 +43,15 @@ impl Probe {
         tokio::spawn(link::run(links, cancel.clone()));
         let (settings, current) = watch::channel(Settings { interface: WAN.to_owned(), interests });
         let (sender, reports) = mpsc::channel(1);
-        tokio::spawn(ra::run(current, Vec::new(), watched, sender, Recorder::default(), cancel.clone()));
+        tokio::spawn(ra::run(
+            current,
+            Vec::new(),
+            watched,
+            sender,
+            Recorder::default(),
+            Default::default(),
+            cancel.clone(),
+        ));
         Self { reports, last: None, _settings: settings, _cancel: cancel.drop_guard() }
     }
 

@@ -2,11 +2,12 @@
 
 use super::{Driver, Input, Timers, Written};
 use crate::clock;
+use crate::cluster::Exchange;
 use crate::cluster::discovery::Server;
 use crate::cluster::failure::Failure;
 use crate::cluster::files::FileWatch;
 use crate::cluster::health::Link;
-use crate::cluster::island::{Event, WatchState};
+use crate::cluster::island::{Event, WatchState, WriteError};
 use crate::cluster::object::{Object, Served};
 use crate::cluster::schema::{self, Schema};
 use crate::cluster::session::{Attempt, Refusal, Session};
@@ -45,6 +46,12 @@ impl<L: FnMut(&str, Event)> Driver<L> {
             Input::Written(written) => self.written(written, now),
             Input::Discovered(served) => self.discovered(served, now),
             Input::Probed(probed) => self.probed(probed, now),
+            Input::Noticed(answer) => self.notices.handle_answer(answer),
+            Input::Publication => {
+                let publication = self.setup.publication.borrow_and_update().clone();
+                self.mirrors.handle_wanted(publication);
+            }
+            Input::Mirrored((request, answer)) => self.mirrors.handle_answer(&request, answer, now),
             Input::Time => self.time(now),
         }
     }
@@ -58,6 +65,9 @@ impl<L: FnMut(&str, Event)> Driver<L> {
     fn reconfigure(&mut self, now: Instant) {
         let cluster = self.setup.cluster.borrow_and_update().clone();
         self.island.reconfigure(&cluster);
+        // Whoever reloads wants to see what failed tried again.
+        self.forget_mirrors();
+        self.notices.reconfigure(super::are_sent(&cluster));
         if cluster.kubeconfig != self.cluster.kubeconfig || cluster.context != self.cluster.context {
             self.leave(now);
         }
@@ -72,6 +82,12 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         self.backoff.reset();
         self.timers.open = Some(now);
         self.link = Link::Connecting;
+    }
+
+    /// On another connection everything is read again; what is under way on the former one is not waited for.
+    fn forget_mirrors(&mut self) {
+        self.mirroring = None;
+        self.mirrors.handle_connected();
     }
 
     /// Whatever was asked or planned on the way that there was is of no use any more.
@@ -93,6 +109,9 @@ impl<L: FnMut(&str, Event)> Driver<L> {
                 self.discovering = None;
                 self.probing = None;
                 self.session = Some(session);
+                self.forget_mirrors();
+                self.noticing = None;
+                self.notices.handle_connected();
                 self.link = Link::Up { kept: None };
                 self.stay_warm(now);
                 self.island.handle_served(&served, now);
@@ -202,12 +221,16 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         self.island.handle_watch(*kind, state, now);
     }
 
-    fn written(&mut self, (object, session, result): Written, now: Instant) {
+    fn written(&mut self, written: Written, now: Instant) {
+        let Written { object, session, result, took } = written;
         let is_current = self.session.as_ref().is_some_and(|current| current.opened_at == session);
         if let (true, Err(failure)) = (is_current, &result) {
             self.doubt(failure, now);
         }
-        self.island.handle_written(&object, result.map_err(Failure::into_write_error), now);
+        let result = result.map_err(Failure::into_write_error);
+        let outcome = result.as_ref().map_or_else(WriteError::outcome, |_| "accepted");
+        self.exchanges.push(Exchange { kind: object.kind, outcome, took });
+        self.island.handle_written(&object, result, now);
     }
 
     /// A write that got no answer in time may have met a slow admission webhook: ask before the path is blamed.

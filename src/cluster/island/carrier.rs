@@ -27,9 +27,8 @@ mod neighbours;
 mod tell;
 
 pub(super) use course::Course;
-pub(super) use neighbours::{GivesWay, Neighbours, PoolSight, allocator, neighbours};
-
 use lists::{Lists, Plan};
+pub(super) use neighbours::{GivesWay, Neighbours, PoolSight, allocator, neighbours};
 
 /// A Service that somebody wants us to manage.
 #[derive(Clone, Debug, PartialEq)]

@@ -56,6 +56,22 @@ pub enum WriteError {
     Unreachable(String),
 }
 
+impl WriteError {
+    /// A word for the statistics.
+    pub const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Conflict => "conflict",
+            Self::NotFound => "not-found",
+            Self::Forbidden(_) => "forbidden",
+            Self::Invalid(_) => "invalid",
+            Self::Webhook(_) => "webhook",
+            Self::Busy { .. } => "busy",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::Unreachable(_) => "unreachable",
+        }
+    }
+}
+
 /// Ends an entry of a Service in [`Event::Written`] and [`Event::Released`] that DNS names; the others are addresses that
 /// it asks for.
 pub const IN_DNS: &str = " (DNS)";

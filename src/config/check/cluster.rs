@@ -103,6 +103,8 @@ fn cluster(table: &Table<'_>, is_only: bool, host: &Host<'_>, report: &mut Repor
         Some(false) => Discovery::Off,
     };
     let dry_run = table.boolean("dryRun").is_some_and(|dry_run| dry_run.value);
+    let events = table.boolean("events").is_none_or(|events| events.value);
+    let publish_status = table.boolean("publishStatus").is_some_and(|publish| publish.value);
     let declared = match table.text("name") {
         Some(text) => text.value.to_owned(),
         None => name.clone().unwrap_or_default(),
@@ -116,6 +118,8 @@ fn cluster(table: &Table<'_>, is_only: bool, host: &Host<'_>, report: &mut Repor
             discovery,
             dry_run,
             external_dns: external_dns?,
+            events,
+            publish_status,
         })
     };
     Declared { name: declared, checked: checked() }

@@ -2,9 +2,10 @@
 //!
 //! A function that cannot make its value reports why and returns `None`; everything else is still checked.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use super::finding::{At, NOTHING_TO_DO, Report, Span};
+use super::finding::{At, NOTHING_TO_DO, Report, Span, quoted};
 use super::read::Table;
 use super::{Config, Daemon, Host};
 
@@ -73,7 +74,8 @@ fn daemon(root: &Table<'_>, report: &mut Report<'_>) -> Option<Daemon> {
         values::absolute_path(path, "stateDirectory", report)
     });
     let control_socket = optional(&table, "controlSocket", report, socket_path);
-    Some(Daemon { id: id?, state_directory: state_directory?, control_socket: control_socket? })
+    let listen = optional(&table, "listen", report, socket_address);
+    Some(Daemon { id: id?, state_directory: state_directory?, control_socket: control_socket?, listen: listen? })
 }
 
 fn socket_path(text: At<&str>, report: &mut Report<'_>) -> Option<PathBuf> {
@@ -87,6 +89,29 @@ fn socket_path(text: At<&str>, report: &mut Report<'_>) -> Option<PathBuf> {
         return None;
     }
     Some(path)
+}
+
+fn socket_address(text: At<&str>, report: &mut Report<'_>) -> Option<SocketAddr> {
+    let address: Option<SocketAddr> = text.value.parse().ok();
+    if let Some(address) = address.filter(|address| address.port() != 0) {
+        return Some(address);
+    }
+    let wanted = "wanted: an address and a port, as in \"[::1]:9478\" or \"127.0.0.1:9478\"";
+    let found =
+        report.error("listen-address", text.span, format!("`listen`: {} cannot be listened on", quoted(text.value)));
+    match text.value.rsplit_once(':') {
+        Some(("", port)) if port.parse::<u16>().is_ok() => {
+            found.hint(format!("{wanted}; for every address of this host: \"[::]:{port}\""))
+        }
+        Some(("localhost", port)) if port.parse::<u16>().is_ok() => {
+            found.hint(format!("{wanted}; a name may have several addresses: write \"[::1]:{port}\""))
+        }
+        _ if text.value.parse::<IpAddr>().is_ok_and(|address| address.is_ipv6()) => {
+            found.hint(format!("{wanted}; an IPv6 address stands in brackets: \"[{}]:9478\"", text.value))
+        }
+        _ => found.hint(wanted),
+    };
+    None
 }
 
 /// The checked text of a key that may be absent; `None` when it is there and wrong.

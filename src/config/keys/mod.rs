@@ -39,8 +39,10 @@ pub static DAEMON: TableSpec = TableSpec {
             .or("$STATE_DIRECTORY, else /var/lib/dyn-prefix"),
         key("controlSocket", Text, "The socket that `dyn-prefix status` and `reload` talk to.")
             .or("/run/dyn-prefix/control.sock"),
+        key("listen", Text, "The address and port of /metrics, /status, /healthz and /readyz, as in \"[::1]:9478\".")
+            .or("not opened"),
     ],
-    later: &[("listen", "the address of /metrics, /status and /healthz")],
+    later: &[],
 };
 
 /// `[[cluster]]`
@@ -56,6 +58,13 @@ pub static CLUSTER: TableSpec = TableSpec {
         key("dryRun", Boolean, "Logs the patches instead of sending them.").or("false"),
         key("externalDnsAnnotationPrefixes", Texts, "What the annotations begin with that external-dns reads there.")
             .or("external-dns.kubernetes.io/ and external-dns.alpha.kubernetes.io/"),
+        key("events", Boolean, "Whether Kubernetes events tell on the objects what is written there.").or("true"),
+        key(
+            "publishStatus",
+            Boolean,
+            "Keeps an object of kind DynamicPrefix there for each prefix, for kubectl to show.",
+        )
+        .or("false"),
     ],
     later: &[],
 };
@@ -85,7 +94,7 @@ pub static ACQUISITION: TableSpec = TableSpec {
         key("static", Table(&STATIC), "A prefix that does not change."),
         key("prefixFilter", Table(&PREFIX_FILTER), "Which prefixes are accepted."),
     ],
-    later: &[],
+    later: &[("observe", "the prefix that another DHCPv6 client on this host holds")],
 };
 
 /// `[dynamicPrefix.acquisition.dhcpv6]`

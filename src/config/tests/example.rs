@@ -128,6 +128,7 @@ fn every_key_of_the_example_arrives() {
             id: Some("edge-router".to_owned()),
             state_directory: Some("/var/lib/dyn-prefix".into()),
             control_socket: Some("/run/dyn-prefix/control.sock".into()),
+            listen: Some("[::1]:9478".parse().unwrap()),
         }
     );
     let home = Cluster {
@@ -137,6 +138,8 @@ fn every_key_of_the_example_arrives() {
         discovery: Discovery::Required,
         dry_run: false,
         external_dns: EXTERNAL_DNS.map(str::to_owned).to_vec(),
+        events: true,
+        publish_status: false,
     };
     let lab = Cluster {
         name: "lab".to_owned(),
@@ -145,6 +148,8 @@ fn every_key_of_the_example_arrives() {
         discovery: Discovery::Off,
         dry_run: false,
         external_dns: EXTERNAL_DNS.map(str::to_owned).to_vec(),
+        events: false,
+        publish_status: true,
     };
     assert_eq!(config.clusters, [home, lab]);
     assert_eq!(config.dynamic_prefixes, [prefix()]);

@@ -33,6 +33,7 @@ fn health(state: ConnectionState, reason: Option<&str>) -> Health {
         server_version: Some("v1.36.3".to_owned()),
         retry_at: None,
         notes: Vec::new(),
+        validity: None,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::duration;
 use crate::cluster::island::IN_DNS;
 use crate::cluster::{ConnectionState, Health};
@@ -17,11 +19,12 @@ const DRY_RUN: &str = "e1b899646f364892aa0e54ffc7672eae";
 const NOTE: &str = "e6c6eb937dc041d6842c89818b97e09f";
 const CLUSTER_LEFT: &str = "e0b594aaf5894b64ae048cad1b22875e";
 const CLUSTER: &str = "eee83721b58c48e585b08cc952f4f365";
+const CREDENTIALS_END: &str = "db90960897cf4123a9eceb34860725f3";
 
 /// The MESSAGE_IDs of this module.
 #[cfg(test)]
-pub(super) const IDS: [&str; 9] =
-    [CLUSTER_LEFT, WRITTEN, RELEASED, FAILING, RECOVERED, CONTESTED, DRY_RUN, NOTE, CLUSTER];
+pub(super) const IDS: [&str; 10] =
+    [CLUSTER_LEFT, WRITTEN, RELEASED, FAILING, RECOVERED, CONTESTED, DRY_RUN, NOTE, CLUSTER, CREDENTIALS_END];
 
 /// An object that was written, with what changed on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,4 +218,19 @@ fn asked_and_named(entries: &[String]) -> (String, String) {
         entries.iter().map(String::as_str).partition(|entry| entry.ends_with(IN_DNS));
     let named: Vec<&str> = named.into_iter().filter_map(|entry| entry.strip_suffix(IN_DNS)).collect();
     (asked.join(", "), named.join(", "))
+}
+
+/// The credentials for a cluster end soon, or have ended.
+pub fn credentials_end(cluster: &str, until: Timestamp, now: Timestamp) -> Entry {
+    let days = until.duration_since(now).as_hours() / 24;
+    let when = match days {
+        _ if until <= now => format!("ended at {until}"),
+        0 => format!("end within a day, at {until}"),
+        1 => format!("end in 1 day, at {until}"),
+        _ => format!("end in {days} days, at {until}"),
+    };
+    let message = format!(
+        "The credentials for the cluster {cluster} {when}: put new ones into its kubeconfig; they are taken up at once."
+    );
+    Entry { cluster: Some(cluster.to_owned()), ..Entry::new(CREDENTIALS_END, Priority::Warning, message) }
 }

@@ -17,7 +17,7 @@ use crate::clock::{self, Alarm};
 use crate::log::{self, record};
 use crate::record::Recorder;
 use crate::source::link::{LinkState, Links};
-use crate::source::{Advertised, SourceReport, SourceState};
+use crate::source::{Advertised, SourceReport, SourceState, Tally};
 use crate::time::Instant;
 
 mod hold;
@@ -48,6 +48,8 @@ pub struct Setup {
     pub reports: mpsc::Sender<SourceReport>,
     /// Where inputs are recorded.
     pub recorder: Recorder,
+    /// Always has what was counted.
+    pub tally: watch::Sender<Tally>,
 }
 
 /// Runs the client of one interface until cancelled. Nothing is released at the end, and no route is taken away.
@@ -238,6 +240,13 @@ impl Driver {
         for _ in 0..BURST {
             let Some(received) = socket.try_receive()? else { return Ok(()) };
             self.client.handle_datagram(&received, clock::now());
+            let dropped = self.client.dropped();
+            self.setup.tally.send_modify(|tally| {
+                tally.received += 1;
+                if *dropped != tally.dropped {
+                    tally.dropped.clone_from(dropped);
+                }
+            });
         }
         Ok(())
     }

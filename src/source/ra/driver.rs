@@ -13,7 +13,7 @@ use crate::clock::{self, Alarm};
 use crate::log::{self, record};
 use crate::record::{Decider, Recorder, Tape};
 use crate::source::link::{LinkState, Links};
-use crate::source::{Offer, SourceReport};
+use crate::source::{Offer, SourceReport, Tally};
 use crate::time::Instant;
 
 /// After how long a socket that could not be opened is tried again, unless the interface changes before.
@@ -24,7 +24,7 @@ const BURST: usize = 64;
 /// Listens to the Router Advertisements on one interface until cancelled, and reports what they amount to.
 ///
 /// `settings` may change, all but the interface. `seed` is what a former run has stored. While nobody takes reports,
-/// packets are handled all the same; then the newest report is sent.
+/// packets are handled all the same; then the newest report is sent. `tally` always has what was counted.
 ///
 /// # Errors
 /// When a timer cannot be created. A socket that cannot be opened is no error: it is reported, and tried again.
@@ -34,10 +34,12 @@ pub async fn run(
     links: watch::Receiver<Arc<Links>>,
     reports: mpsc::Sender<SourceReport>,
     recorder: Recorder,
+    tally: watch::Sender<Tally>,
     cancel: CancellationToken,
 ) -> io::Result<()> {
     let alarm = Alarm::new()?;
     let mut driver = Driver::new(settings, links, alarm, &recorder, &seed);
+    driver.tally = tally;
     tokio::select! {
         // Who is told to end says no more: whoever cancelled it would take that for news.
         biased;
@@ -52,6 +54,7 @@ struct Driver {
     links: watch::Receiver<Arc<Links>>,
     alarm: Alarm,
     tape: Tape,
+    tally: watch::Sender<Tally>,
     table: Table,
     interface: String,
     link: Option<LinkState>,
@@ -80,6 +83,7 @@ impl Driver {
             links,
             alarm,
             tape,
+            tally: watch::Sender::default(),
             table,
             interface,
             link: None,
@@ -187,13 +191,32 @@ impl Driver {
 
     fn receive_burst(&mut self) -> io::Result<()> {
         let Some(socket) = &mut self.socket else { return Ok(()) };
-        for _ in 0..BURST {
-            let Some(received) = socket.try_receive()? else { return Ok(()) };
+        let mut count = 0;
+        let mut outcome = Ok(());
+        while count < BURST {
+            let received = match socket.try_receive() {
+                Ok(Some(received)) => received,
+                Ok(None) => break,
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            };
             let now = clock::now();
             self.tape.advertisement(&received, now);
             self.table.handle_packet(&received, now);
+            count += 1;
         }
-        Ok(())
+        self.count(count);
+        outcome
+    }
+
+    fn count(&self, received: usize) {
+        let dropped = &self.table.counters().dropped;
+        self.tally.send_modify(|tally| {
+            tally.received += u64::try_from(received).unwrap_or_default();
+            tally.dropped.extend(dropped.iter().map(|(reason, count)| (reason.as_str(), *count)));
+        });
     }
 
     fn handle_timeout(&mut self) {
@@ -281,7 +304,15 @@ mod tests {
         let (_settings, current) = watch::channel(settings());
         let (sender, mut reports) = mpsc::channel(1);
         let cancel = CancellationToken::new();
-        let driver = tokio::spawn(run(current, Vec::new(), watched, sender, Recorder::default(), cancel.clone()));
+        let driver = tokio::spawn(run(
+            current,
+            Vec::new(),
+            watched,
+            sender,
+            Recorder::default(),
+            Default::default(),
+            cancel.clone(),
+        ));
         tokio::task::yield_now().await;
         assert!(reports.try_recv().is_err(), "an interface that was not looked for is not absent");
         let mut loaded = Links::default();
@@ -302,7 +333,7 @@ mod tests {
         let mut loaded = Links::default();
         loaded.replace([]);
         links.send_replace(Arc::new(loaded));
-        run(current, Vec::new(), watched, sender, Recorder::default(), CancellationToken::new())
+        run(current, Vec::new(), watched, sender, Recorder::default(), Default::default(), CancellationToken::new())
             .await
             .expect("no error");
     }

@@ -107,6 +107,24 @@ pub enum DropReason {
     TooManyRouters,
 }
 
+impl DropReason {
+    /// A word for the statistics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SourceNotLinkLocal => "source-not-link-local",
+            Self::HopLimit => "hop-limit",
+            Self::Fragmented => "fragmented",
+            Self::TooShort => "too-short",
+            Self::Type => "type",
+            Self::Code => "code",
+            Self::Option => "option",
+            Self::OwnAddress => "own-address",
+            Self::RouterNotListed => "router-not-listed",
+            Self::TooManyRouters => "too-many-routers",
+        }
+    }
+}
+
 /// Why a Prefix Information option is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum Ignored {

@@ -30,7 +30,8 @@ targets[].lastSyncTime targets[].retryAt targets[].reason targets[].message";
 const NOT_HERE: [&str; 2] = ["dynamicPrefixes[].errors[].entry", "dynamicPrefixes[].errors[].message"];
 
 /// Keys that were added since.
-const ADDED: [&str; 3] = ["clusters[].message", "clusters[].notes", "sources[].notes"];
+const ADDED: [&str; 4] =
+    ["clusters[].message", "clusters[].notes", "clusters[].credentialExpiresAt", "sources[].notes"];
 
 /// What `plan` leaves out: times, and what only a running daemon knows.
 const ONLY_RUNNING: &str = "

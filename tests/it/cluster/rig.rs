@@ -85,6 +85,8 @@ impl Start {
             cluster: cluster_rx,
             managed: Vec::new(),
             wanted: wanted_rx,
+            publication: watch::channel(Default::default()).1,
+            published: Default::default(),
             updates: updates_tx,
             timeouts: self.timeouts,
             seed: 1,
@@ -103,6 +105,8 @@ pub(super) fn cluster(path: PathBuf, discovery: Discovery) -> Cluster {
         discovery,
         dry_run: false,
         external_dns: Vec::new(),
+        events: false,
+        publish_status: false,
     }
 }
 

@@ -119,6 +119,7 @@ impl Probe {
             advertised: heard,
             releases,
             reports: sender,
+            tally: Default::default(),
             recorder: Recorder::default(),
         };
         let driver = tokio::spawn(dhcpv6::run(setup, cancel.clone()));

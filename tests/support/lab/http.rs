@@ -156,7 +156,10 @@ impl Client {
         path: &str,
         content: Option<(&str, &[u8])>,
     ) -> Result<()> {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\n", self.address);
+        // A query that only tables have asks for one, as `kubectl get` does.
+        let of_table = if path.contains("includeObject=") { ";as=Table;v=v1;g=meta.k8s.io" } else { "" };
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nAccept: application/json{of_table}\r\n", self.address);
         if let Some(token) = &self.token {
             write!(head, "Authorization: Bearer {token}\r\n")?;
         }

@@ -75,6 +75,14 @@ impl ApiServer {
         documents.map(|document| self.send_apply(manager, "", &Reference::of_yaml(document)?, document)).collect()
     }
 
+    /// Asks whether each document of a YAML text could be applied, and changes nothing.
+    pub(crate) fn apply_yaml_dry(&self, yaml: &str) -> Result<()> {
+        let mut documents = split_yaml(yaml).into_iter();
+        documents.try_for_each(|document| {
+            self.send_apply("lab", "&dryRun=All", &Reference::of_yaml(document)?, document).map(drop)
+        })
+    }
+
     /// Applies one object by the field manager `lab`.
     pub(crate) fn apply(&self, object: &Value) -> Result<Value> {
         self.send_apply("lab", "", &Reference::of_json(object)?, &object.to_string())

@@ -49,6 +49,8 @@ fn cluster() -> Cluster {
         discovery: Discovery::Default,
         dry_run: false,
         external_dns: EXTERNAL_DNS.map(str::to_owned).to_vec(),
+        events: true,
+        publish_status: false,
     }
 }
 

@@ -100,7 +100,7 @@ pub(super) fn managed(name: &str, uid: &str, entry: &str) -> TargetReport {
 }
 
 pub(super) fn health(state: ConnectionState) -> Health {
-    Health { state, reason: None, server_version: None, retry_at: None, notes: Vec::new() }
+    Health { state, reason: None, server_version: None, retry_at: None, notes: Vec::new(), validity: None }
 }
 
 pub(super) struct World {

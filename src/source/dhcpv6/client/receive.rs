@@ -16,6 +16,8 @@ const MOST_KINDS: usize = 64;
 pub(super) struct Counters {
     /// Datagrams, by reason.
     dropped: BTreeMap<String, u64>,
+    /// The same, by a word for the statistics.
+    by_word: BTreeMap<&'static str, u64>,
     /// Prefixes that no range can be cut from.
     pub(super) unusable: u64,
     /// Oddities and warnings that were told.
@@ -28,21 +30,26 @@ impl Client {
         &self.counters.dropped
     }
 
+    /// The same, by a word for the statistics.
+    pub fn dropped_by_word(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counters.by_word
+    }
+
     pub(super) fn receive(&mut self, received: &Received<'_>, now: Instant) {
         if self.link.as_ref().is_none_or(|link| link.ifindex != received.ifindex) {
-            return self.drop_for("it came in by another interface");
+            return self.drop_for("other-interface", "it came in by another interface");
         }
         if received.destination.is_multicast() {
-            return self.drop_for("it was sent to a multicast address");
+            return self.drop_for("multicast", "it was sent to a multicast address");
         }
         if received.bytes.is_empty() {
-            return self.drop_for("it was empty, or longer than any DHCPv6 message to a client");
+            return self.drop_for("length", "it was empty, or longer than any DHCPv6 message to a client");
         }
         match wire::decode(received.bytes) {
             Ok(message) => self.handle_message(&message, received.bytes, now),
             Err(malformed) => {
                 let kind = format!("malformed: {:?}", discriminant(&malformed));
-                self.drop_as(kind, &malformed.to_string());
+                self.drop_as("malformed", kind, &malformed.to_string());
             }
         }
     }
@@ -50,20 +57,23 @@ impl Client {
     /// A message that was read from `bytes`.
     fn handle_message(&mut self, message: &Incoming, bytes: &[u8], now: Instant) {
         if message.client_id.as_ref() != Some(&self.duid) {
-            return self.drop_for("it does not carry the client's own DUID");
+            return self.drop_for("other-client", "it does not carry the client's own DUID");
         }
         let Some(server) = &message.server_id else {
-            return self.drop_for("it does not say which server it is from");
+            return self.drop_for("no-server", "it does not say which server it is from");
         };
         if message.kind == ServerMessage::Reconfigure {
             return self.handle_reconfigure(message, server, bytes, now);
         }
         let exchange = self.state.exchange().filter(|exchange| exchange.transmissions() > 0);
         if exchange.is_none_or(|exchange| exchange.transaction_id() != message.transaction_id) {
-            return self.drop_for("it answers no message that waits for an answer");
+            return self.drop_for("unasked", "it answers no message that waits for an answer");
         }
         if !self.expects(message, server) {
-            return self.drop_for("it is no answer to what was asked, or from another server than the one asked");
+            return self.drop_for(
+                "unexpected",
+                "it is no answer to what was asked, or from another server than the one asked",
+            );
         }
         for oddity in &message.oddities {
             self.warn(format!("A message of DHCPv6 server {server} on {} is odd: {oddity}", self.settings.interface));
@@ -91,11 +101,13 @@ impl Client {
         }
     }
 
-    pub(super) fn drop_for(&mut self, reason: &str) {
-        self.drop_as(reason.to_owned(), reason);
+    pub(super) fn drop_for(&mut self, word: &'static str, reason: &str) {
+        self.drop_as(word, reason.to_owned(), reason);
     }
 
-    fn drop_as(&mut self, kind: String, reason: &str) {
+    fn drop_as(&mut self, word: &'static str, kind: String, reason: &str) {
+        let count = self.counters.by_word.entry(word).or_default();
+        *count = count.saturating_add(1);
         let is_new = !self.counters.dropped.contains_key(&kind);
         if is_new && self.counters.dropped.len() >= MOST_KINDS {
             return;

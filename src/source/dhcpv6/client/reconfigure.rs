@@ -10,7 +10,7 @@ impl Client {
     /// A Reconfigure for this client came in.
     pub(super) fn handle_reconfigure(&mut self, message: &Incoming, server: &Duid, bytes: &[u8], now: Instant) {
         if let Err(reason) = self.authenticate(message, server, bytes) {
-            return self.drop_for(reason);
+            return self.drop_for("reconfigure", reason);
         }
         let replay = message.authentication.as_ref().map(|authentication| authentication.replay);
         if let Some(key) = &mut self.key {
@@ -21,7 +21,7 @@ impl Client {
             Some(ClientMessage::Rebind) => self.rebind(Occasion::Reconfigure, "the server wants it", now),
             Some(ClientMessage::InformationRequest) => self.inform("the server wants it", now),
             Some(ClientMessage::Solicit | ClientMessage::Request | ClientMessage::Confirm | ClientMessage::Release)
-            | None => self.drop_for("it is a Reconfigure that asks for nothing"),
+            | None => self.drop_for("reconfigure", "it is a Reconfigure that asks for nothing"),
         }
     }
 

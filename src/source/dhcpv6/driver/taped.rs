@@ -1,5 +1,7 @@
 //! A client whose every input is recorded.
 
+use std::collections::BTreeMap;
+
 use crate::record::{Decider, Recorder, Tape};
 use crate::source::dhcpv6::client::{Notice, Received};
 use crate::source::dhcpv6::{Client, Memory, Settings};
@@ -69,6 +71,10 @@ impl Taped {
 
     pub(super) fn poll_notice(&mut self) -> Option<Notice> {
         self.client.poll_notice()
+    }
+
+    pub(super) fn dropped(&self) -> &BTreeMap<&'static str, u64> {
+        self.client.dropped_by_word()
     }
 
     pub(super) fn poll_report(&mut self) -> Option<SourceReport> {

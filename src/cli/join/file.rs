@@ -1,0 +1,75 @@
+//! The kubeconfig on the disk: whose a file there is, and how it is replaced.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, fchown};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use nix::unistd::Group;
+
+use crate::rbac::kubeconfig::MARK;
+
+/// The group of the daemon.
+const GROUP: &str = "dyn-prefix";
+
+/// Whether the file may be replaced.
+pub(super) fn check(path: &Path, force: bool) -> anyhow::Result<()> {
+    let found = match fs::read(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    // An empty one is a place that was kept for it.
+    if force || found.trim_ascii().is_empty() || found.starts_with(MARK.as_bytes()) {
+        return Ok(());
+    }
+    bail!(
+        "{} is there, and `dyn-prefix join` has not written it; --force replaces it, --output names another file",
+        path.display()
+    )
+}
+
+/// Writes the file whole or not at all; how it can be read now.
+pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<String> {
+    // A symlink stays one.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let group = Group::from_name(GROUP).ok().flatten().map(|group| group.gid.as_raw());
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    make(directory, group)?;
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".new-{}", std::process::id()));
+    let new = PathBuf::from(new);
+    let written = replace(&new, &path, directory, text, group);
+    if written.is_err() {
+        drop(fs::remove_file(&new)); // it may not have been made
+    }
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn make(directory: &Path, group: Option<u32>) -> anyhow::Result<()> {
+    match fs::DirBuilder::new().mode(0o750).create(directory) {
+        Ok(()) => {
+            // Without the group only root may enter, and it says so of the file.
+            drop(chown(directory, None, group));
+            Ok(())
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot make the directory {}", directory.display())),
+    }
+}
+
+fn replace(new: &Path, path: &Path, directory: &Path, text: &str, group: Option<u32>) -> std::io::Result<String> {
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(new)?;
+    file.write_all(text.as_bytes())?;
+    let readers = match group.map(|group| fchown(&file, None, Some(group))) {
+        None => format!("there is no group {GROUP} here: only its owner's group may read it"),
+        Some(Ok(())) => format!("readable for the group {GROUP}"),
+        Some(Err(error)) => format!("it could not be given to the group {GROUP} ({error}): run this as root"),
+    };
+    file.set_permissions(fs::Permissions::from_mode(0o640))?;
+    file.sync_all()?;
+    fs::rename(new, path)?;
+    File::open(directory)?.sync_all()?;
+    Ok(format!("mode 0640, {readers}"))
+}

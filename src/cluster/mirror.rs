@@ -1,0 +1,338 @@
+//! The objects of kind DynamicPrefix that mirror spec and status into a cluster (`publishStatus`): what to send next.
+//!
+//! Only what changed is sent, and times alone are no change. An object that somebody else made, or that another daemon
+//! keeps, is left alone. One that is ours is deleted once its DynamicPrefix, or `publishStatus`, has left the
+//! configuration, and only if the store lists it: at a stop it stays.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use crate::time::Instant;
+
+/// The group and version of the kind.
+pub const API_VERSION: &str = "dyn-prefix.io/v1alpha1";
+
+/// Who keeps an object.
+pub const MANAGED_BY: &str = "dynamic-prefix.io/managed-by";
+
+/// The pause before what was refused is tried again.
+const RETRY: Duration = Duration::from_secs(300);
+
+/// The pause before what was not answered is tried again.
+const RETRY_SOON: Duration = Duration::from_secs(15);
+
+/// What one object should say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mirror {
+    /// The name of the DynamicPrefix.
+    pub name: String,
+    /// `spec`
+    pub spec: Value,
+    /// `status`, with its conditions, which need no lastTransitionTime.
+    pub status: Value,
+}
+
+/// All that a cluster should say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Publication {
+    /// Who we are.
+    pub daemon_id: String,
+    /// One for each DynamicPrefix; none unless `publishStatus`.
+    pub mirrors: Vec<Mirror>,
+    /// The DynamicPrefixes that there is no opinion on at the moment: their objects stay as they are.
+    pub undecided: Vec<String>,
+}
+
+impl Publication {
+    fn names(&self, name: &str) -> bool {
+        self.mirrors.iter().any(|mirror| mirror.name == name) || self.undecided.iter().any(|other| other == name)
+    }
+}
+
+/// A request to send.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// Read the object of this name.
+    Get(String),
+    /// Server-side apply of the object.
+    Apply(String, Value),
+    /// Server-side apply of its status.
+    ApplyStatus(String, Value),
+    /// Delete the object with this uid.
+    Delete(String, String),
+}
+
+impl Request {
+    /// The object that it is about.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Get(name) | Self::Apply(name, _) | Self::ApplyStatus(name, _) | Self::Delete(name, _) => name,
+        }
+    }
+}
+
+/// What is known of an object.
+#[derive(Clone, Debug, Default)]
+enum Remote {
+    /// Nothing yet, since the connection was made.
+    #[default]
+    Unknown,
+    Absent,
+    /// Ours, with this content.
+    Ours {
+        spec: Value,
+        status: Value,
+    },
+    /// Not ours; why, a sentence.
+    Foreign(String),
+}
+
+#[derive(Debug, Default)]
+struct Item {
+    remote: Remote,
+    retry_at: Option<Instant>,
+    /// Why it cannot be kept, a sentence.
+    trouble: Option<String>,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct Mirrors {
+    wanted: Publication,
+    items: BTreeMap<String, Item>,
+    /// Our objects: their uids by name.
+    ours: BTreeMap<String, String>,
+    has_changed: bool,
+    busy: bool,
+}
+
+impl Mirrors {
+    /// `ours`: what the store lists.
+    pub fn new(ours: BTreeMap<String, String>) -> Self {
+        Self { ours, ..Self::default() }
+    }
+
+    /// What the cluster should say now.
+    pub fn handle_wanted(&mut self, wanted: Publication) {
+        self.wanted = wanted;
+        self.forget_unwanted();
+    }
+
+    /// Of what is neither wanted nor ours there is nothing to say, whatever an answer that was late says.
+    fn forget_unwanted(&mut self) {
+        self.items.retain(|name, _| self.wanted.names(name) || self.ours.contains_key(name));
+    }
+
+    /// There is a new connection, perhaps to another state of the cluster, or somebody asks to try again.
+    pub fn handle_connected(&mut self) {
+        self.items.clear();
+        self.busy = false;
+    }
+
+    /// The next request; none before the last one was answered.
+    pub fn poll_request(&mut self, now: Instant, wall: Timestamp) -> Option<Request> {
+        if self.busy {
+            return None;
+        }
+        let request = self.of_wanted(now, wall).or_else(|| self.of_unwanted(now))?;
+        self.busy = true;
+        Some(request)
+    }
+
+    fn of_wanted(&mut self, now: Instant, wall: Timestamp) -> Option<Request> {
+        for mirror in &self.wanted.mirrors {
+            let item = self.items.entry(mirror.name.clone()).or_default();
+            if item.retry_at.is_some_and(|at| at > now) {
+                continue;
+            }
+            let name = mirror.name.clone();
+            match &item.remote {
+                Remote::Foreign(_) => {}
+                Remote::Unknown => return Some(Request::Get(name)),
+                Remote::Ours { spec, .. } if *spec == mirror.spec => {}
+                Remote::Absent | Remote::Ours { .. } => {
+                    return Some(Request::Apply(name, whole(mirror, &self.wanted.daemon_id)));
+                }
+            }
+            if let Remote::Ours { status, .. } = &item.remote
+                && without_times(status) != without_times(&mirror.status)
+            {
+                let name = mirror.name.clone();
+                let status = with_transitions(&mirror.status, status, wall);
+                return Some(Request::ApplyStatus(name.clone(), body(&name, &[("status", status)])));
+            }
+        }
+        None
+    }
+
+    fn of_unwanted(&mut self, now: Instant) -> Option<Request> {
+        let left: Vec<_> = self.ours.iter().filter(|(name, _)| !self.wanted.names(name)).collect();
+        for (name, uid) in left {
+            let item = self.items.entry(name.clone()).or_default();
+            if item.retry_at.is_some_and(|at| at > now) {
+                continue;
+            }
+            match item.remote {
+                Remote::Unknown => return Some(Request::Get(name.clone())),
+                Remote::Ours { .. } => return Some(Request::Delete(name.clone(), uid.clone())),
+                Remote::Absent | Remote::Foreign(_) => {}
+            }
+        }
+        None
+    }
+
+    /// A request was answered, or not.
+    pub fn handle_answer(&mut self, request: &Request, answer: Result<Value, Failure>, now: Instant) {
+        self.busy = false;
+        let name = request.name().to_owned();
+        match (request, answer) {
+            (Request::Delete(..), Ok(_)) => self.gone(&name),
+            (Request::Get(_) | Request::Delete(..), Err(failure)) if is_no_object(&failure) => self.gone(&name),
+            // What was accepted is there, however the schema has rounded it.
+            (Request::Apply(_, sent), Ok(mut object)) => {
+                object["spec"] = sent["spec"].clone();
+                self.seen(name, &object);
+            }
+            (Request::ApplyStatus(_, sent), Ok(mut object)) => {
+                object["status"] = sent["status"].clone();
+                self.seen(name, &object);
+            }
+            (_, Ok(object)) => self.seen(name, &object),
+            (_, Err(failure)) => self.refused(&name, &failure, now),
+        }
+        self.forget_unwanted();
+    }
+
+    fn gone(&mut self, name: &str) {
+        self.has_changed |= self.ours.remove(name).is_some();
+        self.items.insert(name.to_owned(), Item { remote: Remote::Absent, ..Item::default() });
+    }
+
+    fn seen(&mut self, name: String, object: &Value) {
+        let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+        let remote = match object["metadata"]["annotations"][MANAGED_BY].as_str() {
+            Some(id) if id == self.wanted.daemon_id => {
+                Remote::Ours { spec: object["spec"].clone(), status: object["status"].clone() }
+            }
+            Some(id) => Remote::Foreign(format!(
+                "The DynamicPrefix {name} is kept by another daemon ({id}), so it is not written: names have to differ, or \
+                 publishStatus may be set in one of the two."
+            )),
+            None => Remote::Foreign(format!(
+                "There is a DynamicPrefix {name} that this daemon did not make, so it is not written: delete it, or name \
+                 one of the two otherwise."
+            )),
+        };
+        // Listed in the store, but another object by now: it is not ours to delete.
+        let is_ours = matches!(remote, Remote::Ours { .. });
+        let is_wanted = self.wanted.names(&name);
+        if is_ours && is_wanted {
+            self.has_changed |= self.ours.insert(name.clone(), uid.to_owned()).as_deref() != Some(uid);
+        } else if self.ours.get(&name).is_some_and(|ours| !is_ours || ours != uid) {
+            self.ours.remove(&name);
+            self.has_changed = true;
+        }
+        let trouble = if let Remote::Foreign(why) = &remote { Some(why.clone()) } else { None };
+        self.items.insert(name, Item { remote, retry_at: None, trouble });
+    }
+
+    fn refused(&mut self, name: &str, failure: &Failure, now: Instant) {
+        let (pause, trouble) = match failure.code() {
+            Some(404) => (
+                RETRY,
+                Some(
+                    "publishStatus = true, but the cluster does not know the kind DynamicPrefix of dyn-prefix.io: kubectl \
+                     apply -f packaging/kubernetes/dynamicprefixes.yaml; a reload looks again at once."
+                        .to_owned(),
+                ),
+            ),
+            Some(403) => (
+                RETRY,
+                Some(format!(
+                    "The account may not keep objects of kind DynamicPrefix. It needs a ClusterRole with apiGroups: \
+                     [dyn-prefix.io], resources: [dynamicprefixes, dynamicprefixes/status], verbs: [get, create, patch, \
+                     delete], or publishStatus = false: {}.",
+                    failure.message()
+                )),
+            ),
+            Some(409) => (RETRY_SOON, None),
+            None => (RETRY_SOON, None),
+            Some(_) => (RETRY, Some(format!("The DynamicPrefix {name} cannot be written: {}.", failure.message()))),
+        };
+        let item = self.items.entry(name.to_owned()).or_default();
+        // It is read again before it is written again.
+        *item = Item { remote: Remote::Unknown, retry_at: Some(now + pause), trouble };
+    }
+
+    /// When [`Mirrors::poll_request`] may have something although nothing happened.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.busy {
+            return None;
+        }
+        self.items.values().filter_map(|item| item.retry_at).min()
+    }
+
+    /// Why objects cannot be kept, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<String> = self.items.values().filter_map(|item| item.trouble.clone()).collect();
+        notes.dedup();
+        notes
+    }
+
+    /// Our objects, if that changed since the last call.
+    pub fn take_ours(&mut self) -> Option<BTreeMap<String, String>> {
+        std::mem::take(&mut self.has_changed).then(|| self.ours.clone())
+    }
+}
+
+/// 404 with a Status that names an object; that of a kind which is not served names none.
+fn is_no_object(failure: &Failure) -> bool {
+    failure.code() == Some(404) && failure.message().contains("dynamicprefixes.dyn-prefix.io \"")
+}
+
+fn body(name: &str, more: &[(&str, Value)]) -> Value {
+    let mut body = json!({"apiVersion": API_VERSION, "kind": "DynamicPrefix", "metadata": {"name": name}});
+    for (key, value) in more {
+        body[*key] = value.clone();
+    }
+    body
+}
+
+fn whole(mirror: &Mirror, daemon_id: &str) -> Value {
+    let mut whole = body(&mirror.name, &[("spec", mirror.spec.clone())]);
+    whole["metadata"]["annotations"] = json!({MANAGED_BY: daemon_id});
+    whole
+}
+
+/// Without what changes by itself, or by the wall clock: alone it is no reason to write.
+fn without_times(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let is_time = |key: &str| key.ends_with("At") || key.ends_with("Time");
+            let fields = fields.iter().filter(|(key, _)| !is_time(key));
+            Value::Object(fields.map(|(key, value)| (key.clone(), without_times(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(without_times).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+/// The conditions with their times: the former one where the status is what it was.
+fn with_transitions(status: &Value, former: &Value, wall: Timestamp) -> Value {
+    let mut status = status.clone();
+    let now = wall.round(jiff::Unit::Second).unwrap_or(wall).to_string();
+    for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+        let mut known = former["conditions"].as_array().into_iter().flatten();
+        let same = known.find(|known| known["type"] == condition["type"] && known["status"] == condition["status"]);
+        let since = same.map(|same| same["lastTransitionTime"].clone()).filter(Value::is_string);
+        condition["lastTransitionTime"] = since.unwrap_or_else(|| Value::String(now.clone()));
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests;
