@@ -278,6 +278,16 @@ pub(crate) struct PlanArgs {
     /// NAME may be left out when the file has one dynamicPrefix only.
     #[arg(long, value_name = "[NAME=]P/LEN")]
     pub(crate) prefix: Vec<Supposed>,
+    /// Ask the real sources, look at the real objects, and print the patch for each; nothing is written
+    ///
+    /// Listens to the routers, asks DHCPv6 servers what they would delegate without taking it (not while the daemon runs:
+    /// then what it holds counts), and reads the clusters with the configured credentials. With --prefix only the
+    /// clusters are asked. Exit status 3 when something could not be read.
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// With --live: how long to wait for sources, and again for clusters, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "live")]
+    pub(crate) timeout: u64,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

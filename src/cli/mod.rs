@@ -16,6 +16,7 @@ mod ask;
 mod check;
 mod convert;
 mod join;
+mod live;
 mod manual;
 mod plan;
 mod preview;

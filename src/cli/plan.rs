@@ -16,11 +16,14 @@ use crate::store;
 use crate::time::{Deadline, Epoch};
 
 use super::args::{PlanArgs, Supposed};
-use super::{Exit, Output, preview, terminal};
+use super::{Exit, Output, live, preview, terminal};
 
 /// Prints the plan.
 pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Exit> {
     let Some(config) = usable(&args.config) else { return Ok(Exit::Configuration) };
+    if args.live {
+        return live::plan(config, args);
+    }
     let epoch = clock::epoch();
     let snapshots =
         if args.prefix.is_empty() { stored(&config, &epoch)? } else { supposed(&config, &args.prefix, &epoch)? };
@@ -65,7 +68,11 @@ pub(super) fn stored(config: &Config, epoch: &Epoch) -> anyhow::Result<BTreeMap<
     Ok(config.dynamic_prefixes.iter().filter_map(|prefix| restored(&prefix.name)).collect())
 }
 
-fn supposed(config: &Config, prefixes: &[Supposed], epoch: &Epoch) -> anyhow::Result<BTreeMap<String, Snapshot>> {
+pub(super) fn supposed(
+    config: &Config,
+    prefixes: &[Supposed],
+    epoch: &Epoch,
+) -> anyhow::Result<BTreeMap<String, Snapshot>> {
     let mut by_name: BTreeMap<String, Vec<Ipv6Net>> = BTreeMap::new();
     for supposed in prefixes {
         let name = match (&supposed.name, config.dynamic_prefixes.as_slice()) {

@@ -46,6 +46,7 @@ mod clients;
 pub mod condition;
 pub mod coordinator;
 pub mod delegation;
+pub mod ear;
 mod ending;
 mod errand;
 mod expiry;

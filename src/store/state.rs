@@ -13,13 +13,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::arbiter::{Current, Generation, Loss, Previous, PreviousState, Reason, Restored, Snapshot};
-use crate::cluster::{Managed, Paused};
+use crate::cluster::Managed;
 use crate::config::{Kind, ObjectRef};
 use crate::source::dhcpv6::{self, Duid};
 use crate::source::{SourceId, SourceKind};
 use crate::time::{Deadline, Epoch, Instant};
 
 use super::lease;
+use super::paused::Stored;
 
 /// Everything that outlives the process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +42,7 @@ pub struct State {
     pub managed: BTreeMap<String, Vec<StoredObject>>,
     /// What was withdrawn, by cluster.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    paused: BTreeMap<String, StoredPaused>,
+    pub(super) paused: BTreeMap<String, Stored>,
     /// Every object of kind DynamicPrefix that is ours, by cluster: its uid by its name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub published: BTreeMap<String, BTreeMap<String, String>>,
@@ -141,15 +142,6 @@ pub struct StoredObject {
     strays: BTreeMap<String, Timestamp>,
 }
 
-/// What was withdrawn in one cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct StoredPaused {
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    everything: bool,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    objects: Vec<String>,
-}
-
 impl State {
     /// The version of the shape that this program reads and writes.
     pub const VERSION: u32 = 1;
@@ -244,21 +236,6 @@ impl State {
             history: snapshot.history.iter().map(|previous| StoredPrevious::new(previous, epoch)).collect(),
         };
         self.dynamic_prefixes.insert(name.to_owned(), stored);
-    }
-
-    /// What was withdrawn, by cluster. Objects of a kind unknown here are left out.
-    pub fn paused(&self) -> BTreeMap<String, Paused> {
-        let read = |stored: &StoredPaused| Paused {
-            everything: stored.everything,
-            objects: stored.objects.iter().filter_map(|text| text.parse().ok()).collect(),
-        };
-        self.paused.iter().map(|(cluster, stored)| (cluster.clone(), read(stored))).collect()
-    }
-
-    /// Puts what was withdrawn in a cluster into the state.
-    pub fn insert_paused(&mut self, cluster: &str, paused: &Paused) {
-        let objects = paused.objects.iter().map(ToString::to_string).collect();
-        self.paused.insert(cluster.to_owned(), StoredPaused { everything: paused.everything, objects });
     }
 
     /// Puts a managed object into the state.

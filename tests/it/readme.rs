@@ -126,6 +126,8 @@ fn every_command_is_run_by_a_test() {
         ("cargo run --release --example demo", "run demo cargo run --release --example demo"),
         ("cargo build --release --locked", "run release cargo build --release --locked"),
         ("sudo dyn-prefix join --admin-kubeconfig admin.kubeconfig", "on_request lab"),
+        ("sudo dyn-prefix withdraw --dry-run", "on_request lab"),
+        ("sudo dyn-prefix withdraw", "on_request lab"),
         ("sudo systemctl daemon-reload", "on_request systemd"),
         ("sudo systemctl enable --now dyn-prefix", "on_request systemd"),
         ("journalctl -u dyn-prefix", "on_request systemd"),

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Deciders: files, or directories with all that is in them. Their tests may do what they like.
-const DECIDERS: [&str; 61] = [
+const DECIDERS: [&str; 62] = [
     "src/time.rs",
     "src/prefix.rs",
     "src/status.rs",
@@ -60,6 +60,7 @@ const DECIDERS: [&str; 61] = [
     "src/metrics/",
     "src/store/lease.rs",
     "src/store/state.rs",
+    "src/store/paused.rs",
     "src/record/mod.rs",
     "src/record/encoding.rs",
     "src/replay/",
