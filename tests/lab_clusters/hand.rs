@@ -13,6 +13,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("withdraw: through the daemon, one object and then all, over a restart, and back", with_daemon),
     ("withdraw: without the daemon", without_daemon),
     ("withdraw: the last entry stays, and is told", last_entry),
+    ("plan --live: the patch for each object, and nothing is written", plan_live),
     ("take-over: from a daemon that still runs, which then leaves the objects alone", take_over),
     ("reload: a removed cluster lets go, with the client that it had", removed_cluster),
     ("reload: another name or another kubeconfig of one cluster writes nothing", renamed_cluster),
@@ -111,7 +112,10 @@ fn with_daemon(lab: &Lab) -> Result<()> {
 
     let (code, text) = run(&daemon, "resume", &[])?;
     ensure!(code == 0 && text.contains("Everything in lab is cared for again."), "{code} {text}");
-    wait_filled(server, id, 'b')?;
+    // The former prefix drains yet.
+    for (kind, name) in three(id) {
+        kind.wait(server, id, &name, &kind.of_user(), &kind.drained(Part::Lb, "ba"))?;
+    }
     let (code, text) = run(&daemon, "resume", &[])?;
     ensure!(code == 1 && text.contains("nothing of that is withdrawn"), "{code} {text}");
     let (code, text) = run(&daemon, "withdraw", &["CiliumCIDRGroup/nowhere"])?;
@@ -158,6 +162,37 @@ fn last_entry(lab: &Lab) -> Result<()> {
     ensure!(text.contains(&format!("CiliumCIDRGroup/{name} in lab: CannotEmpty")), "{text}");
     ensure!(text.matches("released.").count() == 2, "{text}");
     group.wait(server, id, &name, &[], &ours).map(drop)
+}
+
+fn plan_live(lab: &Lab) -> Result<()> {
+    let (server, id) = (lab.shared()?, "planned");
+    let mut daemon = filled(server, id)?;
+    let before = versions(server, id)?;
+    let (code, text) = run(&daemon, "plan", &["--live"])?;
+    ensure!(code == 0 && text.matches("  Synced").count() == 3, "{code} {text}");
+    ensure!(text.contains("The daemon runs: what it has stored counts"), "{text}");
+    // What another prefix would change, and what a binding that is gone.
+    let (code, text) = run(&daemon, "plan", &["--live", "--prefix", "2001:db8:b::/56"])?;
+    ensure!(code == 0 && text.matches("would be written").count() == 3, "{code} {text}");
+    ensure!(text.contains("+ 2001:db8:b:0:f000::1-2001:db8:b:0:f000::6"), "{text}");
+    ensure!(text.contains("\"192.0.2.0/28\""), "the list is written whole, with what is the user's: {text}");
+    daemon.stop()?;
+    let [(pool, name), ..] = three(id);
+    daemon.prepare('a', &template(server, id)?.replace(&pool.binding(id, &name), ""))?;
+    let (code, text) = run(&daemon, "plan", &["--live", "--output", "json"])?;
+    let plan: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
+    let targets = plan["targets"].as_array().context("targets")?;
+    let target = targets.iter().find(|target| target["name"] == *name).context("the pool is not in the plan")?;
+    ensure!(code == 0 && target["removed"] == json!(["2001:db8:a:0:f000::1-2001:db8:a:0:f000::6"]), "{target:#}");
+    ensure!(target["patch"]["metadata"]["annotations"][pool.record_key()].is_null(), "{target:#}");
+    ensure!(target["patch"]["spec"]["blocks"] == json!(pool.of_user()), "{target:#}");
+    ensure!(versions(server, id)? == before, "a plan has written");
+    // A cluster that does not answer is told of, and keeps nobody waiting for long.
+    let away = cluster("lab", &full_access(server, id)?.with_extension("none"), "") + &dynamic_prefix(id, "");
+    daemon.prepare('a', &(away + &bindings(id)))?;
+    let (code, text) = run(&daemon, "plan", &["--live", "--timeout", "1"])?;
+    ensure!(code == 3 && text.contains("lab could not be read in time"), "{code} {text}");
+    Ok(())
 }
 
 fn take_over(lab: &Lab) -> Result<()> {
