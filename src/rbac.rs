@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::cluster::mirror;
 use crate::cluster::object::{qualified, resource};
 use crate::config::{Cluster, Config, Discovery, Kind, Mode, ServiceScope};
 
@@ -68,8 +69,74 @@ pub fn needs(config: &Config, cluster: &Cluster) -> Vec<Need> {
     if cluster.dry_run {
         needs.iter_mut().for_each(|need| need.verbs.retain(|verb| *verb != PATCH));
         needs.retain(|need| !need.verbs.is_empty());
+        return needs;
+    }
+    if cluster.events {
+        needs.extend(events(cluster, &found));
+    }
+    if cluster.publish_status {
+        needs.extend(mirrors());
     }
     needs
+}
+
+/// Kubernetes events live in the namespace of what they are about, and in `default` when that has none.
+fn events(cluster: &Cluster, found: &Bound) -> Vec<Need> {
+    let places: BTreeSet<Place> = match cluster.discovery {
+        Discovery::Default | Discovery::Required => [Place::Cluster].into(),
+        Discovery::Off if found.all_services => [Place::Cluster].into(),
+        Discovery::Off => found.namespaces().map(|namespace| Place::Namespace(namespace.to_owned())).collect(),
+    };
+    let need = |place| Need {
+        place,
+        group: "events.k8s.io",
+        resource: EVENTS,
+        names: Vec::new(),
+        verbs: vec!["create", PATCH],
+        reason: "Kubernetes events: to tell on the objects what was written there, and that it is so again.",
+        without: "No events are sent, and a note says so; with events = false there is none.",
+    };
+    places.into_iter().map(need).collect()
+}
+
+/// The resource of Kubernetes events, and that of our own kind.
+const EVENTS: &str = "events";
+const MIRRORS: &str = "dynamicprefixes";
+
+/// `publishStatus`: our objects of kind DynamicPrefix.
+fn mirrors() -> [Need; 2] {
+    let need = |resource, verbs, reason| Need {
+        place: Place::Cluster,
+        group: "dyn-prefix.io",
+        resource,
+        names: Vec::new(),
+        verbs,
+        reason,
+        without: "The cluster does not say what the prefixes are.",
+    };
+    [
+        need(
+            MIRRORS,
+            vec!["get", "create", PATCH, "delete"],
+            "The objects of publishStatus: to keep one for each dynamicPrefix, and to delete those of the daemon's own that \
+             are not wanted any more.",
+        ),
+        need("dynamicprefixes/status", vec![PATCH], "The same: to write what `kubectl get` shows of them."),
+    ]
+}
+
+/// What an account with these rights makes and deletes, and what it never reads: a sentence.
+pub fn boundaries(needs: &[Need]) -> String {
+    let has = |resource: &str| needs.iter().any(|need| need.resource == resource);
+    let makes = match (has(EVENTS), has(MIRRORS)) {
+        (false, false) => "It creates and deletes nothing",
+        (true, false) => "It creates nothing but events, deletes nothing",
+        (false, true) => "It creates and deletes nothing but its own DynamicPrefix objects",
+        (true, true) => {
+            "It creates nothing but events and its own DynamicPrefix objects, deletes nothing but the latter"
+        }
+    };
+    format!("{makes}, and reads neither Secrets nor Pods.")
 }
 
 /// With discovery any object may carry an annotation of ours.
@@ -164,6 +231,12 @@ impl Bound {
         found
     }
 
+    /// Where the events about these objects are.
+    fn namespaces(&self) -> impl Iterator<Item = &str> {
+        let targets = self.targets.keys().map(|(_, namespace)| namespace.as_deref().unwrap_or("default"));
+        targets.chain(self.services.keys().map(String::as_str))
+    }
+
     fn by_name(&self) -> Vec<Need> {
         let targets = self.targets.iter().map(|((kind, namespace), names)| {
             let place = namespace.clone().map_or(Place::Cluster, Place::Namespace);
@@ -194,7 +267,8 @@ fn definitions(cluster: &Cluster, found: &Bound) -> Option<Need> {
         Discovery::Default | Discovery::Required => true,
         Discovery::Off => found.targets.keys().any(|(bound, _)| bound == kind),
     };
-    let names: Vec<String> = Kind::TARGETS.into_iter().filter(is_looked_for).map(qualified).collect();
+    let own = (cluster.publish_status && !cluster.dry_run).then(|| mirror::DEFINITION.to_owned());
+    let names: Vec<String> = Kind::TARGETS.into_iter().filter(is_looked_for).map(qualified).chain(own).collect();
     (!names.is_empty()).then(|| Need {
         place: Place::Cluster,
         group: "apiextensions.k8s.io",

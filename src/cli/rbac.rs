@@ -2,7 +2,7 @@
 
 use crate::config::{Cluster, Config, Kubeconfig, Severity};
 use crate::rbac::manifest::{self, Names, Token};
-use crate::rbac::needs;
+use crate::rbac::{Need, boundaries, needs};
 
 use super::args::account::{NameArgs, RbacArgs};
 use super::{Exit, terminal};
@@ -25,18 +25,20 @@ pub(super) fn rbac(args: &RbacArgs) -> anyhow::Result<Exit> {
     let Some(config) = load(&args.config) else { return Ok(Exit::Configuration) };
     let cluster = choose(&config, args.cluster.as_deref(), "--cluster")?;
     let token = if cluster.kubeconfig == Kubeconfig::InCluster { Token::Mounted } else { Token::Secret };
-    let documents = manifest::documents(&needs(&config, cluster), &args.names.names(), token);
-    terminal::say(&manifest::text(&documents, &heading(args, &config, cluster)))?;
+    let needs = needs(&config, cluster);
+    let documents = manifest::documents(&needs, &args.names.names(), token);
+    terminal::say(&manifest::text(&documents, &heading(args, &config, cluster, &needs)))?;
     Ok(Exit::Done)
 }
 
-fn heading(args: &RbacArgs, config: &Config, cluster: &Cluster) -> String {
+fn heading(args: &RbacArgs, config: &Config, cluster: &Cluster, needs: &[Need]) -> String {
     let option = if config.clusters.len() > 1 { format!(" --cluster {}", cluster.name) } else { String::new() };
     let command = format!("dyn-prefix rbac{option}{}", args.names.arguments());
     let mut text = format!(
-        "The account of dyn-prefix in the cluster \"{}\", with all that its configuration asks for there. It creates and \
-         deletes nothing, and reads neither Secrets nor Pods.\n\n   {command} | kubectl apply -f -\n\n",
-        cluster.name
+        "The account of dyn-prefix in the cluster \"{}\", with all that its configuration asks for there. {}\n\n   \
+         {command} | kubectl apply -f -\n\n",
+        cluster.name,
+        boundaries(needs)
     );
     text += "After a change of the configuration print and apply it again, but let the daemon reload first: it takes our \
              entries out of the target of a removed binding while it still may.\n";

@@ -222,7 +222,9 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         self.watch(now);
         if let Some(session) = self.session.as_ref().filter(|session| session.is_ready()) {
             send_writes(&mut self.island, session, &self.writes, &self.setup.timeouts, now);
+            // What is left from before dryRun stays, too.
             if self.mirroring.is_none()
+                && !self.cluster.dry_run
                 && let Some(request) = self.mirrors.poll_request(now, clock::epoch().wall_now())
             {
                 let (client, limit) = (session.client.clone(), self.setup.timeouts.operation);
@@ -261,7 +263,7 @@ impl<L: FnMut(&str, Event)> Driver<L> {
     fn watch(&mut self, now: Instant) {
         let Some(session) = &mut self.session else { return };
         if std::mem::take(&mut self.rewatch) {
-            session.watch(&self.island);
+            session.watch(&self.island, &self.mirrors);
             if let Some(pause) = session.rediscover_after(&self.island) {
                 let at = now + pause;
                 self.timers.discover = Some(self.timers.discover.map_or(at, |planned| planned.min(at)));

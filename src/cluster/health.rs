@@ -102,7 +102,7 @@ fn forbidden(session: &Session, island: &Island, discovery: Discovery) -> Forbid
             Subject::Definition(schema::ASKED) if session.served.contains_key(&schema::ASKED) => {
                 found.objects.push(of_schema(failure));
             }
-            Subject::Kind { .. } | Subject::Definition(_) => {}
+            Subject::Kind { .. } | Subject::Definition(_) | Subject::OwnDefinition => {}
         }
     }
     found

@@ -16,6 +16,9 @@ use crate::time::Instant;
 /// The group and version of the kind.
 pub const API_VERSION: &str = "dyn-prefix.io/v1alpha1";
 
+/// The name of the kind's CustomResourceDefinition.
+pub const DEFINITION: &str = "dynamicprefixes.dyn-prefix.io";
+
 /// Who keeps an object.
 pub const MANAGED_BY: &str = "dynamic-prefix.io/managed-by";
 
@@ -24,6 +27,11 @@ const RETRY: Duration = Duration::from_secs(300);
 
 /// The pause before what was not answered is tried again.
 const RETRY_SOON: Duration = Duration::from_secs(15);
+
+/// How often, and after which pause at first, it is tried again once the definition of the kind was seen: the API server
+/// tells of a definition first and serves it a moment later.
+const LOOKS: u32 = 8;
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// What one object should say.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,6 +116,10 @@ pub struct Mirrors {
     ours: BTreeMap<String, String>,
     has_changed: bool,
     busy: bool,
+    /// The cluster does not serve the kind.
+    lacks_kind: bool,
+    /// How often it may be tried again soon, as its definition was seen.
+    looks: u32,
 }
 
 impl Mirrors {
@@ -131,6 +143,21 @@ impl Mirrors {
     pub fn handle_connected(&mut self) {
         self.items.clear();
         self.busy = false;
+        self.lacks_kind = false;
+        self.looks = 0;
+    }
+
+    /// Whether the cluster does not serve the kind, so that somebody has to tell when it is defined.
+    pub fn lacks_kind(&self) -> bool {
+        self.lacks_kind
+    }
+
+    /// The definition of the kind is there, or has changed.
+    pub fn handle_defined(&mut self, now: Instant) {
+        if self.lacks_kind {
+            self.looks = LOOKS;
+            self.items.values_mut().for_each(|item| item.retry_at = item.retry_at.map(|_| now));
+        }
     }
 
     /// The next request; none before the last one was answered.
@@ -189,6 +216,11 @@ impl Mirrors {
     pub fn handle_answer(&mut self, request: &Request, answer: Result<Value, Failure>, now: Instant) {
         self.busy = false;
         let name = request.name().to_owned();
+        self.lacks_kind = match &answer {
+            Ok(_) => false,
+            Err(failure) if failure.code() == Some(404) => !is_no_object(failure),
+            Err(_) => self.lacks_kind,
+        };
         match (request, answer) {
             (Request::Delete(..), Ok(_)) => self.gone(&name),
             (Request::Get(_) | Request::Delete(..), Err(failure)) if is_no_object(&failure) => self.gone(&name),
@@ -243,10 +275,10 @@ impl Mirrors {
     fn refused(&mut self, name: &str, failure: &Failure, now: Instant) {
         let (pause, trouble) = match failure.code() {
             Some(404) => (
-                RETRY,
+                self.look_again(),
                 Some(
                     "publishStatus = true, but the cluster does not know the kind DynamicPrefix of dyn-prefix.io: kubectl \
-                     apply -f packaging/kubernetes/dynamicprefixes.yaml; a reload looks again at once."
+                     apply -f packaging/kubernetes/dynamicprefixes.yaml"
                         .to_owned(),
                 ),
             ),
@@ -266,6 +298,13 @@ impl Mirrors {
         let item = self.items.entry(name.to_owned()).or_default();
         // It is read again before it is written again.
         *item = Item { remote: Remote::Unknown, retry_at: Some(now + pause), trouble };
+    }
+
+    /// The pause while the kind is missing.
+    fn look_again(&mut self) -> Duration {
+        let Some(left) = self.looks.checked_sub(1) else { return RETRY };
+        self.looks = left;
+        LOOK_AGAIN * (1 << (LOOKS - 1 - left))
     }
 
     /// When [`Mirrors::poll_request`] may have something although nothing happened.

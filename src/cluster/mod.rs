@@ -32,6 +32,7 @@ pub mod notice;
 pub mod object;
 pub mod ownership;
 pub mod schema;
+pub mod selector;
 pub mod service;
 mod session;
 pub mod timeouts;

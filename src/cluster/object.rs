@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::selector::Clientele;
 use super::service::{self, Service};
 use crate::config::{Kind, ObjectRef};
 
@@ -48,6 +49,8 @@ pub struct Object {
     pub writers: Vec<Writer>,
     /// What the controller of a pool says about it; `None` if it says nothing, and for other kinds.
     pub observed: Option<Observed>,
+    /// The Services that a pool serves; `None`: all.
+    pub clientele: Option<Box<Clientele>>,
     /// What else there is of a Service; `None` for other kinds.
     pub service: Option<Box<Service>>,
 }
@@ -87,6 +90,7 @@ impl Object {
             list: value["spec"][list_field(kind)].as_array().cloned().unwrap_or_default(),
             writers: writers(kind, &metadata["managedFields"]),
             observed: observed::observed(kind, value),
+            clientele: Clientele::from_json(kind, &value["spec"]).map(Box::new),
             service: (kind == Kind::Service).then(|| Box::new(Service::from_json(value, &annotations))),
             annotations,
         })
@@ -109,11 +113,12 @@ impl Object {
             list,
             writers,
             observed,
+            clientele,
             service,
         } = self;
         (reference, uid, generation, list) == (&other.reference, &other.uid, &other.generation, &other.list)
             && (annotations, labels, writers) == (&other.annotations, &other.labels, &other.writers)
-            && (observed, service) == (&other.observed, &other.service)
+            && (observed, clientele, service) == (&other.observed, &other.clientele, &other.service)
     }
 
     /// The field manager that wrote the list last, other than we.

@@ -4,20 +4,20 @@
 //! annotations stay in [`Object::annotations`](super::object::Object::annotations), as far as `keeps` says.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::Value;
 
 use super::object::{MANAGED_BY, is_mark};
+use super::selector::Labels;
 use super::transition::Allocator;
 use crate::config::ObjectRef;
 
 mod allocator;
 mod ask;
 
-pub use allocator::{LONGEST_LIST, Pool, Undecided, allocator, obstacle, too_long};
-pub use ask::{named, pinned_by_user, requested};
+pub use allocator::{LONGEST_LIST, NO_IPV6, Pool, Undecided, allocator, obstacle, too_long};
+pub use ask::{named, named_without_v6, pinned_by_user, requested, requested_without_v6};
 
 /// Records the addresses that a Service asks for on our behalf.
 pub const MANAGED_IPS: &str = "dynamic-prefix.io/managed-ips";
@@ -98,8 +98,8 @@ pub struct Service {
     pub signs: Signs,
     /// By which it shares addresses with others.
     pub sharing: Option<Box<Sharing>>,
-    /// Tells its labels from others, by which pools select it; `metadata.generation` does not count them.
-    pub labels: u64,
+    /// By which pools select it; `metadata.generation` does not count them.
+    pub labels: Labels,
 }
 
 /// `spec.ipFamilies`
@@ -169,7 +169,7 @@ impl Service {
             request: request(&status["conditions"]),
             signs: signs(annotations),
             sharing: sharing(annotations),
-            labels: fingerprint(&value["metadata"]["labels"]),
+            labels: Labels::from_json(&value["metadata"]["labels"]),
         }
     }
 
@@ -248,15 +248,6 @@ fn text(value: &Value) -> Option<Box<str>> {
 
 fn first<'a>(annotations: &'a BTreeMap<String, String>, keys: [&str; 2]) -> Option<&'a str> {
     keys.iter().find_map(|key| annotations.get(*key)).map(String::as_str)
-}
-
-fn fingerprint(labels: &Value) -> u64 {
-    if labels.is_null() {
-        return 0;
-    }
-    let mut hasher = DefaultHasher::new();
-    labels.to_string().hash(&mut hasher);
-    hasher.finish()
 }
 
 fn request(conditions: &Value) -> Request {

@@ -18,6 +18,7 @@ use super::failure::{Failure, within};
 use super::files::Fingerprint;
 use super::island::{Island, Write};
 use super::kubeconfig::{self, Unusable};
+use super::mirror::Mirrors;
 use super::object::{FIELD_MANAGER, Object, Served};
 use super::schema;
 use super::timeouts::Timeouts;
@@ -171,8 +172,11 @@ impl Session {
     /// Turns true, once, when every watch has listed: before that, a write would be made of what a former connection
     /// saw, and most likely refused as a conflict. Kinds that are not served are not waited for.
     pub(super) fn becomes_ready(&mut self) -> bool {
-        let is_missing =
-            |subject: &Subject| matches!(subject, Subject::Definition(kind) if !self.served.contains_key(kind));
+        let is_missing = |subject: &Subject| match subject {
+            Subject::Definition(kind) => !self.served.contains_key(kind),
+            Subject::OwnDefinition => true,
+            Subject::Kind { .. } | Subject::Named { .. } => false,
+        };
         let is_settled = |subject: &Subject| is_missing(subject) || self.settled.contains(subject);
         if self.is_ready || !self.watches.subjects().all(is_settled) {
             return false;
@@ -191,9 +195,10 @@ impl Session {
         clock::suspended().saturating_sub(self.suspended) > Duration::from_secs(5)
     }
 
-    /// Runs exactly the watches that the island needs now.
-    pub(super) fn watch(&mut self, island: &Island) {
+    /// Runs exactly the watches that the island and the mirrors need now.
+    pub(super) fn watch(&mut self, island: &Island, mirrors: &Mirrors) {
         let mut subjects = BTreeSet::new();
+        subjects.extend(mirrors.lacks_kind().then_some(Subject::OwnDefinition));
         for kind in island.kinds() {
             let Some(version) = self.served.get(&kind) else {
                 if self.asked.contains(&kind) {

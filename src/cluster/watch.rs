@@ -16,8 +16,13 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+mod subject;
+
+pub use subject::Subject;
+
 use super::backoff::Backoff;
 use super::failure::{Failure, of_status, within};
+use super::mirror::DEFINITION;
 use super::object::{Object, qualified, resource};
 use super::schema::{LABEL, Schema};
 use super::timeouts::Timeouts;
@@ -25,27 +30,6 @@ use crate::clock;
 use crate::config::{Kind, ObjectRef};
 use crate::log::{self, record};
 use crate::time::Instant;
-
-/// What a watch is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
-    /// Every object of a kind.
-    Kind {
-        /// The kind.
-        kind: Kind,
-        /// Its API version.
-        version: String,
-    },
-    /// One object, where the kind as a whole is forbidden.
-    Named {
-        /// The object.
-        object: ObjectRef,
-        /// Its API version.
-        version: String,
-    },
-    /// The CustomResourceDefinition of a kind: of one that is not served (yet), or for what it tells of a version.
-    Definition(Kind),
-}
 
 /// What a watch has to say.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,7 +108,9 @@ fn request(subject: &Subject) -> Request {
     Request::new(match subject {
         Subject::Kind { kind, version } => path(*kind, version, None),
         Subject::Named { object, version } => path(object.kind, version, object.namespace.as_deref()),
-        Subject::Definition(_) => "/apis/apiextensions.k8s.io/v1/customresourcedefinitions".to_owned(),
+        Subject::Definition(_) | Subject::OwnDefinition => {
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions".to_owned()
+        }
     })
 }
 
@@ -237,9 +223,9 @@ impl Watch {
     }
 
     fn listed(&self, objects: Vec<Object>, defined: Option<Schema>) -> News {
-        match (&self.subject, defined) {
-            (Subject::Definition(_), Some(schema)) => News::Defined(schema),
-            (Subject::Kind { .. } | Subject::Named { .. } | Subject::Definition(_), _) => News::Listed(objects),
+        match defined.filter(|_| self.subject.is_definition()) {
+            Some(schema) => News::Defined(schema),
+            None => News::Listed(objects),
         }
     }
 
@@ -314,7 +300,7 @@ impl Watch {
     }
 
     fn news(&self, event: WatchEvent<Value>) -> Option<News> {
-        let is_definition = matches!(self.subject, Subject::Definition(_));
+        let is_definition = self.subject.is_definition();
         match event {
             WatchEvent::Added(value) | WatchEvent::Modified(value) if is_definition => {
                 Some(News::Defined(schema(&value)))
@@ -346,7 +332,7 @@ impl Watch {
         match &self.subject {
             Subject::Kind { kind, .. } => Some(*kind),
             Subject::Named { object, .. } => Some(object.kind),
-            Subject::Definition(_) => None,
+            Subject::Definition(_) | Subject::OwnDefinition => None,
         }
     }
 
@@ -362,6 +348,7 @@ impl Watch {
             Subject::Kind { .. } => None,
             Subject::Named { object, .. } => Some(format!("metadata.name={}", object.name)),
             Subject::Definition(kind) => Some(format!("metadata.name={}", qualified(*kind))),
+            Subject::OwnDefinition => Some(format!("metadata.name={DEFINITION}")),
         };
         let selects_type = self.selects_type && self.kind() == Some(Kind::Service);
         let of_type = selects_type.then(|| format!("spec.type={LOAD_BALANCER}"));
@@ -371,9 +358,10 @@ impl Watch {
 
     /// A CustomResourceDefinition is large, and that it exists is all we need: its metadata only.
     fn list_request(&self, parameters: &ListParams) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
-        match self.subject {
-            Subject::Definition(_) => self.request.list_metadata(parameters),
-            Subject::Kind { .. } | Subject::Named { .. } => self.request.list(parameters),
+        if self.subject.is_definition() {
+            self.request.list_metadata(parameters)
+        } else {
+            self.request.list(parameters)
         }
     }
 
@@ -382,9 +370,10 @@ impl Watch {
         parameters: &WatchParams,
         version: &str,
     ) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
-        match self.subject {
-            Subject::Definition(_) => self.request.watch_metadata(parameters, version),
-            Subject::Kind { .. } | Subject::Named { .. } => self.request.watch(parameters, version),
+        if self.subject.is_definition() {
+            self.request.watch_metadata(parameters, version)
+        } else {
+            self.request.watch(parameters, version)
         }
     }
 

@@ -1,7 +1,8 @@
 //! The control socket: how `status`, `history`, `reload`, `withdraw` and others reach the running daemon.
 //!
-//! A Unix stream socket, mode 0660. A client sends one line of JSON, `{"command": "status"}`, and gets one line back;
-//! `{"command": "watch"}` gets a status line now and after every change, until either side goes away.
+//! A Unix stream socket, mode 0660: its group may ask, root and the daemon's own user may tell it to do something, too.
+//! A client sends one line of JSON, `{"command": "status"}`, and gets one line back; `{"command": "watch"}` gets a status
+//! line now and after every change, until either side goes away.
 
 use std::path::Path;
 
@@ -45,6 +46,20 @@ pub enum Request {
         /// Also when the other daemon seems to run.
         force: bool,
     },
+}
+
+impl Request {
+    /// Whether it only asks. Members of the socket's group may do no more than that.
+    pub fn only_asks(&self) -> bool {
+        match self {
+            Self::Status | Self::Watch => true,
+            Self::Reload
+            | Self::DhcpRelease { .. }
+            | Self::Withdraw { .. }
+            | Self::Resume { .. }
+            | Self::TakeOver { .. } => false,
+        }
+    }
 }
 
 /// What the daemon answers.

@@ -19,6 +19,10 @@ const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
 /// How many clients are served at once; more wait in the kernel's queue.
 const MAX_CLIENTS: usize = 16;
 
+/// What others hear who want something done.
+const FOR_ROOT: &str = "this changes something, which only root may do; members of the group dyn-prefix may ask for \
+                        status and history";
+
 /// A request on its way to the coordinator, with the place for its answer.
 pub type Asked = (Request, oneshot::Sender<Response>);
 
@@ -87,6 +91,7 @@ impl Drop for Server {
 
 /// Serves one client. What goes wrong with it ends it, and concerns nobody else.
 async fn serve(stream: UnixStream, asked: mpsc::Sender<Asked>, mut changed: watch::Receiver<u64>) {
+    let peer = stream.peer_cred().map(|peer| peer.uid());
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader.take(MAX_REQUEST));
     let mut line = String::new();
@@ -102,6 +107,11 @@ async fn serve(stream: UnixStream, asked: mpsc::Sender<Asked>, mut changed: watc
             return;
         }
     };
+    let own = rustix::process::geteuid().as_raw();
+    if !peer.is_ok_and(|peer| may(&request, peer, own)) {
+        send(&mut writer, &Response::Error { message: FOR_ROOT.to_owned() }).await;
+        return;
+    }
     changed.mark_unchanged();
     loop {
         let single = if request == Request::Watch { Request::Status } else { request.clone() };
@@ -119,6 +129,11 @@ async fn serve(stream: UnixStream, asked: mpsc::Sender<Asked>, mut changed: watc
             _ = reader.fill_buf() => return,
         }
     }
+}
+
+/// Whether a user may make this request of a daemon that runs as the user `own`.
+fn may(request: &Request, user: u32, own: u32) -> bool {
+    request.only_asks() || user == 0 || user == own
 }
 
 async fn send(writer: &mut (impl tokio::io::AsyncWrite + Unpin), response: &Response) -> bool {
@@ -181,6 +196,17 @@ mod tests {
         assert_eq!(ask(&daemon.path, Request::Reload).await, refused("Reload 1"));
         let mode = fs::metadata(&daemon.path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o660);
+    }
+
+    #[test]
+    fn the_group_may_ask_and_root_and_the_daemon_itself_may_do() {
+        let release = Request::DhcpRelease { name: "home".to_owned() };
+        for request in [Request::Reload, release] {
+            assert_eq!([0, 998, 1000].map(|user| may(&request, user, 998)), [true, true, false], "{request:?}");
+        }
+        for request in [Request::Status, Request::Watch] {
+            assert_eq!([0, 998, 1000].map(|user| may(&request, user, 998)), [true; 3], "{request:?}");
+        }
     }
 
     #[tokio::test]

@@ -12,12 +12,15 @@ use crate::time::Epoch;
 
 impl Coordinator {
     /// What a cluster should say of the DynamicPrefixes.
-    pub fn publication(&self, cluster: &Cluster, epoch: &Epoch) -> Publication {
+    pub fn publication(&self, cluster: &str, epoch: &Epoch) -> Publication {
         let daemon_id = self.identity.daemon_id.clone();
         let mut publication = Publication { daemon_id, ..Publication::default() };
-        if !cluster.publish_status || cluster.dry_run || self.is_let_go(&cluster.name) {
+        if self.is_let_go(cluster) {
+            publication.undecided = self.shown_elsewhere(cluster);
             return publication;
         }
+        let publishes = |known: &&Cluster| known.name == cluster && known.publish_status && !known.dry_run;
+        let Some(cluster) = self.config.clusters.iter().find(publishes) else { return publication };
         for config in &self.config.dynamic_prefixes {
             match self.mirror(config, cluster, epoch) {
                 Some(mirror) => publication.mirrors.push(mirror),

@@ -32,6 +32,9 @@ pub(crate) struct Partings {
     left_behind: Vec<String>,
 }
 
+/// What is added to the name of a cluster that another kubeconfig leads to from now on.
+const FORMER: &str = " (former)";
+
 /// A cluster on its way out.
 #[derive(Debug)]
 struct Parting {
@@ -122,7 +125,7 @@ impl Coordinator {
         }
         let mut cluster = cluster.clone();
         if keeps_name {
-            let former = format!("{} (former)", cluster.name);
+            let former = format!("{}{FORMER}", cluster.name);
             self.partings.renamed.push((cluster.name.clone(), former.clone()));
             self.managed.insert(former.clone(), objects);
             cluster.name = former;
@@ -160,6 +163,13 @@ impl Coordinator {
         }
         self.dirty = true;
         true
+    }
+
+    /// The DynamicPrefixes that a cluster on its way out has to leave as it shows them: it may be the very cluster that
+    /// goes on under its name.
+    pub(super) fn shown_elsewhere(&self, cluster: &str) -> Vec<String> {
+        let names = self.config.dynamic_prefixes.iter().map(|prefix| prefix.name.clone());
+        names.filter(|_| cluster.ends_with(FORMER)).collect()
     }
 
     /// Whether a cluster is on its way out.
@@ -239,8 +249,11 @@ impl Coordinator {
     /// Only the store still knows what is left there, for the day on which the cluster is configured again.
     fn finish(&mut self, name: &str, objects: BTreeMap<ObjectRef, Managed>, left: &[Left]) {
         let Some(parting) = self.partings.running.remove(name) else { return };
-        let is_former = parting.cluster.name.ends_with(" (former)");
+        let is_former = parting.cluster.name.ends_with(FORMER);
         self.managed.remove(name);
+        if is_former || left.is_empty() {
+            self.published.remove(name);
+        }
         if left.is_empty() {
             if !is_former {
                 self.journal.tell(record::cluster_left(name, &[]));

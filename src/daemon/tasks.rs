@@ -229,7 +229,7 @@ impl Tasks {
     fn start_cluster(&mut self, config: &Cluster, coordinator: &Coordinator) {
         let cancel = self.stop.child_token();
         let (wanted, followed) = watch::channel(Some(coordinator.wanted(&config.name)));
-        let (publication, published) = watch::channel(coordinator.publication(config, &clock::epoch()));
+        let (publication, published) = watch::channel(coordinator.publication(&config.name, &clock::epoch()));
         let (section, followed_section) = watch::channel(Arc::new(config.clone()));
         let setup = driver::Setup {
             cluster: followed_section,
@@ -253,11 +253,11 @@ impl Tasks {
         self.clusters.insert(config.name.clone(), Island { cancel, config: section, wanted, publication });
     }
 
-    /// Hands every cluster what it should say of the DynamicPrefixes, where that changed.
+    /// Hands every cluster what it should say of the DynamicPrefixes, where that changed: nothing, once it has left the
+    /// configuration.
     pub(super) fn publish_mirrors(&self, coordinator: &Coordinator) {
-        for config in coordinator.clusters_to_run() {
-            let Some(island) = self.clusters.get(&config.name) else { continue };
-            let publication = coordinator.publication(config, &clock::epoch());
+        for (name, island) in &self.clusters {
+            let publication = coordinator.publication(name, &clock::epoch());
             island.publication.send_if_modified(|former| {
                 let changed = *former != publication;
                 *former = publication;

@@ -80,6 +80,7 @@ fn with_discovery_every_object_of_the_kinds() {
         "* ipaddresspools.metallb.io [] list watch patch",
         "* services [] list watch patch",
         DEFINITIONS,
+        "* events.events.k8s.io [] create patch",
     ];
     for discovery in ["", "discovery = true"] {
         for rest in ["", NAMED, GROUP_ONLY] {
@@ -97,6 +98,9 @@ fn without_discovery_what_the_file_names() {
         "* services [] list watch",
         "web services [front] patch",
         DEFINITIONS,
+        "default events.events.k8s.io [] create patch",
+        "metallb events.events.k8s.io [] create patch",
+        "web events.events.k8s.io [] create patch",
     ];
     assert_eq!(lines(&needed("discovery = false", NAMED)), expected);
 }
@@ -107,6 +111,7 @@ fn groups_alone_need_no_services() {
     let expected = [
         "* ciliumcidrgroups.cilium.io [group] list watch patch",
         "* customresourcedefinitions.apiextensions.k8s.io [ciliumcidrgroups.cilium.io] list watch",
+        "default events.events.k8s.io [] create patch",
     ];
     assert_eq!(lines(&needed("discovery = false", GROUP_ONLY)), expected);
 }
@@ -131,6 +136,47 @@ fn every_service_with_an_address_of_ours() {
     let ha = all("ha");
     assert!(ha.contains(&"* services [] list watch patch".to_owned()), "{ha:#?}");
     assert!(!ha.contains(&"web services [front] patch".to_owned()), "said twice: {ha:#?}");
+    // Any Service, in any namespace.
+    let events: Vec<&String> = ha.iter().filter(|line| line.contains("events")).collect();
+    assert_eq!(events, ["* events.events.k8s.io [] create patch"]);
+}
+
+#[test]
+fn events_only_when_they_are_on() {
+    for discovery in ["", "discovery = false"] {
+        let lines = lines(&needed(&format!("{discovery}\nevents = false"), NAMED));
+        assert!(lines.iter().all(|line| !line.contains("events")), "{lines:#?}");
+    }
+}
+
+#[test]
+fn objects_of_our_own_kind_only_when_they_are_asked_for() {
+    let needs = needed("discovery = false\nevents = false\npublishStatus = true", GROUP_ONLY);
+    let expected = [
+        "* ciliumcidrgroups.cilium.io [group] list watch patch",
+        "* customresourcedefinitions.apiextensions.k8s.io [ciliumcidrgroups.cilium.io dynamicprefixes.dyn-prefix.io] \
+         list watch",
+        "* dynamicprefixes.dyn-prefix.io [] get create patch delete",
+        "* dynamicprefixes/status.dyn-prefix.io [] patch",
+    ];
+    assert_eq!(lines(&needs), expected);
+}
+
+#[test]
+fn what_an_account_makes_and_deletes_is_said() {
+    for (options, expected) in [
+        ("events = false", "It creates and deletes nothing, and reads"),
+        ("", "It creates nothing but events, deletes nothing, and reads"),
+        ("events = false\npublishStatus = true", "deletes nothing but its own DynamicPrefix objects, and reads"),
+        (
+            "publishStatus = true",
+            "nothing but events and its own DynamicPrefix objects, deletes nothing but the latter,",
+        ),
+        ("publishStatus = true\ndryRun = true", "It creates and deletes nothing, and reads"),
+    ] {
+        let said = super::boundaries(&needed(options, NAMED));
+        assert!(said.contains(expected), "{options}: {said}");
+    }
 }
 
 #[test]
@@ -144,11 +190,14 @@ fn a_dry_run_writes_nothing() {
 /// `status` and the journal tell the user to grant a verb on a resource: what is needed must have it in words.
 #[test]
 fn every_need_says_what_for_in_full_sentences() {
-    for need in needed("", NAMED).into_iter().chain(needed("discovery = false", NAMED)) {
+    let needs = ["publishStatus = true", "discovery = false"].map(|options| needed(options, NAMED)).concat();
+    for need in needs {
         for sentence in [need.reason, need.without] {
             assert!(sentence.ends_with('.') && sentence.starts_with(char::is_uppercase), "{sentence}");
         }
-        assert!(!need.verbs.is_empty() && need.verbs.iter().all(|verb| ["list", "watch", "patch"].contains(verb)));
+        let is_ours = need.group == "dyn-prefix.io" || need.resource == "events";
+        let known = if is_ours { &["get", "create", "patch", "delete"][..] } else { &["list", "watch", "patch"] };
+        assert!(!need.verbs.is_empty() && need.verbs.iter().all(|verb| known.contains(verb)), "{need:?}");
     }
 }
 

@@ -11,6 +11,13 @@ use tempfile::TempDir;
 
 const README: &str = include_str!("../../README.md");
 const RUN: &str = include_str!("../run");
+/// What makes and installs the packages, and what happens to them then.
+const PACKAGE: &str = concat!(
+    include_str!("../package/make"),
+    include_str!("../package/life.rs"),
+    include_str!("../package/household.rs"),
+    include_str!("../systemd/image.rs")
+);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_dyn-prefix");
 const CONFIG: &str = "/etc/dyn-prefix.toml";
 const KUBECONFIG: &str = "/etc/dyn-prefix/home.kubeconfig";
@@ -64,7 +71,7 @@ impl Root {
     /// Text with its absolute paths below this root.
     fn inside(&self, text: &str) -> String {
         let root = self.directory.path().display();
-        ["/etc/", "/usr/bin/"].iter().fold(text.to_owned(), |text, path| text.replace(path, &format!("{root}{path}")))
+        text.replace("/etc/", &format!("{root}/etc/"))
     }
 
     /// Runs a command line of the README that calls dyn-prefix.
@@ -116,48 +123,26 @@ impl Drop for Running {
 
 #[test]
 fn every_command_is_run_by_a_test() {
-    let here = |command: &str| {
-        ["sudo install ", "sudo dyn-prefix status", "sudo dyn-prefix history"]
-            .iter()
-            .any(|run| command.starts_with(run))
-    };
-    // Commands that take longer or need a systemd, and the words by which the test that runs them is known.
+    let here = ["sudo dyn-prefix status", "sudo dyn-prefix history", "tests/run"];
+    // Commands that take longer or need a systemd, where they are run, and the words by which that is known.
     let elsewhere = [
-        ("cargo run --release --example demo", "run demo cargo run --release --example demo"),
-        ("cargo build --release --locked", "run release cargo build --release --locked"),
-        ("sudo dyn-prefix join --admin-kubeconfig admin.kubeconfig", "on_request lab"),
-        ("sudo dyn-prefix withdraw --dry-run", "on_request lab"),
-        ("sudo dyn-prefix withdraw", "on_request lab"),
-        ("sudo systemctl daemon-reload", "on_request systemd"),
-        ("sudo systemctl enable --now dyn-prefix", "on_request systemd"),
-        ("journalctl -u dyn-prefix", "on_request systemd"),
-        ("sudo systemctl reload dyn-prefix", "on_request systemd"),
+        ("cargo run --release --example demo", RUN, "run demo cargo run --release --example demo"),
+        ("sudo apt-get install build-essential debhelper", PACKAGE, r#""build-essential", "debhelper""#),
+        ("dpkg-buildpackage -us -uc -b", PACKAGE, "dpkg-buildpackage -us -uc -b"),
+        ("sudo dpkg --install ../dyn-prefix_*.deb", PACKAGE, r#"["dpkg", "--install", "/srv/first.deb"]"#),
+        ("sudo dyn-prefix join --admin-kubeconfig admin.kubeconfig", RUN, "on_request lab"),
+        ("sudo dyn-prefix withdraw --dry-run", RUN, "on_request lab"),
+        ("sudo dyn-prefix withdraw", RUN, "on_request lab"),
+        ("sudo systemctl reload dyn-prefix", PACKAGE, r#"["systemctl", "reload", UNIT]"#),
+        ("systemctl status dyn-prefix", PACKAGE, r#"["systemctl", "status", "#),
+        ("journalctl -u dyn-prefix", PACKAGE, r#"["journalctl", "-u", UNIT, "#),
     ];
+    assert!(RUN.contains("on_request package"), "tests/run runs the tests of the packages");
     for command in commands() {
-        let by = elsewhere.iter().find(|(known, _)| *known == command);
-        let is_run = here(&command) || command == "tests/run" || by.is_some_and(|(_, words)| RUN.contains(words));
+        let by = elsewhere.iter().find(|(known, ..)| *known == command);
+        let is_run = here.contains(&command.as_str()) || by.is_some_and(|(_, text, words)| text.contains(words));
         assert!(is_run, "no test runs this command of the README: {command}");
     }
-}
-
-#[test]
-fn the_installation_puts_the_files_where_the_unit_looks_for_them() {
-    let root = Root::new();
-    fs::create_dir_all(root.path("/usr/bin/")).unwrap();
-    fs::create_dir_all(root.path("/etc/systemd/system")).unwrap();
-    fs::remove_file(root.path(CONFIG)).unwrap();
-    let installs: Vec<String> = commands().into_iter().filter(|line| line.starts_with("sudo install ")).collect();
-    assert_eq!(installs.len(), 3);
-    for line in installs {
-        let line = root.inside(line.trim_start_matches("sudo ")).replace("target/release/dyn-prefix", PROGRAM);
-        let status = Command::new("sh").args(["-c", &line]).current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
-        assert!(status.success(), "{line}");
-    }
-    let unit = fs::read_to_string(root.path("/etc/systemd/system/dyn-prefix.service")).unwrap();
-    assert!(unit.lines().any(|line| line == "ExecStart=/usr/bin/dyn-prefix run"), "{unit}");
-    let version = Command::new(root.path("/usr/bin/dyn-prefix")).arg("--version").output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&version.stdout), format!("dyn-prefix {}\n", dyn_prefix::VERSION));
-    assert!(root.path(CONFIG).is_file());
 }
 
 #[test]
@@ -280,7 +265,7 @@ fn the_help_that_the_readme_names_is_there() {
 #[test]
 fn the_files_and_the_rights_that_it_names_are_there() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for file in ["examples/dyn-prefix.toml", "examples/home.toml", "src/lib.rs", "systemd/dyn-prefix.service"] {
+    for file in ["examples/dyn-prefix.toml", "src/lib.rs", "packaging/README.md"] {
         assert!(README.contains(file) && here.join(file).is_file(), "{file}");
     }
     let rights = fs::read_to_string(here.join("examples/rbac.yaml")).expect("examples/rbac.yaml");

@@ -22,6 +22,7 @@ mod islands;
 mod join;
 mod kinds;
 mod life;
+mod manifests;
 mod metallb;
 mod observed;
 mod pod;
@@ -68,6 +69,7 @@ const GROUPS: &[Group] = &[
     Group { programs: SERVER, only_full: false, stories: verbs::STORIES },
     Group { programs: SERVER, only_full: false, stories: join::STORIES },
     Group { programs: SERVER, only_full: false, stories: pod::STORIES },
+    Group { programs: SERVER, only_full: false, stories: manifests::STORIES },
     Group { programs: SERVER, only_full: false, stories: failures::STORIES },
     Group { programs: SERVER, only_full: false, stories: refusals::STORIES },
     Group { programs: SERVER, only_full: false, stories: services::STORIES },

@@ -192,8 +192,8 @@ fn published(_: &Lab) -> Result<()> {
     let mut daemon = Daemon::start(id, 'a', &template)?;
     let note = "kubectl apply -f packaging/kubernetes/dynamicprefixes.yaml";
     daemon.wait_cluster("lab", |cluster| cluster["notes"].to_string().contains(note))?;
+    // It is noticed without a reload.
     server.install_crds(CRD)?;
-    daemon.reload()?;
     let path = format!("{OBJECTS}/{id}");
     let is_synced = |letter: char| {
         move |object: &Value| {
@@ -234,6 +234,13 @@ fn published(_: &Lab) -> Result<()> {
     let count = writes_to(server, id, id)?;
     expect_writes(server, id, id, count)?;
     ensure!(server.get(&path)?["metadata"]["resourceVersion"] == version, "written although nothing changed");
+
+    // A dry run deletes nothing either.
+    daemon.edit(&template.replace("discovery = false", "discovery = false\ndryRun = true"))?;
+    daemon.edit(&template)?;
+    daemon.rotate('c')?;
+    let after = wait_object(server, &path, is_synced('c'))?;
+    ensure!(after["metadata"]["uid"] == object["metadata"]["uid"], "a dry run has deleted it");
 
     daemon.edit(&template.replace("publishStatus = true", "publishStatus = false"))?;
     wait_for("the end of the object", PATIENCE, || Ok(server.find(&path)?.is_none().then_some(())))

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::Story;
 use crate::join::join;
 use crate::kinds::{Kind, Part};
-use crate::lab::{ApiServer, METALLB_NAMESPACE};
+use crate::lab::{ApiServer, METALLB_NAMESPACE, wait_for};
 use crate::rig::{Cluster, Daemon, Lab, PATIENCE, cluster, dynamic_prefix};
 
 pub(crate) const STORIES: &[Story] = &[
@@ -59,7 +59,7 @@ fn example(_: &Lab) -> Result<()> {
     let (server, id) = (&own.server, "example");
     server.ensure_namespace(METALLB_NAMESPACE)?;
     // What is in the file is what `join` applies.
-    server.apply_yaml_dry(EXAMPLE)?;
+    server.dry_run_yaml(EXAMPLE)?;
     let path = server.dir().join("example.kubeconfig");
     let template = cluster("lab", &path, "discovery = true") + &bindings(id);
     join(server, id, &template)?;
@@ -97,9 +97,28 @@ fn example(_: &Lab) -> Result<()> {
             daemon.wait_reason(&annotated, "Synced")?;
         }
     }
+    event_again(server, &daemon, &format!("annotated-{}", name(id, Kind::Group)))?;
     let clusters = daemon.status()?.1["clusters"].take();
     ensure!(clusters[0]["notes"] == json!([]) && clusters[0]["reason"].is_null(), "not all is well: {clusters:#}");
     used_is_granted(server)
+}
+
+/// What is released and taken again gets the same event once more, which makes it a series.
+fn event_again(server: &ApiServer, daemon: &Daemon, group: &str) -> Result<()> {
+    let path = Kind::Group.path(group);
+    let annotate = |value: Value| server.patch(&path, &json!({"metadata": {"annotations": value}})).map(drop);
+    let was = server.get(&path)?["metadata"]["annotations"]["dynamic-prefix.io/name"].take();
+    annotate(json!({"dynamic-prefix.io/name": null}))?;
+    server.wait_object(&path, PATIENCE, |object| {
+        object["metadata"]["annotations"]["dynamic-prefix.io/managed-by"].is_null()
+    })?;
+    annotate(json!({"dynamic-prefix.io/name": was}))?;
+    daemon.wait_reason(group, "Synced")?;
+    wait_for("a series of events", PATIENCE, || {
+        let events = server.get("/apis/events.k8s.io/v1/namespaces/default/events")?;
+        let is_it = |event: &Value| event["regarding"]["name"] == group && event["series"]["count"] == 2;
+        Ok(events["items"].as_array().into_iter().flatten().any(is_it).then_some(()))
+    })
 }
 
 const SERVICE: &str = "/api/v1/namespaces/default/services/example";

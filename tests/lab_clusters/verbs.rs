@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::Story;
 use crate::kinds::{Kind, Part};
 use crate::lab::ApiServer;
-use crate::rig::{Daemon, Lab, cluster, dynamic_prefix, offline};
+use crate::rig::{Daemon, Lab, PATIENCE, cluster, dynamic_prefix, offline};
 use crate::services::sees;
 use crate::token::{fill_secret, kubeconfig};
 
@@ -16,6 +16,8 @@ pub(crate) const STORIES: &[Story] = &[
     ("RBAC: by name, each verb taken away from what is printed", by_name),
 ];
 
+const CRD: &str = include_str!("../../packaging/kubernetes/dynamicprefixes.yaml");
+const PUBLISHES: &str = "publishStatus = true";
 const GROUP: &str = "/apis/rbac.authorization.k8s.io/v1";
 
 fn with_discovery(lab: &Lab) -> Result<()> {
@@ -34,10 +36,25 @@ struct Right {
     verb: String,
 }
 
+impl Right {
+    /// Whether it is for what only tells of the targets, and keeps nobody from writing them.
+    fn is_of_a_courtesy(&self) -> bool {
+        self.resource == "events" || self.resource.starts_with("dynamicprefixes")
+    }
+
+    /// Whether the daemon does not need it at first: an event that is true again, an object of our own that has to go.
+    fn is_used_late(&self) -> bool {
+        matches!((self.resource.as_str(), self.verb.as_str()), ("events", "patch") | ("dynamicprefixes", "delete"))
+    }
+}
+
 fn each(server: &ApiServer, id: &str, option: &str) -> Result<()> {
+    server.install_crds(CRD)?;
     let rights = rights(server, id, option)?;
     // Pools, groups and Services are seen and written, definitions seen only.
-    ensure!(rights.len() == 14, "{} rights", rights.len());
+    // Events are created and patched, in each namespace of a role; our own objects seen, made, written and deleted.
+    let namespaces = rights.iter().filter(|right| right.resource == "events" && right.verb == "create").count();
+    ensure!(rights.len() == 14 + 2 * namespaces + 5 && namespaces > 0, "{} rights", rights.len());
     for number in 0..rights.len() {
         let id = format!("{id}-{number}");
         // The same account once more, without this one.
@@ -92,7 +109,10 @@ fn template(server: &ApiServer, id: &str, option: &str) -> String {
     let service = format!(
         "\n[[service]]\nnamespace = \"default\"\nname = \"{id}\"\nprefixRef = \"{id}/lb\"\nsuffix = \"::f000:0:0:2\"\n"
     );
-    cluster("lab", &path, option) + &dynamic_prefix(id, "maxPrefixHistory = 0") + &bindings + &service
+    cluster("lab", &path, &format!("{option}\n{PUBLISHES}"))
+        + &dynamic_prefix(id, "maxPrefixHistory = 0")
+        + &bindings
+        + &service
 }
 
 fn name(id: &str, kind: Kind) -> String {
@@ -118,7 +138,9 @@ fn without(server: &ApiServer, id: &str, option: &str, right: &Right) -> Result<
     if right.resource != resource(Kind::Pool) {
         sees(server, &name(id, Kind::Pool))?;
     }
-    if right.verb == "patch" {
+    if right.is_used_late() {
+        daemon.wait_reason(&name(id, Kind::Pool), "Synced")?;
+    } else if right.verb == "patch" && !right.is_of_a_courtesy() {
         let target = Kind::ALL.into_iter().find(|kind| resource(*kind) == right.resource);
         let target = target.map_or_else(|| id.to_owned(), |kind| name(id, kind));
         let target = daemon.wait_reason(&target, "Forbidden")?;
@@ -138,9 +160,26 @@ fn without(server: &ApiServer, id: &str, option: &str, right: &Right) -> Result<
             kind.wait(server, id, &name(id, kind), &kind.of_user(), &ours)?;
         }
     }
+    if right.is_used_late() {
+        use_late(server, id, &mut daemon, &template(server, id, option))?;
+        daemon.wait_cluster("lab", |cluster| says(&cluster["notes"]))?;
+    }
     let state = daemon.status()?.1["clusters"][0]["state"].take();
     ensure!(state == "connected", "the cluster is {state}");
     daemon.stop()
+}
+
+/// The bindings are removed and come back, so that the same is told once more; then our own object is not wanted any more.
+fn use_late(server: &ApiServer, id: &str, daemon: &mut Daemon, template: &str) -> Result<()> {
+    daemon.edit(template.split("[[binding]]").next().unwrap_or_default())?;
+    for kind in Kind::ALL {
+        server.wait_object(&kind.path(&name(id, kind)), PATIENCE, |object| {
+            object["metadata"]["annotations"]["dynamic-prefix.io/managed-by"].is_null()
+        })?;
+    }
+    daemon.edit(template)?;
+    Kind::ALL.into_iter().try_for_each(|kind| daemon.wait_reason(&name(id, kind), "Synced").map(drop))?;
+    daemon.edit(&template.replace(PUBLISHES, ""))
 }
 
 fn create_service(server: &ApiServer, id: &str) -> Result<()> {

@@ -16,7 +16,9 @@
 //!   have been narrowed already without it. It is never without one.
 //! * **A host part that no user asked for** may be another Service's when the prefix comes: then it becomes another one.
 //! * **A Service that is not managed** follows the pool: it may move once for each change of the prefix, at the end of the
-//!   drain of the one that its address lies in, and once more when it was created at the moment of a change.
+//!   drain of the one that its address lies in, and once more when it was created at the moment of a change; twice
+//!   if it has got an address there that a Service which is deleted at this very moment has had: that is on the pool
+//!   until it is taken out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -28,7 +30,7 @@ use crate::allowed::Allowed;
 use crate::external_dns::{DELAY, PREFIXES, Records};
 use crate::generations::{Generations, Of};
 use crate::reserved::Opened;
-use crate::said::{Asked, Told, entries_of_the_user, left, told};
+use crate::said::{Asked, Told, entries_of_the_user, left, served, told};
 use crate::services::{Expected, NAME_KEY, SECOND};
 use crate::version::Version;
 
@@ -212,10 +214,15 @@ impl Judge {
     fn may_answer(&self, address: IpAddr, memory: &Memory, asked: &Asked<'_>) -> bool {
         let Asked { sent, received, lateness, .. } = *asked;
         let Some(expected) = self.expected.get(&memory.last.name) else { return false };
-        if memory.served(address, sent, received) || expected.names(&address.to_string()) {
+        if served(&memory.ingress, address, sent, received) || expected.names(&address.to_string()) {
             return true;
         }
-        let of_former = self.deleted.get(&memory.last.name).and_then(|had| left(had, address, sent));
+        let former = self.deleted.get(&memory.last.name);
+        // Asked before it was deleted, and judged afterwards.
+        if former.is_some_and(|had| served(had, address, sent, received)) {
+            return true;
+        }
+        let of_former = former.and_then(|had| left(had, address, sent));
         if let Some(at) = of_former.filter(|at| sent <= *at + lateness) {
             self.allowed.note("DNS answers for the former Service of the name", sent.saturating_duration_since(at));
             return true;
@@ -335,6 +342,11 @@ impl Judge {
         Some("there is none of the current prefix instead".to_owned())
     }
 
+    /// Whether a Service that has been deleted had this address.
+    fn was_given_up(&self, address: Ipv6Addr) -> bool {
+        self.deleted.values().flatten().any(|(_, held)| held.contains(&IpAddr::V6(address)))
+    }
+
     /// The host part of an address of ours.
     fn host(&self, address: Ipv6Addr) -> Option<u128> {
         let net = self.generations.net(address)?;
@@ -366,10 +378,15 @@ impl Judge {
             let changes = self.generations.changes_since(memory.created);
             let (after, before) = self.generations.distance(memory.created);
             let once_more = after.min(before) < NOT_NARROWED;
+            let inherits =
+                once_more && memory.last.held().iter().chain(&version.held()).any(|it| self.was_given_up(*it));
             if memory.moves == changes + 1 && once_more {
                 self.allowed.note("created before the pool was narrowed, it moves once more", after.min(before));
             }
-            if memory.moves > changes + usize::from(once_more) {
+            if memory.moves == changes + 2 && inherits {
+                self.allowed.note("on an address that a deleted Service has just left, it moves twice more", before);
+            }
+            if memory.moves > changes + usize::from(once_more) + usize::from(inherits) {
                 found.push(format!("it has moved {} times in {changes} changes of the prefix", memory.moves));
             }
         }
@@ -388,12 +405,5 @@ impl Memory {
             self.ingress.push((at, version.ingress.clone()));
         }
         self.last = version;
-    }
-
-    /// Whether the Service had an address at any moment of a span.
-    fn served(&self, address: IpAddr, from: Instant, to: Instant) -> bool {
-        let ends = self.ingress.iter().skip(1).map(|(at, _)| Some(*at)).chain([None]);
-        let mut spans = self.ingress.iter().zip(ends);
-        spans.any(|((start, held), end)| *start <= to && end.is_none_or(|end| end >= from) && held.contains(&address))
     }
 }

@@ -68,7 +68,8 @@ impl Story<'_> {
         let Some(index) = managed.get(self.tally.deleted * 3 % managed.len().max(1)).copied() else { return Ok(()) };
         let front = self.fronts[index].clone();
         self.delete(&front)?;
-        if self.tally.deleted.is_multiple_of(4) {
+        // What the file names and is not there is a trouble, and told as one.
+        if self.tally.deleted.is_multiple_of(4) && front.kind != Kind::Entry {
             // It comes back with a later rotation.
             self.coming.push(front);
             return Ok(());

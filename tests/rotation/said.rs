@@ -79,3 +79,10 @@ pub(crate) fn left(ingress: &[(Instant, BTreeSet<IpAddr>)], address: IpAddr, bef
     let lost = ends.filter(|((_, held), _)| held.contains(&address)).map(|(_, (end, _))| *end);
     lost.filter(|end| *end <= before).max()
 }
+
+/// Whether an address was in a history of addresses at any moment of a span.
+pub(crate) fn served(ingress: &[(Instant, BTreeSet<IpAddr>)], address: IpAddr, from: Instant, to: Instant) -> bool {
+    let ends = ingress.iter().skip(1).map(|(at, _)| Some(*at)).chain([None]);
+    let mut spans = ingress.iter().zip(ends);
+    spans.any(|((start, held), end)| *start <= to && end.is_none_or(|end| end >= from) && held.contains(&address))
+}

@@ -1,4 +1,4 @@
-//! A booted container with the binary and its unit in it.
+//! A booted container.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -32,17 +32,17 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// Boots the image. What is written goes to memory; mounts and container end with this process.
-    pub(crate) fn boot(image: &Image) -> Result<Self, String> {
+    /// Boots the image, after `prepare` was given its root, with more arguments for systemd-nspawn. What is written goes
+    /// to memory; mounts and container end with this process.
+    pub(crate) fn boot(image: &Image, prepare: impl FnOnce(&Path), arguments: &[String]) -> Result<Self, String> {
         let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
         let root = overlay(&image.root, directory.path())
             .map_err(|error| format!("cannot mount an overlay over {}: {error}", image.root.display()))?;
-        let unit = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/dyn-prefix.service"));
-        fs::write(root.join("lib/systemd/system").join(UNIT), unit.expect("the unit")).expect("a place for it");
+        prepare(&root);
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "systemd-nspawn", "-D"]).arg(&root).env("PATH", &image.path);
         command.args(["--register=no", "--keep-unit", "--private-network", "--console=read-only", "--boot", "--quiet"]);
-        command.arg(format!("--bind-ro={}:/usr/bin/dyn-prefix", env!("CARGO_BIN_EXE_dyn-prefix")));
+        command.args(arguments);
         let log = fs::File::create(directory.path().join("console")).expect("a log file");
         let errors = log.try_clone().expect("a second handle");
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
@@ -97,6 +97,18 @@ impl Guest {
         let (success, said) = self.run(words);
         assert!(success, "{words:?}: {said}\n{}", self.run(&["journalctl", "-u", UNIT, "-n", "30"]).1);
         said
+    }
+
+    /// Runs `work` on a thread of its own in the container's network namespace, outside of everything else of it.
+    pub(crate) fn network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let file = fs::File::open(format!("/proc/{}/ns/net", self.pid)).expect("it runs");
+                setns(file, CloneFlags::CLONE_NEWNET).expect("setns");
+                work()
+            });
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     }
 
     /// Stops the service and forgets everything about it; then this is its configuration.

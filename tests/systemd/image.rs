@@ -13,6 +13,9 @@ pub(crate) struct Image {
     pub(crate) path: String,
 }
 
+/// What the packages are made with, and what runs them: the base image with these on top.
+const TOOLS: [&str; 5] = ["build-essential", "debhelper", "lintian", "rpm", "musl-tools"];
+
 /// The image in the cache; made when it is not there. The error says why there is none.
 pub(crate) fn find_or_make() -> Result<Image, String> {
     let release = release()?;
@@ -20,6 +23,16 @@ pub(crate) fn find_or_make() -> Result<Image, String> {
     let root = cache().join(format!("container-{release}"));
     if !root.join("usr/bin/systemctl").is_file() {
         make(&root, &release, &path, &mirror)?;
+    }
+    Ok(Image { root, path })
+}
+
+/// The same with the tools for packages.
+pub(crate) fn find_or_make_builder() -> Result<Image, String> {
+    let Image { root: base, path } = find_or_make()?;
+    let root = cache().join(format!("builder-{}", release()?));
+    if TOOLS.iter().any(|tool| !root.join(format!("usr/share/doc/{tool}")).exists()) {
+        add_tools(&base, &root)?;
     }
     Ok(Image { root, path })
 }
@@ -72,4 +85,25 @@ fn make(root: &Path, release: &str, path: &str, mirror: &str) -> Result<(), Stri
     // What is left over is of no use, and the reason for it is told below.
     drop(fs::remove_dir_all(&unfinished));
     Err(format!("debootstrap failed: {}", said.lines().last().unwrap_or("it said nothing")))
+}
+
+/// The same care with a copy of the base, in which apt installs the tools.
+fn add_tools(base: &Path, root: &Path) -> Result<(), String> {
+    const SCRIPT: &str = r#"set -e
+rm -rf "$2" "$3"
+cp -a "$1" "$2"
+export DEBIAN_FRONTEND=noninteractive
+chroot "$2" apt-get -qq update
+chroot "$2" apt-get -qq -y --no-install-recommends install $4
+mv "$2" "$3""#;
+    let unfinished = root.with_extension(format!("new-{}", std::process::id()));
+    let mut command = Command::new("sh");
+    command.args(["-c", SCRIPT, "sh"]).args([base, &unfinished, root]).arg(TOOLS.join(" "));
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("cannot run sh: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    drop(fs::remove_dir_all(&unfinished));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(format!("cannot install {TOOLS:?} into {}: {}", root.display(), said.trim()))
 }

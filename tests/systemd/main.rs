@@ -6,6 +6,8 @@
 // The forger and the namespaces, of which this crate uses a part.
 #![allow(clippy::allow_attributes, dead_code, reason = "netns.rs is shared with the tests in network namespaces")]
 
+use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -42,7 +44,24 @@ fn boot() -> Result<Arc<Guest>, String> {
         return Err(missing);
     }
     let image = image::find_or_make()?;
-    Guest::boot(&image).map(Arc::new)
+    let binary = format!("--bind-ro={}:/usr/bin/dyn-prefix", env!("CARGO_BIN_EXE_dyn-prefix"));
+    let guest = Guest::boot(&image, with_unit, &[binary])?;
+    guest.done(&["systemd-sysusers"]);
+    guest.done(&["systemd-tmpfiles", "--create", "dyn-prefix.conf"]);
+    Ok(Arc::new(guest))
+}
+
+/// What a package does with the files of the directory `systemd`.
+fn with_unit(root: &Path) {
+    let files = [
+        ("service", "lib/systemd/system/dyn-prefix.service"),
+        ("sysusers", "usr/lib/sysusers.d/dyn-prefix.conf"),
+        ("tmpfiles", "usr/lib/tmpfiles.d/dyn-prefix.conf"),
+    ];
+    for (kind, path) in files {
+        let from = format!("{}/systemd/dyn-prefix.{kind}", env!("CARGO_MANIFEST_DIR"));
+        fs::copy(&from, root.join(path)).unwrap_or_else(|error| panic!("{from}: {error}"));
+    }
 }
 
 /// A test by name.

@@ -232,8 +232,10 @@ fn directories(guest: &Guest) {
     let _journal = guest.fresh(FIXED);
     guest.start();
     let modes = guest.done(&["stat", "-c", "%a %U %F %n", "/run/dyn-prefix", "/run/dyn-prefix/control.sock"]);
-    assert_eq!(modes, "755 root directory /run/dyn-prefix\n660 root socket /run/dyn-prefix/control.sock\n");
-    assert_eq!(guest.done(&["stat", "-c", "%a %U", "/var/lib/dyn-prefix"]), "700 root\n");
+    assert_eq!(modes, "755 dyn-prefix directory /run/dyn-prefix\n660 dyn-prefix socket /run/dyn-prefix/control.sock\n");
+    let kubeconfigs = guest.done(&["stat", "-c", "%a %U %G", "/etc/dyn-prefix"]);
+    assert_eq!(kubeconfigs, "750 root dyn-prefix\n");
+    assert_eq!(guest.done(&["stat", "-c", "%a %U", "/var/lib/dyn-prefix"]), "700 dyn-prefix\n");
     guest.done(&["systemctl", "stop", UNIT]);
     guest.done(&["test", "-f", "/var/lib/dyn-prefix/state.json"]);
     guest.done(&["test", "!", "-e", "/run/dyn-prefix"]);

@@ -180,12 +180,15 @@ impl<L: FnMut(&str, Event)> Driver<L> {
             }
             Subject::Named { object, .. } => self.island.handle_list(object.kind, Some(object), objects, now),
             Subject::Definition(schema::ASKED) => self.island.handle_cilium_schema(Schema::Unknown, now),
-            Subject::Definition(_) => {}
+            Subject::Definition(_) | Subject::OwnDefinition => {}
         }
     }
 
     /// A definition is there: perhaps of a kind that was not served, and of Cilium's pools for its version.
     fn defined(&mut self, subject: &Subject, schema: Schema, now: Instant) {
+        if *subject == Subject::OwnDefinition {
+            self.mirrors.handle_defined(now);
+        }
         let (Subject::Definition(kind), Some(session)) = (subject, &mut self.session) else { return };
         session.defined(subject);
         if !session.served.contains_key(kind) {
@@ -198,7 +201,7 @@ impl<L: FnMut(&str, Event)> Driver<L> {
 
     fn refused(&mut self, subject: &Subject, failure: &Failure, now: Instant) {
         let code = failure.code();
-        if code == Some(404) && !matches!(subject, Subject::Definition(_)) {
+        if code == Some(404) && !matches!(subject, Subject::Definition(_) | Subject::OwnDefinition) {
             self.timers.discover = Some(now); // the CRD was removed, or serves other versions now
         }
         if let (Subject::Named { object, .. }, Some(403)) = (subject, code) {

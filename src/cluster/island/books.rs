@@ -9,9 +9,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::carrier::{Right, v6};
 use crate::cluster::addresses;
 use crate::cluster::object::Object;
+use crate::cluster::selector::Labels;
 use crate::cluster::service::{self, Service, Sharing};
 use crate::cluster::transition::share::Customer;
-use crate::cluster::transition::{Allocator, Stage};
+use crate::cluster::transition::{Allocator, LEFT_ALONE, Stage};
 use crate::config::{Kind, ObjectRef};
 use crate::plan::Block;
 use crate::prefix::Interval;
@@ -43,13 +44,17 @@ pub(super) struct Books {
     footings: BTreeMap<ObjectRef, Footing>,
     /// Pools of which a patch has left and has not been answered.
     under_way: BTreeSet<ObjectRef>,
+    /// Addresses that Services had which are gone, and since when.
+    vacated: BTreeMap<Ipv6Addr, (ObjectRef, Instant)>,
+    /// Since when it is seen that Services go.
+    began: Option<Instant>,
 }
 
 /// What others need to know of a Service as the cluster shows it.
 #[derive(Debug, Default)]
 pub(super) struct Aspect {
     generation: Option<i64>,
-    labels: u64,
+    labels: Labels,
     holds: Vec<Ipv6Addr>,
     asks: Vec<Ipv6Addr>,
     sharing: Option<Box<Sharing>>,
@@ -63,7 +68,7 @@ impl Aspect {
         let asks = lists.into_iter().flatten().flat_map(addresses::read_record).take(service::LONGEST_LIST);
         Self {
             generation: object.generation,
-            labels: facts.map(|facts| facts.labels).unwrap_or_default(),
+            labels: facts.map(|facts| facts.labels.clone()).unwrap_or_default(),
             holds: distinct(facts.into_iter().flat_map(Service::v6)),
             asks: distinct(asks.filter_map(v6)),
             sharing: facts.and_then(|facts| facts.sharing.clone()),
@@ -72,7 +77,7 @@ impl Aspect {
 
     /// Whether nothing has changed that an allocator goes by, beside the list of addresses.
     fn is_like(&self, other: &Self) -> bool {
-        (self.generation, self.labels, &self.sharing) == (other.generation, other.labels, &other.sharing)
+        (self.generation, &self.labels, &self.sharing) == (other.generation, &other.labels, &other.sharing)
     }
 }
 
@@ -129,8 +134,13 @@ impl Ripple {
 impl Books {
     /// What a Service holds and asks for now; `None`: it is gone. Also whether something else has changed that its
     /// allocator goes by.
-    pub(super) fn show(&mut self, service: &ObjectRef, after: Option<Aspect>) -> (Ripple, bool) {
+    pub(super) fn show(&mut self, service: &ObjectRef, after: Option<Aspect>, now: Instant) -> (Ripple, bool) {
+        self.began.get_or_insert(now);
         let before = self.aspects.remove(service);
+        if let (Some(before), None) = (&before, &after) {
+            self.vacated.retain(|_, (_, since)| *since + LEFT_ALONE > now);
+            self.vacated.extend(before.holds.iter().map(|address| (*address, (service.clone(), now))));
+        }
         let (old, new) = (before.as_ref(), after.as_ref());
         let none = Aspect::default();
         let (from, to) = (old.unwrap_or(&none), new.unwrap_or(&none));
@@ -196,9 +206,28 @@ impl Books {
         self.held.at(address).chain(users)
     }
 
-    /// Whether a pool of `allocator` has `address`, in force or not.
-    pub(super) fn is_on_a_pool(&self, address: Ipv6Addr, allocator: Allocator) -> bool {
-        self.offers_of(address).any(|(pool, _)| allocator_of(pool.kind) == Some(allocator))
+    /// Whether a pool of `allocator` that serves this Service has `address`, in force or not.
+    pub(super) fn is_on_a_pool(&self, address: Ipv6Addr, service: &ObjectRef, allocator: Allocator) -> bool {
+        let is_own = |pool: &ObjectRef| allocator_of(pool.kind) == Some(allocator);
+        self.offers_of(address).any(|(pool, _)| is_own(pool) && self.refuses(pool, service).is_none())
+    }
+
+    /// A pool of `allocator` that has `address` and does not serve this Service, and why, unless another one does.
+    pub(super) fn refusing(
+        &self,
+        address: Ipv6Addr,
+        service: &ObjectRef,
+        allocator: Allocator,
+    ) -> Option<(ObjectRef, &'static str)> {
+        let own = self.offers_of(address).filter(|(pool, _)| allocator_of(pool.kind) == Some(allocator));
+        let mut refusing = own.filter_map(|(pool, _)| Some((pool.clone(), self.refuses(pool, service)?)));
+        refusing.next().filter(|_| !self.is_on_a_pool(address, service, allocator))
+    }
+
+    /// Why a pool does not serve a Service.
+    fn refuses(&self, pool: &ObjectRef, service: &ObjectRef) -> Option<&'static str> {
+        let clientele = self.offers.get(pool)?.clientele.as_ref()?;
+        self.aspects.get(service).and_then(|aspect| clientele.refuses(service, &aspect.labels))
     }
 
     /// The managed Services that claim `address`.
@@ -271,15 +300,17 @@ impl Books {
         blocks.iter().any(|block| self.waiting.within(block.interval()).next().is_some())
     }
 
-    /// The managed Services of `allocator` that claim or ask for an address in these ranges.
-    pub(super) fn customers(&self, allocator: Allocator, blocks: &[Block]) -> Vec<Customer> {
+    /// The managed Services that a pool serves and that claim or ask for an address in these ranges.
+    pub(super) fn customers(&self, pool: &ObjectRef, blocks: &[Block]) -> Vec<Customer> {
         let mut services: BTreeSet<&ObjectRef> = BTreeSet::new();
         for range in blocks.iter().map(Block::interval) {
             services.extend(self.claimed.within(range).flat_map(|(_, services)| services));
             services.extend(self.pinned.within(range).flat_map(|(_, services)| services));
         }
-        let footings = services.into_iter().filter_map(|service| self.footings.get(service));
-        let own = footings.filter(|footing| footing.allocator == Some(allocator));
+        let allocator = allocator_of(pool.kind);
+        let served = services.into_iter().filter(|service| self.refuses(pool, service).is_none());
+        let footings = served.filter_map(|service| self.footings.get(service));
+        let own = footings.filter(|footing| footing.allocator == allocator);
         own.map(|footing| Customer {
             new: footing.new,
             stage: footing.stage,
@@ -308,24 +339,42 @@ impl Books {
         if changed { ranges } else { Vec::new() }
     }
 
-    /// Whether a pool of `allocator` offers `address`. With MetalLB it has to hold the IPv4 addresses of the Service,
-    /// too: all addresses of a Service are of one pool.
-    pub(super) fn offered(&self, address: Ipv6Addr, v4: &[Ipv4Addr], allocator: Allocator, now: Instant) -> Offered {
+    /// Whether a pool of `allocator` offers `address` to this Service. With MetalLB it has to hold the IPv4 addresses of the Service,
+    /// too: all addresses of a Service are of one pool. And it takes them all from a Service that is pinned to an address
+    /// which it believes to be another's: its news of a deletion may be behind ours.
+    pub(super) fn offered(
+        &self,
+        address: Ipv6Addr,
+        (service, v4): (&ObjectRef, &[Ipv4Addr]),
+        allocator: Allocator,
+        now: Instant,
+    ) -> Offered {
         let mut best = Offered::No;
         let is_for_it = |(pool, offer): &(&ObjectRef, &Offer)| {
             let has_v4 = || v4.iter().all(|ip| offer.v4.iter().any(|(first, last)| first <= ip && ip <= last));
             let is_own = allocator_of(pool.kind) == Some(allocator) && !self.under_way.contains(*pool);
-            is_own && (allocator == Allocator::Cilium || has_v4())
+            is_own && self.refuses(pool, service).is_none() && (allocator == Allocator::Cilium || has_v4())
         };
+        let known = self.is_free_from(address, service).filter(|at| allocator == Allocator::MetalLb && *at > now);
         for (_, offer) in self.offers_of(address).filter(is_for_it) {
-            match offer.force {
-                Force::Yes => return Offered::Yes,
-                Force::From(at) if at <= now => return Offered::Yes,
-                Force::From(at) => best = Offered::From(at),
-                Force::No => {}
-            }
+            let from = match offer.force {
+                Force::Yes => known,
+                Force::From(at) => Some(at).filter(|at| *at > now).max(known),
+                Force::No => continue,
+            };
+            let Some(from) = from else { return Offered::Yes };
+            best = Offered::From(from);
         }
         best
+    }
+
+    /// From when on every allocator knows that nobody but this Service has an address that nobody else is seen to have.
+    fn is_free_from(&self, address: Ipv6Addr, service: &ObjectRef) -> Option<Instant> {
+        if self.holds(service, address) {
+            return None;
+        }
+        let vacated = self.vacated.get(&address).filter(|(who, _)| who != service).map(|(_, since)| *since);
+        vacated.max(self.began).map(|since| since + LEFT_ALONE)
     }
 
     /// A patch of a pool has left, or was answered.

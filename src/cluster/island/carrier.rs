@@ -1,19 +1,16 @@
 //! What is to be done about one Service: who manages it, which address it should have, and its next step there.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use ipnet::Ipv6Net;
-
-use super::books::{Footing, Offered, distinct};
+use super::books::{Footing, distinct};
 use super::decide::{Surroundings, forbidden_to_us, not_served};
 use super::memory::Memory;
 use super::slot::{Level, Slot, Status};
 use super::verdict::Verdict;
 use crate::cluster::object::{MANAGED_BY, Object};
 use crate::cluster::service::{self, Service};
-use crate::cluster::transition::carrier::{self, Goal};
-use crate::cluster::transition::{self, Age, Allocator, Stage};
+use crate::cluster::transition::{Allocator, Stage};
 use crate::cluster::{Wanted, addresses};
 use crate::config::{Mode, ObjectRef, Part};
 use crate::plan::service::{Bound, Claim};
@@ -21,14 +18,17 @@ use crate::plan::{self, Computed, EntryError, Finding, Role, ServiceWant};
 use crate::prefix::Interval;
 use crate::time::Instant;
 
+mod aim;
 mod course;
 mod lists;
 mod neighbours;
 mod tell;
 
 pub(super) use course::Course;
-use lists::{Lists, Plan};
 pub(super) use neighbours::{GivesWay, Neighbours, PoolSight, allocator, neighbours};
+
+use aim::Ground;
+use lists::{Lists, Plan};
 
 /// A Service that somebody wants us to manage.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,6 +138,7 @@ pub(super) fn decide(
 ) -> Outcome {
     let step = Step { around, object, slot, carrier, neighbours, now };
     match step.obstacle() {
+        Err(status) if status.reason == service::NO_IPV6 && step.is_written() => step.give_up_v6(status),
         Err(status) => step.stay(carrier.error().unwrap_or(status)),
         Ok((facts, computed, allocator)) => step.take(facts, computed, allocator),
     }
@@ -161,18 +162,6 @@ pub(super) fn release(around: &Surroundings<'_>, object: &Object, memory: &Memor
     }
     let status = Status { foreign: draft.foreign.clone(), ..Status::new(Level::Passing, "Releasing", None) };
     Verdict::Write(draft.into_patch(None), status)
-}
-
-/// What a decision about a managed Service stands on.
-#[derive(Clone, Copy)]
-struct Ground<'a> {
-    facts: &'a Service,
-    computed: &'a Computed,
-    allocator: Allocator,
-    /// Its address in the current generation, if it can have that.
-    new: Option<Ipv6Addr>,
-    /// Whether something is wrong with what is asked of it.
-    is_error: bool,
 }
 
 /// One look at a managed Service.
@@ -256,6 +245,37 @@ impl<'a> Step<'a> {
         Outcome { verdict: Verdict::Stay(status), footing, course: Course::default() }
     }
 
+    /// It has no IPv6 any more: what nobody serves is neither asked for nor named. Its host part stays written down.
+    fn give_up_v6(&self, status: Status) -> Outcome {
+        let Outcome { verdict, footing, course } = self.stay(status);
+        let (Verdict::Stay(status), Some(allocator), Some(facts)) =
+            (&verdict, footing.allocator, self.object.service.as_deref())
+        else {
+            return Outcome { verdict, footing, course };
+        };
+        let known = self.known();
+        let lists = self.lists(&known);
+        let owned = lists.pins(allocator);
+        let plan = Plan {
+            allocator: Some(allocator),
+            pins: service::requested_without_v6(facts, &owned),
+            drain_period: Some(Duration::ZERO),
+            strays_since: None,
+            prefixes: self.around.prefixes,
+            external_dns: self.around.external_dns,
+            targets: self.names().then(|| service::named_without_v6(facts, &owned)),
+            host: recorded(self.object, self.slot),
+        };
+        let draft = lists.draft(&plan, self.now);
+        let of_lists = Status { desired: draft.desired.clone(), foreign: draft.foreign.clone(), ..status.clone() };
+        let memory = draft.memory(self.object);
+        let verdict = match draft.content {
+            Some(_) => Verdict::Write(draft.into_patch(Some(memory)), of_lists),
+            None => Verdict::InSync(of_lists, memory, None),
+        };
+        Outcome { verdict, footing, course }
+    }
+
     /// Its next step. One in error gets nothing new, and gives up what nobody can serve any more.
     fn take(&self, facts: &Service, computed: &Computed, allocator: Allocator) -> Outcome {
         let (known, new, now) = (self.known(), self.carrier.address(), self.now);
@@ -296,7 +316,8 @@ impl<'a> Step<'a> {
         }
         let reference = &self.object.reference;
         let (holder, leaves_for) = (self.neighbours.holder.as_ref(), self.neighbours.leaves_for);
-        let sight = tell::Sight { reference, facts, allocator, new, holder, leaves_for };
+        let refusing = new.and_then(|new| self.around.books.refusing(new, reference, allocator));
+        let sight = tell::Sight { reference, facts, allocator, new, holder, leaves_for, refusing };
         let stage = || tell::stage(&sight, self.slot, &self.carrier.want, goal.stage, course.hangs(now), now);
         let told = error.unwrap_or_else(stage);
         let wakes = [goal.wake, soon, draft.next_stray, course.patience_ends().filter(|at| *at > now)];
@@ -307,87 +328,6 @@ impl<'a> Step<'a> {
     /// Whether DNS is ours to say.
     fn names(&self) -> bool {
         self.carrier.want.dns && !self.around.external_dns.is_empty()
-    }
-
-    /// Its next step; what to remember of it, and when a pool or the allocator will have made up its mind.
-    fn goal(
-        &self,
-        ground: &Ground<'_>,
-        lists: &Lists<'_>,
-        owned: &addresses::Owned,
-        pins: &[Ipv6Addr],
-    ) -> (Goal, Course, Option<Instant>) {
-        let (Ground { facts, computed, allocator, new, is_error }, now) = (*ground, self.now);
-        let holds: Vec<Ipv6Addr> = facts.v6().collect();
-        let v4: Vec<Ipv4Addr> = facts.v4().collect();
-        let (named, agree) = lists.named(self.around.external_dns);
-        let books = self.around.books;
-        // Its status is about to change if no pool has what it holds.
-        let is_ours = |held: &&Ipv6Addr| transition::age(&computed.generations, **held).is_some();
-        let is_stable = holds.iter().filter(is_ours).all(|held| books.is_on_a_pool(*held, allocator));
-        let mut course = self.slot.course.clone();
-        let unstable_until = course.stray(!is_stable, now);
-        let offered = new.filter(|_| unstable_until.is_none()).map(|new| books.offered(new, &v4, allocator, now));
-        let offered = offered.unwrap_or(Offered::No);
-        course.has_address = new.is_some_and(|new| holds.contains(&new));
-        let user_asks = new.is_some_and(|new| owned.users.contains(&IpAddr::V6(new)));
-        let asks = new.filter(|new| pins.contains(new) || user_asks);
-        let silence = course.silence_ends(allocator, asks, facts, offered);
-        let says_no = |new: &Ipv6Addr| !holds.contains(new) && facts.refusal(IpAddr::V6(*new)).is_some();
-        if asks.as_ref().is_some_and(says_no) || silence.is_some_and(|at| at <= now) {
-            course.refused = new;
-        }
-        let is_taken = course.is_taken(new, self.neighbours.holder.is_some(), allocator, now);
-        let refused = is_taken || new.is_some() && course.refused == new;
-        let carrier = carrier::Carrier {
-            allocator,
-            mode: self.carrier.want.mode,
-            new,
-            pins,
-            user_asks,
-            holds: &holds,
-            targets: self.names().then_some(&named[..]),
-            offered: offered == Offered::Yes,
-            refused,
-            narrowed: self.neighbours.narrowed,
-            dns_since: course.named.filter(|(named, _)| agree && Some(*named) == new).map(|(_, since)| since),
-        };
-        let age = |address| {
-            let age = transition::age(&computed.generations, address);
-            age.or_else(|| self.drains(address, pins, computed).then_some(Age { role: Role::Draining, dead: false }))
-        };
-        let can_serve = |pin: &Ipv6Addr| holds.contains(pin) || books.is_on_a_pool(*pin, allocator);
-        let goal = hold_for_v4(carrier::goal(&carrier, age, now), facts, allocator, pins);
-        let goal = if is_error { goal.only(can_serve) } else { goal };
-        let (goal, is_lost) = self.let_go(goal);
-        course.named = new.filter(|_| agree).zip(goal.dns_since);
-        course.at(goal.stage, new, now);
-        course.hold(goal.waits_for_narrowing, now);
-        let soon = if let Offered::From(at) = offered { Some(at) } else { None };
-        let is_left = goal.stage == Stage::Refused || is_error || is_lost;
-        course.leave(is_left && pins.is_empty(), now);
-        let wakes = [soon, silence, course.free_at(), course.known_at(), unstable_until];
-        (goal, course, wakes.into_iter().flatten().filter(|at| *at > now).min())
-    }
-
-    /// The same without what is about to leave the last pool that has it, and whether there was such a thing.
-    fn let_go(&self, goal: Goal) -> (Goal, bool) {
-        let leaves = |address: &Ipv6Addr| self.around.leaving.has(*address);
-        if !goal.pins.iter().chain(&goal.target).any(leaves) {
-            return (goal, false);
-        }
-        let target = goal.target.filter(|target| !leaves(target));
-        (Goal { target, ..goal }.only(|pin| !leaves(pin)), true)
-    }
-
-    /// Whether a recorded address of no known generation has to stay for a while.
-    fn drains(&self, address: Ipv6Addr, pins: &[Ipv6Addr], computed: &Computed) -> bool {
-        let stray = Interval::from(Ipv6Net::from(address));
-        let seen = self.slot.memory.as_ref().and_then(|memory| memory.strays.get(&stray).copied());
-        let seen = seen.unwrap_or(self.now);
-        pins.contains(&address)
-            && computed.drain_period.is_none_or(|period| self.now < seen + period)
-            && computed.strays_since.is_none_or(|since| seen >= since)
     }
 }
 
@@ -415,16 +355,4 @@ pub(super) fn v6(address: IpAddr) -> Option<Ipv6Addr> {
         IpAddr::V6(address) => Some(address),
         IpAddr::V4(_) => None,
     }
-}
-
-/// A dual-stack Service that has nothing yet gets its IPv4 address first: a list without one takes it away for good.
-fn hold_for_v4(goal: Goal, facts: &Service, allocator: Allocator, pins: &[Ipv6Addr]) -> Goal {
-    let lacks_v4 = facts.families.v4 && facts.v4().next().is_none() && pins.is_empty();
-    let has_had_its_turn = match allocator {
-        // It gives what it can, and says what it cannot.
-        Allocator::Cilium => facts.v6().next().is_some() || facts.request != service::Request::Unknown,
-        // It gives both or nothing, but for PreferDualStack what it can.
-        Allocator::MetalLb => facts.v6().next().is_some(),
-    };
-    if lacks_v4 && !has_had_its_turn { Goal { pins: Vec::new(), ..goal } } else { goal }
 }

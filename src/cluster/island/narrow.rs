@@ -95,7 +95,9 @@ pub(super) fn cut(
 ) -> Cut {
     let kind = object.reference.kind;
     let mut cut = Cut { contributions, ..Cut::default() };
-    let Some(allocator) = allocator_of(kind) else { return cut };
+    if allocator_of(kind).is_none() {
+        return cut;
+    }
     let speaks =
         |(_, (_, contribution)): &(usize, &(String, Contribution))| matches!(contribution, Contribution::Blocks(_));
     let speaking = want.contributions.iter().enumerate().filter(speaks);
@@ -117,7 +119,7 @@ pub(super) fn cut(
         &Around {
             recorded: &on_it.recorded,
             foreign: &on_it.foreign,
-            customers: &around.books.customers(allocator, &blocks(|_| true)),
+            customers: &around.books.customers(&object.reference, &blocks(|_| true)),
             in_use: in_use.as_deref(),
             in_conflict: object.observed.as_ref().is_some_and(|observed| observed.conflict.is_some()),
             tidy,

@@ -76,7 +76,7 @@ impl Island {
         }
         let object = self.slots.get(reference).and_then(|slot| slot.object.as_ref());
         let object = object.filter(|object| object.is_in_scope());
-        let (ripple, is_edited) = self.books.show(reference, object.map(Aspect::of));
+        let (ripple, is_edited) = self.books.show(reference, object.map(Aspect::of), now);
         self.spread(reference, &ripple);
         self.note_freed(&ripple.held, now);
         if is_edited {

@@ -162,6 +162,58 @@ fn a_kind_that_is_not_installed_is_a_note_and_looked_for_again() {
     assert_eq!(mirrors.poll_request(at, wall()), Some(Request::Get("home".to_owned())));
 }
 
+/// The API server tells of a definition a moment before it serves the kind.
+#[test]
+fn a_kind_that_is_installed_later_is_noticed_at_once() {
+    let mut mirrors = Mirrors::default();
+    mirrors.handle_wanted(publication(&[("home", status("2001:db8:1::/56", true))]));
+    let not_served = || {
+        let message = "the server could not find the requested resource".to_owned();
+        Err(Failure::Refused { code: 404, message, retry_after: None })
+    };
+    let ask = |mirrors: &mut Mirrors, at: Instant| {
+        let request = mirrors.poll_request(at, wall()).expect("a request");
+        mirrors.handle_answer(&request, not_served(), at);
+    };
+    assert!(!mirrors.lacks_kind());
+    ask(&mut mirrors, NOW);
+    assert!(mirrors.lacks_kind());
+    let defined = NOW + Duration::from_secs(60);
+    mirrors.handle_defined(defined);
+    assert_eq!(mirrors.poll_timeout(), Some(defined));
+    ask(&mut mirrors, defined);
+    let again = mirrors.poll_timeout().unwrap();
+    assert_eq!(again, defined + Duration::from_millis(250));
+    let request = mirrors.poll_request(again, wall()).unwrap();
+    mirrors.handle_answer(&request, Server::default().answer(&request), again);
+    assert!(!mirrors.lacks_kind());
+    assert!(matches!(mirrors.poll_request(again, wall()), Some(Request::Apply(..))));
+}
+
+/// It may be defined in a version that we do not know.
+#[test]
+fn a_kind_that_is_defined_and_not_served_is_left_alone_after_a_minute() {
+    let mut mirrors = Mirrors::default();
+    mirrors.handle_wanted(publication(&[("home", status("2001:db8:1::/56", true))]));
+    let (mut at, mut asked) = (NOW, 0);
+    loop {
+        let request = mirrors.poll_request(at, wall()).unwrap();
+        let message = "the server could not find the requested resource".to_owned();
+        mirrors.handle_answer(&request, Err(Failure::Refused { code: 404, message, retry_after: None }), at);
+        if asked == 0 {
+            mirrors.handle_defined(at);
+        }
+        asked += 1;
+        let next = mirrors.poll_timeout().unwrap();
+        if next == at + RETRY {
+            break;
+        }
+        at = next;
+    }
+    assert_eq!(asked, 10);
+    assert!(at < NOW + Duration::from_secs(65), "{at:?}");
+}
+
 #[test]
 fn a_missing_right_is_named() {
     let mut mirrors = Mirrors::default();

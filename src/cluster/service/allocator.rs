@@ -173,6 +173,9 @@ pub fn too_long(reference: &ObjectRef, annotations: &BTreeMap<String, String>) -
     Some(Finding { reason: "ListTooLong", message, blocks_write: true })
 }
 
+/// The reason in status of a Service that has only IPv4.
+pub const NO_IPV6: &str = "NoIPv6";
+
 /// Why `service` must not be written although its allocator is known.
 pub fn obstacle(reference: &ObjectRef, service: &Service, allocator: Allocator) -> Option<Finding> {
     let finding = |reason, message| Some(Finding { reason, message, blocks_write: true });
@@ -185,7 +188,7 @@ pub fn obstacle(reference: &ObjectRef, service: &Service, allocator: Allocator) 
             "{reference} has only IPv4 in spec.ipFamilies, so an IPv6 address would lead nowhere. Set its \
              spec.ipFamilyPolicy to PreferDualStack, or its spec.ipFamilies to IPv6."
         );
-        return finding("NoIPv6", message);
+        return finding(NO_IPV6, message);
     }
     match (allocator, &service.load_balancer_ip) {
         (Allocator::MetalLb, Some(address)) => finding(

@@ -19,8 +19,13 @@ pub fn requested(service: &Service, owned: &Owned, pins: &[Ipv6Addr]) -> Vec<IpA
     if pins.is_empty() {
         return Vec::new();
     }
+    requested_without_v6(service, owned).into_iter().chain(pins.iter().copied().map(IpAddr::V6)).collect()
+}
+
+/// The same for a Service that has lost its IPv6: it keeps the IPv4 address that it asked for beside.
+pub fn requested_without_v6(service: &Service, owned: &Owned) -> Vec<IpAddr> {
     let has_own = owned.users.iter().any(IpAddr::is_ipv4);
-    v4(service, owned).into_iter().filter(|_| !has_own).chain(pins.iter().copied().map(IpAddr::V6)).collect()
+    v4(service, owned).into_iter().filter(|_| !has_own).collect()
 }
 
 /// What of ours belongs in an annotation that tells external-dns what to name, when that is `target`.
@@ -29,8 +34,12 @@ pub fn requested(service: &Service, owned: &Owned, pins: &[Ipv6Addr]) -> Vec<IpA
 /// would go. While an allocator that starts anew shows no address at all, the IPv4 address that it asks for (`owned`) goes
 /// on being named.
 pub fn named(service: &Service, owned: &Owned, target: Ipv6Addr) -> Vec<IpAddr> {
-    let standing = if service.ingress.is_empty() { v4(service, owned) } else { held(service) };
-    standing.into_iter().chain([IpAddr::V6(target)]).collect()
+    named_without_v6(service, owned).into_iter().chain([IpAddr::V6(target)]).collect()
+}
+
+/// The same for a Service that has lost its IPv6: DNS goes on naming its IPv4 addresses.
+pub fn named_without_v6(service: &Service, owned: &Owned) -> Vec<IpAddr> {
+    if service.ingress.is_empty() { v4(service, owned) } else { held(service) }
 }
 
 /// The IPv4 addresses in the status, else those of ours in the annotation.

@@ -35,6 +35,8 @@ fn the_paths_of_the_objects() {
         "/api/v1/namespaces/ops/secrets/dyn-prefix".to_owned(),
         format!("{group}/clusterroles/dyn-prefix"),
         format!("{group}/clusterrolebindings/dyn-prefix"),
+        format!("{group}/namespaces/default/roles/dyn-prefix"),
+        format!("{group}/namespaces/default/rolebindings/dyn-prefix"),
         format!("{group}/namespaces/metallb/roles/dyn-prefix"),
         format!("{group}/namespaces/metallb/rolebindings/dyn-prefix"),
         format!("{group}/namespaces/web/roles/dyn-prefix"),

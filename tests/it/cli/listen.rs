@@ -126,6 +126,7 @@ fn there_is_nothing_but_reading() {
 
 /// Ten thousand connections that say nothing, a byte, or half a request, a thousand of them held at the same time.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "measures how long an answer takes")]
 fn who_dawdles_is_in_nobodys_way() {
     let address = free();
     let home = Home::new(&listening(address));
@@ -212,6 +213,7 @@ fn a_reload_moves_it_and_one_that_cannot_keeps_the_former() {
 }
 
 /// Whether nobody listens there, within a while: who served it is told to end when the new one runs.
+#[expect(clippy::disallowed_methods, reason = "a limit to how long it may take")]
 fn is_free(address: SocketAddr) -> bool {
     let begun = Instant::now();
     while TcpStream::connect(address).is_ok() {

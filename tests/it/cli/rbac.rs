@@ -10,6 +10,17 @@ fn the_example_is_what_is_printed_for_the_configuration_of_the_readme() {
     assert_eq!(outcome.stdout, example, "examples/rbac.yaml is that of examples/home.toml");
 }
 
+/// For a pod, behind the namespace that it lives in.
+#[test]
+fn the_manifest_of_the_pod_is_what_is_printed() {
+    let home = Home::new("[[cluster]]\nkubeconfig = \"in-cluster\"\n");
+    let outcome = home.ask(&["rbac", "--namespace", "dyn-prefix"]);
+    let manifest = include_str!("../../../packaging/kubernetes/rbac.yaml");
+    let (namespace, account) = manifest.split_once("---\n").unwrap();
+    assert!(namespace.contains("kind: Namespace\n") && namespace.contains("  name: dyn-prefix\n"), "{namespace}");
+    assert_eq!(outcome.stdout, account);
+}
+
 /// Each has an account of its own: printed together they would be applied to the wrong one.
 #[test]
 fn one_cluster_at_a_time() {

@@ -75,12 +75,11 @@ impl ApiServer {
         documents.map(|document| self.send_apply(manager, "", &Reference::of_yaml(document)?, document)).collect()
     }
 
-    /// Asks whether each document of a YAML text could be applied, and changes nothing.
-    pub(crate) fn apply_yaml_dry(&self, yaml: &str) -> Result<()> {
-        let mut documents = split_yaml(yaml).into_iter();
-        documents.try_for_each(|document| {
-            self.send_apply("lab", "&dryRun=All", &Reference::of_yaml(document)?, document).map(drop)
-        })
+    /// What the API server would make of each document, without doing it. An unknown field is an error.
+    pub(crate) fn dry_run_yaml(&self, yaml: &str) -> Result<Vec<Value>> {
+        let strict = "&dryRun=All&fieldValidation=Strict";
+        let documents = split_yaml(yaml).into_iter();
+        documents.map(|document| self.send_apply("lab", strict, &Reference::of_yaml(document)?, document)).collect()
     }
 
     /// Applies one object by the field manager `lab`.

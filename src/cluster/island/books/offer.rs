@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::cluster::entry::Entry;
 use crate::cluster::object::{self, Object, Sight};
+use crate::cluster::selector::Clientele;
 use crate::config::Kind;
 use crate::prefix::Interval;
 use crate::time::Instant;
@@ -20,6 +21,8 @@ pub(super) struct Offer {
     /// What MetalLB counts in it.
     pub(super) count: Option<i64>,
     pub(super) force: Force,
+    /// The Services that it serves; `None`: all.
+    pub(super) clientele: Option<Box<Clientele>>,
 }
 
 /// Whether a pool's controller is known to act on its list.
@@ -64,6 +67,6 @@ impl Offer {
             (Sight::CannotTell, Some(Force::Yes)) => Force::Yes,
             (Sight::CannotTell, Some(Force::No) | None) => later,
         };
-        Self { ranges, v4: v4.collect(), count, force }
+        Self { ranges, v4: v4.collect(), count, force, clientele: object.clientele.clone() }
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Sight<'a> {
     pub(super) holder: Option<&'a ObjectRef>,
     /// Where that one is going.
     pub(super) leaves_for: Option<Ipv6Addr>,
+    /// A pool that has the new address and does not serve the Service, and why; no other has it.
+    pub(super) refusing: Option<(ObjectRef, &'static str)>,
 }
 
 /// The status of a Service of which nothing has to be written now. `hangs`: its step takes too long.
@@ -41,6 +43,9 @@ pub(super) fn stage(
         }
         Stage::Refused => Status::new(Level::Bad, "AddressRefused", refused(sight)),
         Stage::Unplaced => Status::new(level, "AwaitingFirstAddress", unplaced(sight, want, hangs)),
+        Stage::AwaitingPool if sight.refusing.is_some() => {
+            Status::new(Level::Bad, "AwaitingPool", not_served_by_pool(sight))
+        }
         Stage::AwaitingPool => Status::new(level, "AwaitingPool", awaiting_pool(sight, hangs)),
         Stage::AwaitingAddress | Stage::AwaitingPin => {
             Status::new(level, "AwaitingAddress", awaiting_address(sight, hangs))
@@ -131,6 +136,15 @@ fn awaiting_pool(sight: &Sight<'_>, hangs: bool) -> String {
          bound to a pool, {sign}.",
         PATIENCE.as_secs()
     )
+}
+
+fn not_served_by_pool(sight: &Sight<'_>) -> Option<String> {
+    let (pool, why) = sight.refusing.as_ref()?;
+    let (reference, new) = (sight.reference, address(sight.new));
+    Some(format!(
+        "{reference} does not get {new}: {pool} has it, but {why}. It keeps what it has. Change the pool or the Service's \
+         labels, or bind the range to a pool that serves it."
+    ))
 }
 
 fn awaiting_narrowing(sight: &Sight<'_>) -> String {

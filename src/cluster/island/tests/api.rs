@@ -24,6 +24,7 @@ pub(super) fn object(reference: &ObjectRef, list: impl IntoIterator<Item = Value
         list: list.into_iter().collect(),
         writers: Vec::new(),
         observed: (reference.kind == Kind::CiliumLoadBalancerIPPool).then(Observed::default),
+        clientele: None,
         service: None,
     }
 }
@@ -41,6 +42,11 @@ impl Api {
 
     pub(super) fn get(&self, reference: &ObjectRef) -> &Object {
         self.objects.get(reference).expect("it exists")
+    }
+
+    /// Whether a watch shows it.
+    pub(super) fn shows(&self, reference: &ObjectRef) -> bool {
+        self.objects.get(reference).is_some_and(Object::is_in_scope)
     }
 
     pub(super) fn list(&self, kind: Kind) -> Vec<Object> {

@@ -49,6 +49,40 @@ fn who_gets_a_freed_address_does_not_get_the_host_part_with_it() {
     assert_eq!(town.ingress(&next), ips(&["2001:db8:3::2"]), "and it keeps that");
 }
 
+/// MetalLB takes everything from a Service that is pinned to an address which it believes to be another's still.
+#[test]
+fn what_a_deleted_service_had_is_left_to_metallb_for_a_moment() {
+    [false, true].into_iter().for_each(a_service_is_deleted);
+}
+
+/// `is_restarted`: the daemon was not there to see it.
+fn a_service_is_deleted(is_restarted: bool) {
+    let public = metallb("public");
+    let mut town = town(&public, ServiceScope::Annotated);
+    let first = town.create("first", ours(&[]), V6, at(5));
+    town.live(at(5));
+    town.rotate(2, at(10));
+    assert_eq!(town.write(at(10)), Some(public));
+    town.controllers(at(10));
+    assert_eq!(town.write(at(10)), Some(first.clone()));
+    town.controllers(at(10));
+    town.lab.api.delete(&first);
+    if is_restarted {
+        town.restart(true, at(11));
+    } else {
+        town.lab.island.handle_deleted(&first, at(11));
+    }
+    let next = town.create("a-newcomer", ours(&[]), V6, at(11));
+    town.controllers(at(11));
+    assert_eq!(town.ingress(&next), ips(&["2001:db8:1::"]), "the range is whole, and the first one has left that");
+    town.live(at(11));
+    town.live_until(at(14));
+    assert_eq!(town.ingress(&next), ips(&["2001:db8:1::"]));
+    town.held.values_mut().for_each(|who| who.retain(|holder| *holder != first));
+    town.live_until(at(HOUR));
+    assert_eq!((town.ingress(&next), town.lab.reason(&next)), (ips(&["2001:db8:2::"]), "Synced"));
+}
+
 /// The one that asks for it by suffix has it; with Cilium the other one moves with both addresses.
 #[test]
 fn a_suffix_wins_against_an_address_of_the_allocator() {

@@ -78,29 +78,46 @@ fn from_ha_to_simple_in_any_step_nobody_is_without_an_address() {
     }
 }
 
-/// The families of a Service change under our pins: it is reported, what it asks for stays as it is, and all of ours
-/// leaves with the annotation.
+/// The families of a Service change under our pins: it is reported, and what is not served any more is neither asked for
+/// nor named. The host part is written down, so that nothing is lost when the Service gets IPv6 again.
 #[test]
 fn a_service_that_loses_ipv6_after_it_was_pinned() {
     let mut town = town();
-    let front = town.create("front", ours(&[]), DUAL, at(1));
+    let front = town.create("front", ours(&[(TARGET, "front.example.net")]), DUAL, at(1));
     town.live(at(1));
     town.rotate(2, at(10));
     town.live(at(10));
-    let before = town.note(&front, IPS);
+    let before = [IPS, TARGET].map(|key| town.note(&front, key));
     town.is_watched = false;
-    let object = town.lab.api.edit_service(&front, "kubectl", |service| {
-        service["spec"]["ipFamilies"] = json!(["IPv4"]);
-        service["status"]["loadBalancer"]["ingress"] = json!([{ "ip": "192.0.2.1" }]);
-    });
-    town.lab.island.handle_object(object, at(20));
+    let families = |town: &mut Town, families: &[&str], now| {
+        let object = town.lab.api.edit_service(&front, "kubectl", |service| {
+            service["spec"]["ipFamilies"] = json!(families);
+            service["status"]["loadBalancer"]["ingress"] = json!([{ "ip": "192.0.2.1" }]);
+        });
+        town.lab.island.handle_object(object, now);
+    };
+    families(&mut town, &["IPv4"], at(20));
     town.is_alive = false;
     town.live(at(20));
     assert_eq!(town.lab.reason(&front), "NoIPv6");
-    assert_eq!(town.note(&front, IPS), before, "nothing is lost that may be wanted again");
-    town.annotate(&front, "kubectl", "dynamic-prefix.io/name", None, at(30));
-    town.live(at(30));
-    assert!(town.lab.api.get(&front).annotations.keys().all(|key| key == "dynamic-prefix.io/service-subnet"));
+    assert_eq!(town.note(&front, IPS).as_deref(), Some("192.0.2.1"));
+    assert_eq!(town.note(&front, TARGET).as_deref(), Some("front.example.net,192.0.2.1"));
+    let written = town.live_until(at(2000));
+    assert!(written.iter().all(|object| object.kind != Kind::Service), "there is nothing left to write: {written:?}");
+    assert_eq!(town.lab.reason(&front), "NoIPv6");
+    town.is_alive = true;
+    families(&mut town, DUAL, at(2010));
+    town.live(at(2010));
+    town.live_until(at(4000));
+    assert_eq!(town.note(&front, TARGET), before[1], "it has its host part still");
+    families(&mut town, &["IPv4"], at(4010));
+    town.is_alive = false;
+    town.live(at(4010));
+    town.annotate(&front, "kubectl", "dynamic-prefix.io/name", None, at(4020));
+    town.live(at(4020));
+    let left = town.lab.api.get(&front).annotations.clone();
+    assert!(left.keys().all(|key| key == "dynamic-prefix.io/service-subnet" || key == TARGET), "{left:?}");
+    assert_eq!(left.get(TARGET).map(String::as_str), Some("front.example.net"));
 }
 
 /// Nobody can tell any more whose a Service is: it is reported, nothing is lost, and all leaves with the annotation.

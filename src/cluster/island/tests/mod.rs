@@ -14,6 +14,7 @@ mod metallb;
 mod pairs;
 mod paused;
 mod rotation;
+mod selected;
 mod simple;
 mod swaps;
 mod taken;
@@ -247,6 +248,10 @@ impl Lab {
 
     fn reason(&self, reference: &ObjectRef) -> &str {
         &self.report(reference).reason
+    }
+
+    fn message(&self, reference: &ObjectRef) -> &str {
+        self.report(reference).message.as_deref().unwrap_or_default()
     }
 
     fn managed(&self) -> Vec<Managed> {

@@ -18,7 +18,7 @@ pub(super) struct Town {
     /// Ranges of LB-IPAM in the order in which they came.
     ranges: Vec<Interval>,
     /// Who has an address.
-    held: BTreeMap<IpAddr, BTreeSet<ObjectRef>>,
+    pub(super) held: BTreeMap<IpAddr, BTreeSet<ObjectRef>>,
     /// Whether the controllers work.
     pub(super) is_alive: bool,
     /// Whether [`Town::look`] is strict. When a range leaves the file its addresses go at once, whoever has them.
@@ -262,8 +262,11 @@ impl Town {
         Some(self.lab.api.edit(pool, "controller", |object| object.observed = Some(observed)))
     }
 
-    fn entries(&self, kind: Kind) -> Vec<Entry> {
-        let pools = self.lab.api.list(kind);
+    fn entries(&self, kind: Kind, service: &ObjectRef) -> Vec<Entry> {
+        let labels = &self.lab.api.get(service).service.as_ref().expect("a Service").labels;
+        let pools = self.lab.api.list(kind).into_iter();
+        let serves = |pool: &Object| pool.clientele.iter().all(|whom| whom.refuses(service, labels).is_none());
+        let pools: Vec<Object> = pools.filter(serves).collect();
         pools.iter().flat_map(|pool| &pool.list).filter_map(|value| Entry::parse(kind, value)).collect()
     }
 
@@ -321,7 +324,7 @@ impl Town {
     }
 
     fn of_cilium(&mut self, service: &ObjectRef) -> (BTreeSet<IpAddr>, Option<Value>) {
-        let entries = self.entries(Kind::CiliumLoadBalancerIPPool);
+        let entries = self.entries(Kind::CiliumLoadBalancerIPPool, service);
         let there: Vec<Interval> = entries.iter().filter_map(|entry| entry.v6()).collect();
         self.ranges.retain(|range| there.contains(range));
         let new: Vec<Interval> = there.into_iter().filter(|range| !self.ranges.contains(range)).collect();
@@ -361,7 +364,7 @@ impl Town {
     }
 
     fn of_metallb(&self, service: &ObjectRef) -> BTreeSet<IpAddr> {
-        let entries = self.entries(Kind::IPAddressPool);
+        let entries = self.entries(Kind::IPAddressPool, service);
         let is_in = |address: &IpAddr| entries.iter().any(|entry| holds(*entry, *address));
         let asked = self.asked(service, "metallb.io/loadBalancerIPs");
         if !asked.is_empty() {
@@ -392,7 +395,7 @@ impl Town {
             || self.is_metallb()
             || !self.is_alive
             || !self.is_watched
-            || !self.all().contains(service)
+            || !self.lab.api.shows(service)
         {
             return;
         }

@@ -1,0 +1,70 @@
+//! What is in the .deb, and what lintian says of it.
+
+use super::Lab;
+
+pub(crate) const TESTS: &[super::Test] = &[
+    ("lintian_has_nothing_to_say", lintian),
+    ("the_deb_has_what_a_package_should_have", files),
+    ("the_version_is_that_of_cargo_toml", version),
+    ("the_configuration_is_short_and_never_has_to_change", configuration),
+];
+
+/// What both packages have, beside the unit and its companions.
+pub(crate) const FILES: [&str; 10] = [
+    "/usr/bin/dyn-prefix",
+    "/etc/dyn-prefix.toml",
+    "/usr/share/man/man1/dyn-prefix.1.gz",
+    "/usr/share/man/man5/dyn-prefix.toml.5.gz",
+    "/usr/share/man/man7/dyn-prefix-networks.7.gz",
+    "/usr/share/bash-completion/completions/dyn-prefix",
+    "/usr/share/fish/vendor_completions.d/dyn-prefix.fish",
+    "/usr/share/doc/dyn-prefix/dyn-prefix.toml.reference",
+    "/usr/share/doc/dyn-prefix/examples/home.toml",
+    "/usr/share/doc/dyn-prefix/examples/unreachable-route.conf",
+];
+
+fn lintian(lab: &Lab) {
+    let said = lab.packages.lintian();
+    // A finding is a letter for its weight and the package; N: is an explanation.
+    let is_finding = |line: &&str| line.as_bytes().get(1) == Some(&b':') && !line.starts_with("N:");
+    let findings: Vec<&str> = said.lines().filter(is_finding).collect();
+    assert!(findings.is_empty(), "{}\n{said}", findings.join("\n"));
+}
+
+fn files(lab: &Lab) {
+    let listed = lab.debian.done(&["dpkg-deb", "--contents", "/srv/first.deb"]);
+    let has = |path: &str| listed.lines().any(|line| line.split_whitespace().nth(5) == Some(&format!(".{path}")));
+    let own = [
+        "/lib/systemd/system/dyn-prefix.service",
+        "/usr/lib/sysusers.d/dyn-prefix.conf",
+        "/usr/lib/tmpfiles.d/dyn-prefix.conf",
+        "/usr/share/zsh/vendor-completions/_dyn-prefix",
+    ];
+    for path in FILES.iter().chain(&own) {
+        assert!(has(path), "{path} is missing:\n{listed}");
+    }
+    for line in listed.lines() {
+        assert!(line.contains(" root/root "), "{line}");
+    }
+    let control = lab.debian.done(&["dpkg-deb", "--ctrl-tarfile", "/srv/first.deb"]).contains("conffiles");
+    assert!(control, "the configuration is a conffile");
+}
+
+fn version(lab: &Lab) {
+    let field = |which: &str| lab.debian.done(&["dpkg-deb", "--field", &format!("/srv/{which}.deb"), "Version"]);
+    assert_eq!(field("first").trim(), env!("CARGO_PKG_VERSION"));
+    assert_eq!(field("next").trim(), concat!(env!("CARGO_PKG_VERSION"), "+next"));
+}
+
+/// A conffile that changes asks a question at every upgrade.
+fn configuration(_: &Lab) {
+    let text = include_str!("../../packaging/dyn-prefix.toml");
+    assert!(text.lines().count() <= 15, "{} lines", text.lines().count());
+    assert!(text.lines().all(|line| line.starts_with('#')), "it sets nothing:\n{text}");
+    // What it proposes is a configuration.
+    let proposed: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("#   ")).collect();
+    let home = include_str!("../../examples/home.toml");
+    for line in proposed {
+        assert!(home.lines().any(|known| known == line), "examples/home.toml has no {line}");
+    }
+}
