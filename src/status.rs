@@ -19,6 +19,7 @@
 //! | … what is asked for cannot be | `EntryError`, `PoolNeedsRange`, `ReplaceBesideAppend`, `Overlap`, `CannotEmpty`, `RecordTooLong`; a Service: `InvalidSuffix`, `AddressCollision`, `PinnedByUser`, `LoadBalancerIP`, `NoIPv6`, `NotLoadBalancer`, `NodeAddresses`, `AllocatorUnknown`, `ListTooLong` |
 //! | … the cluster is not so | `TargetMissing`, `KindNotInstalled`, `PoolConflict`, `AddressRefused`, `WatchFailed` |
 //! | … it may not or cannot be written | `Forbidden`, `OtherWriter`, `SameCluster`, `Contested`, `Invalid`, `NotKept`, `WebhookFailed`, `Conflict`, `ServerBusy`, `Unauthorized`, `Unreachable` |
+//! | … a person has withdrawn it | `Paused` |
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -50,7 +50,7 @@ pub fn listen(config: Config, asks: bool, patience: Duration) -> anyhow::Result<
 
 /// A source that has nothing more to say.
 enum News {
-    Report(SourceReport),
+    Report(Box<SourceReport>),
     Probed(String, Result<probe::Advertised, String>),
 }
 
@@ -96,7 +96,7 @@ impl Heard {
                 let _held = settings;
                 let passing = async {
                     while let Some(report) = reported.recv().await {
-                        drop(news.send(News::Report(report)).await)
+                        drop(news.send(News::Report(Box::new(report))).await)
                     }
                 };
                 drop(tokio::join!(listening, passing));
@@ -142,13 +142,12 @@ impl Heard {
         match news {
             News::Report(report) => {
                 let id = report.id.clone();
-                let failed = match &report.state {
-                    SourceState::Failed(why) => Some(format!("{}: {why}", name(&id))),
-                    _ => None,
-                };
-                let is_done = failed.is_some() || !report.offers.is_empty();
-                self.notes.extend(failed);
-                self.coordinator.handle_report(report, now);
+                let fails = matches!(report.state, SourceState::Failed(_));
+                if let SourceState::Failed(why) = &report.state {
+                    self.notes.push(format!("{}: {why}", name(&id)));
+                }
+                let is_done = fails || !report.offers.is_empty();
+                self.coordinator.handle_report(*report, now);
                 is_done.then_some(id)
             }
             News::Probed(interface, Ok(advertised)) => {

@@ -131,8 +131,6 @@ fn every_command_is_run_by_a_test() {
         ("dpkg-buildpackage -us -uc -b", PACKAGE, "dpkg-buildpackage -us -uc -b"),
         ("sudo dpkg --install ../dyn-prefix_*.deb", PACKAGE, r#"["dpkg", "--install", "/srv/first.deb"]"#),
         ("sudo dyn-prefix join --admin-kubeconfig admin.kubeconfig", RUN, "on_request lab"),
-        ("sudo dyn-prefix withdraw --dry-run", RUN, "on_request lab"),
-        ("sudo dyn-prefix withdraw", RUN, "on_request lab"),
         ("sudo systemctl reload dyn-prefix", PACKAGE, r#"["systemctl", "reload", UNIT]"#),
         ("systemctl status dyn-prefix", PACKAGE, r#"["systemctl", "status", "#),
         ("journalctl -u dyn-prefix", PACKAGE, r#"["journalctl", "-u", UNIT, "#),
