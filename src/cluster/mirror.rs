@@ -278,7 +278,8 @@ impl Mirrors {
                 self.look_again(),
                 Some(
                     "publishStatus = true, but the cluster does not know the kind DynamicPrefix of dyn-prefix.io: kubectl \
-                     apply -f packaging/kubernetes/dynamicprefixes.yaml"
+                     apply -f packaging/kubernetes/dynamicprefixes.yaml, which packages have below \
+                     /usr/share/doc/dyn-prefix/examples."
                         .to_owned(),
                 ),
             ),

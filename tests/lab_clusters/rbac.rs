@@ -211,7 +211,7 @@ fn no_patch(lab: &Lab) -> Result<()> {
     server.grant(id, &json!([rule, definition()]))?;
     let path = Kind::Pool.path(&name(id, Kind::Pool));
     let client = server.client_as(&certificate(server, id))?;
-    crate::lab::wait_for("the right to patch", PATIENCE, || {
+    wait_for("the right to patch", PATIENCE, || {
         let nothing: (&str, &[u8]) = ("application/merge-patch+json", b"{}");
         Ok(client.request("PATCH", &format!("{path}?dryRun=All"), Some(nothing))?.ok().then_some(()))
     })?;
@@ -266,7 +266,7 @@ fn by_name(lab: &Lab) -> Result<()> {
     server.grant(id, &rules.chain([services, definition()]).collect())?;
     create(server, id)?;
     let path = server.kubeconfig_for(id, &[])?;
-    let template = |discovery: &str| cluster("lab", &path, discovery) + &bindings(id);
+    let template = |discovery: &str| cluster("lab", &path, &format!("{discovery}\nevents = false")) + &bindings(id);
     let mut daemon = Daemon::start(id, 'a', &template(""))?;
     wait(server, id, 'a')?;
     let seen = daemon.wait_cluster("lab", |cluster| cluster["notes"].as_array().is_some_and(|all| all.len() == 3))?;

@@ -64,9 +64,10 @@ pub(crate) fn full_access(server: &ApiServer, user: &str) -> Result<PathBuf> {
     server.kubeconfig_for(user, &["system:masters"])
 }
 
-/// The writes of a user so far, whatever their answer.
+/// The writes of a user so far, whatever their answer. Kubernetes events are none: what they are about is written before.
 pub(crate) fn writes(server: &ApiServer, user: &str) -> Result<Vec<AuditEvent>> {
-    Ok(server.audit_of(user)?.into_iter().filter(AuditEvent::is_write).collect())
+    let is_event = |event: &AuditEvent| event.raw["objectRef"]["resource"] == "events";
+    Ok(server.audit_of(user)?.into_iter().filter(|event| event.is_write() && !is_event(event)).collect())
 }
 
 /// How often a user wrote the object of this name.

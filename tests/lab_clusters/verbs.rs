@@ -161,7 +161,7 @@ fn without(server: &ApiServer, id: &str, option: &str, right: &Right) -> Result<
         }
     }
     if right.is_used_late() {
-        use_late(server, id, &mut daemon, &template(server, id, option))?;
+        use_late(server, id, &mut daemon, &template(server, id, option), right)?;
         daemon.wait_cluster("lab", |cluster| says(&cluster["notes"]))?;
     }
     let state = daemon.status()?.1["clusters"][0]["state"].take();
@@ -169,17 +169,18 @@ fn without(server: &ApiServer, id: &str, option: &str, right: &Right) -> Result<
     daemon.stop()
 }
 
-/// The bindings are removed and come back, so that the same is told once more; then our own object is not wanted any more.
-fn use_late(server: &ApiServer, id: &str, daemon: &mut Daemon, template: &str) -> Result<()> {
+/// Our own object is not wanted any more; or the bindings are removed and come back, so that the same is told once more.
+fn use_late(server: &ApiServer, id: &str, daemon: &mut Daemon, template: &str, right: &Right) -> Result<()> {
+    if right.resource != "events" {
+        return daemon.edit(&template.replace(PUBLISHES, ""));
+    }
     daemon.edit(template.split("[[binding]]").next().unwrap_or_default())?;
     for kind in Kind::ALL {
         server.wait_object(&kind.path(&name(id, kind)), PATIENCE, |object| {
             object["metadata"]["annotations"]["dynamic-prefix.io/managed-by"].is_null()
         })?;
     }
-    daemon.edit(template)?;
-    Kind::ALL.into_iter().try_for_each(|kind| daemon.wait_reason(&name(id, kind), "Synced").map(drop))?;
-    daemon.edit(&template.replace(PUBLISHES, ""))
+    daemon.edit(template)
 }
 
 fn create_service(server: &ApiServer, id: &str) -> Result<()> {

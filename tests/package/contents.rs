@@ -10,7 +10,7 @@ pub(crate) const TESTS: &[super::Test] = &[
 ];
 
 /// What both packages have, beside the unit and its companions.
-pub(crate) const FILES: [&str; 10] = [
+pub(crate) const FILES: [&str; 12] = [
     "/usr/bin/dyn-prefix",
     "/etc/dyn-prefix.toml",
     "/usr/share/man/man1/dyn-prefix.1.gz",
@@ -20,6 +20,8 @@ pub(crate) const FILES: [&str; 10] = [
     "/usr/share/fish/vendor_completions.d/dyn-prefix.fish",
     "/usr/share/doc/dyn-prefix/dyn-prefix.toml.reference",
     "/usr/share/doc/dyn-prefix/examples/home.toml",
+    "/usr/share/doc/dyn-prefix/examples/kubernetes/dynamicprefixes.yaml",
+    "/usr/share/doc/dyn-prefix/examples/monitoring/alerts.yaml",
     "/usr/share/doc/dyn-prefix/examples/unreachable-route.conf",
 ];
 

@@ -1,5 +1,6 @@
 //! The certificates of one API server: an authority of its own, a serving certificate, client certificates.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -56,7 +57,9 @@ impl Authority {
         std::fs::write(self.path(&extension_file), format!("basicConstraints=CA:FALSE\n{extensions}"))?;
         let new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", &key];
         self.openssl(&[&["req"][..], &new_key, &["-out", &request, "-subj", subject]].concat())?;
-        let authority = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "3650"];
+        // Without a serial number openssl counts in a file, and two at a time trip over each other there.
+        let serial = format!("0x{:032x}", request_serial(file));
+        let authority = ["-CA", "ca.crt", "-CAkey", "ca.key", "-set_serial", &serial, "-days", "3650"];
         let files = ["-in", &request, "-out", &certificate, "-extfile", &extension_file];
         self.openssl(&[&["x509", "-req"][..], &authority, &files].concat())
     }
@@ -68,4 +71,11 @@ impl Authority {
         ensure!(output.status.success(), "openssl {} failed: {errors}", arguments.join(" "));
         Ok(())
     }
+}
+
+/// A number for the certificate in this file, which no other file of the authority has.
+fn request_serial(file: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    file.hash(&mut hasher);
+    hasher.finish() | 1
 }
