@@ -19,6 +19,7 @@
 //! | … what is asked for cannot be | `EntryError`, `PoolNeedsRange`, `ReplaceBesideAppend`, `Overlap`, `CannotEmpty`, `RecordTooLong`; a Service: `InvalidSuffix`, `AddressCollision`, `PinnedByUser`, `LoadBalancerIP`, `NoIPv6`, `NotLoadBalancer`, `NodeAddresses`, `AllocatorUnknown`, `ListTooLong` |
 //! | … the cluster is not so | `TargetMissing`, `KindNotInstalled`, `PoolConflict`, `AddressRefused`, `WatchFailed` |
 //! | … it may not or cannot be written | `Forbidden`, `OtherWriter`, `SameCluster`, `Contested`, `Invalid`, `NotKept`, `WebhookFailed`, `Conflict`, `ServerBusy`, `Unauthorized`, `Unreachable` |
+//! | … a person has withdrawn it | `Paused` |
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,9 @@ pub struct DaemonStatus {
     pub config_applied_at: Option<Timestamp>,
     /// Why the last reload was refused, a finding each; empty when it was not.
     pub reload_errors: Vec<String>,
+    /// What of ours is left in clusters that are not in the configuration any more, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leftovers: Vec<String>,
 }
 
 /// One source.

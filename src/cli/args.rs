@@ -96,6 +96,31 @@ pub(crate) enum Command {
     /// Exit status 0 when the new one is in use, 78 when it was refused (the former stays), 4 when the daemon is not
     /// running.
     Reload(ConfigArgs),
+    /// Take what is ours out of the clusters, and leave them alone from then on
+    ///
+    /// Removes our entries from pools and CIDR groups, the addresses that Services ask for on our behalf and those that
+    /// DNS names, and our annotations: of one object, or of all that the state directory lists as managed. Services and
+    /// their DNS names let go first, pools afterwards. What the user wrote stays, and so does our last entry where the
+    /// API refuses an empty list; that is told. The daemon, if it runs, does it and goes on without these objects, over
+    /// restarts too, until `dyn-prefix resume`; without it the command does it itself. Exit status 0 when nothing of ours
+    /// is left, 3 when something is, 78 when the configuration cannot be used.
+    Withdraw(WithdrawArgs),
+    /// Care again for what was withdrawn
+    ///
+    /// Exit status 0 when it is, 1 when nothing of it was withdrawn.
+    Resume {
+        #[command(flatten)]
+        scope: ScopeArgs,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Take objects over from another daemon
+    ///
+    /// For objects with the reason OtherWriter in status: their annotation dynamic-prefix.io/managed-by names another
+    /// dyn-prefix. It becomes ours with the next write, and what the records say was the other one's is ours then. The
+    /// other daemon, if it still runs, leaves them alone from then on. Refused when it wrote in the last ten minutes,
+    /// except with --force. Exit status 0 when all are ours, 3 when not, 4 when the daemon is not running.
+    TakeOver(TakeOverArgs),
     /// Print the account that the daemon needs in a cluster, with no right too many, as YAML for `kubectl apply -f -`
     ///
     /// What it may do follows from the configuration; each rule says what it is for.
@@ -157,6 +182,44 @@ pub(crate) struct ConfigArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
     pub(crate) config: PathBuf,
+}
+
+/// What `withdraw`, `resume` and `take-over` are about.
+#[derive(Debug, Args)]
+pub(crate) struct ScopeArgs {
+    /// The object, as status names it: CiliumLoadBalancerIPPool/NAME, CiliumCIDRGroup/NAME, IPAddressPool/NAMESPACE/NAME
+    /// or Service/NAMESPACE/NAME
+    pub(crate) target: Option<String>,
+    /// Only in this cluster
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<String>,
+}
+
+/// What `withdraw` is asked.
+#[derive(Debug, Args)]
+pub(crate) struct WithdrawArgs {
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
+    /// Show what would be removed from each object, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+/// What `take-over` is asked.
+#[derive(Debug, Args)]
+pub(crate) struct TakeOverArgs {
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
+    /// Every object that another daemon manages
+    #[arg(long, conflicts_with = "target")]
+    pub(crate) all: bool,
+    /// Also when the other daemon wrote a moment ago
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
 }
 
 #[derive(Debug, Args)]
@@ -242,6 +305,16 @@ pub(crate) struct PlanArgs {
     /// NAME may be left out when the file has one dynamicPrefix only.
     #[arg(long, value_name = "[NAME=]P/LEN")]
     pub(crate) prefix: Vec<Supposed>,
+    /// Ask the real sources, look at the real objects, and print the patch for each; nothing is written
+    ///
+    /// Listens to the routers, asks DHCPv6 servers what they would delegate without taking it (not while the daemon runs:
+    /// then what it holds counts), and reads the clusters with the configured credentials. With --prefix only the
+    /// clusters are asked. Exit status 3 when something could not be read.
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// With --live: how long to wait for sources, and again for clusters, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "live")]
+    pub(crate) timeout: u64,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

@@ -62,7 +62,7 @@ pub(super) fn reload(socket: &Path) -> anyhow::Result<Exit> {
             Ok(Exit::Configuration)
         }
         Some(Response::Error { message }) => anyhow::bail!("{message}"),
-        Some(Response::Status { .. } | Response::Released { .. }) => {
+        Some(Response::Status { .. } | Response::Released { .. } | Response::Handled { .. }) => {
             anyhow::bail!("the daemon answered something else")
         }
         None => anyhow::bail!("the daemon closed the connection without an answer; is it stopping?"),
@@ -78,7 +78,9 @@ pub(super) fn dhcp_release(socket: &Path, name: String) -> anyhow::Result<Exit> 
             Ok(Exit::Done)
         }
         Some(Response::Error { message }) => anyhow::bail!("{message}"),
-        Some(Response::Status { .. } | Response::Reloaded { .. } | Response::Refused { .. }) => {
+        Some(
+            Response::Status { .. } | Response::Reloaded { .. } | Response::Refused { .. } | Response::Handled { .. },
+        ) => {
             anyhow::bail!("the daemon answered something else")
         }
         None => anyhow::bail!("the daemon closed the connection without an answer; is it stopping?"),
@@ -111,7 +113,7 @@ fn status_of(response: Response) -> anyhow::Result<Status> {
     match response {
         Response::Status { status } => Ok(*status),
         Response::Error { message } => anyhow::bail!("{message}"),
-        Response::Reloaded { .. } | Response::Refused { .. } | Response::Released { .. } => {
+        Response::Reloaded { .. } | Response::Refused { .. } | Response::Released { .. } | Response::Handled { .. } => {
             anyhow::bail!("the daemon answered something else")
         }
     }

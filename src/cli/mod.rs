@@ -18,6 +18,7 @@ mod convert;
 mod doctor;
 mod init;
 mod join;
+mod live;
 mod manual;
 mod plan;
 mod preview;
@@ -25,6 +26,7 @@ mod rbac;
 pub mod render;
 mod replay;
 mod terminal;
+mod withdraw;
 
 use args::{Cli, Command, ConfigArgs, Output, RunArgs};
 
@@ -73,6 +75,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status { config, output, watch: true } => ask::watch(&socket(&config), output.output),
         Command::History { config, output } => ask::history(&socket(&config), output.output),
         Command::Reload(args) => ask::reload(&socket(&args)),
+        Command::Withdraw(args) => withdraw::withdraw(args),
+        Command::Resume { scope, config } => withdraw::resume(scope, &config),
+        Command::TakeOver(args) => withdraw::take_over(args),
         Command::Rbac(args) => rbac::rbac(&args),
         Command::Join(args) => join::join(&args),
         Command::Replay { file, output } => replay::replay(&file, output.output),

@@ -1,6 +1,7 @@
 //! `dyn-prefix plan`: what every range, subnet and target would be, without network or cluster.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Context;
 use ipnet::Ipv6Net;
@@ -8,21 +9,21 @@ use ipnet::Ipv6Net;
 use crate::arbiter::{Current, Generation, Previous, PreviousState, Reason, Snapshot};
 use crate::clock;
 use crate::config::{Config, Severity};
+use crate::daemon::shadow::Seen;
 use crate::daemon::{self, identity};
 use crate::source::{SourceId, SourceKind};
 use crate::store;
 use crate::time::{Deadline, Epoch};
 
 use super::args::{PlanArgs, Supposed};
-use super::{Exit, Output, preview, terminal};
+use super::{Exit, Output, live, preview, terminal};
 
 /// Prints the plan.
 pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Exit> {
-    let loaded = Config::load(&args.config);
-    for finding in loaded.findings.iter().filter(|finding| finding.severity == Severity::Error) {
-        terminal::complain(&finding.to_string());
+    let Some(config) = usable(&args.config) else { return Ok(Exit::Configuration) };
+    if args.live {
+        return live::plan(config, args);
     }
-    let Some(config) = loaded.config else { return Ok(Exit::Configuration) };
     let epoch = clock::epoch();
     let snapshots =
         if args.prefix.is_empty() { stored(&config, &epoch)? } else { supposed(&config, &args.prefix, &epoch)? };
@@ -42,6 +43,23 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// The configuration, or why it cannot be used on standard error.
+pub(super) fn usable(path: &Path) -> Option<Config> {
+    let loaded = Config::load(path);
+    for finding in loaded.findings.iter().filter(|finding| finding.severity == Severity::Error) {
+        terminal::complain(&finding.to_string());
+    }
+    loaded.config
+}
+
+/// Says that a cluster could not be read in time.
+pub(super) fn not_read(cluster: &str, seen: &Seen) -> String {
+    let health = seen.health.as_ref();
+    let state = health.map_or("not connected", |health| health.state.as_str());
+    let why = health.and_then(|health| health.reason.as_ref()).map(|(_, message)| format!(": {message}"));
+    format!("{cluster} could not be read in time, it is {state}{}", why.unwrap_or_default())
+}
+
 /// What the state directory knows of the prefixes.
 pub(super) fn stored(config: &Config, epoch: &Epoch) -> anyhow::Result<BTreeMap<String, Snapshot>> {
     let directory = daemon::state_directory(config);
@@ -50,7 +68,11 @@ pub(super) fn stored(config: &Config, epoch: &Epoch) -> anyhow::Result<BTreeMap<
     Ok(config.dynamic_prefixes.iter().filter_map(|prefix| restored(&prefix.name)).collect())
 }
 
-fn supposed(config: &Config, prefixes: &[Supposed], epoch: &Epoch) -> anyhow::Result<BTreeMap<String, Snapshot>> {
+pub(super) fn supposed(
+    config: &Config,
+    prefixes: &[Supposed],
+    epoch: &Epoch,
+) -> anyhow::Result<BTreeMap<String, Snapshot>> {
     let mut by_name: BTreeMap<String, Vec<Ipv6Net>> = BTreeMap::new();
     for supposed in prefixes {
         let name = match (&supposed.name, config.dynamic_prefixes.as_slice()) {

@@ -41,6 +41,7 @@ pub(super) fn status(
             started_at: None,
             config_applied_at: None,
             reload_errors: Vec::new(),
+            leftovers: Vec::new(),
         },
         sources: Vec::new(),
         dynamic_prefixes: prefixes.collect(),

@@ -12,6 +12,9 @@ pub fn status(status: &Status) -> String {
     for finding in &status.daemon.reload_errors {
         let _ = writeln!(out, "  reload refused: {finding}");
     }
+    for leftover in &status.daemon.leftovers {
+        let _ = writeln!(out, "  left behind: {leftover}");
+    }
     section(&mut out, "sources", status.sources.iter().map(source));
     out.push_str(&prefixes(&status.dynamic_prefixes));
     section(&mut out, "clusters", status.clusters.iter().map(cluster));

@@ -57,6 +57,8 @@ pub struct Setup {
     pub timeouts: Timeouts,
     /// For the jitter of back-offs.
     pub seed: u64,
+    /// Cancelled once everything that is watched has been read.
+    pub ready: CancellationToken,
 }
 
 /// Drives one cluster until `cancel`, or until nobody wants anything of it any more. Nothing is withdrawn at the end;
@@ -269,6 +271,7 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         }
         if session.becomes_ready() {
             self.island.handle_connected(now);
+            self.setup.ready.cancel();
         }
     }
 

@@ -36,8 +36,11 @@ pub mod selector;
 pub mod service;
 mod session;
 pub mod timeouts;
+mod told;
 pub mod transition;
 pub mod watch;
+
+pub use told::{Paused, Told};
 
 /// The whole wanted state of one cluster. Published as a latest value: who was away needs only the newest.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +55,8 @@ pub struct Wanted {
     pub services: Arc<Vec<Service>>,
     /// Objects (by uid) that must not be written here, with a full sentence why (another `[[cluster]]` is the same one).
     pub denied: Arc<BTreeMap<String, String>>,
+    /// What a person told us about single objects.
+    pub told: Arc<Told>,
 }
 
 /// What we keep about an object that we manage, beside the record on the object itself. Goes to the store.
@@ -161,8 +166,19 @@ pub struct TargetReport {
     pub reason: String,
     /// A full sentence, when there is more to say.
     pub message: Option<String>,
+    /// Another daemon, if the object says that it is that one's.
+    pub other: Option<OtherWriter>,
     /// What the store should keep about it; `None`: nothing (not managed).
     pub managed: Option<Managed>,
+}
+
+/// Another daemon that manages an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OtherWriter {
+    /// Its id in `dynamic-prefix.io/managed-by`.
+    pub id: String,
+    /// When a dyn-prefix last wrote the object, as `metadata.managedFields` says (RFC 3339).
+    pub wrote_at: Option<String>,
 }
 
 /// What a cluster tells the coordinator; only what changed.

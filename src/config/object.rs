@@ -105,11 +105,53 @@ pub struct ObjectRef {
     pub name: String,
 }
 
+impl std::str::FromStr for ObjectRef {
+    type Err = String;
+
+    /// Reads what [`Display`](std::fmt::Display) writes.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let kind = parts.first().and_then(|name| Kind::ALL.into_iter().find(|kind| kind.as_str() == *name));
+        let (kind, namespace, name) = match (kind, parts.as_slice()) {
+            (Some(kind), [_, name]) if !kind.is_namespaced() => (kind, None, *name),
+            (Some(kind), [_, namespace, name]) if kind.is_namespaced() && !namespace.is_empty() => {
+                (kind, Some((*namespace).to_owned()), *name)
+            }
+            _ => (Kind::Service, None, ""),
+        };
+        if name.is_empty() {
+            return Err(format!(
+                "\"{text}\" names no object; write it like CiliumLoadBalancerIPPool/NAME, CiliumCIDRGroup/NAME, \
+                 IPAddressPool/NAMESPACE/NAME or Service/NAMESPACE/NAME"
+            ));
+        }
+        Ok(Self { kind, namespace, name: name.to_owned() })
+    }
+}
+
 impl std::fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.namespace {
             Some(namespace) => write!(f, "{}/{namespace}/{}", self.kind.as_str(), self.name),
             None => write!(f, "{}/{}", self.kind.as_str(), self.name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_read_as_it_is_written_and_nothing_else_is() {
+        for text in
+            ["CiliumLoadBalancerIPPool/pool", "CiliumCIDRGroup/g", "IPAddressPool/metallb-system/public", "Service/a/b"]
+        {
+            assert_eq!(text.parse::<ObjectRef>().unwrap().to_string(), text);
+        }
+        for text in ["", "pool", "Service/front", "Service//front", "CiliumCIDRGroup/a/b", "CiliumCIDRGroup/", "Pod/a"]
+        {
+            assert!(text.parse::<ObjectRef>().unwrap_err().contains("write it like"), "{text}");
         }
     }
 }

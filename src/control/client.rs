@@ -12,7 +12,7 @@ use super::{MAX_LINE, Request, Response, describe};
 /// How long a `reload` or `status` may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a `dhcp-release` may take: clusters let go of the prefix first, and the server may be silent.
+/// How long a `dhcp-release`, `withdraw` or `take-over` may take: clusters let go of the prefix first, and the server may be silent.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why the daemon did not answer.
@@ -42,8 +42,10 @@ impl Connection {
         let prepared = || -> anyhow::Result<UnixStream> {
             stream.set_read_timeout(match request {
                 Request::Watch => None,
-                Request::DhcpRelease { .. } => Some(RELEASE_PATIENCE),
-                Request::Status | Request::Reload => Some(PATIENCE),
+                Request::DhcpRelease { .. } | Request::Withdraw { .. } | Request::TakeOver { .. } => {
+                    Some(RELEASE_PATIENCE)
+                }
+                Request::Status | Request::Reload | Request::Resume { .. } => Some(PATIENCE),
             })?;
             let mut line = serde_json::to_vec(&request)?;
             line.push(b'\n');

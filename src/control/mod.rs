@@ -1,4 +1,4 @@
-//! The control socket: how `status`, `history`, `reload` and `dhcp-release` reach the running daemon.
+//! The control socket: how `status`, `history`, `reload`, `withdraw` and others reach the running daemon.
 //!
 //! A Unix stream socket, mode 0660: its group may ask, root and the daemon's own user may tell it to do something, too.
 //! A client sends one line of JSON, `{"command": "status"}`, and gets one line back; `{"command": "watch"}` gets a status
@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::daemon::pause::Scope;
 use crate::status::Status;
 
 pub mod client;
@@ -28,6 +29,23 @@ pub enum Request {
         /// The DynamicPrefix.
         name: String,
     },
+    /// Take what is ours out of objects and leave them alone; answered when that is done.
+    Withdraw {
+        /// Which objects.
+        scope: Scope,
+    },
+    /// Care again for what was withdrawn.
+    Resume {
+        /// Which objects.
+        scope: Scope,
+    },
+    /// Take objects over from another daemon; answered when they are ours.
+    TakeOver {
+        /// Which objects.
+        scope: Scope,
+        /// Also when the other daemon seems to run.
+        force: bool,
+    },
 }
 
 impl Request {
@@ -35,7 +53,11 @@ impl Request {
     pub fn only_asks(&self) -> bool {
         match self {
             Self::Status | Self::Watch => true,
-            Self::Reload | Self::DhcpRelease { .. } => false,
+            Self::Reload
+            | Self::DhcpRelease { .. }
+            | Self::Withdraw { .. }
+            | Self::Resume { .. }
+            | Self::TakeOver { .. } => false,
         }
     }
 }
@@ -63,6 +85,13 @@ pub enum Response {
     Released {
         /// What was done, a sentence each.
         done: Vec<String>,
+    },
+    /// To `withdraw`, `resume` and `take-over`.
+    Handled {
+        /// What was done, a sentence each.
+        done: Vec<String>,
+        /// What could not be, or not yet, a sentence each.
+        left: Vec<String>,
     },
     /// The request was not understood, or could not be answered.
     Error {

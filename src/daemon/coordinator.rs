@@ -7,18 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::arbiter::{Arbiter, Restored, Snapshot};
-use crate::cluster::{ConnectionState, Health, Managed, TargetReport, Update, Wanted};
+use crate::cluster::{ConnectionState, Health, Managed, TargetReport, Told, Update, Wanted};
 use crate::config::{Binding, Config, DynamicPrefix, ObjectRef, Service};
 use crate::log::Entry;
 use crate::log::record;
 use crate::plan::Catalogue;
 use crate::source::dhcpv6::Duid;
 use crate::source::{self, SourceId, SourceKind, SourceReport, SourceState};
-use crate::status;
 use crate::time::{Epoch, Instant};
 
 use super::clients::{self, Clients};
 use super::condition::{self, Conditions};
+use super::parting::Partings;
 use super::twins::{self, Denied};
 
 mod journal;
@@ -68,14 +68,18 @@ pub struct Coordinator {
     /// What the catalogue was computed from.
     computed_from: (Arc<Config>, BTreeMap<String, Snapshot>),
     /// What the store keeps of each cluster's objects, also of clusters that are not in the configuration now.
-    managed: BTreeMap<String, BTreeMap<ObjectRef, Managed>>,
+    pub(super) managed: BTreeMap<String, BTreeMap<ObjectRef, Managed>>,
+    /// What a person told us, per cluster.
+    pub(super) told: BTreeMap<String, Arc<Told>>,
+    /// The clusters on their way out.
+    pub(super) partings: Partings,
     /// The same of objects of kind DynamicPrefix: their uids by name.
-    published: BTreeMap<String, BTreeMap<String, String>>,
+    pub(super) published: BTreeMap<String, BTreeMap<String, String>>,
     denied: BTreeMap<String, Denied>,
     bindings: BTreeMap<String, Arc<Vec<Binding>>>,
     services: BTreeMap<String, Arc<Vec<Service>>>,
-    journal: Journal,
-    dirty: bool,
+    pub(super) journal: Journal,
+    pub(super) dirty: bool,
 }
 
 impl Coordinator {
@@ -84,6 +88,7 @@ impl Coordinator {
         let by_object =
             |objects: Vec<Managed>| objects.into_iter().map(|managed| (managed.object.clone(), managed)).collect();
         let managed = memory.managed.into_iter().map(|(cluster, objects)| (cluster, by_object(objects))).collect();
+        let told = |(cluster, paused)| (cluster, Arc::new(Told { paused, ..Told::default() }));
         let mut coordinator = Self {
             config: Arc::default(),
             clients: Clients::new(identity.duid.clone(), memory.clients),
@@ -98,6 +103,8 @@ impl Coordinator {
             catalogue: Arc::default(),
             computed_from: (Arc::default(), BTreeMap::new()),
             managed,
+            told: memory.paused.into_iter().map(told).collect(),
+            partings: Partings::default(),
             published: memory.published,
             denied: BTreeMap::new(),
             bindings: BTreeMap::new(),
@@ -123,6 +130,7 @@ impl Coordinator {
 
     fn apply(&mut self, config: Arc<Config>, mut restored: BTreeMap<String, Restored>, now: Instant) {
         self.arbiters.retain(|name, _| config.dynamic_prefixes.iter().any(|prefix| prefix.name == *name));
+        self.part(&config, now);
         self.clusters.retain(|name, _| config.clusters.iter().any(|cluster| cluster.name == *name));
         for prefix in &config.dynamic_prefixes {
             match self.arbiters.get_mut(&prefix.name) {
@@ -139,12 +147,14 @@ impl Coordinator {
             self.clusters.entry(cluster.name.clone()).or_default();
         }
         self.config = config;
+        self.told.retain(|name, _| self.clusters.contains_key(name));
         let sources: Vec<SourceId> = self.sources();
         self.reports.retain(|id, _| sources.contains(id));
         self.clients.retain(&self.config.dynamic_prefixes);
         self.find_twins();
         self.feed_again(now);
         self.dirty = true;
+        self.settle_partings(now);
         self.settle(now);
     }
 
@@ -182,37 +192,14 @@ impl Coordinator {
         self.sources().into_iter().filter_map(listens).collect()
     }
 
+    /// The configuration in use, to keep.
+    pub fn shared_config(&self) -> Arc<Config> {
+        Arc::clone(&self.config)
+    }
+
     /// The configuration in use.
     pub fn config(&self) -> &Config {
         &self.config
-    }
-
-    /// The one line that the supervisor shows.
-    pub fn summary(&self) -> String {
-        let prefixes = self.config.dynamic_prefixes.iter().map(|prefix| {
-            let snapshot = self.arbiters.get(&prefix.name).and_then(Arbiter::snapshot);
-            let current = snapshot.and_then(|snapshot| snapshot.current.as_ref());
-            let text = current.map(|current| current.prefix.to_string());
-            status::in_use(&prefix.name, text.as_deref(), current.is_some_and(|current| current.lost.is_some()))
-        });
-        let troubled = self.reports.values().filter_map(|report| {
-            status::trouble(report.id.kind.as_str(), report.id.interface.as_deref(), report.state.as_str())
-        });
-        let views = self.clusters.values();
-        let targets = views.clone().flat_map(|view| view.targets.values());
-        status::summary(&status::Summary {
-            prefixes: prefixes.collect(),
-            troubled: troubled.collect(),
-            targets: targets.clone().count(),
-            synced: targets.filter(|target| target.synced).count(),
-            away: self
-                .clusters
-                .iter()
-                .filter(|(_, view)| !view.is_connected())
-                .map(|(name, _)| name.as_str())
-                .collect(),
-            reload_refused: !self.reload_errors.is_empty(),
-        })
     }
 
     /// Whether every source has said what it is doing.
@@ -260,6 +247,9 @@ impl Coordinator {
 
     /// A cluster has something new to tell.
     pub fn handle_update(&mut self, cluster: &str, update: Update, now: Instant) {
+        if self.hear_parting(cluster, &update) {
+            return self.settle_partings(now);
+        }
         let Some(view) = self.clusters.get_mut(cluster) else { return };
         if let Some(health) = update.health {
             view.health = Some(health);
@@ -287,6 +277,8 @@ impl Coordinator {
         if has_new {
             self.find_twins();
         }
+        self.settle_taken(cluster);
+        self.settle_partings(now);
         self.settle(now);
     }
 
@@ -306,12 +298,14 @@ impl Coordinator {
             arbiter.handle_timeout(now);
         }
         self.dirty |= self.clients.save_is_due(now);
+        self.settle_partings(now);
         self.settle(now);
     }
 
     /// When [`Coordinator::handle_timeout`] is wanted next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.arbiters.values().filter_map(Arbiter::poll_timeout).chain(self.clients.poll_timeout()).min()
+        let arbiters = self.arbiters.values().filter_map(Arbiter::poll_timeout);
+        arbiters.chain(self.clients.poll_timeout()).chain(self.partings.poll_timeout()).min()
     }
 
     /// Collects what the arbiters decided and computes everything that follows from it.
@@ -358,12 +352,16 @@ impl Coordinator {
 
     /// The whole wanted state of one cluster. Cheap: its parts are shared.
     pub fn wanted(&self, cluster: &str) -> Wanted {
+        if let Some(nothing) = self.wanted_of_parting(cluster) {
+            return nothing;
+        }
         Wanted {
             daemon_id: self.identity.daemon_id.clone(),
             catalogue: Arc::clone(&self.catalogue),
             bindings: self.bindings.get(cluster).map(Arc::clone).unwrap_or_default(),
             services: self.services.get(cluster).map(Arc::clone).unwrap_or_default(),
             denied: self.denied.get(cluster).map(Arc::clone).unwrap_or_default(),
+            told: self.told.get(cluster).map(Arc::clone).unwrap_or_default(),
         }
     }
 

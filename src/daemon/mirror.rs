@@ -15,6 +15,10 @@ impl Coordinator {
     pub fn publication(&self, cluster: &str, epoch: &Epoch) -> Publication {
         let daemon_id = self.identity.daemon_id.clone();
         let mut publication = Publication { daemon_id, ..Publication::default() };
+        if self.is_let_go(cluster) {
+            publication.undecided = self.shown_elsewhere(cluster);
+            return publication;
+        }
         let publishes = |known: &&Cluster| known.name == cluster && known.publish_status && !known.dry_run;
         let Some(cluster) = self.config.clusters.iter().find(publishes) else { return publication };
         for config in &self.config.dynamic_prefixes {

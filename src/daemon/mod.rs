@@ -17,14 +17,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Alarm};
 use crate::cluster::Update;
 use crate::config::Config;
+use crate::control::DEFAULT_SOCKET;
 use crate::control::server::{Asked, Server};
-use crate::control::{DEFAULT_SOCKET, Request, Response};
 use crate::log::{self, Priority, record};
 use crate::metrics::Counters;
 use crate::record::{Decider, Event, Recorder, Recording, Seconds};
@@ -33,6 +33,7 @@ use crate::store::{Opened, State, Store};
 use crate::time::Instant;
 
 use coordinator::{Coordinator, Identity, Memory};
+use errand::Errands;
 use expiry::Expiry;
 use listening::Listening;
 use release::Releases;
@@ -40,22 +41,30 @@ use saver::Saver;
 use tasks::{Inbox, Tasks};
 use write_log::WriteLog;
 
+pub mod alone;
 mod clients;
 pub mod condition;
 pub mod coordinator;
 pub mod delegation;
+pub mod ear;
 mod ending;
+mod errand;
 mod expiry;
 pub mod identity;
 mod listening;
 mod mirror;
+pub mod parting;
+pub mod pause;
 mod recording;
 mod release;
 mod reload;
+mod requests;
 mod saver;
 mod seeds;
+pub mod shadow;
 pub mod supervisor;
 mod systemd;
+pub mod take_over;
 mod tasks;
 mod twins;
 pub mod view;
@@ -136,6 +145,7 @@ struct Daemon {
     recording: Option<Recording>,
     write_log: WriteLog,
     releases: Releases,
+    errands: Errands,
     listening: Listening,
     counters: Counters,
     expiry: Expiry,
@@ -186,6 +196,7 @@ impl Daemon {
             recording,
             write_log: WriteLog::default(),
             releases: Releases::default(),
+            errands: Errands::default(),
             listening,
             counters: Counters::default(),
             expiry: Expiry::default(),
@@ -198,7 +209,7 @@ impl Daemon {
     async fn run(mut self) -> anyhow::Result<()> {
         let mut signals = systemd::Signals::new()?;
         let mut watchdog = systemd::Watchdog::new();
-        self.tasks.follow(&self.coordinator);
+        self.tasks.follow(&mut self.coordinator);
         self.after_input();
         let stopped_by = loop {
             let deadline = self.deadline();
@@ -238,6 +249,7 @@ impl Daemon {
             self.saver.poll_timeout(),
             self.write_log.poll_timeout(),
             self.releases.poll_timeout(),
+            self.errands.poll_timeout(),
             self.expiry.poll_timeout(),
             self.notice_at,
             self.ready_by,
@@ -276,6 +288,8 @@ impl Daemon {
         }
         self.coordinator.handle_timeout(now);
         self.releases.advance(&self.coordinator, now, |release| self.tasks.release(release));
+        self.errands.advance(&mut self.coordinator, now);
+        self.tasks.end_clusters(&self.coordinator);
         self.tasks.publish(&self.coordinator);
         let epoch = clock::epoch();
         while let Some(entry) = self.coordinator.poll_entry(&epoch) {
@@ -330,72 +344,9 @@ impl Daemon {
         self.recorder.write(now, || Event::Resumed { slept: Seconds(slept) });
         self.coordinator.handle_resume(now);
         self.write_log.forget_objects();
-        self.tasks.restart(&self.coordinator);
+        self.tasks.restart(&mut self.coordinator);
         // Of the tasks that have ended: the new ones have not run yet.
         while self.inbox.reports.try_recv().is_ok() {}
         true
-    }
-
-    async fn answer(&mut self, request: Request, answer: oneshot::Sender<Response>) {
-        let response = match request {
-            Request::Status | Request::Watch => {
-                Response::Status { status: Box::new(self.coordinator.status(&clock::epoch())) }
-            }
-            Request::Reload => self.reload().await,
-            Request::DhcpRelease { name } => {
-                let now = clock::now();
-                self.recorder.write(now, || Event::Release { interface: None, name: name.clone() });
-                match self.coordinator.release(&name, now) {
-                    Ok(release) => return self.releases.begin(release, answer, now),
-                    Err(message) => Response::Error { message },
-                }
-            }
-        };
-        // A client that went away meanwhile has no use for it.
-        drop(answer.send(response));
-    }
-
-    async fn reload(&mut self) -> Response {
-        let path = self.path.clone();
-        let loaded = tokio::task::spawn_blocking(move || Config::load_with_text(&path)).await;
-        let (loaded, text) = match loaded {
-            Ok(loaded) => loaded,
-            Err(error) => return Response::Error { message: format!("the configuration could not be read: {error}") },
-        };
-        let findings: Vec<String> =
-            loaded.findings.iter().filter(|finding| finding.is_for_the_journal()).map(ToString::to_string).collect();
-        let shown = self.path.display().to_string();
-        let mut config = loaded
-            .config
-            .ok_or_else(|| findings.clone())
-            .and_then(|config| reload::accept(config, self.coordinator.config(), &shown));
-        if let Ok(accepted) = &config
-            && let Err(error) =
-                self.listening.follow(accepted.daemon.listen, &mut self.tasks.supervisor, &self.stop).await
-        {
-            config = Err(vec![format!("{shown}: error: {error:#}")]);
-        }
-        let now = clock::now();
-        self.notice_at = Some(now);
-        match config {
-            Ok(config) => {
-                self.recorder.write(now, || Event::Reload { config: text });
-                self.coordinator.reconfigure(Arc::new(config), now);
-                self.tasks.follow(&self.coordinator);
-                let clusters = &self.coordinator.config().clusters;
-                let is_there = |name: &str| clusters.iter().any(|cluster| cluster.name == name);
-                self.write_log.retain(is_there);
-                self.counters.retain(is_there);
-                self.expiry.retain(is_there);
-                log::emit(&record::reloaded(&shown));
-                self.log_status();
-                Response::Reloaded { findings }
-            }
-            Err(findings) => {
-                log::emit(&record::reload_refused(&shown, &findings));
-                self.coordinator.refuse_reload(findings.clone());
-                Response::Refused { findings }
-            }
-        }
     }
 }

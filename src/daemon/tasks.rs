@@ -95,7 +95,7 @@ impl Tasks {
     }
 
     /// Makes the running tasks those of the coordinator's configuration, and hands each its part of it.
-    pub(super) fn follow(&mut self, coordinator: &Coordinator) {
+    pub(super) fn follow(&mut self, coordinator: &mut Coordinator) {
         let interfaces = coordinator.ra_interfaces();
         self.interfaces.retain(|name, task| interfaces.contains(name) || stopped(&task.cancel));
         let config = coordinator.config();
@@ -103,10 +103,16 @@ impl Tasks {
             self.follow_interface(&name, &config.dynamic_prefixes, coordinator);
         }
         self.follow_clients(coordinator);
-        let clusters = &config.clusters;
-        self.clusters
-            .retain(|name, task| clusters.iter().any(|cluster| cluster.name == *name) || stopped(&task.cancel));
-        for cluster in clusters {
+        self.follow_clusters(coordinator);
+    }
+
+    fn follow_clusters(&mut self, coordinator: &mut Coordinator) {
+        for (from, to) in coordinator.take_renamed() {
+            let former = self.clusters.remove(&from).and_then(|task| self.clusters.insert(to, task));
+            former.iter().for_each(|former| former.cancel.cancel());
+        }
+        self.end_clusters(coordinator);
+        for cluster in coordinator.clusters_to_run() {
             let Some(task) = self.clusters.get(&cluster.name) else {
                 self.start_cluster(cluster, coordinator);
                 continue;
@@ -116,8 +122,14 @@ impl Tasks {
         }
     }
 
+    /// Stops the tasks of clusters that nobody has anything to do with any more.
+    pub(super) fn end_clusters(&mut self, coordinator: &Coordinator) {
+        let runs = |name: &String| coordinator.clusters_to_run().any(|cluster| cluster.name == *name);
+        self.clusters.retain(|name, task| runs(name) || stopped(&task.cancel));
+    }
+
     /// Stops and starts every source and cluster task: after a suspend nothing they hold can be trusted.
-    pub(super) fn restart(&mut self, coordinator: &Coordinator) {
+    pub(super) fn restart(&mut self, coordinator: &mut Coordinator) {
         self.interfaces.retain(|_, task| stopped(&task.cancel));
         self.clients.retain(|_, task| stopped(&task.cancel));
         self.clusters.retain(|_, task| stopped(&task.cancel));
@@ -228,6 +240,7 @@ impl Tasks {
             updates: self.updates.clone(),
             timeouts: Timeouts::default(),
             seed: clock::now().as_nanos().unsigned_abs(),
+            ready: CancellationToken::new(),
         };
         let (events, stop) = (self.events.clone(), cancel.clone());
         self.supervisor.spawn(format!("cluster {}", config.name), cancel.clone(), async move {

@@ -1,7 +1,7 @@
 //! What the coordinator and `dyn-prefix plan` show: the [`Status`] value, from the same computed ranges that the
 //! clusters get.
 
-use crate::arbiter::{Current, Previous, PreviousState, Reason, Snapshot};
+use crate::arbiter::{Arbiter, Current, Previous, PreviousState, Reason, Snapshot};
 use crate::cluster::{ConnectionState, Health, TargetReport};
 use crate::config::DynamicPrefix;
 use crate::metrics::counters::InUse;
@@ -9,8 +9,9 @@ use crate::plan::{Block, Catalogue, ComputedGeneration, Role};
 use crate::prefix::Interval;
 use crate::source::{SourceKind, SourceReport, SourceState, dhcpv6};
 use crate::status::{
-    AddressStatus, ClusterStatus, DaemonStatus, DelegationStatus, DynamicPrefixStatus, EntryStatus, HistoryStatus,
-    Lease, LeasedPrefixStatus, NextWake, RangeStatus, SCHEMA_VERSION, SourceStatus, Status, SubnetStatus, TargetStatus,
+    self, AddressStatus, ClusterStatus, DaemonStatus, DelegationStatus, DynamicPrefixStatus, EntryStatus,
+    HistoryStatus, Lease, LeasedPrefixStatus, NextWake, RangeStatus, SCHEMA_VERSION, SourceStatus, Status,
+    SubnetStatus, TargetStatus,
 };
 use crate::time::{Deadline, Epoch};
 
@@ -27,7 +28,7 @@ impl Coordinator {
 
     /// One DynamicPrefix, whole.
     pub(super) fn dynamic_prefix(&self, config: &DynamicPrefix, epoch: &Epoch) -> DynamicPrefixStatus {
-        let snapshot = self.arbiters.get(&config.name).and_then(crate::arbiter::Arbiter::snapshot);
+        let snapshot = self.arbiters.get(&config.name).and_then(Arbiter::snapshot);
         let mut shown = dynamic_prefix(config, snapshot, &self.catalogue, epoch);
         shown.conditions = self.conditions.of(&config.name, epoch);
         shown
@@ -59,12 +60,41 @@ impl Coordinator {
                 started_at: Some(epoch.wall(self.started_at)),
                 config_applied_at: Some(epoch.wall(self.applied_at)),
                 reload_errors: self.reload_errors.clone(),
+                leftovers: self.leftovers(),
             },
             sources: sources.collect(),
             dynamic_prefixes: prefixes.collect(),
             clusters: clusters.collect(),
             targets: targets.collect(),
         }
+    }
+
+    /// The one line that the supervisor shows.
+    pub fn summary(&self) -> String {
+        let prefixes = self.config.dynamic_prefixes.iter().map(|prefix| {
+            let snapshot = self.arbiters.get(&prefix.name).and_then(Arbiter::snapshot);
+            let current = snapshot.and_then(|snapshot| snapshot.current.as_ref());
+            let text = current.map(|current| current.prefix.to_string());
+            status::in_use(&prefix.name, text.as_deref(), current.is_some_and(|current| current.lost.is_some()))
+        });
+        let troubled = self.reports.values().filter_map(|report| {
+            status::trouble(report.id.kind.as_str(), report.id.interface.as_deref(), report.state.as_str())
+        });
+        let views = self.clusters.values();
+        let targets = views.clone().flat_map(|view| view.targets.values());
+        status::summary(&status::Summary {
+            prefixes: prefixes.collect(),
+            troubled: troubled.collect(),
+            targets: targets.clone().count(),
+            synced: targets.filter(|target| target.synced).count(),
+            away: self
+                .clusters
+                .iter()
+                .filter(|(_, view)| !view.is_connected())
+                .map(|(name, _)| name.as_str())
+                .collect(),
+            reload_refused: !self.reload_errors.is_empty(),
+        })
     }
 }
 

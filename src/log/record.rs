@@ -15,7 +15,8 @@ mod lease;
 mod recording;
 
 pub use cluster::{
-    STEPS, Written, contested, credentials_end, dry_run, failing, health, note, recovered, released, still, written,
+    STEPS, Written, cluster_left, contested, credentials_end, dry_run, failing, health, note, recovered, released,
+    still, written,
 };
 pub use dhcpv6::{dhcpv6_dropped, dhcpv6_warning, unreachable_route};
 pub use recording::recording_ended;

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 
 mod lease;
+mod paused;
 pub mod state;
 
 pub use state::State;

@@ -20,6 +20,7 @@ use crate::source::{SourceId, SourceKind};
 use crate::time::{Deadline, Epoch, Instant};
 
 use super::lease;
+use super::paused::Stored;
 
 /// Everything that outlives the process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,9 @@ pub struct State {
     pub dynamic_prefixes: BTreeMap<String, StoredPrefix>,
     /// Every object that is managed, by cluster: only these are ever released.
     pub managed: BTreeMap<String, Vec<StoredObject>>,
+    /// What was withdrawn, by cluster.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) paused: BTreeMap<String, Stored>,
     /// Every object of kind DynamicPrefix that is ours, by cluster: its uid by its name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub published: BTreeMap<String, BTreeMap<String, String>>,
@@ -151,6 +155,7 @@ impl State {
             same_boot: false,
             dynamic_prefixes: BTreeMap::new(),
             managed: BTreeMap::new(),
+            paused: BTreeMap::new(),
             published: BTreeMap::new(),
             dhcpv6: lease::Stored::default(),
         }

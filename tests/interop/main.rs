@@ -27,6 +27,7 @@ mod daemon;
 mod lease;
 mod life;
 mod others;
+mod planned;
 mod reference;
 mod replayed;
 mod rules;
@@ -75,8 +76,16 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(AT_ONCE));
     let missing = netns::missing();
-    let all =
-        [lease::TESTS, life::TESTS, others::TESTS, beside::TESTS, uplinks::TESTS, coexistence::TESTS, reference::TESTS];
+    let all = [
+        lease::TESTS,
+        life::TESTS,
+        planned::TESTS,
+        others::TESTS,
+        beside::TESTS,
+        uplinks::TESTS,
+        coexistence::TESTS,
+        reference::TESTS,
+    ];
     let trials = all.into_iter().flatten().map(|test| trial(test, missing.clone()));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }

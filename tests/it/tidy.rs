@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Deciders: files, or directories with all that is in them. Their tests may do what they like.
-const DECIDERS: [&str; 70] = [
+const DECIDERS: [&str; 75] = [
     "src/init.rs",
     "src/init/",
     "src/doctor/mod.rs",
@@ -59,6 +59,10 @@ const DECIDERS: [&str; 70] = [
     "src/daemon/clients.rs",
     "src/daemon/delegation.rs",
     "src/daemon/coordinator.rs",
+    "src/daemon/parting.rs",
+    "src/daemon/pause.rs",
+    "src/daemon/take_over.rs",
+    "src/cluster/told.rs",
     "src/daemon/coordinator/",
     "src/daemon/expiry.rs",
     "src/daemon/mirror.rs",
@@ -69,6 +73,7 @@ const DECIDERS: [&str; 70] = [
     "src/metrics/",
     "src/store/lease.rs",
     "src/store/state.rs",
+    "src/store/paused.rs",
     "src/record/mod.rs",
     "src/record/encoding.rs",
     "src/replay/",

@@ -18,6 +18,7 @@ mod crds;
 mod credentials;
 mod doctor;
 mod failures;
+mod hand;
 mod islands;
 mod join;
 mod kinds;
@@ -58,6 +59,7 @@ const GROUPS: &[Group] = &[
         only_full: false,
         stories: services::WITH_OPERATOR,
     },
+    Group { programs: SERVER, only_full: false, stories: hand::STORIES },
     Group { programs: SERVER, only_full: false, stories: credentials::STORIES },
     Group { programs: SERVER, only_full: false, stories: life::STORIES },
     Group { programs: SERVER, only_full: false, stories: release::STORIES },

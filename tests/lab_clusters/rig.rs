@@ -240,7 +240,8 @@ impl Daemon {
         self.process.log_text()
     }
 
-    fn command(&self, command: &str, more: &[&str]) -> Result<Output> {
+    /// Runs a command with the configuration of this daemon.
+    pub(crate) fn command(&self, command: &str, more: &[&str]) -> Result<Output> {
         let config = self.directory.path().join("dyn-prefix.toml");
         let mut whole = Command::new(env!("CARGO_BIN_EXE_dyn-prefix"));
         whole.arg(command).arg("--config").arg(config).args(more);

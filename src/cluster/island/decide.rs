@@ -110,6 +110,9 @@ pub(super) fn forbidden_to_us(around: &Surroundings<'_>, object: &Object) -> Opt
         return Some(Status::new(Level::Bad, "SameCluster", sentence.clone()));
     }
     let other = object.annotations.get(MANAGED_BY).filter(|id| **id != around.wanted.daemon_id)?;
+    if around.wanted.told.taken.get(&object.uid) == Some(other) {
+        return None;
+    }
     let text = format!(
         "{} is managed by another daemon, {other:?}; this one is {:?}. Remove it from the configuration of one of the \
          two, or run `dyn-prefix take-over` here.",

@@ -107,7 +107,7 @@ impl Island {
 impl Slot {
     /// Whether it is an object of ours.
     pub(super) fn is_target(&self) -> bool {
-        self.want.is_some() || self.carrier.is_some() || self.memory.is_some()
+        self.want.is_some() || self.carrier.is_some() || self.memory.is_some() || self.paused
     }
 
     /// Whether somebody wants us to care for it.
@@ -224,10 +224,10 @@ impl Slot {
     ) -> Option<Event> {
         self.pending = None;
         match verdict {
-            Verdict::NotOurs => self.at_rest(Status::default()),
+            Verdict::NotOurs => self.at_rest(self.idle()),
             Verdict::Released => {
                 self.memory = None;
-                self.at_rest(Status::default());
+                self.at_rest(self.idle());
             }
             Verdict::Stay(status) => self.at_rest(status),
             Verdict::InSync(status, memory, next_stray) | Verdict::HoldsBack(status, memory, next_stray) => {

@@ -3,7 +3,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::slot::Slot;
-use crate::cluster::TargetReport;
+use crate::cluster::object::{FIELD_MANAGER, MANAGED_BY};
+use crate::cluster::{OtherWriter, TargetReport};
 use crate::config::{Kind, ObjectRef};
 use crate::plan::Role;
 
@@ -24,8 +25,19 @@ pub(super) fn report(reference: &ObjectRef, slot: &Slot) -> TargetReport {
         retry_at: contest.into_iter().chain(failure).max(),
         reason: slot.status.reason.clone(),
         message: slot.status.message.clone(),
+        other: other(slot),
         managed: slot.memory.as_ref().map(|memory| memory.to_managed(reference)),
     }
+}
+
+/// Who else manages it, if that keeps us from it.
+fn other(slot: &Slot) -> Option<OtherWriter> {
+    let object = slot.object.as_ref().filter(|_| slot.status.reason == "OtherWriter")?;
+    let ours = object.writers.iter().filter(|writer| writer.manager == FIELD_MANAGER);
+    Some(OtherWriter {
+        id: object.annotations.get(MANAGED_BY)?.clone(),
+        wrote_at: ours.filter_map(|writer| writer.time.clone()).max(),
+    })
 }
 
 /// Tells two reports apart without keeping the first.
@@ -62,7 +74,7 @@ fn observed(reference: &ObjectRef, slot: &Slot) -> Option<bool> {
     if let (Some(carrier), Some(_)) = (&slot.carrier, &slot.object) {
         return carrier.address().map(|_| slot.course.has_address);
     }
-    if reference.kind != Kind::CiliumLoadBalancerIPPool {
+    if reference.kind != Kind::CiliumLoadBalancerIPPool || slot.paused {
         return None;
     }
     let object = slot.object.as_ref()?;

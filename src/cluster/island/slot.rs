@@ -10,7 +10,7 @@ use super::contest::Contest;
 use super::memory::Memory;
 use super::retry::Failure;
 use crate::cluster::entry;
-use crate::cluster::object::Object;
+use crate::cluster::object::{MANAGED_BY, Object};
 use crate::cluster::transition::FREED;
 use crate::plan::{Block, Contribution, ObjectWant, Role};
 use crate::prefix::Interval;
@@ -31,6 +31,8 @@ pub(super) struct Slot {
     pub(super) want: Option<ObjectWant>,
     /// The same for a Service: who manages it, and where it is to go.
     pub(super) carrier: Option<Box<Carrier>>,
+    /// Somebody would want us to care for it, but a person told us not to.
+    pub(super) paused: bool,
     pub(super) course: Course,
     /// Of a Service: the host part that it would have, which another one has, and the one that it gets instead.
     pub(super) instead: Option<(Ipv6Addr, Ipv6Addr)>,
@@ -134,6 +136,20 @@ impl Status {
     pub(super) fn new(level: Level, reason: &str, message: impl Into<Option<String>>) -> Self {
         Self { reason: reason.to_owned(), message: message.into(), level, ..Self::default() }
     }
+
+    /// Of an object that a person told us to leave alone. Nothing is wanted of it, so nothing is missing.
+    fn paused() -> Self {
+        let text = "Withdrawn by `dyn-prefix withdraw`: nothing of ours is on it until `dyn-prefix resume`.".to_owned();
+        Self { synced: true, ..Self::new(Level::Odd, "Paused", text) }
+    }
+
+    /// The same of one that says that something of ours is on it, which the store does not list.
+    fn not_listed() -> Self {
+        let text = "Withdrawn by `dyn-prefix withdraw`, but what it says is ours on it was left there: the state \
+                    directory does not list it. `dyn-prefix resume`, and `withdraw` again once it is in sync."
+            .to_owned();
+        Self::new(Level::Bad, "Paused", text)
+    }
 }
 
 impl Patch {
@@ -170,6 +186,16 @@ impl Slot {
             }
         }
         (all, complete)
+    }
+
+    /// The status of an object that there is nothing to do about.
+    pub(super) fn idle(&self) -> Status {
+        let is_marked = |object: &Object| object.annotations.contains_key(MANAGED_BY);
+        match &self.object {
+            Some(object) if self.paused && is_marked(object) => Status::not_listed(),
+            _ if self.paused => Status::paused(),
+            _ => Status::default(),
+        }
     }
 
     /// Of a pool: whether its list is the one that its controller knows, although it has not said so of this generation.
@@ -223,6 +249,7 @@ impl Slot {
         self.object.is_none()
             && self.want.is_none()
             && self.carrier.is_none()
+            && !self.paused
             && self.memory.is_none()
             && self.flight.is_none()
     }

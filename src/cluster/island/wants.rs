@@ -74,7 +74,9 @@ impl Island {
         }
         let (Some(wanted), Some(slot)) = (&self.wanted, self.slots.get_mut(reference)) else { return false };
         let before = slot.want.take();
-        slot.want = want(wanted, reference, slot, self.discovery != Discovery::Off);
+        let want = want(wanted, reference, slot, self.discovery != Discovery::Off);
+        slot.paused = want.is_some() && wanted.told.paused.has(reference);
+        slot.want = want.filter(|_| !slot.paused);
         slot.want != before
     }
 
@@ -89,7 +91,9 @@ impl Island {
     fn appraise(&mut self, reference: &ObjectRef) {
         let (Some(wanted), Some(slot)) = (&self.wanted, self.slots.get_mut(reference)) else { return };
         let discovery = self.discovery != Discovery::Off;
-        slot.carrier = carrier::appraise(wanted, reference, slot, discovery, &self.bound).map(Box::new);
+        let carrier = carrier::appraise(wanted, reference, slot, discovery, &self.bound);
+        slot.paused = carrier.is_some() && wanted.told.paused.has(reference);
+        slot.carrier = carrier.filter(|_| !slot.paused).map(Box::new);
         let carrier = slot.carrier.as_mut().filter(|carrier| carrier.right != Right::Given);
         slot.instead = slot.instead.filter(|(from, _)| carrier.as_ref().is_some_and(|it| it.host == Some(*from)));
         if let (Some(carrier), Some((_, to))) = (carrier, slot.instead) {
@@ -155,7 +159,7 @@ impl Island {
         let Some(wanted) = &self.wanted else { return false };
         let none = BTreeMap::new();
         let mut bound: Vec<Bound> = Vec::new();
-        for (pool, slot) in pools(&self.slots) {
+        for (pool, slot) in pools(&self.slots).filter(|(pool, _)| !wanted.told.paused.has(pool)) {
             let annotations = slot.object.as_ref().map_or(&none, |object| &object.annotations);
             let discovery = self.discovery != Discovery::Off;
             for part in plan::parts(pool, annotations, &wanted.bindings, discovery, &wanted.catalogue) {

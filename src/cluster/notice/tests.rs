@@ -24,6 +24,7 @@ fn target(name: &str, bound: &str, desired: &[&str]) -> TargetReport {
         retry_at: None,
         reason: "Synced".to_owned(),
         message: None,
+        other: None,
         managed: None,
     }
 }

@@ -15,14 +15,14 @@ enum Pending {
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub(super) struct Journal {
+pub(in crate::daemon) struct Journal {
     entries: VecDeque<Pending>,
     /// How often a DynamicPrefix saw which transition.
     transitions: BTreeMap<(String, &'static str), u64>,
 }
 
 impl Journal {
-    pub(super) fn tell(&mut self, entry: Entry) {
+    pub(in crate::daemon) fn tell(&mut self, entry: Entry) {
         self.entries.push_back(Pending::Entry(Box::new(entry)));
     }
 

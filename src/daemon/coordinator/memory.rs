@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Coordinator;
 use crate::arbiter::Restored;
-use crate::cluster::Managed;
+use crate::cluster::{Managed, Paused};
 use crate::config::{Config, ObjectRef};
 use crate::daemon::clients;
 use crate::store::State;
@@ -19,6 +19,8 @@ pub struct Memory {
     pub managed: BTreeMap<String, Vec<Managed>>,
     /// Per cluster, the objects of kind DynamicPrefix that are ours: their uids by name.
     pub published: BTreeMap<String, BTreeMap<String, String>>,
+    /// What was withdrawn, per cluster.
+    pub paused: BTreeMap<String, Paused>,
     /// The DHCPv6 clients.
     pub clients: clients::Restored,
 }
@@ -34,6 +36,7 @@ impl Memory {
                 .collect(),
             managed: state.managed.keys().map(|cluster| (cluster.clone(), state.managed(cluster, epoch))).collect(),
             published: state.published.clone(),
+            paused: state.paused(),
             clients: clients::Restored { memories: state.clients(epoch), others: state.other_clients() },
         }
     }
@@ -70,6 +73,7 @@ impl Coordinator {
                 state.insert_managed(cluster, managed, epoch);
             }
         }
+        self.paused().for_each(|(cluster, paused)| state.insert_paused(cluster, paused));
         state
     }
 }

@@ -3,6 +3,8 @@
 mod delegation;
 mod life;
 mod outcome;
+mod parting;
+mod pause;
 mod release;
 mod reload;
 mod restart;

@@ -17,13 +17,14 @@ const RECOVERED: &str = "1d003111116945a689b8683d9bde3f12";
 const CONTESTED: &str = "cf093d015096455d9d659cd9d61838f0";
 const DRY_RUN: &str = "e1b899646f364892aa0e54ffc7672eae";
 const NOTE: &str = "e6c6eb937dc041d6842c89818b97e09f";
+const CLUSTER_LEFT: &str = "e0b594aaf5894b64ae048cad1b22875e";
 const CLUSTER: &str = "eee83721b58c48e585b08cc952f4f365";
 const CREDENTIALS_END: &str = "db90960897cf4123a9eceb34860725f3";
 
 /// The MESSAGE_IDs of this module.
 #[cfg(test)]
-pub(super) const IDS: [&str; 9] =
-    [WRITTEN, RELEASED, FAILING, RECOVERED, CONTESTED, DRY_RUN, NOTE, CLUSTER, CREDENTIALS_END];
+pub(super) const IDS: [&str; 10] =
+    [CLUSTER_LEFT, WRITTEN, RELEASED, FAILING, RECOVERED, CONTESTED, DRY_RUN, NOTE, CLUSTER, CREDENTIALS_END];
 
 /// An object that was written, with what changed on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +80,7 @@ pub fn released(cluster: &str, released: &[Written]) -> Entry {
     let why = if are_services {
         "nothing manages it any more; the addresses that it asked for on our behalf, and those that DNS named, are taken out"
     } else {
-        "no binding and no annotation refers to it any more; what was ours is taken out"
+        "no binding and no annotation in force refers to it any more; what was ours is taken out"
     };
     let objects = several_objects(released.iter().map(|write| &write.object));
     let message = format!("{cluster}: {objects} released: {why}.");
@@ -101,6 +102,21 @@ pub fn failing(cluster: &str, reason: &str, failing: &[(ObjectRef, String)]) -> 
 pub fn recovered(cluster: &str, objects: &[ObjectRef]) -> Entry {
     let message = format!("{cluster}: {} in order again.", several_objects(objects.iter()));
     of_cluster(cluster, objects.iter(), Entry::new(RECOVERED, Priority::Info, message))
+}
+
+/// A cluster was taken out of the configuration; `left`: what is still on objects of it and why, a sentence each.
+pub fn cluster_left(cluster: &str, left: &[String]) -> Entry {
+    let (priority, message) = match left {
+        [] => (Priority::Info, format!("{cluster}: not in the configuration any more; nothing of ours is left there.")),
+        left => (
+            Priority::Warning,
+            format!(
+                "{cluster}: not in the configuration any more, and not everything of ours could be taken out. {}",
+                left.join(" ")
+            ),
+        ),
+    };
+    of_cluster(cluster, [], Entry::new(CLUSTER_LEFT, priority, message))
 }
 
 /// Somebody keeps removing what we write.

@@ -17,6 +17,7 @@ pub mod identity;
 pub mod others;
 pub mod owner;
 pub mod port;
+pub mod probe;
 pub mod route;
 pub mod socket;
 pub mod wire;

@@ -90,6 +90,7 @@ impl Start {
             updates: updates_tx,
             timeouts: self.timeouts,
             seed: 1,
+            ready: CancellationToken::new(),
         };
         let driver = tokio::spawn(driver::run(setup, |_: &str, _| (), cancel.clone()));
         Rig { api, directory, wanted, cluster, cancel, driver, updates, health: None }
@@ -168,6 +169,7 @@ pub(super) fn wanted_on(prefix: &str, targets: &[ObjectRef]) -> Wanted {
         bindings: Arc::new(bindings.collect()),
         services: Arc::default(),
         denied: Arc::default(),
+        told: Arc::default(),
     }
 }
 

@@ -12,10 +12,12 @@ mod errors;
 mod life;
 mod metallb;
 mod pairs;
+mod paused;
 mod rotation;
 mod selected;
 mod simple;
 mod swaps;
+mod taken;
 mod targets;
 mod told;
 mod town;
@@ -130,6 +132,7 @@ fn wanted(catalogue: Catalogue, bindings: Vec<Binding>) -> Wanted {
         bindings: Arc::new(bindings),
         services: Arc::default(),
         denied: Arc::default(),
+        told: Arc::default(),
     }
 }
 

@@ -82,6 +82,7 @@ pub(super) fn target(name: &str, uid: &str) -> TargetReport {
         retry_at: None,
         reason: "Synced".to_owned(),
         message: None,
+        other: None,
         managed: None,
     }
 }

@@ -1,0 +1,193 @@
+//! Clusters that leave the configuration, change their name, or get another kubeconfig.
+
+use super::world::*;
+use crate::cluster::{ConnectionState, TargetReport, Update};
+
+const OURS: &str = "range=2001:db8:a:0:f000::-2001:db8:a:0:f000::ffff";
+
+/// A second cluster, also bound.
+const LAB: &str = r#"
+[[cluster]]
+name = "lab"
+kubeconfig = "/lab"
+
+[[binding]]
+cluster = "lab"
+prefixRef = "home/lb"
+target = "CiliumLoadBalancerIPPool/pool"
+"#;
+
+fn both() -> String {
+    format!("{HOME}{LAB}")
+}
+
+fn world() -> World {
+    let mut world = World::new(&both());
+    world.ra(&[(A, 1800, 86_400)]);
+    for (cluster, uid) in [("one", "u1"), ("lab", "u2")] {
+        world.connect(cluster, ConnectionState::Connected);
+        world.targets(cluster, vec![managed("pool", uid, OURS)]);
+    }
+    world.journal();
+    world
+}
+
+fn runs(world: &World) -> Vec<String> {
+    world.coordinator.clusters_to_run().map(|cluster| cluster.name.clone()).collect()
+}
+
+fn is_to_be_released(world: &World, cluster: &str, uid: &str) -> bool {
+    let wanted = world.coordinator.wanted(cluster);
+    wanted.told.paused.everything && !wanted.denied.contains_key(uid)
+}
+
+fn gone(world: &mut World, cluster: &str) {
+    let update = Update { removed: vec![pool("pool")], ..Update::default() };
+    world.coordinator.handle_update(cluster, update, world.now);
+}
+
+fn waiting(name: &str) -> TargetReport {
+    TargetReport { uid: None, synced: false, reason: "Waiting".to_owned(), ..target(name, "") }
+}
+
+#[test]
+fn a_removed_cluster_goes_on_until_it_has_let_go() {
+    let mut world = world();
+    world.reload(HOME);
+    assert_eq!(runs(&world), ["one", "lab"]);
+    assert!(is_to_be_released(&world, "lab", "u2"));
+    assert!(!is_to_be_released(&world, "one", "u1"));
+    assert_eq!(world.status().clusters.len(), 1, "it is no part of the configuration");
+    gone(&mut world, "lab");
+    assert_eq!(runs(&world), ["one"]);
+    assert!(world.coordinator.managed("lab").is_empty());
+    assert_eq!(world.journal(), ["lab: not in the configuration any more; nothing of ours is left there."]);
+    assert!(world.status().daemon.leftovers.is_empty());
+}
+
+#[test]
+fn a_removed_cluster_that_does_not_answer_has_ten_seconds_and_its_leftovers_are_told() {
+    let mut world = world();
+    world.connect("lab", ConnectionState::Unreachable);
+    world.reload(HOME);
+    world.pass(9);
+    assert_eq!(runs(&world), ["one", "lab"]);
+    world.pass(1);
+    assert_eq!(runs(&world), ["one"]);
+    let journal = world.journal().join("\n");
+    assert!(journal.contains("CiliumLoadBalancerIPPool/pool: the cluster is not connected"), "{journal}");
+    let leftovers = world.status().daemon.leftovers;
+    assert!(leftovers[0].contains("the cluster lab") && leftovers[0].contains("IPPool/pool"), "{leftovers:?}");
+    world.restart(HOME, 60);
+    assert_eq!(world.status().daemon.leftovers, leftovers, "it is not forgotten");
+    // It comes back into the file, and can be released as it could before.
+    world.reload(&both());
+    assert!(world.status().daemon.leftovers.is_empty());
+    assert_eq!(world.coordinator.managed("lab").len(), 1);
+}
+
+/// What cannot be taken out is not waited for.
+#[test]
+fn a_last_entry_that_has_to_stay_is_left_at_once_and_told() {
+    let mut world = world();
+    world.reload(HOME);
+    let stays = TargetReport { reason: "CannotEmpty".to_owned(), synced: false, ..managed("pool", "u2", OURS) };
+    world.targets("lab", vec![stays]);
+    assert_eq!(runs(&world), ["one"]);
+    assert!(world.journal().join("\n").contains("CannotEmpty"));
+    assert_eq!(world.status().daemon.leftovers.len(), 1);
+}
+
+#[test]
+fn a_removed_cluster_that_comes_back_in_time_goes_on_as_if_nothing_had_been() {
+    let mut world = world();
+    world.reload(HOME);
+    world.reload(&both());
+    assert!(!is_to_be_released(&world, "lab", "u2"));
+    assert_eq!(world.status().targets.len(), 2);
+    assert_eq!(world.status().clusters[1].state, "connected");
+    world.pass(60);
+    assert_eq!(runs(&world), ["one", "lab"]);
+    assert!(world.journal().is_empty());
+}
+
+/// The task, its client, its targets and what the store knows: only the name changes.
+#[test]
+fn a_renamed_cluster_lets_go_of_nothing() {
+    let mut world = world();
+    world.coordinator.withdraw(&crate::daemon::pause::Scope { cluster: Some("lab".to_owned()), target: None }).unwrap();
+    world.reload(&both().replace("\"lab\"", "\"den\""));
+    assert_eq!(world.coordinator.take_renamed(), [("lab".to_owned(), "den".to_owned())]);
+    assert_eq!(runs(&world), ["one", "den"]);
+    assert_eq!((world.coordinator.managed("den").len(), world.coordinator.managed("lab").len()), (1, 0));
+    assert!(world.coordinator.wanted("den").told.paused.everything, "what was withdrawn stays so");
+    assert_eq!(world.status().targets[1].cluster, "den");
+    assert!(world.journal().is_empty());
+}
+
+/// It may be the same cluster by other credentials: what both see is not released.
+#[test]
+fn another_kubeconfig_to_the_same_cluster_releases_nothing() {
+    let mut world = world();
+    world.reload(&both().replace("/lab", "/new"));
+    assert_eq!(world.coordinator.take_renamed(), [("lab".to_owned(), "lab (former)".to_owned())]);
+    assert_eq!(runs(&world), ["one", "lab", "lab (former)"]);
+    assert_eq!(world.coordinator.managed("lab").len(), 1, "the new client knows what was ours");
+    assert!(!is_to_be_released(&world, "lab (former)", "u2"), "nobody knows yet");
+    world.targets("lab", vec![waiting("pool")]);
+    world.connect("lab", ConnectionState::Connected);
+    assert!(!is_to_be_released(&world, "lab (former)", "u2"), "it has not been read");
+    world.targets("lab", vec![managed("pool", "u2", OURS)]);
+    assert_eq!(runs(&world), ["one", "lab"]);
+    assert!(world.journal().is_empty());
+    assert_eq!(world.coordinator.managed("lab").len(), 1);
+}
+
+#[test]
+fn another_kubeconfig_to_another_cluster_has_the_former_one_released() {
+    let mut world = world();
+    world.reload(&both().replace("/lab", "/new"));
+    world.targets("lab", vec![waiting("pool")]);
+    world.connect("lab", ConnectionState::Connected);
+    world.targets("lab", vec![target("pool", "u9")]);
+    assert!(is_to_be_released(&world, "lab (former)", "u2"));
+    gone(&mut world, "lab (former)");
+    assert_eq!(runs(&world), ["one", "lab"]);
+    assert!(world.status().daemon.leftovers.is_empty());
+}
+
+/// As long as nobody knows which cluster it is, nothing is taken out of it, and it is said.
+#[test]
+fn another_kubeconfig_that_leads_nowhere_releases_nothing() {
+    let mut world = world();
+    world.reload(&both().replace("/lab", "/new"));
+    world.connect("lab", ConnectionState::Misconfigured);
+    world.pass(9);
+    assert!(!is_to_be_released(&world, "lab (former)", "u2"));
+    world.pass(2);
+    assert_eq!(runs(&world), ["one", "lab"]);
+    assert_eq!(world.coordinator.managed("lab").len(), 1);
+    assert_eq!(world.journal().len(), 1);
+}
+
+/// Two names of one cluster: the one that stays goes on with what the other one wrote.
+#[test]
+fn what_another_cluster_of_the_file_sees_too_is_left_to_that() {
+    let mut world = world();
+    world.targets("one", vec![managed("pool", "u2", OURS)]);
+    world.reload(HOME);
+    assert!(!is_to_be_released(&world, "lab", "u2"));
+    assert_eq!(runs(&world), ["one"], "there is nothing to wait for");
+    assert!(world.status().daemon.leftovers.is_empty());
+}
+
+/// Renamed and led to by another file at once: it waits for the new one to be read.
+#[test]
+fn a_cluster_that_comes_with_the_same_reload_may_be_the_removed_one() {
+    let mut world = world();
+    world.reload(&both().replace("\"lab\"", "\"den\"").replace("/lab", "/new"));
+    assert_eq!(runs(&world), ["one", "den", "lab"]);
+    assert!(!is_to_be_released(&world, "lab", "u2"));
+    world.pass(5);
+    assert!(is_to_be_released(&world, "lab", "u2"), "that cannot be waited for for ever");
+}

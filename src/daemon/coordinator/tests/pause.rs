@@ -1,0 +1,148 @@
+//! `withdraw`, `resume` and `take-over`, as far as the coordinator has to do with them.
+
+use super::world::*;
+use crate::cluster::{ConnectionState, OtherWriter, TargetReport, Update};
+use crate::control::Response;
+use crate::daemon::errand::Errand;
+use crate::daemon::pause::Scope;
+use crate::time::Epoch;
+
+const OURS: &str = "cidr=2001:db8:a::/64";
+
+fn all() -> Scope {
+    Scope::default()
+}
+
+fn of(cluster: &str) -> Scope {
+    Scope { cluster: Some(cluster.to_owned()), target: None }
+}
+
+fn only(target: &str) -> Scope {
+    Scope { cluster: None, target: Some(target.to_owned()) }
+}
+
+/// Two connected clusters with managed pools.
+fn world() -> World {
+    let mut world = World::new(&format!("{HOME}{TWO_MORE}"));
+    world.ra(&[(A, 1800, 3600)]);
+    for cluster in ["one", "two"] {
+        world.connect(cluster, ConnectionState::Connected);
+    }
+    world.targets("one", vec![managed("pool", "u1", OURS), managed("other", "u2", OURS)]);
+    world.targets("two", vec![managed("pool", "u3", OURS)]);
+    world
+}
+
+/// Which objects are paused in each cluster, as the cluster hears it.
+fn paused(world: &World) -> Vec<String> {
+    let told = |cluster: &str| world.coordinator.wanted(cluster).told.paused.clone();
+    ["one", "two", "three"]
+        .into_iter()
+        .filter(|cluster| !told(cluster).is_empty())
+        .map(|cluster| {
+            let names: Vec<String> = told(cluster).objects.iter().map(ToString::to_string).collect();
+            format!("{cluster}: {}", if told(cluster).everything { "everything".to_owned() } else { names.join(", ") })
+        })
+        .collect()
+}
+
+fn because(name: &str, uid: &str, reason: &str) -> TargetReport {
+    let message = Some("A sentence.".to_owned());
+    TargetReport { reason: reason.to_owned(), message, synced: false, ..managed(name, uid, OURS) }
+}
+
+fn of_other(name: &str, uid: &str, wrote_at: Option<&str>) -> TargetReport {
+    let other = OtherWriter { id: "other".to_owned(), wrote_at: wrote_at.map(str::to_owned) };
+    TargetReport { other: Some(other), reason: "OtherWriter".to_owned(), synced: false, ..target(name, uid) }
+}
+
+#[test]
+fn a_withdrawal_survives_a_restart_and_a_reload_until_it_is_taken_back() {
+    let mut world = world();
+    world.coordinator.take_dirty();
+    world.coordinator.withdraw(&only("CiliumLoadBalancerIPPool/other")).unwrap();
+    assert!(world.coordinator.take_dirty(), "it is saved");
+    assert_eq!(paused(&world), ["one: CiliumLoadBalancerIPPool/other"]);
+    world.coordinator.withdraw(&of("two")).unwrap();
+    let text = format!("{HOME}{TWO_MORE}");
+    world.restart(&text, 5);
+    world.reload(&text);
+    assert_eq!(paused(&world), ["one: CiliumLoadBalancerIPPool/other", "two: everything"]);
+    let refused = world.coordinator.resume(&Scope { cluster: Some("two".to_owned()), ..only("CiliumCIDRGroup/g") });
+    assert!(refused.as_ref().unwrap_err().contains("dyn-prefix resume --cluster two"), "{refused:?}");
+    assert_eq!(
+        world.coordinator.resume(&all()).unwrap(),
+        ["CiliumLoadBalancerIPPool/other in one is cared for again.", "Everything in two is cared for again."]
+    );
+    assert!(paused(&world).is_empty());
+    assert!(world.coordinator.resume(&all()).unwrap_err().contains("nothing of that is withdrawn"));
+    world.restart(&text, 5);
+    assert!(paused(&world).is_empty());
+}
+
+#[test]
+fn what_is_not_there_is_not_withdrawn() {
+    let mut world = world();
+    let error = world.coordinator.withdraw(&of("nowhere")).unwrap_err();
+    assert!(error.contains("there is no cluster \"nowhere\"") && error.contains("one, two, three"), "{error}");
+    let error = world.coordinator.withdraw(&only("CiliumCIDRGroup/none")).unwrap_err();
+    assert!(error.contains("is no target of this daemon"), "{error}");
+    let error = world.coordinator.withdraw(&only("pool")).unwrap_err();
+    assert!(error.contains("write it like CiliumLoadBalancerIPPool/NAME"), "{error}");
+    assert!(paused(&world).is_empty());
+}
+
+/// It is answered when all is gone, or when what is left will not go.
+#[test]
+fn the_answer_waits_for_the_clusters_and_names_what_is_left() {
+    let mut world = world();
+    let withdrawal = world.coordinator.withdraw(&all()).unwrap();
+    let errand = Errand::Withdraw(withdrawal);
+    assert_eq!(errand.outcome(&mut world.coordinator, false), None);
+    world.targets("one", vec![target("pool", "u1")]);
+    assert_eq!(errand.outcome(&mut world.coordinator, false), None);
+    world.targets("one", vec![because("other", "u2", "CannotEmpty")]);
+    assert_eq!(errand.outcome(&mut world.coordinator, false), None, "two has not answered");
+    world.connect("two", ConnectionState::Unreachable);
+    assert_eq!(errand.outcome(&mut world.coordinator, false), None, "it may come back");
+    let Some(Response::Handled { done, left }) = errand.outcome(&mut world.coordinator, true) else { panic!() };
+    assert_eq!(done, ["CiliumLoadBalancerIPPool/pool in one: released."]);
+    assert_eq!(left[0], "CiliumLoadBalancerIPPool/other in one: CannotEmpty A sentence.");
+    assert!(left[1].starts_with("CiliumLoadBalancerIPPool/pool in two: the cluster is not connected"), "{left:?}");
+    let gone = Update { removed: vec![pool("pool")], ..Update::default() };
+    world.coordinator.handle_update("two", gone, world.now);
+    let Some(Response::Handled { done, left }) = errand.outcome(&mut world.coordinator, false) else { panic!() };
+    assert_eq!((done.len(), left.len()), (2, 1), "what stays for good is not waited for");
+}
+
+#[test]
+fn a_take_over_is_allowed_for_what_another_daemon_has_and_ends_once_it_is_ours() {
+    let mut world = world();
+    let take = |world: &mut World, scope: &Scope, force| {
+        let epoch: Epoch = world.epoch();
+        world.coordinator.take_over(scope, force, &epoch)
+    };
+    let error = take(&mut world, &all(), false).unwrap_err();
+    assert!(error.contains("no target is managed by another daemon"), "{error}");
+    // It is ten o'clock.
+    world.targets("one", vec![of_other("pool", "u1", Some("2026-01-04T09:55:00Z"))]);
+    let error = take(&mut world, &all(), false).unwrap_err();
+    assert!(error.contains("\"other\", at 2026-01-04T09:55:00Z") && error.contains("--force"), "{error}");
+    assert!(world.coordinator.wanted("one").told.taken.is_empty());
+    world.targets("one", vec![of_other("pool", "u1", Some("2026-01-04T09:45:00Z"))]);
+    let errand = Errand::TakeOver(take(&mut world, &all(), false).unwrap());
+    let taken = world.coordinator.wanted("one").told.taken.clone();
+    assert_eq!(taken.into_iter().collect::<Vec<_>>(), [("u1".to_owned(), "other".to_owned())]);
+    assert_eq!(errand.outcome(&mut world.coordinator, false), None);
+    world.targets("one", vec![managed("pool", "u1", OURS)]);
+    let Some(Response::Handled { done, left }) = errand.outcome(&mut world.coordinator, false) else { panic!() };
+    assert_eq!(done, ["CiliumLoadBalancerIPPool/pool in one is ours now; it was managed by \"other\"."]);
+    assert!(left.is_empty());
+    assert!(world.coordinator.wanted("one").told.taken.is_empty(), "once, not for ever");
+    // One that cannot be had is given up.
+    world.targets("one", vec![of_other("other", "u2", Some("2026-01-04T09:59:59Z"))]);
+    let errand = Errand::TakeOver(take(&mut world, &only("CiliumLoadBalancerIPPool/other"), true).unwrap());
+    let Some(Response::Handled { done, left }) = errand.outcome(&mut world.coordinator, true) else { panic!() };
+    assert_eq!((done.len(), left.len()), (0, 1));
+    assert!(world.coordinator.wanted("one").told.taken.is_empty());
+}

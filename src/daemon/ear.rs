@@ -1,0 +1,191 @@
+//! Hears what the sources of a configuration say for a moment, and does nothing about it: for `plan --live`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{self, Alarm};
+use crate::config::Config;
+use crate::record::Recorder;
+use crate::source::dhcpv6::{self, probe};
+use crate::source::link::{self, Links};
+use crate::source::ra::{self, Settings};
+use crate::source::{Offer, SourceId, SourceKind, SourceReport, SourceState, Tally};
+use crate::store;
+use crate::time::{Deadline, Instant};
+
+use super::coordinator::{Coordinator, Identity, Memory};
+use super::{identity, state_directory};
+
+/// What was heard.
+#[derive(Debug)]
+pub struct Heard {
+    /// Knows what the store knows and what was heard.
+    pub coordinator: Coordinator,
+    /// What could not be asked, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Listens for at most `patience`. `asks`: whether DHCPv6 servers may be asked, which nobody may beside a running daemon.
+///
+/// # Errors
+/// When the store cannot be read, or there can be no runtime.
+pub fn listen(config: Config, asks: bool, patience: Duration) -> anyhow::Result<Heard> {
+    let epoch = clock::epoch();
+    let config = Arc::new(config);
+    let boot_id = identity::boot_id();
+    let state = store::peek(&state_directory(&config))?.map(|state| state.read_in(boot_id.as_deref()));
+    let daemon_id = config.daemon.id.clone().unwrap_or_else(identity::daemon_id);
+    let duid = state.as_ref().and_then(store::State::duid).map_or_else(identity::duid, Ok)?;
+    let memory = Memory::from_state(state.as_ref(), &config, &epoch);
+    let identity = Identity { daemon_id, duid, boot_id };
+    let mut heard = Heard { coordinator: Coordinator::new(config, identity, memory, epoch.now()), notes: Vec::new() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(heard.hear(asks, clock::now() + patience))?;
+    Ok(heard)
+}
+
+/// A source that has nothing more to say.
+enum News {
+    Report(Box<SourceReport>),
+    Probed(String, Result<probe::Advertised, String>),
+}
+
+impl Heard {
+    async fn hear(&mut self, asks: bool, until: Instant) -> anyhow::Result<()> {
+        let stop = CancellationToken::new();
+        let (publish, links) = link::channel();
+        let watching = tokio::spawn(link::run(publish, stop.clone()));
+        let (news, mut heard) = mpsc::channel(64);
+        let mut waits = self.start_listeners(&links, &news, &stop);
+        waits.extend(self.start_probes(asks, &links, &news, until));
+        let mut alarm = Alarm::new()?;
+        while !waits.is_empty() && clock::now() < until {
+            tokio::select! {
+                Some(news) = heard.recv() => drop(self.take(news).map(|id| waits.remove(&id))),
+                () = alarm.wait(Some(until)) => {}
+            }
+        }
+        stop.cancel();
+        drop(watching.await);
+        self.notes.extend(waits.iter().map(|id| format!("{} has said nothing in time.", name(id))));
+        Ok(())
+    }
+
+    fn start_listeners(
+        &self,
+        links: &watch::Receiver<Arc<Links>>,
+        news: &mpsc::Sender<News>,
+        stop: &CancellationToken,
+    ) -> BTreeSet<SourceId> {
+        let prefixes = &self.coordinator.config().dynamic_prefixes;
+        let sources = self.coordinator.sources().into_iter();
+        let routers: BTreeSet<SourceId> = sources.filter(|id| id.kind == SourceKind::RouterAdvertisement).collect();
+        for interface in routers.iter().filter_map(|id| id.interface.clone()) {
+            let (settings, followed) = watch::channel(Settings::for_interface(&interface, prefixes));
+            let (tally, _) = watch::channel(Tally::default());
+            let (reports, mut reported) = mpsc::channel(16);
+            let listening =
+                ra::run(followed, Vec::new(), links.clone(), reports, Recorder::default(), tally, stop.clone());
+            let news = news.clone();
+            tokio::spawn(async move {
+                // Ends with the listener, which ends at `stop`.
+                let _held = settings;
+                let passing = async {
+                    while let Some(report) = reported.recv().await {
+                        drop(news.send(News::Report(Box::new(report))).await)
+                    }
+                };
+                drop(tokio::join!(listening, passing));
+            });
+        }
+        routers
+    }
+
+    fn start_probes(
+        &mut self,
+        asks: bool,
+        links: &watch::Receiver<Arc<Links>>,
+        news: &mpsc::Sender<News>,
+        until: Instant,
+    ) -> BTreeSet<SourceId> {
+        let mut probed = BTreeSet::new();
+        for (interface, settings) in self.coordinator.client_settings() {
+            if !asks {
+                continue;
+            }
+            let taken = self.coordinator.other_client(&interface).filter(|_| !settings.take_over);
+            if let Some(why) = taken {
+                self.notes.push(why);
+                continue;
+            }
+            let memory: dhcpv6::Memory = self.coordinator.client_memory(&settings);
+            let (links, news, name) = (links.clone(), news.clone(), interface.clone());
+            let patience = until.saturating_since(clock::now());
+            tokio::spawn(async move {
+                let asked = tokio::time::timeout(patience, probe::solicit(settings, &memory, links)).await;
+                if let Ok(answer) = asked {
+                    drop(news.send(News::Probed(name, answer)).await);
+                }
+            });
+            probed.insert(client_on(&interface));
+        }
+        probed
+    }
+
+    /// Takes in what a source says; which one, if it has nothing more to say.
+    fn take(&mut self, news: News) -> Option<SourceId> {
+        let now = clock::now();
+        match news {
+            News::Report(report) => {
+                let id = report.id.clone();
+                let fails = matches!(report.state, SourceState::Failed(_));
+                if let SourceState::Failed(why) = &report.state {
+                    self.notes.push(format!("{}: {why}", name(&id)));
+                }
+                let is_done = fails || !report.offers.is_empty();
+                self.coordinator.handle_report(*report, now);
+                is_done.then_some(id)
+            }
+            News::Probed(interface, Ok(advertised)) => {
+                let id = client_on(&interface);
+                let mut report = SourceReport::new(id.clone(), SourceState::Bound);
+                report.offers = advertised.into_iter().map(|(name, prefix)| offer(name, &prefix, now)).collect();
+                self.coordinator.handle_report(report, now);
+                Some(id)
+            }
+            News::Probed(interface, Err(why)) => {
+                self.notes.push(why);
+                Some(client_on(&interface))
+            }
+        }
+    }
+}
+
+fn client_on(interface: &str) -> SourceId {
+    SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some(interface.to_owned()) }
+}
+
+fn name(id: &SourceId) -> String {
+    match &id.interface {
+        Some(interface) => format!("{} on {interface}", id.kind),
+        None => id.kind.to_string(),
+    }
+}
+
+/// What a server has in mind, as if it had been delegated.
+fn offer(name: String, prefix: &dhcpv6::wire::IaPrefix, now: Instant) -> Offer {
+    Offer {
+        prefix: prefix.prefix,
+        recipient: Some(name),
+        router: None,
+        preferred_until: Deadline::after(now, prefix.preferred),
+        valid_until: Deadline::after(now, prefix.valid),
+        excluded: prefix.excluded.into_iter().collect(),
+        first_seen: now,
+        cut: None,
+    }
+}

@@ -1,0 +1,77 @@
+//! What a person waits for at the control socket while the clusters do it: `withdraw` and `take-over`.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::control::Response;
+use crate::time::Instant;
+
+use super::coordinator::Coordinator;
+use super::pause::Withdrawal;
+use super::take_over::Taken;
+
+/// How long the clusters have. One that is down must not keep the administrator waiting.
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The errands under way.
+#[derive(Debug, Default)]
+pub(super) struct Errands {
+    running: Vec<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    errand: Errand,
+    until: Instant,
+    answer: oneshot::Sender<Response>,
+}
+
+/// What is waited for.
+#[derive(Debug)]
+pub(super) enum Errand {
+    /// That what is ours leaves objects.
+    Withdraw(Withdrawal),
+    /// That objects become ours.
+    TakeOver(Vec<Taken>),
+}
+
+impl Errands {
+    /// Begins one that the coordinator has been told of.
+    pub(super) fn begin(&mut self, errand: Errand, answer: oneshot::Sender<Response>, now: Instant) {
+        self.running.push(Running { errand, until: now + PATIENCE, answer });
+    }
+
+    /// Answers those that are done, or whose time is up.
+    pub(super) fn advance(&mut self, coordinator: &mut Coordinator, now: Instant) {
+        for running in std::mem::take(&mut self.running) {
+            match running.errand.outcome(coordinator, running.until <= now) {
+                // A client that went away meanwhile has no use for the answer.
+                Some(response) => drop(running.answer.send(response)),
+                None => self.running.push(running),
+            }
+        }
+    }
+
+    /// When [`Self::advance`] has something to do, whatever happens.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.running.iter().map(|running| running.until).min()
+    }
+}
+
+impl Errand {
+    /// The answer, once there is one.
+    pub(super) fn outcome(&self, coordinator: &mut Coordinator, is_late: bool) -> Option<Response> {
+        let (done, left) = match self {
+            Self::Withdraw(withdrawal) => (coordinator.withdrawn(withdrawal), coordinator.not_withdrawn(withdrawal)),
+            Self::TakeOver(taken) => coordinator.taken(taken),
+        };
+        if !is_late && left.iter().any(|left| !left.is_final || matches!(self, Self::TakeOver(_))) {
+            return None;
+        }
+        if let Self::TakeOver(taken) = self {
+            coordinator.stop_taking(taken);
+        }
+        Some(Response::Handled { done, left: left.iter().map(ToString::to_string).collect() })
+    }
+}

@@ -1,0 +1,239 @@
+//! `dyn-prefix withdraw` and `resume`: objects that we keep our hands off until we are told otherwise. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{ConnectionState, Managed, Paused, TargetReport, Told};
+use crate::config::ObjectRef;
+
+use super::coordinator::{ClusterView, Coordinator};
+
+/// Which objects a person means.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// Those of this cluster; `None`: of every one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// This one, as status names it; `None`: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+}
+
+/// A withdrawal under way: in each cluster everything, or one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawal {
+    object: Option<ObjectRef>,
+    /// What the store lists at the beginning, by cluster.
+    listed: BTreeMap<String, BTreeSet<ObjectRef>>,
+}
+
+impl Withdrawal {
+    /// Whether it concerns this cluster.
+    pub(super) fn is_in(&self, cluster: &str) -> bool {
+        self.listed.contains_key(cluster)
+    }
+
+    /// Whether it concerns this object of such a cluster.
+    pub(super) fn has(&self, object: &ObjectRef) -> bool {
+        self.object.as_ref().is_none_or(|own| own == object)
+    }
+}
+
+/// An object that still holds something of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The cluster.
+    pub cluster: String,
+    /// The object.
+    pub object: String,
+    /// Why, a full sentence.
+    pub why: String,
+    /// Whether waiting will not change that.
+    pub is_final: bool,
+}
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} in {}: {}", self.object, self.cluster, self.why)
+    }
+}
+
+/// Reasons of a target that only a person can change.
+const FINAL: [&str; 6] = ["CannotEmpty", "SameCluster", "DryRun", "Forbidden", "OtherWriter", "KindNotInstalled"];
+
+impl Coordinator {
+    /// Keeps our hands off everything in `scope` from now on, which releases what is ours there.
+    ///
+    /// # Errors
+    /// When the scope names nothing that there is; a sentence that says what there is.
+    pub fn withdraw(&mut self, scope: &Scope) -> Result<Withdrawal, String> {
+        let object = read_target(scope)?;
+        let mut clusters = self.clusters_in(scope)?;
+        if let Some(object) = &object {
+            clusters.retain(|cluster| self.knows(cluster, object));
+            if clusters.is_empty() {
+                return Err(format!("{object} is no target of this daemon; `dyn-prefix status` lists them"));
+            }
+        }
+        let listed = clusters.iter().map(|cluster| (cluster.clone(), self.listed(cluster, object.as_ref())));
+        let withdrawal = Withdrawal { listed: listed.collect(), object: object.clone() };
+        for cluster in clusters {
+            let paused = &mut self.told_mut(&cluster).paused;
+            match &object {
+                Some(object) => drop(paused.objects.insert(object.clone())),
+                None => *paused = Paused { everything: true, ..Paused::default() },
+            }
+        }
+        self.dirty = true;
+        Ok(withdrawal)
+    }
+
+    /// Takes everything in `scope` back into care; says what that was, a sentence each.
+    ///
+    /// # Errors
+    /// When nothing in the scope is paused, or only more than the scope.
+    pub fn resume(&mut self, scope: &Scope) -> Result<Vec<String>, String> {
+        let object = read_target(scope)?;
+        let mut done = Vec::new();
+        for cluster in self.clusters_in(scope)? {
+            let Some(told) = self.told.get(&cluster).filter(|told| !told.paused.is_empty()) else { continue };
+            match &object {
+                Some(object) if told.paused.everything => {
+                    return Err(format!(
+                        "all of {cluster} is withdrawn, not {object} alone; `dyn-prefix resume --cluster {cluster}` \
+                         takes all of it back"
+                    ));
+                }
+                Some(object) => {
+                    if self.told_mut(&cluster).paused.objects.remove(object) {
+                        done.push(format!("{object} in {cluster} is cared for again."));
+                    }
+                }
+                None => {
+                    let paused = std::mem::take(&mut self.told_mut(&cluster).paused);
+                    let what = if paused.everything { "Everything".to_owned() } else { names(&paused.objects) };
+                    done.push(format!("{what} in {cluster} is cared for again."));
+                }
+            }
+        }
+        if done.is_empty() {
+            return Err(
+                "nothing of that is withdrawn; `dyn-prefix status` shows the reason Paused where it is".to_owned()
+            );
+        }
+        self.dirty = true;
+        Ok(done)
+    }
+
+    /// What of a withdrawal has left its objects, a sentence each.
+    pub fn withdrawn(&self, withdrawal: &Withdrawal) -> Vec<String> {
+        let gone = withdrawal.listed.iter().flat_map(|(cluster, objects)| {
+            let now = self.listed(cluster, withdrawal.object.as_ref());
+            let gone = objects.difference(&now).cloned().collect::<Vec<_>>();
+            gone.into_iter().map(move |object| format!("{object} in {cluster}: released."))
+        });
+        gone.collect()
+    }
+
+    /// What of a withdrawal has not left its objects.
+    pub fn not_withdrawn(&self, withdrawal: &Withdrawal) -> Vec<Left> {
+        let left = withdrawal.listed.keys().flat_map(|cluster| {
+            let view = self.clusters.get(cluster);
+            let now = self.listed(cluster, withdrawal.object.as_ref()).into_iter();
+            let mirrors = self.published.get(cluster).filter(|_| withdrawal.object.is_none());
+            let mirrors = mirrors.into_iter().flat_map(BTreeMap::keys).map(|name| mirror(cluster, name));
+            now.map(move |object| left(cluster, &object, view)).chain(mirrors)
+        });
+        left.collect()
+    }
+
+    /// What was withdrawn, by cluster, for the store.
+    pub(super) fn paused(&self) -> impl Iterator<Item = (&String, &Paused)> {
+        self.told.iter().map(|(cluster, told)| (cluster, &told.paused)).filter(|(_, paused)| !paused.is_empty())
+    }
+
+    /// Whether nothing of ours is to be in a cluster.
+    pub(super) fn is_let_go(&self, cluster: &str) -> bool {
+        self.told.get(cluster).is_some_and(|told| told.paused.everything) || self.is_parting(cluster)
+    }
+
+    /// What a person told us about a cluster, to be changed.
+    pub(super) fn told_mut(&mut self, cluster: &str) -> &mut Told {
+        Arc::make_mut(self.told.entry(cluster.to_owned()).or_default())
+    }
+
+    /// The clusters of a scope.
+    pub(super) fn clusters_in(&self, scope: &Scope) -> Result<Vec<String>, String> {
+        let names: Vec<String> = self.config.clusters.iter().map(|cluster| cluster.name.clone()).collect();
+        match &scope.cluster {
+            None => Ok(names),
+            Some(name) if names.contains(name) => Ok(vec![name.clone()]),
+            Some(name) => Err(format!("there is no cluster \"{name}\" in the configuration; it has {}", list(&names))),
+        }
+    }
+
+    fn knows(&self, cluster: &str, object: &ObjectRef) -> bool {
+        let is_target = self.clusters.get(cluster).is_some_and(|view| view.targets.contains_key(object));
+        is_target || self.managed_in(cluster).is_some_and(|managed| managed.contains_key(object))
+    }
+
+    fn listed(&self, cluster: &str, object: Option<&ObjectRef>) -> BTreeSet<ObjectRef> {
+        let managed = self.managed_in(cluster).into_iter().flat_map(BTreeMap::keys);
+        managed.filter(|listed| object.is_none_or(|object| object == *listed)).cloned().collect()
+    }
+}
+
+/// The object that a scope names.
+///
+/// # Errors
+/// When it names none that there can be.
+pub(super) fn read_target(scope: &Scope) -> Result<Option<ObjectRef>, String> {
+    scope.target.as_ref().map(|text| text.parse()).transpose()
+}
+
+/// What keeps something of ours on an object.
+pub(super) fn left(cluster: &str, object: &ObjectRef, view: Option<&ClusterView>) -> Left {
+    let health = view.and_then(|view| view.health.as_ref());
+    let is_connected = health.is_some_and(|health| health.state == ConnectionState::Connected);
+    let report = view.and_then(|view| view.targets.get(object));
+    let (why, is_final) = match (is_connected, report) {
+        (false, _) => (away(health), false),
+        (true, None) => ("it has not been read yet.".to_owned(), false),
+        (true, Some(report)) => (of_report(report), FINAL.contains(&report.reason.as_str())),
+    };
+    Left { cluster: cluster.to_owned(), object: object.to_string(), why, is_final }
+}
+
+/// An object by which a cluster shows a DynamicPrefix (`publishStatus`), on its way out.
+pub(super) fn mirror(cluster: &str, name: &str) -> Left {
+    let why = "it has not been deleted yet.".to_owned();
+    Left { cluster: cluster.to_owned(), object: format!("DynamicPrefix/{name}"), why, is_final: false }
+}
+
+fn away(health: Option<&crate::cluster::Health>) -> String {
+    let reason = health.and_then(|health| health.reason.as_ref()).map(|(_, message)| format!(" ({message})"));
+    format!("the cluster is not connected{}; it is released as soon as it is.", reason.unwrap_or_default())
+}
+
+fn of_report(report: &TargetReport) -> String {
+    match &report.message {
+        Some(message) => format!("{} {message}", report.reason),
+        None => format!("it is on its way ({}).", report.reason),
+    }
+}
+
+/// The objects of a cluster by name.
+pub(super) fn by_name(objects: &BTreeMap<ObjectRef, Managed>) -> String {
+    names(&objects.keys().cloned().collect())
+}
+
+fn names(objects: &BTreeSet<ObjectRef>) -> String {
+    list(&objects.iter().map(ToString::to_string).collect::<Vec<_>>())
+}
+
+/// A list for a sentence.
+pub(super) fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
