@@ -20,6 +20,7 @@ fn status(version: &str, reload_errors: &[&str]) -> Box<Status> {
             id: "x".to_owned(),
             started_at: None,
             config_applied_at: None,
+            leftovers: Vec::new(),
             reload_errors: reload_errors.iter().map(|error| (*error).to_owned()).collect(),
         },
         sources: Vec::new(),
