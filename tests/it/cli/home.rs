@@ -106,7 +106,8 @@ impl Home {
         }
         // The build directory may be closed to others.
         let binary = self.path().join("dyn-prefix");
-        fs::copy(BINARY, &binary).unwrap();
+        // By a process of its own: a program that another test's child has open for writing cannot be run.
+        assert!(Command::new("cp").args([BINARY.as_ref(), binary.as_os_str()]).status().unwrap().success());
         fs::set_permissions(self.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = self.command(binary, &[arguments, &["--config", "c.toml"]].concat());
         command.uid(NOBODY).gid(NOBODY);
