@@ -150,6 +150,23 @@ fn by_name(_: &Lab) -> Result<()> {
     listener.changes(&front)
 }
 
+/// Waits until the definition says so, and no third thing before.
+fn becomes(listener: &mut Listener, before: &Schema, expected: &Schema) -> Result<()> {
+    loop {
+        match listener.next()? {
+            News::Defined(schema) if schema == *expected => return Ok(()),
+            // What it was, with another change.
+            News::Defined(schema) if schema == *before => {}
+            other @ (News::Defined(_)
+            | News::Listed(_)
+            | News::Changed(_)
+            | News::Deleted(_)
+            | News::Refused(_)
+            | News::Lost(_)) => anyhow::bail!("schema {expected:?} was due, and the watch says {other:?}"),
+        }
+    }
+}
+
 fn schema(_: &Lab) -> Result<()> {
     let own = Cluster::bare()?;
     let server = &own.server;
@@ -161,22 +178,15 @@ fn schema(_: &Lab) -> Result<()> {
     let News::Defined(before) = &news else { anyhow::bail!("a definition was due, and it says {news:?}") };
     ensure!(*before == Schema::of_label(Some("1.32.7")), "{before:?}");
     ensure!(before.obstacle().is_some_and(|text| text.contains("older than 1.20")), "{:?}", before.obstacle());
-    let _operator = CiliumOperator::start(server)?;
     let path = cache_dir()?.join("crd/cilium/schema-version");
     let of_operator = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let expected = Schema::of_label(Some(of_operator.trim()));
-    loop {
-        match listener.next()? {
-            News::Defined(schema) if schema == expected => break,
-            // What it was, with another change.
-            News::Defined(schema) if schema == *before => {}
-            // On a busy machine, while the operator starts; it is opened again.
-            News::Lost(_) => {}
-            other @ (News::Defined(_) | News::Listed(_) | News::Changed(_) | News::Deleted(_) | News::Refused(_)) => {
-                anyhow::bail!("schema {expected:?} was due, and the watch says {other:?}")
-            }
-        }
-    }
+    // The watch goes on meanwhile: what is not driven for longer than an answer may take is lost.
+    let _operator = std::thread::scope(|scope| {
+        let starting = scope.spawn(|| CiliumOperator::start(server));
+        becomes(&mut listener, before, &expected)?;
+        starting.join().ok().context("starting the operator panicked")?
+    })?;
     ensure!(expected.obstacle().is_none(), "the operator of the lab is 1.20: {:?}", expected.obstacle());
     let label = &server.get(DEFINITION)?["metadata"]["labels"][dyn_prefix::cluster::schema::LABEL];
     ensure!(*label == *of_operator.trim(), "the label is {label}");
