@@ -1,17 +1,20 @@
-//! The cluster: the API server that the project's tests use, and three objects of a user in it.
+//! The cluster: the API server that the project's tests use, with three objects and some Services of a user in it.
 
 use serde_json::{Value, json};
 
-use super::prefixes::Prefix;
+use super::prefixes::{FIRST, Prefix, THIRD};
 use super::support::api::{Api, Certificate, Key};
 
 /// A range that the user has put into the MetalLB pool.
 const USERS_OWN: &str = "192.0.2.10-192.0.2.50";
 
-/// An API server that holds three objects, annotated as a user would do it.
+/// What Cilium 1.20 writes on the definitions that it registers.
+const SCHEMA: &str = "1.33.12";
+
+/// An API server that holds three objects, annotated as a user would do it, and Services with addresses of two prefixes.
 pub(crate) async fn start() -> Api {
     let api = Api::start_tls(Certificate::Good).await;
-    api.define("CiliumLoadBalancerIPPool", &["v2"]);
+    api.define_with("CiliumLoadBalancerIPPool", &["v2"], &json!({"io.cilium.k8s.crd.schema.version": SCHEMA}));
     api.define("CiliumCIDRGroup", &["v2"]);
     api.define("IPAddressPool", &["v1beta1"]);
     api.put(json!({
@@ -31,6 +34,14 @@ pub(crate) async fn start() -> Api {
             "dynamic-prefix.io/name": "home-ipv6", "dynamic-prefix.io/subnet": "services"}},
         "spec": {"addresses": [USERS_OWN]}
     }));
+    for (name, prefix) in [("front", FIRST), ("shop", THIRD)] {
+        let ingress = prefix.in_use().map(|address| json!({"ip": address}));
+        api.put(json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "web"},
+            "spec": {"type": "LoadBalancer", "ipFamilies": ["IPv6"]},
+            "status": {"loadBalancer": {"ingress": ingress}}
+        }));
+    }
     api
 }
 
@@ -98,7 +109,8 @@ impl Object {
         api.get(&self.key()).map_or(Value::Null, |object| object["spec"][self.field()].clone())
     }
 
-    /// The list as it has to be: the user's entry in its place, then the prefix in use, then those that drain.
+    /// The list as it has to be: the user's entry in its place, then the prefix in use, then what drains: of a pool the
+    /// addresses in use.
     pub(crate) fn wanted(self, prefixes: &[Prefix]) -> Vec<Line> {
         let users = matches!(self, Self::MetalLb).then(|| Line {
             entry: json!(USERS_OWN),
@@ -106,10 +118,19 @@ impl Object {
             role: "the user's own",
         });
         let ours = prefixes.iter().enumerate().map(|(place, prefix)| {
-            let (entry, shown) = self.entry(*prefix);
+            let (entry, shown) = if place == 0 { self.entry(*prefix) } else { self.remainder(*prefix) };
             Line { entry, shown, role: if place == 0 { "current" } else { "draining" } }
         });
         users.into_iter().chain(ours).collect()
+    }
+
+    fn remainder(self, prefix: Prefix) -> (Value, String) {
+        let [of_range, of_subnet] = prefix.in_use();
+        match self {
+            Self::Pool => (json!({"start": of_range, "stop": of_range}), of_range),
+            Self::Group => self.entry(prefix),
+            Self::MetalLb => (json!(format!("{of_subnet}-{of_subnet}")), of_subnet),
+        }
     }
 
     fn entry(self, prefix: Prefix) -> (Value, String) {

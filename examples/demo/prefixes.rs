@@ -29,6 +29,12 @@ impl Prefix {
         (format!("2001:db8:{part:x}:0:f000::"), format!("2001:db8:{part:x}:0:f000::ffff"))
     }
 
+    /// The addresses that Services have, one of each pool.
+    pub(crate) fn in_use(self) -> [String; 2] {
+        let Self(part) = self;
+        [format!("2001:db8:{part:x}:0:f000::7"), format!("2001:db8:{part:x}:5::7")]
+    }
+
     /// The subnet "services", index 5.
     pub(crate) fn subnet(self) -> String {
         format!("2001:db8:{:x}:5::/64", self.0)

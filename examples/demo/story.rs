@@ -51,8 +51,8 @@ static CHAPTERS: [Chapter; 4] = [
     },
     Chapter {
         title: "2. The ISP replaces the prefix in the middle of the lease",
-        lines: "A Router Advertisement shows it first: the daemon asks at once, not in a quarter of an hour. The old prefix \
-                stays in the pools while it drains, behind the new one.",
+        lines: "A Router Advertisement shows it first: the daemon asks at once, not in a quarter of an hour. Of the old prefix \
+                the addresses in use stay in the pools while it drains, behind the new one.",
         order: Order {
             cause: Cause::Advertisement,
             advertised: &[Announced::deprecated(FIRST), Announced::in_use(SECOND)],

@@ -19,10 +19,10 @@ const SLOW: Duration = Duration::from_secs(300);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 /// The wait for a quiet moment after a second conflict in a row; it doubles with each.
 const BREATH: Duration = Duration::from_millis(25);
-/// Its longest.
-const LONGEST_BREATH: Duration = Duration::from_secs(1);
+/// Its longest: an object that somebody writes all the time has its quiet moments, too, if they are short.
+const LONGEST_BREATH: Duration = Duration::from_millis(100);
 /// So many conflicts in a row are worth a warning: of about two seconds.
-const NOTABLE_CONFLICTS: u32 = 6;
+const NOTABLE_CONFLICTS: u32 = 20;
 
 /// A write that failed, and what it waits for.
 #[derive(Clone, Debug)]
