@@ -48,12 +48,13 @@ pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<String> {
 }
 
 fn make(directory: &Path, group: Option<u32>) -> anyhow::Result<()> {
-    match fs::DirBuilder::new().mode(0o750).create(directory) {
-        Ok(()) => {
-            // Without the group only root may enter, and it says so of the file.
-            drop(chown(directory, None, group));
-            Ok(())
-        }
+    match fs::DirBuilder::new().mode(0o700).create(directory) {
+        // Whoever may not give it away keeps it to himself, and the text about the file says so.
+        Ok(()) => match group.map(|group| chown(directory, None, Some(group))) {
+            Some(Ok(())) => fs::set_permissions(directory, fs::Permissions::from_mode(0o750))
+                .with_context(|| format!("cannot open the directory {} for the group {GROUP}", directory.display())),
+            Some(Err(_)) | None => Ok(()),
+        },
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error).with_context(|| format!("cannot make the directory {}", directory.display())),
     }
@@ -62,14 +63,28 @@ fn make(directory: &Path, group: Option<u32>) -> anyhow::Result<()> {
 fn replace(new: &Path, path: &Path, directory: &Path, text: &str, group: Option<u32>) -> std::io::Result<String> {
     let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(new)?;
     file.write_all(text.as_bytes())?;
-    let readers = match group.map(|group| fchown(&file, None, Some(group))) {
-        None => format!("there is no group {GROUP} here: only its owner's group may read it"),
-        Some(Ok(())) => format!("readable for the group {GROUP}"),
-        Some(Err(error)) => format!("it could not be given to the group {GROUP} ({error}): run this as root"),
+    let (mode, readers) = match group.map(|group| fchown(&file, None, Some(group))) {
+        Some(Ok(())) => (0o640, format!("readable for the group {GROUP}")),
+        Some(Err(error)) => (
+            0o600,
+            format!(
+                "for its owner alone: it could not be given to the group {GROUP} ({error}), as which the unit runs the \
+                 daemon; run this as root, or have root do: chgrp {GROUP} {path} && chmod 0640 {path}",
+                path = path.display()
+            ),
+        ),
+        None => (
+            0o600,
+            format!(
+                "for its owner alone: this host has no group {GROUP}, which the packages make for the daemon; one that \
+                 runs as another user cannot read it before you let it"
+            ),
+        ),
     };
-    file.set_permissions(fs::Permissions::from_mode(0o640))?;
+    // What the umask says of it does not count.
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.sync_all()?;
     fs::rename(new, path)?;
     File::open(directory)?.sync_all()?;
-    Ok(format!("mode 0640, {readers}"))
+    Ok(format!("mode {mode:04o}, {readers}"))
 }
