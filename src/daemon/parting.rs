@@ -14,7 +14,7 @@ use crate::log::record;
 use crate::time::Instant;
 
 use super::coordinator::{ClusterView, Coordinator};
-use super::pause::{Left, by_name, left, mirror};
+use super::pause::{Left, by_name, left, list, mirror};
 
 /// How long a cluster has to let go.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -262,7 +262,7 @@ impl Coordinator {
             let texts: Vec<String> = left.iter().map(|left| format!("{}: {}", left.object, left.why)).collect();
             self.journal.tell(record::cluster_left(name, &texts));
             if is_former {
-                self.partings.left_behind.push(leftover(name, &objects));
+                self.partings.left_behind.extend(leftover(name, &objects, &BTreeMap::new()));
             } else {
                 self.managed.insert(name.to_owned(), objects);
             }
@@ -270,20 +270,37 @@ impl Coordinator {
         self.dirty = true;
     }
 
-    /// What of ours is on objects of clusters that are not in the configuration any more, a sentence for each cluster.
+    /// What of ours is in clusters that are not in the configuration any more, a sentence for each cluster.
     pub(super) fn leftovers(&self) -> Vec<String> {
         let runs = |name: &String| self.clusters_to_run().any(|cluster| cluster.name == *name);
-        let stored = self.managed.iter().filter(|(name, objects)| !objects.is_empty() && !runs(name));
-        stored.map(|(name, objects)| leftover(name, objects)).chain(self.partings.left_behind.iter().cloned()).collect()
+        let stored: BTreeSet<&String> = self.managed.keys().chain(self.published.keys()).collect();
+        let (no_objects, none_shown) = (BTreeMap::new(), BTreeMap::new());
+        let of = |name: &String| {
+            let objects = self.managed.get(name).unwrap_or(&no_objects);
+            leftover(name, objects, self.published.get(name).unwrap_or(&none_shown))
+        };
+        let stored = stored.into_iter().filter(|name| !runs(name)).filter_map(of);
+        stored.chain(self.partings.left_behind.iter().cloned()).collect()
     }
 }
 
-fn leftover(name: &str, objects: &BTreeMap<ObjectRef, Managed>) -> String {
-    format!(
-        "the cluster {name} is not in the configuration any more, and entries of ours are left on {}; put its \
-         [[cluster]] back, reload, and run `dyn-prefix withdraw --cluster NAME`",
-        by_name(objects)
-    )
+/// What is left in a cluster: entries on objects, and objects of kind DynamicPrefix.
+fn leftover(
+    name: &str,
+    objects: &BTreeMap<ObjectRef, Managed>,
+    published: &BTreeMap<String, String>,
+) -> Option<String> {
+    let entries = (!objects.is_empty()).then(|| format!("entries of ours are left on {}", by_name(objects)));
+    let shown: Vec<String> = published.keys().map(|shown| format!("DynamicPrefix/{shown}")).collect();
+    let shown = (!shown.is_empty()).then(|| format!("{} of ours was not deleted", list(&shown)));
+    let left: Vec<String> = entries.into_iter().chain(shown).collect();
+    (!left.is_empty()).then(|| {
+        format!(
+            "the cluster {name} is not in the configuration any more, and {}; put its [[cluster]] back, reload, and run \
+             `dyn-prefix withdraw --cluster NAME`",
+            left.join(", and ")
+        )
+    })
 }
 
 /// Whether two entries lead to a cluster by the same kubeconfig.

@@ -3,6 +3,9 @@
 //! Names begin with `dyn_prefix_`, but for those of the process, which every program exports under the same ones. A
 //! family without a sample is still declared, so that a rule about it can be told from a rule with a mistake. Labels
 //! name what the configuration names; nothing that a neighbour on the wire chooses becomes a label.
+//!
+//! Nothing that is counted is stored. Counters begin at 0 with the process, those of a source with its task, which a
+//! reload starts when the source comes into the configuration: for `rate()` and `increase()` a reset like any other.
 
 use std::collections::BTreeMap;
 

@@ -86,6 +86,38 @@ fn a_removed_cluster_that_does_not_answer_has_ten_seconds_and_its_leftovers_are_
     assert_eq!(world.coordinator.managed("lab").len(), 1);
 }
 
+/// A cluster may hold nothing of ours but objects of kind DynamicPrefix.
+#[test]
+fn what_a_removed_cluster_shows_is_deleted_or_told_of() {
+    let mut world = world();
+    gone(&mut world, "lab");
+    let shows = |names: &[&str]| Update {
+        published: Some(names.iter().map(|name| ((*name).to_owned(), format!("uid-{name}"))).collect()),
+        ..Update::default()
+    };
+    world.coordinator.handle_update("lab", shows(&["home"]), world.now);
+    world.reload(HOME);
+    assert_eq!(runs(&world), ["one", "lab"]);
+    let publication = world.coordinator.publication("lab", &world.epoch());
+    assert!(publication.mirrors.is_empty() && publication.undecided.is_empty(), "{publication:?}");
+    world.pass(10);
+    assert_eq!(runs(&world), ["one"]);
+    let leftovers = world.status().daemon.leftovers;
+    assert!(
+        leftovers.len() == 1 && leftovers[0].contains("DynamicPrefix/home of ours was not deleted"),
+        "{leftovers:?}"
+    );
+    world.restart(HOME, 60);
+    assert_eq!(world.status().daemon.leftovers, leftovers, "it is not forgotten");
+    // It is back for a while, and this time answers.
+    world.reload(&both());
+    world.connect("lab", ConnectionState::Connected);
+    world.reload(HOME);
+    world.coordinator.handle_update("lab", shows(&[]), world.now);
+    assert_eq!(runs(&world), ["one"]);
+    assert!(world.status().daemon.leftovers.is_empty());
+}
+
 /// What cannot be taken out is not waited for.
 #[test]
 fn a_last_entry_that_has_to_stay_is_left_at_once_and_told() {
