@@ -13,7 +13,8 @@ use crate::lab::{Process, wait_for};
 use crate::pool::SOON;
 use crate::rig::Scene;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_dyn-prefix");
+/// The program.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_dyn-prefix");
 
 /// A running daemon; it is killed with the value.
 #[derive(Debug)]

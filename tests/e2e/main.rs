@@ -43,6 +43,7 @@ mod pool;
 mod radvd;
 mod resident;
 mod rig;
+mod scraped;
 mod store;
 
 /// A test by name.
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
     let trials = |tests: &[Test], missing: Option<String>| -> Vec<Trial> {
         tests.iter().map(|test| trial(*test, missing.clone(), Arc::clone(&shared))).collect()
     };
-    let without_radvd = [forged::TESTS, store::TESTS, away::TESTS, kill::TESTS].concat();
+    let without_radvd = [forged::TESTS, scraped::TESTS, store::TESTS, away::TESTS, kill::TESTS].concat();
     // First those that run at the same time; one thread is left for the others, which wait for each other.
     let mut all = delegation::trials(missing.as_deref());
     let mut arguments = Arguments::from_args();

@@ -6,13 +6,18 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::lab::{ApiServer, METALLB_NAMESPACE};
+use crate::daemon::PROGRAM;
+use crate::lab::{ApiServer, AuditLevel, METALLB_NAMESPACE, Options};
 use crate::netns::{Forger, LAN, Pair, WAN};
 use crate::pool::{A, B, C, CIDR_GROUP, D, METALLB_POOL, POOL, Watched, user_blocks};
 use crate::resident::occupy;
 
 /// The name of the DynamicPrefix.
 pub(crate) const NAME: &str = "home-ipv6";
+
+/// The file of the configuration, and the account that is printed for it.
+const CONFIG: &str = "dyn-prefix.toml";
+const ACCOUNT: &str = "dyn-prefix";
 
 /// A router's and a host's namespace, and an API server in the host's.
 pub(crate) struct Rig {
@@ -26,7 +31,8 @@ impl Rig {
         let dir = tempfile::tempdir()?;
         let pair = Pair::apart();
         let api = pair.host.inside(|| {
-            let api = ApiServer::start(dir.path())?;
+            let options = Options { audit: Some(AuditLevel::Metadata), ..Options::default() };
+            let api = ApiServer::start_with(dir.path(), options)?;
             api.install_cilium_crds(&["v2", "v2alpha1"])?;
             api.install_metallb_crds()?;
             api.ensure_namespace(METALLB_NAMESPACE)?;
@@ -44,7 +50,8 @@ impl Rig {
             api.launch()?;
             reset_objects(api)?;
             occupy(api, "resident", &[A, B, C, D])?;
-            test(&mut Scene { api, link, dir: tempfile::tempdir()? })
+            test(&mut Scene { api, link, dir: tempfile::tempdir()? })?;
+            api.expect_nothing_refused(ACCOUNT)
         })
     }
 }
@@ -157,9 +164,9 @@ impl<'a> Scene<'a> {
         self.api.version_of(path)
     }
 
-    /// Writes the configuration.
+    /// Writes the configuration, and makes the account that is printed for it.
     pub(crate) fn configure(&self, setup: Setup) -> Result<PathBuf> {
-        self.configure_as("dyn-prefix.toml", "control.sock", setup)
+        self.configure_as(CONFIG, "control.sock", setup)
     }
 
     /// Writes it under a name of the test's choice, with a control socket of its own.
@@ -167,7 +174,7 @@ impl<'a> Scene<'a> {
         let path = self.dir().join(file);
         let state = self.state_directory();
         let socket = self.dir().join(socket);
-        let kubeconfig = self.api.kubeconfig_admin()?;
+        let kubeconfig = path.with_extension("kubeconfig");
         let Setup { ra, transition } = setup;
         let text = format!(
             r#"
@@ -210,6 +217,8 @@ target = "IPAddressPool/{METALLB_NAMESPACE}/public"
 "#
         );
         std::fs::write(&path, text)?;
+        let account = file.trim_end_matches(".toml");
+        self.api.make_account(PROGRAM, &path, "home", account, &kubeconfig)?;
         Ok(path)
     }
 }

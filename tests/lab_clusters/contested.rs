@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::Story;
 use crate::kinds::{Kind, Part};
 use crate::lab::{ApiServer, wait_for};
+use crate::observed::wait_event;
 use crate::rig::{Daemon, Lab, PATIENCE, cluster, dynamic_prefix, full_access, writes_to};
 
 pub(crate) const STORIES: &[Story] =
@@ -75,6 +76,8 @@ fn during_the_fight(server: &ApiServer, daemon: &mut Daemon) -> Result<()> {
     for part in ["jsonPointers", "/spec/blocks", "/metadata/annotations/dynamic-prefix.io~1managed-blocks"] {
         ensure!(line.contains(part), "{part} is missing in the hint: {line}");
     }
+    let event = wait_event(server, NAME, "Contested", MANAGER)?;
+    ensure!(event["type"] == "Warning" && event["regarding"]["kind"] == Kind::Pool.name(), "{event:#}");
     let before = writes_to(server, ID, NAME)?;
     ensure!(before <= 4, "{before} writes until the fight was noticed");
     // It is not given up: after the pause it is written once more.

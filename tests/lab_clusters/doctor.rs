@@ -112,7 +112,7 @@ fn refused(_: &Lab) -> Result<()> {
     expect(&found, "cilium-version", "warning", "The version of Cilium is not known")?;
 
     let path = directory.path().join("kubeconfig");
-    crate::token::kubeconfig(server, &path, &json!({"token": "wrong"}))?;
+    crate::lab::kubeconfig(server, &path, &json!({"token": "wrong"}))?;
     let wrong = cluster("lab", &path, "") + &bindings(id);
     expect(&examine(directory.path(), &wrong)?, "credentials", "error", "does not accept the credentials")?;
 

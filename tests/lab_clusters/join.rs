@@ -1,20 +1,20 @@
 //! `dyn-prefix join`: the account and its kubeconfig, by the hand of an administrator.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::Story;
 use crate::kinds::{Kind, Part};
-use crate::lab::{ApiServer, wait_for};
-use crate::rig::{Cluster, Daemon, Lab, PATIENCE, cluster, dynamic_prefix, offline};
-use crate::token::fill_secret;
+use crate::lab::{ApiServer, fill_secret, wait_for};
+use crate::rig::{Cluster, Daemon, Lab, PATIENCE, cluster, dynamic_prefix, offline, prefix};
 
 pub(crate) const STORIES: &[Story] = &[
     ("join: an account with a token that ends, and again", again),
+    ("join: the kubeconfig is for the group of the daemon where there is one, else for its owner", modes),
     ("join: no controller fills the Secret", no_controller),
     ("join: an administrator who may not, and a namespace that is not there", not_allowed),
     ("join: what is not ours is left alone", not_ours),
@@ -69,8 +69,6 @@ fn again(_: &Lab) -> Result<()> {
     let output = run(server, id, &template, &more)?;
     ensure!(output.status.success(), "{output:?}");
     ensure!(text(&output).contains("its token ends at "), "{}", text(&output));
-    let mode = std::fs::metadata(&path)?.permissions().mode() & 0o777;
-    ensure!(mode == 0o640, "{mode:o}");
     ensure!(server.find("/api/v1/namespaces/default/secrets/other")?.is_none(), "no Secret is needed");
     Kind::Pool.create(server, id, None)?;
     let mut daemon = Daemon::start(id, 'a', &template)?;
@@ -87,6 +85,41 @@ fn again(_: &Lab) -> Result<()> {
     let user = "system:serviceaccount:default:other";
     let refused = server.audit_of(user)?.into_iter().find(|event| matches!(event.code, 401 | 403));
     ensure!(refused.is_none(), "{refused:?}");
+    Ok(())
+}
+
+/// Owner, group and mode of a file or directory.
+fn rights(path: &Path) -> Result<String> {
+    let found = std::fs::metadata(path).with_context(|| format!("{}", path.display()))?;
+    Ok(format!("{}:{} {:04o}", found.uid(), found.gid(), found.permissions().mode() & 0o7777))
+}
+
+fn modes(lab: &Lab) -> Result<()> {
+    let (server, id) = (lab.shared()?, "join-modes");
+    let admin = server.kubeconfig_admin()?;
+    for (group, umask, modes, said) in [
+        ("", "022", ["0:0 0700", "0:0 0600"], "mode 0600, for its owner alone: this host has no group dyn-prefix"),
+        ("dyn-prefix:x:4711:\n", "077", ["0:4711 0750", "0:4711 0640"], "mode 0640, readable for the group dyn-prefix"),
+    ] {
+        let etc = tempfile::tempdir()?;
+        let path = etc.path().join("dyn-prefix").join("kubeconfig");
+        let groups = etc.path().join("group");
+        std::fs::write(&groups, format!("root:x:0:\n{group}"))?;
+        let config = etc.path().join("dyn-prefix.toml");
+        std::fs::write(&config, template(id, &path, "").replace("@PREFIX@", &prefix('a')))?;
+        // Its own /etc/group, and the umask of a careful administrator.
+        let script = "mount --bind \"$1\" /etc/group; umask \"$2\"; shift 2; exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-ec", script, "sh"]).arg(&groups).arg(umask);
+        command.args([env!("CARGO_BIN_EXE_dyn-prefix"), "join", "--name", id, "--token-duration", "600s", "--config"]);
+        let output = command.arg(&config).arg("--admin-kubeconfig").arg(&admin).output()?;
+        ensure!(output.status.success() && text(&output).contains(said), "{said} is not said: {output:?}");
+        let directory = path.parent().context("it has one")?;
+        ensure!([rights(directory)?, rights(&path)?] == modes, "{} and {}", rights(directory)?, rights(&path)?);
+        // A file that is there is replaced by one with the same rights.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o604))?;
+        ensure!(command.output()?.status.success() && rights(&path)? == modes[1], "{}", rights(&path)?);
+    }
     Ok(())
 }
 

@@ -25,6 +25,7 @@ mod kinds;
 mod life;
 mod manifests;
 mod metallb;
+mod mirrored;
 mod observed;
 mod pod;
 mod rbac;
@@ -32,7 +33,6 @@ mod refusals;
 mod release;
 mod rig;
 mod services;
-mod token;
 mod verbs;
 
 use rig::Lab;
@@ -66,6 +66,7 @@ const GROUPS: &[Group] = &[
     Group { programs: SERVER, only_full: false, stories: crds::STORIES },
     Group { programs: SERVER, only_full: false, stories: doctor::STORIES },
     Group { programs: SERVER, only_full: false, stories: observed::STORIES },
+    Group { programs: SERVER, only_full: false, stories: mirrored::STORIES },
     Group { programs: &["etcd", "kube-apiserver", "promtool"], only_full: false, stories: observed::WITH_PROMTOOL },
     Group { programs: SERVER, only_full: false, stories: rbac::STORIES },
     Group { programs: SERVER, only_full: false, stories: verbs::STORIES },

@@ -1,8 +1,7 @@
-//! What others see of the daemon: metrics, Kubernetes events, and objects of kind DynamicPrefix.
+//! What others see of the daemon: metrics and Kubernetes events.
 
 use std::collections::BTreeSet;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Write as _;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,34 +9,26 @@ use serde_json::{Value, json};
 
 use crate::Story;
 use crate::kinds::Kind;
-use crate::lab::{ApiServer, free_port, wait_for};
-use crate::rig::{Cluster, Daemon, Lab, PATIENCE, cluster, dynamic_prefix, expect_writes, full_access, writes_to};
+use crate::lab::{ApiServer, METALLB_NAMESPACE, free_port, http_get, wait_for};
+use crate::rig::{Daemon, Lab, PATIENCE, cluster, dynamic_prefix, full_access};
 
 pub(crate) const STORIES: &[Story] = &[
     ("events tell of a rotation on the objects, once", events),
+    ("events tell what a person has to mend, in the namespace of the object", to_mend),
     ("events that are forbidden are a note, and nothing else suffers", forbidden),
-    ("publishStatus: objects that kubectl shows, written on transitions, deleted when they leave the file", published),
-    ("publishStatus: an object of another daemon is left alone", foreign),
 ];
 
 pub(crate) const WITH_PROMTOOL: &[Story] =
     &[("metrics: promtool takes a scrape, and the alerts and the dashboard name what is in it", metrics)];
 
-const CRD: &str = include_str!("../../packaging/kubernetes/dynamicprefixes.yaml");
 const ALERTS: &str = include_str!("../../examples/monitoring/alerts.yaml");
 const ALERTS_TEST: &str = include_str!("../lab/alerts-test.yaml");
 const DASHBOARD: &str = include_str!("../../examples/monitoring/dashboard.json");
-const OBJECTS: &str = "/apis/dyn-prefix.io/v1alpha1/dynamicprefixes";
 
 fn get(port: u16, path: &str) -> Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
-    ensure!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}");
-    Ok(body.to_owned())
+    let (code, body) = http_get(port, path)?;
+    ensure!(code == 200, "{path}: {code} {body}");
+    Ok(body)
 }
 
 /// Runs promtool in a directory; its output when it is content.
@@ -118,16 +109,17 @@ fn metrics(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// The events about an object, oldest first.
+/// The events about an object, oldest first, wherever they are.
 fn events_of(server: &ApiServer, name: &str) -> Result<Vec<Value>> {
-    let list = server.get("/apis/events.k8s.io/v1/namespaces/default/events")?;
+    let list = server.get("/apis/events.k8s.io/v1/events")?;
     let all = list["items"].as_array().into_iter().flatten();
     let mut events: Vec<Value> = all.filter(|event| event["regarding"]["name"] == name).cloned().collect();
     events.sort_by_key(|event| event["eventTime"].to_string());
     Ok(events)
 }
 
-fn wait_event(server: &ApiServer, name: &str, reason: &str, part: &str) -> Result<Value> {
+/// Waits for an event about an object, with this in its note.
+pub(crate) fn wait_event(server: &ApiServer, name: &str, reason: &str, part: &str) -> Result<Value> {
     wait_for(&format!("an event {reason} about {name} with {part}"), PATIENCE, || {
         let is_it = |event: &Value| event["reason"] == reason && event["note"].to_string().contains(part);
         Ok(events_of(server, name)?.into_iter().find(is_it))
@@ -161,6 +153,30 @@ fn events(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// A pool of MetalLB that would be left empty, which the API refuses: it is told once, however often that is found.
+fn to_mend(lab: &Lab) -> Result<()> {
+    let server = lab.shared()?;
+    let (id, kind) = ("mend", Kind::Metallb);
+    let object = kind.create(server, id, None)?;
+    let binding = kind.binding(id, id);
+    let template = cluster("lab", &full_access(server, id)?, "discovery = false") + &dynamic_prefix(id, "");
+    let mut daemon = Daemon::start(id, 'a', &(template.clone() + &binding))?;
+    let event = wait_event(server, id, "PrefixApplied", "2001:db8:a:")?;
+    ensure!(event["metadata"]["namespace"] == METALLB_NAMESPACE, "it is not where its object is: {event:#}");
+    ensure!(event["regarding"]["namespace"] == METALLB_NAMESPACE && event["type"] == "Normal", "{event:#}");
+    // The user's entries go, and with the binding ours would.
+    let ours = server.get(&kind.path(id))?["spec"]["addresses"].as_array().and_then(|all| all.last().cloned());
+    server.patch(&kind.path(id), &json!({"spec": {"addresses": [ours]}}))?;
+    daemon.edit(&template)?;
+    let event = wait_event(server, id, "TargetInvalid", "CannotEmpty")?;
+    ensure!(event["regarding"]["uid"] == object["metadata"]["uid"] && event["type"] == "Warning", "{event:#}");
+    daemon.reload()?;
+    daemon.wait_reason(id, "CannotEmpty")?;
+    let told = events_of(server, id)?.into_iter().filter(|event| event["reason"] == "TargetInvalid").count();
+    ensure!(told == 1, "told {told} times");
+    Ok(())
+}
+
 fn forbidden(lab: &Lab) -> Result<()> {
     let server = lab.shared()?;
     let (id, kind) = ("noevents", Kind::Group);
@@ -179,94 +195,4 @@ fn forbidden(lab: &Lab) -> Result<()> {
     let (code, _) = daemon.status()?;
     ensure!(code == 0, "a note is no failure, and the exit status is {code}");
     Ok(())
-}
-
-fn published(_: &Lab) -> Result<()> {
-    let own = Cluster::start()?;
-    let server = &own.server;
-    let (id, kind) = ("published", Kind::Pool);
-    kind.create(server, id, None)?;
-    let template = cluster("lab", &full_access(server, id)?, "discovery = false\npublishStatus = true")
-        + &dynamic_prefix(id, "maxPrefixHistory = 1")
-        + &kind.binding(id, id);
-    let mut daemon = Daemon::start(id, 'a', &template)?;
-    let note = "kubectl apply -f packaging/kubernetes/dynamicprefixes.yaml";
-    daemon.wait_cluster("lab", |cluster| cluster["notes"].to_string().contains(note))?;
-    // It is noticed without a reload.
-    server.install_crds(CRD)?;
-    let path = format!("{OBJECTS}/{id}");
-    let is_synced = |letter: char| {
-        move |object: &Value| {
-            let holds = |kind: &str, status: &str| {
-                let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
-                conditions.into_iter().any(|condition| condition["type"] == kind && condition["status"] == status)
-            };
-            object["status"]["currentPrefix"] == crate::rig::prefix(letter)
-                && holds("PrefixAcquired", "True")
-                && holds("PoolsSynced", "True")
-                && holds("Degraded", "False")
-        }
-    };
-    let object = wait_object(server, &path, is_synced('a'))?;
-    ensure!(object["metadata"]["annotations"]["dynamic-prefix.io/managed-by"] == id, "{object:#}");
-    ensure!(object["spec"]["acquisition"]["static"]["prefix"] == crate::rig::prefix('a'), "{object:#}");
-    ensure!(object["status"]["subnets"][0]["cidr"] == "2001:db8:a:5::/64", "{object:#}");
-
-    daemon.rotate('b')?;
-    let object = wait_object(server, &path, is_synced('b'))?;
-    ensure!(object["status"]["history"][0]["state"] == "draining", "{object:#}");
-    let table = server.get(&format!("{OBJECTS}?includeObject=None"))?;
-    let columns = table["columnDefinitions"].as_array().into_iter().flatten().map(|column| column["name"].clone());
-    let columns: Vec<Value> = columns.collect();
-    let expected = ["Name", "Prefix", "Source", "Acquired", "Pools", "Degraded", "Reason", "Prefix-Age", "Age"];
-    ensure!(columns == expected, "{columns:?}");
-    let cells = &table["rows"][0]["cells"];
-    let expected = json!([id, "2001:db8:b::/56", "static", "True", "True", "False", "AsExpected"]);
-    ensure!(cells.as_array().is_some_and(|cells| cells[..7] == *expected.as_array().unwrap_or(&vec![])), "{cells}");
-
-    // A restart and a reload that change nothing write nothing.
-    let version = object["metadata"]["resourceVersion"].clone();
-    daemon.stop()?;
-    ensure!(server.find(&path)?.is_some(), "it stays at a stop");
-    daemon.restart()?;
-    daemon.reload()?;
-    daemon.wait_reason(id, "Synced")?;
-    let count = writes_to(server, id, id)?;
-    expect_writes(server, id, id, count)?;
-    ensure!(server.get(&path)?["metadata"]["resourceVersion"] == version, "written although nothing changed");
-
-    // A dry run deletes nothing either.
-    daemon.edit(&template.replace("discovery = false", "discovery = false\ndryRun = true"))?;
-    daemon.edit(&template)?;
-    daemon.rotate('c')?;
-    let after = wait_object(server, &path, is_synced('c'))?;
-    ensure!(after["metadata"]["uid"] == object["metadata"]["uid"], "a dry run has deleted it");
-
-    daemon.edit(&template.replace("publishStatus = true", "publishStatus = false"))?;
-    wait_for("the end of the object", PATIENCE, || Ok(server.find(&path)?.is_none().then_some(())))
-}
-
-fn foreign(_: &Lab) -> Result<()> {
-    let own = Cluster::start()?;
-    let server = &own.server;
-    let id = "foreign";
-    server.install_crds(CRD)?;
-    let object = json!({
-        "apiVersion": "dyn-prefix.io/v1alpha1", "kind": "DynamicPrefix",
-        "metadata": {"name": id, "annotations": {"dynamic-prefix.io/managed-by": "another"}}, "spec": {"theirs": true},
-    });
-    let made = server.create(OBJECTS, &object)?;
-    let template =
-        cluster("lab", &full_access(server, id)?, "discovery = false\npublishStatus = true") + &dynamic_prefix(id, "");
-    let mut daemon = Daemon::start(id, 'a', &template)?;
-    daemon.wait_cluster("lab", |cluster| cluster["notes"].to_string().contains("kept by another daemon (another)"))?;
-    daemon.edit(&template.replace("publishStatus = true", ""))?;
-    daemon.wait_cluster("lab", |cluster| cluster["notes"] == json!([]))?;
-    let after = server.get(&format!("{OBJECTS}/{id}"))?;
-    ensure!(after["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"], "{after:#}");
-    Ok(())
-}
-
-fn wait_object(server: &ApiServer, path: &str, is_right: impl Fn(&Value) -> bool) -> Result<Value> {
-    server.wait_object(path, PATIENCE, is_right)
 }

@@ -7,9 +7,8 @@ use anyhow::{Result, ensure};
 
 use crate::Story;
 use crate::kinds::{Kind, Part};
-use crate::lab::{ApiServer, Credentials, wait_for};
+use crate::lab::{ApiServer, Credentials, fill_secret, wait_for};
 use crate::rig::{Daemon, Lab, PATIENCE, Pod, cluster, dynamic_prefix, offline};
-use crate::token::fill_secret;
 
 pub(crate) const STORIES: &[Story] = &[
     ("in-cluster: a pod with the printed account, and a token that the kubelet renews", in_cluster),

@@ -66,8 +66,7 @@ pub(crate) fn full_access(server: &ApiServer, user: &str) -> Result<PathBuf> {
 
 /// The writes of a user so far, whatever their answer. Kubernetes events are none: what they are about is written before.
 pub(crate) fn writes(server: &ApiServer, user: &str) -> Result<Vec<AuditEvent>> {
-    let is_event = |event: &AuditEvent| event.raw["objectRef"]["resource"] == "events";
-    Ok(server.audit_of(user)?.into_iter().filter(|event| event.is_write() && !is_event(event)).collect())
+    Ok(server.audit_of(user)?.into_iter().filter(|event| event.is_write() && !event.is_notice()).collect())
 }
 
 /// How often a user wrote the object of this name.

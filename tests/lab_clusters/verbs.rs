@@ -6,14 +6,17 @@ use serde_json::{Value, json};
 
 use crate::Story;
 use crate::kinds::{Kind, Part};
-use crate::lab::ApiServer;
+use crate::lab::{ApiServer, Credentials, fill_secret, kubeconfig, wait_for};
 use crate::rig::{Daemon, Lab, PATIENCE, cluster, dynamic_prefix, offline};
 use crate::services::sees;
-use crate::token::{fill_secret, kubeconfig};
 
 pub(crate) const STORIES: &[Story] = &[
     ("RBAC: with discovery, each verb taken away from what is printed", with_discovery),
     ("RBAC: by name, each verb taken away from what is printed", by_name),
+    (
+        "RBAC: what is taken away from a running daemon costs nothing that is there, and is noticed when it is back",
+        while_running,
+    ),
 ];
 
 const CRD: &str = include_str!("../../packaging/kubernetes/dynamicprefixes.yaml");
@@ -59,18 +62,61 @@ fn each(server: &ApiServer, id: &str, option: &str) -> Result<()> {
         let id = format!("{id}-{number}");
         // The same account once more, without this one.
         let right = rights_of(server, &id, option)?.into_iter().nth(number).context("the same rights")?;
-        let mut role = server.get(&right.role)?;
-        let verbs = role["rules"][right.rule]["verbs"].as_array_mut().context("verbs")?;
-        verbs.retain(|verb| *verb != json!(right.verb));
-        // A rule without verbs is none; the API server takes no empty list.
-        if verbs.is_empty() {
-            role["rules"].as_array_mut().context("rules")?.remove(right.rule);
-        }
-        server.replace(&right.role, &role)?;
+        take_away(server, &right)?;
         let outcome = without(server, &id, option, &right);
         outcome.with_context(|| format!("{option} without {} on {}", right.verb, right.resource))?;
     }
     Ok(())
+}
+
+fn take_away(server: &ApiServer, right: &Right) -> Result<()> {
+    let mut role = server.get(&right.role)?;
+    let verbs = role["rules"][right.rule]["verbs"].as_array_mut().context("verbs")?;
+    verbs.retain(|verb| *verb != json!(right.verb));
+    // A rule without verbs is none; the API server takes no empty list.
+    if verbs.is_empty() {
+        role["rules"].as_array_mut().context("rules")?.remove(right.rule);
+    }
+    server.replace(&right.role, &role).map(drop)
+}
+
+fn while_running(lab: &Lab) -> Result<()> {
+    let (server, id, pool) = (lab.shared()?, "taken-away", Kind::Pool);
+    let rights = rights_of(server, id, "")?;
+    let token = fill_secret(server, &format!("/api/v1/namespaces/kube-system/secrets/{id}"))?;
+    kubeconfig(server, &server.dir().join(format!("{id}.kubeconfig")), &json!({"token": token}))?;
+    Kind::ALL.into_iter().try_for_each(|kind| kind.create(server, &name(id, kind), None).map(drop))?;
+    let mut daemon = Daemon::start(id, 'a', &template(server, id, ""))?;
+    let holds = |kind: Kind, letter| {
+        kind.wait(server, id, &name(id, kind), &kind.of_user(), &kind.ours(Part::Lb, letter)).map(drop)
+    };
+    Kind::ALL.into_iter().try_for_each(|kind| holds(kind, 'a'))?;
+
+    let is_it = |right: &&Right| right.resource == resource(pool) && right.verb == "patch";
+    take_away(server, rights.iter().find(is_it).context("it may patch pools")?)?;
+    let client = server.client_as(&Credentials::Token(token))?;
+    let wait_patch = |status: u16| {
+        wait_for(&format!("status {status} for a patch by the account"), PATIENCE, || {
+            let (path, nothing) = (pool.path(&name(id, pool)), ("application/merge-patch+json", &b"{}"[..]));
+            let answer = client.request("PATCH", &format!("{path}?dryRun=All"), Some(nothing))?;
+            Ok((answer.status == status).then_some(()))
+        })
+    };
+    wait_patch(403)?;
+    daemon.rotate('b')?;
+    let target = daemon.wait_reason(&name(id, pool), "Forbidden")?;
+    let message = target["message"].as_str().unwrap_or_default();
+    ensure!(message.contains("cannot patch resource \"ciliumloadbalancerippools\""), "{message}");
+    holds(Kind::Group, 'b')?;
+    holds(Kind::Metallb, 'b')?;
+    // What nobody may write stays as it was.
+    holds(pool, 'a')?;
+
+    rights_of(server, id, "")?;
+    wait_patch(200)?;
+    daemon.reload()?;
+    holds(pool, 'b')?;
+    daemon.wait_reason(&name(id, pool), "Synced").map(drop)
 }
 
 fn rights(server: &ApiServer, id: &str, option: &str) -> Result<Vec<Right>> {

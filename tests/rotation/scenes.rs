@@ -177,7 +177,7 @@ fn cilium(
         world.configure(&setup, &of_cilium())?;
         let monitor = Monitor::start(&world.api, &[CILIUM_POOLS], Generations::new(drain))?;
         let mut story = Story::new(frame, world, monitor, frame.source.start(&pair)?, random);
-        let outcome = tell(&mut story);
+        let outcome = tell(&mut story).and_then(|()| story.world.expect_nothing_refused());
         let outcome = story.explain(outcome);
         operator.process().check_alive().and(outcome)
     })
@@ -205,7 +205,7 @@ fn in_private_network() -> Result<()> {
         let gracious = steps(rotations()?).into_iter().map(|step| Step { fate: Fate::Gracious, ..step });
         all_of(&mut story, &gracious.collect::<Vec<_>>())
     };
-    let outcome = tell();
+    let outcome = tell().and_then(|()| story.world.expect_nothing_refused());
     let outcome = story.explain(outcome);
     controller.process().check_alive().and(outcome)
 }

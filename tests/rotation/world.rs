@@ -9,7 +9,7 @@ use ipnet::Ipv6Net;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::lab::{ApiServer, AuditLevel, METALLB_NAMESPACE, Options, Process, wait_for};
+use crate::lab::{ApiServer, AuditLevel, METALLB_NAMESPACE, Options, Process, account_user, wait_for};
 use crate::services::{Front, NAME, SECOND, TIER};
 
 /// The pools of LB-IPAM.
@@ -18,8 +18,8 @@ pub(crate) const CILIUM_POOLS: &str = "/apis/cilium.io/v2/ciliumloadbalancerippo
 pub(crate) const METALLB_POOLS: &str = "/apis/metallb.io/v1beta1/namespaces/metallb-system/ipaddresspools";
 /// How long anything may take that should take a moment, on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(40);
-/// The daemon as a user of the API server.
-const USER: &str = "dyn-prefix";
+/// The account of the daemon.
+const ACCOUNT: &str = "dyn-prefix";
 const PROGRAM: &str = env!("CARGO_BIN_EXE_dyn-prefix");
 
 /// What differs from one scene to another.
@@ -47,7 +47,7 @@ impl World {
         let dir = tempfile::tempdir()?;
         let options = Options { audit: Some(AuditLevel::Metadata), ..Options::default() };
         let api = ApiServer::start_with(dir.path(), options)?;
-        let kubeconfig = api.kubeconfig_for(USER, &["system:masters"])?;
+        let kubeconfig = dir.path().join("kubeconfig");
         Ok(Self { api, kubeconfig, daemon: None, dir })
     }
 
@@ -129,6 +129,10 @@ addressRanges = [
         let check = self.command("check")?;
         let said = || String::from_utf8_lossy(&[&check.stdout[..], &check.stderr[..]].concat()).into_owned();
         ensure!(check.status.success(), "dyn-prefix check refuses the configuration of the test:\n{}", said());
+        if !self.kubeconfig.exists() {
+            // What comes into the configuration later asks for no more.
+            self.api.make_account(PROGRAM, &self.config(), "home", ACCOUNT, &self.kubeconfig)?;
+        }
         let mut command = Command::new(PROGRAM);
         command.arg("run").arg("--config").arg(self.config());
         for variable in ["JOURNAL_STREAM", "NOTIFY_SOCKET", "STATE_DIRECTORY", "WATCHDOG_USEC", "DYN_PREFIX_LOG"] {
@@ -210,9 +214,19 @@ addressRanges = [
         )
     }
 
+    /// Fails if the printed role is not enough.
+    pub(crate) fn expect_nothing_refused(&self) -> Result<()> {
+        self.api.expect_nothing_refused(ACCOUNT)
+    }
+
     /// How many writes the daemon has made.
     pub(crate) fn writes(&self) -> Result<usize> {
-        Ok(self.api.audit_of(USER)?.iter().filter(|event| event.is_write() && event.code < 300).count())
+        Ok(self
+            .api
+            .audit_of(&account_user(ACCOUNT))?
+            .iter()
+            .filter(|event| event.is_write() && event.code < 300)
+            .count())
     }
 
     /// The same of MetalLB's pool.

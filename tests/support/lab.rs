@@ -20,6 +20,8 @@
     reason = "each test binary uses a part of the lab, and the lab waits for real programs"
 )]
 
+#[path = "lab/account.rs"]
+mod account;
 #[path = "lab/apiserver.rs"]
 mod apiserver;
 #[path = "lab/audit.rs"]
@@ -36,6 +38,10 @@ mod metallb;
 mod objects;
 #[path = "lab/process.rs"]
 mod process;
+#[path = "lab/scrape.rs"]
+mod scrape;
+#[path = "lab/token.rs"]
+mod token;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -46,6 +52,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sched::{CloneFlags, unshare};
 
+pub(crate) use account::account_user;
 pub(crate) use apiserver::{ApiServer, AuditLevel, Options};
 pub(crate) use audit::AuditEvent;
 pub(crate) use cilium::CiliumOperator;
@@ -53,6 +60,8 @@ pub(crate) use http::{Client, Credentials, Response};
 pub(crate) use metallb::{CLASS as METALLB_CLASS, MetallbController, NAMESPACE as METALLB_NAMESPACE};
 pub(crate) use objects::{condition, crd_files, ingress, split_yaml};
 pub(crate) use process::Process;
+pub(crate) use scrape::{Scrape, http_get};
+pub(crate) use token::{fill_secret, fill_secret_with, kubeconfig};
 
 /// Where `tests/lab/build` keeps programs and CRDs.
 pub(crate) fn cache_dir() -> Result<PathBuf> {

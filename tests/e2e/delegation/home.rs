@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::lab::{ApiServer, AuditLevel, METALLB_NAMESPACE, Options};
+use crate::lab::{ApiServer, AuditLevel, METALLB_NAMESPACE, Options, account_user};
 use crate::netns::Namespace;
 use crate::pool::{A, Watched, addresses, blocks, cidrs, user_blocks};
 use crate::resident::occupy;
@@ -13,7 +13,7 @@ const POOLS: &str = "/apis/cilium.io/v2/ciliumloadbalancerippools";
 const GROUPS: &str = "/apis/cilium.io/v2/ciliumcidrgroups";
 const METALLB_POOLS: &str = "/apis/metallb.io/v1beta1/namespaces/metallb-system/ipaddresspools";
 
-/// An API server in a namespace of its own. It knows each story as a user who may do everything.
+/// An API server in a namespace of its own. Each story has an account there, of its own name.
 pub(crate) struct Home {
     pub(crate) api: ApiServer,
     pub(crate) namespace: Namespace,
@@ -21,11 +21,10 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    pub(crate) fn start(users: &[&str]) -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let namespace = Namespace::new("api");
-        let users = users.iter().map(|user| ((*user).to_owned(), vec!["system:masters".to_owned()])).collect();
-        let options = Options { audit: Some(AuditLevel::Metadata), users, ..Options::default() };
+        let options = Options { audit: Some(AuditLevel::Metadata), ..Options::default() };
         let api = namespace.inside(|| {
             let api = ApiServer::start_with(dir.path(), options)?;
             api.install_cilium_crds(&["v2", "v2alpha1"])?;
@@ -36,9 +35,10 @@ impl Home {
         Ok(Self { api, namespace, _dir: dir })
     }
 
-    /// What the daemon of a story has written so far: verb and path of each request.
-    pub(crate) fn writes(&self, user: &str) -> Result<Vec<String>> {
-        let writes = self.api.audit_of(user)?.into_iter().filter(|event| event.is_write());
+    /// What the daemon of a story has written so far, but for Kubernetes events: verb and path of each request.
+    pub(crate) fn writes(&self, account: &str) -> Result<Vec<String>> {
+        let all = self.api.audit_of(&account_user(account))?.into_iter();
+        let writes = all.filter(|event| event.is_write() && !event.is_notice());
         Ok(writes.map(|event| format!("{} {}", event.verb, event.uri)).collect())
     }
 }

@@ -104,6 +104,11 @@ fn stand_in(story: &Story<'_>) -> Result<()> {
     let mut daemon = scene.daemon()?;
     let old = story.granted(&mut daemon, 0)?;
     targets.until("the delegation", &[&old.prefix])?;
+    // It is saved once it is published.
+    wait_for("the lease in the store", SOON, || {
+        let state = std::fs::read_to_string(scene.path("state").join("state.json")).unwrap_or_default();
+        Ok(state.contains(&old.prefix).then_some(()))
+    })?;
     daemon.kill()?;
     server.stop()?;
     // It was perhaps extended once.

@@ -74,11 +74,15 @@ fn trial(test: &'static Test, missing: Option<String>, shared: Shared) -> Trial 
 }
 
 fn run(test: &Test, shared: &Shared) -> Result<()> {
-    let users = || all().map(|test| test.name).collect::<Vec<_>>();
-    let home = shared.get_or_init(|| Home::start(&users()).map_err(|error| format!("{error:#}")));
+    let home = shared.get_or_init(|| Home::start().map_err(|error| format!("{error:#}")));
     let home = home.as_ref().map_err(|error| anyhow!("the API server of these tests: {error}"))?;
     home.namespace.inside(|| {
         let scene = Scene::apart()?;
-        scene.run(|scene| (test.run)(&Story::new(test.name, scene, home)?), test.traffic)
+        let tell = |scene: &Scene| {
+            let story = Story::new(test.name, scene, home)?;
+            (test.run)(&story)?;
+            home.api.expect_nothing_refused(&story.account())
+        };
+        scene.run(tell, test.traffic)
     })
 }

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use dyn_prefix::source::dhcpv6::wire::{ClientMessage, Incoming, ServerMessage};
 use serde_json::Value;
 
+use crate::daemon::PROGRAM;
 use crate::interop::capture::Seen;
 use crate::interop::daemon::{Daemon, SOON};
 use crate::interop::scene::{NAME, Scene};
@@ -63,7 +64,7 @@ addressRanges = [
 {more}
 "#
         );
-        let kubeconfig = self.home.api.kubeconfig_token(self.name)?;
+        let kubeconfig = self.scene.path("kubeconfig");
         let mut all = Vec::new();
         for cluster in clusters {
             let objects = Objects::create(&self.home.api, &format!("{}-{cluster}", self.name))?;
@@ -71,7 +72,11 @@ addressRanges = [
             text += &objects.bindings(cluster, NAME);
             all.push(objects);
         }
-        self.scene.configure_all(&[(NAME, "")], &text)?;
+        let config = self.scene.configure_all(&[(NAME, "")], &text)?;
+        // They ask for the same, and share the account.
+        for cluster in clusters {
+            self.home.api.make_account(PROGRAM, &config, cluster, &self.account(), &kubeconfig)?;
+        }
         Ok(all)
     }
 
@@ -104,9 +109,14 @@ addressRanges = [
         })
     }
 
+    /// The name of the daemon's account.
+    pub(super) fn account(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
     /// What the daemon has written so far.
     pub(super) fn writes(&self) -> Result<Vec<String>> {
-        self.home.writes(self.name)
+        self.home.writes(&self.account())
     }
 
     /// Fails if the client has sent a message of this kind since a place on the link.

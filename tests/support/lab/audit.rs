@@ -32,6 +32,11 @@ impl AuditEvent {
         !review && ["create", "update", "patch", "delete", "deletecollection"].contains(&self.verb.as_str())
     }
 
+    /// Whether it is a Kubernetes event: told of a write, after it.
+    pub(crate) fn is_notice(&self) -> bool {
+        self.raw.pointer("/objectRef/resource").is_some_and(|resource| resource == "events")
+    }
+
     fn parse(line: &str) -> Result<Option<Self>> {
         let raw: Value = serde_json::from_str(line).with_context(|| format!("audit line {line:?}"))?;
         let text = |pointer: &str| raw.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();

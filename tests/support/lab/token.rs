@@ -8,17 +8,22 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::lab::ApiServer;
+use super::apiserver::ApiServer;
 
 /// Fills the Secret at `path` and gives the token.
 pub(crate) fn fill_secret(server: &ApiServer, path: &str) -> Result<String> {
+    fill_secret_with(server, path, &json!({}))
+}
+
+/// The same with more claims.
+pub(crate) fn fill_secret_with(server: &ApiServer, path: &str, more: &Value) -> Result<String> {
     let secret = server.get(path)?;
     let text = |pointer: &str| secret.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
     let account = text("/metadata/annotations/kubernetes.io~1service-account.name");
     ensure!(secret["type"] == "kubernetes.io/service-account-token", "{path} is of type {}", secret["type"]);
     let owner = server.get(&format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}"))?;
-    let claims = json!({
+    let mut claims = json!({
         "iss": "kubernetes/serviceaccount",
         "sub": format!("system:serviceaccount:{namespace}:{account}"),
         "kubernetes.io/serviceaccount/namespace": namespace,
@@ -26,6 +31,9 @@ pub(crate) fn fill_secret(server: &ApiServer, path: &str) -> Result<String> {
         "kubernetes.io/serviceaccount/service-account.name": account,
         "kubernetes.io/serviceaccount/service-account.uid": owner["metadata"]["uid"],
     });
+    for (claim, value) in more.as_object().into_iter().flatten() {
+        claims[claim] = value.clone();
+    }
     let header = json!({"alg": "ES256", "typ": "JWT"});
     let signed = format!("{}.{}", base64_url(header.to_string().as_bytes()), base64_url(claims.to_string().as_bytes()));
     let key = server.ca().with_file_name("sa.key");
