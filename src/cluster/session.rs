@@ -197,7 +197,7 @@ impl Session {
 
     /// Runs exactly the watches that the island and the mirrors need now.
     pub(super) fn watch(&mut self, island: &Island, mirrors: &Mirrors) {
-        let mut subjects = BTreeSet::new();
+        let (mut subjects, mut given_up) = (BTreeSet::new(), BTreeSet::new());
         subjects.extend(mirrors.lacks_kind().then_some(Subject::OwnDefinition));
         for kind in island.kinds() {
             let Some(version) = self.served.get(&kind) else {
@@ -207,15 +207,23 @@ impl Session {
                 continue;
             };
             let subject = Subject::Kind { kind, version: version.clone() };
-            if self.is_forbidden(&subject) {
+            let is_forbidden = self.is_forbidden(&subject);
+            if is_forbidden {
                 let named = island.named(kind).into_iter();
                 subjects.extend(named.map(|object| Subject::Named { object, version: version.clone() }));
             }
-            subjects.insert(subject); // also when it is forbidden: permission may be granted later
+            // Permission may be granted later. Where names are all that counts, it would bring nothing new: to ask once
+            // for each connection is enough, for one watch is less than one for each name.
+            let is_needed = !is_forbidden || island.looks_for(kind);
+            if is_needed {
+                subjects.insert(subject)
+            } else {
+                given_up.insert(subject)
+            };
         }
         let asks_schema = self.served.contains_key(&schema::ASKED) && island.has_target(schema::ASKED);
         subjects.extend(asks_schema.then_some(Subject::Definition(schema::ASKED)));
-        self.refused.retain(|subject, _| subjects.contains(subject));
+        self.refused.retain(|subject, _| subjects.contains(subject) || given_up.contains(subject));
         self.watches.set(subjects);
     }
 

@@ -364,6 +364,12 @@ impl Island {
         kinds
     }
 
+    /// Whether objects of a kind count that nobody has named: those with an annotation, and Services, whose addresses are
+    /// in use.
+    pub fn looks_for(&self, kind: Kind) -> bool {
+        self.discovery != Discovery::Off || kind == Kind::Service
+    }
+
     /// Whether an object of this kind is a target.
     pub fn has_target(&self, kind: Kind) -> bool {
         self.slots.iter().any(|(reference, slot)| reference.kind == kind && slot.is_target())

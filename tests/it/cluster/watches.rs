@@ -1,7 +1,9 @@
 //! Discovery and watches.
 
+use std::sync::Arc;
+
 use dyn_prefix::cluster::ConnectionState;
-use dyn_prefix::config::{Discovery, Kind, ObjectRef};
+use dyn_prefix::config::{Cluster, Discovery, Kind, ObjectRef};
 use serde_json::json;
 
 use super::rig::{FIRST, SECOND, Start, blocks, cilium, nth, pool, rig, wanted_on};
@@ -181,6 +183,29 @@ async fn what_may_not_be_watched_as_a_whole_is_watched_by_name() {
     assert_eq!(health.state, ConnectionState::Connected);
     rig.api.put(pool("pool", &[]));
     rig.holds(FIRST).await;
+}
+
+#[tokio::test]
+async fn without_discovery_what_may_not_be_watched_as_a_whole_is_asked_for_once() {
+    let api = cilium().await;
+    api.fault(Fault::new("list", POOLS, Action::Status(403, "cannot list resource")).except_named());
+    let start = Start::new(&api);
+    assert_eq!(start.discovery, Discovery::Off);
+    let mut rig = start.run(api, tempfile::tempdir().unwrap());
+    rig.holds(FIRST).await;
+    let named = "metadata.name=pool";
+    // The watch by name is refused again and again, for `refused` is short here; the kind is not asked for beside it.
+    rig.api.fault(Fault::new("list", named, Action::Status(403, "cannot list resource")).times(5));
+    rig.api.fault(Fault::new("watch", named, Action::Status(403, "cannot watch resource")).times(5));
+    rig.api.end_watches();
+    rig.until(|api| api.count("watch", named) > 6).await;
+    let of_all = rig.api.count("list", POOLS) - rig.api.count("list", named);
+    assert_eq!(of_all, 1);
+    // Once it looks for annotations, permission that comes later is noticed.
+    rig.api.clear_faults();
+    let asked_for = Arc::new(Cluster { discovery: Discovery::Default, ..rig.cluster.borrow().as_ref().clone() });
+    rig.cluster.send_replace(asked_for);
+    rig.until(|api| api.count("watch", POOLS) > api.count("watch", named)).await;
 }
 
 #[tokio::test]
