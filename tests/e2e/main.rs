@@ -55,16 +55,19 @@ type Shared = Arc<Mutex<Option<Rig>>>;
 fn main() -> ExitCode {
     let missing = missing();
     let no_radvd = netns::radvd().is_none().then(|| "radvd is not on PATH (Debian package radvd)".to_owned());
+    let no_promtool = netns::on_path("promtool").is_none();
+    let no_promtool = no_promtool.then(|| "promtool is not on PATH (Debian package prometheus)".to_owned());
     let shared = Shared::default();
     let trials = |tests: &[Test], missing: Option<String>| -> Vec<Trial> {
         tests.iter().map(|test| trial(*test, missing.clone(), Arc::clone(&shared))).collect()
     };
-    let without_radvd = [forged::TESTS, scraped::TESTS, store::TESTS, away::TESTS, kill::TESTS].concat();
+    let without_radvd = [forged::TESTS, store::TESTS, away::TESTS, kill::TESTS].concat();
     // First those that run at the same time; one thread is left for the others, which wait for each other.
     let mut all = delegation::trials(missing.as_deref());
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(all.len() + 1));
     all.extend(trials(radvd::TESTS, missing.clone().or(no_radvd)));
+    all.extend(trials(scraped::TESTS, missing.clone().or(no_promtool)));
     all.extend(trials(&without_radvd, missing));
     let conclusion = libtest_mimic::run(&arguments, all);
     drop(shared.lock().unwrap_or_else(PoisonError::into_inner).take());

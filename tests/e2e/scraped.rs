@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::Test;
 use crate::daemon::Daemon;
 use crate::forged::advertise;
-use crate::lab::{METALLB_NAMESPACE, Scrape, free_port, http_get, wait_for};
+use crate::lab::{METALLB_NAMESPACE, Scrape, free_port, http_get, promtool, wait_for};
 use crate::netns::{Forged, WAN};
 use crate::pool::{A, B, SOON};
 use crate::rig::{NAME, Scene, Setup};
@@ -87,6 +87,9 @@ fn scraped(scene: &mut Scene<'_>) -> Result<()> {
     let draining = format!("dyn_prefix_prefix_draining{{dynamic_prefix=\"{NAME}\"}}");
     ensure!((first.value(&draining)?, second.value(&draining)?) == (0.0, 1.0), "{second:?}");
     same_status(&daemon, port)?;
+    let (_, text) = http_get(port, "/metrics")?;
+    let said = promtool(scene.dir(), &["check", "metrics"], &text)?;
+    ensure!(said.trim().is_empty(), "promtool has something to say: {said}");
     restarted(scene, daemon, &config, port, &second)
 }
 
@@ -118,12 +121,15 @@ fn holds(scrape: &Scrape, current: &str, generation: u32, since: f64) -> Result<
     for (name, lifetime) in [("preferred", PREFERRED), ("valid", VALID)] {
         let end = scrape.value(&format!("dyn_prefix_prefix_{name}_until_timestamp_seconds{{{prefix}}}"))?;
         let lifetime = f64::from(lifetime);
-        // In whole seconds, so that it may be one less.
-        ensure!((since + lifetime - 1.0..=until + lifetime).contains(&end), "{name} until {end}: {scrape:#?}");
+        // In whole seconds, so that it may be one more or less.
+        ensure!(
+            (since + lifetime - 1.0..=until + lifetime + 1.0).contains(&end),
+            "{name} until {end}, told between {since} and {until}: {scrape:#?}"
+        );
     }
     for target in targets() {
         let written = scrape.value(&format!("dyn_prefix_target_last_success_timestamp_seconds{{{target}}}"))?;
-        ensure!((since - 1.0..=until).contains(&written), "{target} was written at {written}, after {since}");
+        ensure!((since - 1.0..=until + 1.0).contains(&written), "{target} was written at {written}, after {since}");
         ensure!(scrape.value(&format!("dyn_prefix_target_synced{{{target}}}"))? == 1.0, "{scrape:#?}");
     }
     let acquired = format!("dyn_prefix_prefix_condition{{{prefix},type=\"PrefixAcquired\"}}");

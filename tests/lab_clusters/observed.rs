@@ -1,15 +1,13 @@
 //! What others see of the daemon: metrics and Kubernetes events.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
-use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::Story;
 use crate::kinds::Kind;
-use crate::lab::{ApiServer, METALLB_NAMESPACE, free_port, http_get, wait_for};
+use crate::lab::{ApiServer, METALLB_NAMESPACE, free_port, http_get, promtool, wait_for};
 use crate::rig::{Daemon, Lab, PATIENCE, cluster, dynamic_prefix, full_access};
 
 pub(crate) const STORIES: &[Story] = &[
@@ -29,19 +27,6 @@ fn get(port: u16, path: &str) -> Result<String> {
     let (code, body) = http_get(port, path)?;
     ensure!(code == 200, "{path}: {code} {body}");
     Ok(body)
-}
-
-/// Runs promtool in a directory; its output when it is content.
-fn promtool(directory: &std::path::Path, arguments: &[&str], input: &str) -> Result<String> {
-    let mut command = Command::new("promtool");
-    command.args(arguments).current_dir(directory).stdin(std::process::Stdio::piped());
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    let mut child = command.spawn()?;
-    child.stdin.take().context("no stdin")?.write_all(input.as_bytes())?;
-    let output = child.wait_with_output()?;
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    ensure!(output.status.success(), "promtool {arguments:?}: {said}\n{input}");
-    Ok(said)
 }
 
 /// The words of a text that are names of our metrics, or of the process's.

@@ -60,7 +60,7 @@ pub(crate) use http::{Client, Credentials, Response};
 pub(crate) use metallb::{CLASS as METALLB_CLASS, MetallbController, NAMESPACE as METALLB_NAMESPACE};
 pub(crate) use objects::{condition, crd_files, ingress, split_yaml};
 pub(crate) use process::Process;
-pub(crate) use scrape::{Scrape, http_get};
+pub(crate) use scrape::{Scrape, http_get, promtool};
 pub(crate) use token::{fill_secret, fill_secret_with, kubeconfig};
 
 /// Where `tests/lab/build` keeps programs and CRDs.

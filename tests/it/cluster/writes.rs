@@ -1,12 +1,13 @@
 //! Patches, and everything the server may answer to them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dyn_prefix::cluster::ConnectionState;
-use dyn_prefix::config::{Kind, ObjectRef};
+use dyn_prefix::config::{Cluster, Kind, ObjectRef};
 use serde_json::{Value, json};
 
-use super::rig::{FIRST, SECOND, Start, blocks, cilium, nth, pool, rig, wanted_on};
+use super::rig::{FIRST, SECOND, Start, THIRD, blocks, cilium, nth, pool, rig, wanted_on};
 use crate::support::api::{Action, Fault, Key};
 
 #[tokio::test]
@@ -160,4 +161,22 @@ async fn a_write_that_hangs_does_not_keep_the_driver_from_stopping() {
     rig.cancel.cancel();
     tokio::time::timeout(Duration::from_secs(5), &mut rig.driver).await.expect("it stops").unwrap().unwrap();
     assert_eq!(blocks(&rig.api, "pool"), [FIRST], "nothing is withdrawn");
+}
+
+/// Events are told after what they are about, and nothing waits for them: neither the next write nor the end.
+#[tokio::test]
+async fn a_kubernetes_event_that_hangs_keeps_nobody_waiting() {
+    let mut rig = rig().await;
+    rig.watches().await;
+    let events = "/apis/events.k8s.io/v1/namespaces/default/events";
+    rig.api.fault(Fault::new("", events, Action::Hang));
+    let tells = Cluster { events: true, ..rig.cluster.borrow().as_ref().clone() };
+    rig.cluster.send_replace(Arc::new(tells));
+    rig.want(SECOND);
+    rig.until(|api| api.requests().iter().any(|request| request.path == events)).await;
+    assert_eq!(blocks(&rig.api, "pool"), [SECOND], "an event told of what was not written yet");
+    rig.want(THIRD);
+    rig.holds(THIRD).await;
+    rig.cancel.cancel();
+    tokio::time::timeout(Duration::from_secs(5), &mut rig.driver).await.expect("it stops").unwrap().unwrap();
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -20,6 +22,19 @@ pub(crate) fn http_get(port: u16, path: &str) -> Result<(u16, String)> {
     let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
     let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
     Ok((code.with_context(|| format!("{path}: {head}"))?, body.to_owned()))
+}
+
+/// Runs promtool in a directory; its output when it is content.
+pub(crate) fn promtool(directory: &Path, arguments: &[&str], input: &str) -> Result<String> {
+    let mut command = Command::new("promtool");
+    command.args(arguments).current_dir(directory).stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    child.stdin.take().context("no stdin")?.write_all(input.as_bytes())?;
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    ensure!(output.status.success(), "promtool {arguments:?}: {said}\n{input}");
+    Ok(said)
 }
 
 /// The samples of a scrape: values by name and labels, as they are written.
