@@ -138,14 +138,8 @@ fn skew(url: &str, ahead: SignedDuration) -> Finding {
 
 /// A way that leads by an address of the prefix is gone when the prefix is.
 fn address(facts: &Facts, url: &str, addresses: &[IpAddr]) -> Option<Finding> {
-    if addresses.is_empty() {
-        return None;
-    }
     let inside = addresses.iter().filter_map(|address| Some((address, facts.prefix_of(*address)?))).next();
-    let Some((address, prefix)) = inside else {
-        let message = "No address of the API server depends on a prefix that changes.";
-        return Some(Finding::ok(Check::ServerAddress, url, message));
-    };
+    let Some((address, prefix)) = inside else { return outside(facts, url, addresses) };
     let message = format!(
         "The API server at {url} has the address {address}, which lies in the prefix {prefix} and changes with it: just \
          then it cannot be told of the change."
@@ -156,6 +150,27 @@ fn address(facts: &Facts, url: &str, addresses: &[IpAddr]) -> Option<Finding> {
     } else {
         Finding::warning(Check::ServerAddress, url, message, advice)
     })
+}
+
+fn outside(facts: &Facts, url: &str, addresses: &[IpAddr]) -> Option<Finding> {
+    let advice = "Look again while the daemon has a prefix.";
+    if let (false, Some(address)) = (facts.unknown.is_empty(), addresses.iter().find(|address| may_change(**address))) {
+        let message = format!(
+            "Whether the address {address} of the API server lies in a prefix that changes could not be seen: no prefix is \
+             known for {}.",
+            facts.unknown.join(", ")
+        );
+        return Some(Finding::unseen(Check::ServerAddress, url, message, advice));
+    }
+    let message = "No address of the API server depends on a prefix that changes.";
+    (!addresses.is_empty()).then(|| Finding::ok(Check::ServerAddress, url, message))
+}
+
+/// Global ones may lie in a prefix that is delegated.
+fn may_change(address: IpAddr) -> bool {
+    let IpAddr::V6(address) = address else { return false };
+    let stays = address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local();
+    !stays && address.to_ipv4_mapped().is_none()
 }
 
 pub(super) fn capitalised(text: &str) -> String {
