@@ -46,9 +46,11 @@ fn text(report: &Report) -> String {
     let mut text = String::new();
     for Section { place, findings } in &report.sections {
         text.push_str(&format!("{place}\n"));
-        for Finding { level, message, advice, .. } in findings {
+        for (place, Finding { level, message, advice, .. }) in findings.iter().enumerate() {
             text.push_str(&format!("  {:<8} {message}\n", level.as_str()));
-            for line in advice.iter().flat_map(|advice| advice.lines()) {
+            // What is to be done about several in a row is said once, below the last.
+            let is_said_below = findings.get(place + 1).is_some_and(|next| next.advice == *advice);
+            for line in advice.iter().filter(|_| !is_said_below).flat_map(|advice| advice.lines()) {
                 text.push_str(&format!("           -> {line}\n"));
             }
         }

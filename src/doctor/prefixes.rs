@@ -170,9 +170,9 @@ pub fn check(known: &Known) -> Vec<Finding> {
     names.dedup();
     for name in names {
         let all = known.prefixes.iter().filter(|(of, _)| of == name).map(|(_, prefix)| prefix.to_string());
-        let all = all.collect::<Vec<_>>().join(", and still ");
+        let all = all.collect::<Vec<_>>().join(" and still ");
         found.push(match &known.told {
-            Told::ByDaemon => Finding::ok(Check::Prefix, name, format!("The daemon has for {name} the prefix {all}.")),
+            Told::ByDaemon => Finding::ok(Check::Prefix, name, format!("The daemon has the prefix {all} for {name}.")),
             Told::Stored(at) => {
                 let message = format!(
                     "{name} had the prefix {all} when the daemon last saved its state, at {at}. What follows goes by that."
@@ -180,7 +180,7 @@ pub fn check(known: &Known) -> Vec<Finding> {
                 Finding::note(Check::Prefix, name, message)
             }
             Told::Nothing | Told::Hidden(_) => {
-                Finding::ok(Check::Prefix, name, format!("The file fixes for {name} the prefix {all}."))
+                Finding::ok(Check::Prefix, name, format!("The file fixes the prefix {all} for {name}."))
             }
         });
     }

@@ -107,8 +107,8 @@ fn refused(_: &Lab) -> Result<()> {
     let (id, nobody) = ("refused", server.kubeconfig_for("nobody", &[])?);
     let template = cluster("lab", &nobody, "") + &bindings(id);
     let found = examine(directory.path(), &template)?;
-    let text = "may not patch ciliumloadbalancerippools.cilium.io of any name in the whole cluster";
-    expect(&found, "permission", "warning", text)?;
+    let text = "may not list, watch and patch ciliumloadbalancerippools.cilium.io of any name in the whole cluster";
+    expect(&found, "permission", "error", text)?;
     expect(&found, "target", "unseen", "could not be seen")?;
     expect(&found, "cilium-version", "warning", "The version of Cilium is not known")?;
 
@@ -203,7 +203,7 @@ fn printed_role(_: &Lab) -> Result<()> {
         ("L2Advertisement", "metallb.io", "l2advertisements"),
         ("BGPAdvertisement", "metallb.io", "bgpadvertisements"),
     ] {
-        expect(&found, "announcement", "unseen", &format!("Which addresses a {kind} announces could not be seen"))?;
+        expect(&found, "announcement", "unseen", &format!("by objects of kind {kind} could not be seen"))?;
         let text = format!("apiGroups: [{group}], resources: [{plural}], verbs: [list]");
         expect(&found, "announcement", "unseen", &text)?;
     }

@@ -28,12 +28,12 @@ pub(super) fn check(facts: &Facts, seen: &Seen) -> Vec<Finding> {
 
 fn unread(kind: Announcer, why: &str) -> Finding {
     let (group, _, plural) = kind.resource();
-    let message =
-        format!("Which addresses a {} announces could not be seen: {}.", kind.kind(), why.trim_end_matches('.'));
+    let (kind, why) = (kind.kind(), why.trim_end_matches('.'));
+    let message = format!("Which addresses are announced by objects of kind {kind} could not be seen: {why}.");
     let advice = format!(
         "Only doctor looks at them. To let it: a ClusterRole with apiGroups: [{group}], resources: [{plural}], verbs: [list]."
     );
-    Finding::unseen(Check::Announcement, kind.kind(), message, &advice)
+    Finding::unseen(Check::Announcement, kind, message, &advice)
 }
 
 /// Whether all objects of these kinds are known, so that one that is not found is not there.

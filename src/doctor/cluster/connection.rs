@@ -90,15 +90,17 @@ fn unreachable(url: &str, failure: &Failure) -> Finding {
     let what = failure.message().trim_end_matches('.');
     let (message, advice) = match failure {
         Failure::Unreachable { reason, .. } if reason.contains("Certificate") || reason.contains("Tls") => {
-            (format!("There is no TLS with the API server at {url}: {what}."), "Correct what the text says.")
+            (format!("There is no TLS with the API server at {url}: {what}."), "Correct what the text says.".to_owned())
         }
         Failure::Unreachable { .. } => (
             format!("The API server at {url} cannot be reached: {what}."),
-            "Is the URL of the kubeconfig right as seen from this host, and is the server up? Try `curl -k URL/version`.",
+            format!(
+                "Is the URL of the kubeconfig right as seen from this host, and is the server up? Try `curl -k {url}/version`."
+            ),
         ),
         Failure::Refused { .. } | Failure::Garbled(_) | Failure::Unauthorized(_) => (
             format!("What answers at {url} is no API server that can be used: {what}."),
-            "Is the URL of the kubeconfig right? A proxy may answer in its place.",
+            "Is the URL of the kubeconfig right? A proxy may answer in its place.".to_owned(),
         ),
     };
     Finding::error(Check::ApiServer, url, message, advice)

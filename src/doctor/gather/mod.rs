@@ -76,7 +76,11 @@ struct Shared<'a> {
 async fn of_host(subject: &Subject, shared: &Shared<'_>) -> Vec<Finding> {
     let mut found = daemon::configuration(&subject.findings);
     if found.is_empty() {
-        found.push(Finding::ok(Check::Configuration, "configuration", "There is nothing to say about it."));
+        found.push(Finding::ok(
+            Check::Configuration,
+            "configuration",
+            "There is nothing to say about the configuration.",
+        ));
     }
     found.extend(daemon::check(&shared.daemon.facts, crate::VERSION));
     found.extend(prefixes::check(shared.known));

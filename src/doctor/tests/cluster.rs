@@ -173,6 +173,8 @@ fn the_way_to_the_server() {
     let unreachable = |reason| Failure::Unreachable { reason, message: "x".to_owned() };
     let found = failed(unreachable("ConnectionRefused"));
     provoked(&found, Check::ApiServer, Level::Error, "cannot be reached: x.");
+    let text = provoked(&found, Check::ApiServer, Level::Error, "x.");
+    assert!(text.contains(&format!("`curl -k {URL}/version`")), "{text}");
     provoked(&failed(unreachable("CertificateExpired")), Check::ApiServer, Level::Error, "There is no TLS");
     let refused = Failure::Refused { code: 502, message: "bad gateway".to_owned(), retry_after: None };
     provoked(&failed(refused), Check::ApiServer, Level::Error, "no API server that can be used: bad gateway.");
@@ -250,8 +252,14 @@ fn rights() {
     };
     let lacks = |missing: Vec<Missing>, seen: Seen| answers(Seen { rights: Some(Ok((20, missing))), ..seen });
     let found = lacks(vec![missing("ciliumloadbalancerippools", "patch")], seen());
-    let text = "may not patch ciliumloadbalancerippools.cilium.io of any name in the whole cluster: They do not follow";
+    let text =
+        "may not patch ciliumloadbalancerippools.cilium.io of any name in the whole cluster. Without that: They do";
+    provoked(&found, Check::Permission, Level::Error, text);
+    let all = ["list", "watch", "patch"].map(|verb| missing("ciliumcidrgroups", verb)).to_vec();
+    let found = lacks(all, seen());
+    let text = "The account may not list, watch and patch ciliumcidrgroups.cilium.io of any name in the whole cluster.";
     provoked(&found, Check::Permission, Level::Warning, text);
+    assert_eq!(found.iter().filter(|finding| finding.check == Check::Permission).count(), 1, "{found:#?}");
     let mut without = seen();
     without.served.remove(&Kind::CiliumCIDRGroup);
     let found = lacks(vec![missing("ciliumcidrgroups", "patch")], without);

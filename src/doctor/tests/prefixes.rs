@@ -113,7 +113,7 @@ fn what_the_daemon_says() {
     .unwrap();
     let known = Known::of_daemon(&config(), &status);
     let found = prefixes::check(&known);
-    let text = "The daemon has for home the prefix 2001:db8:a::/56, and still 2001:db8:b::/56.";
+    let text = "The daemon has the prefix 2001:db8:a::/56 and still 2001:db8:b::/56 for home.";
     provoked(&found, Check::Prefix, Level::Ok, text);
     provoked(&found, Check::Prefix, Level::Unseen, "No prefix is known for fixed: the daemon has none.");
     assert!(known.ranges(&config(), |_| Vec::new()).is_empty(), "it has no targets");
@@ -152,7 +152,7 @@ fn nothing_is_known() {
     let known = Known::of_store(&config(), Ok(None), &epoch());
     assert_eq!((known.told.clone(), known.unknown.clone()), (Told::Nothing, vec!["home".to_owned()]));
     let found = prefixes::check(&known);
-    provoked(&found, Check::Prefix, Level::Ok, "The file fixes for fixed the prefix 2001:db8:f::/48.");
+    provoked(&found, Check::Prefix, Level::Ok, "The file fixes the prefix 2001:db8:f::/48 for fixed.");
     let text = provoked(&found, Check::Prefix, Level::Unseen, "the daemon does not run, and has stored none.");
     assert!(text.contains("Start the daemon"), "{text}");
     let known = Known::of_store(&config(), Err("we cannot read it".to_owned()), &epoch());

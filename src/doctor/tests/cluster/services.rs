@@ -91,7 +91,12 @@ pub(super) fn what_could_not_be_read_is_not_missing() {
     assert_eq!((of(&found, Level::Warning), of(&found, Level::Note)), (vec![], vec!["web/front".to_owned()]));
     let mut seen = hides(Announcer::CiliumBgp);
     let found = answers(seen.clone());
-    provoked(&found, Check::Announcement, Level::Unseen, "Which addresses a CiliumBGPAdvertisement announces");
+    provoked(
+        &found,
+        Check::Announcement,
+        Level::Unseen,
+        "by objects of kind CiliumBGPAdvertisement could not be seen: forbidden.",
+    );
     let pool = "IPAddressPool/metallb-system/public".to_owned();
     assert_eq!((of(&found, Level::Warning), of(&found, Level::Note)), (vec![pool], vec![]));
     // Who is found need not be looked for.
