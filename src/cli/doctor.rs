@@ -9,7 +9,7 @@ use super::{Exit, Output, terminal};
 use crate::config::{Config, Severity};
 use crate::daemon;
 use crate::doctor::gather::{self, PATIENCE, Subject};
-use crate::doctor::{Finding, Level, Report, Section};
+use crate::doctor::{Check, Finding, Level, Report, Section};
 
 /// Looks at everything and prints what was found.
 pub(super) fn doctor(path: &Path, output: Output) -> anyhow::Result<Exit> {
@@ -46,9 +46,14 @@ fn text(report: &Report) -> String {
     let mut text = String::new();
     for Section { place, findings } in &report.sections {
         text.push_str(&format!("{place}\n"));
-        for Finding { level, message, advice, .. } in findings {
-            text.push_str(&format!("  {:<8} {message}\n", level.as_str()));
-            for line in advice.iter().flat_map(|advice| advice.lines()) {
+        for (place, Finding { check, level, subject, message, advice }) in findings.iter().enumerate() {
+            // A sentence about a file does not say where in it.
+            let is_placed = *check == Check::Configuration && *level != Level::Ok;
+            let at = if is_placed { format!("{subject}: ") } else { String::new() };
+            text.push_str(&format!("  {:<8} {at}{message}\n", level.as_str()));
+            // What is to be done about several in a row is said once, below the last.
+            let is_said_below = findings.get(place + 1).is_some_and(|next| next.advice == *advice);
+            for line in advice.iter().filter(|_| !is_said_below).flat_map(|advice| advice.lines()) {
                 text.push_str(&format!("           -> {line}\n"));
             }
         }
@@ -64,4 +69,34 @@ fn text(report: &Report) -> String {
         unseen => format!("; could not be seen: {unseen}"),
     };
     text + &format!("{verdict}{unseen}.\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_about_several_in_a_row_is_said_once() {
+        let findings = vec![
+            Finding::warning(Check::Configuration, "f.toml:2:1", "it is odd", "Mend it."),
+            Finding::error(Check::Target, "a", "A is not there.", "Create it."),
+            Finding::error(Check::Target, "b", "B is not there.", "Create it."),
+            Finding::unseen(Check::Clock, "clock", "The clock could not be seen.", "Look."),
+            Finding::ok(Check::Daemon, "dyn-prefix", "It runs."),
+        ];
+        let report = Report::new(vec![Section { place: "host".to_owned(), findings }]);
+        let expected = "host
+  warning  f.toml:2:1: it is odd
+           -> Mend it.
+  error    A is not there.
+  error    B is not there.
+           -> Create it.
+  unseen   The clock could not be seen.
+           -> Look.
+  ok       It runs.
+
+Errors: 2, warnings: 1; could not be seen: 1.
+";
+        assert_eq!(text(&report), expected);
+    }
 }

@@ -26,21 +26,23 @@ pub struct Missing {
     pub reason: Option<String>,
 }
 
+impl Missing {
+    /// What it is about, without the verb.
+    pub fn object(&self) -> String {
+        let Need { place, group, resource, .. } = &self.need;
+        let group = if group.is_empty() { String::new() } else { format!(".{group}") };
+        let name = self.name.as_ref().map_or_else(|| "of any name".to_owned(), |name| format!("\"{name}\""));
+        let place = match place.namespace() {
+            Some(namespace) => format!("in the namespace {namespace}"),
+            None => "in the whole cluster".to_owned(),
+        };
+        format!("{resource}{group} {name} {place}")
+    }
+}
+
 impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Need { place, group, resource, .. } = &self.need;
-        write!(f, "{} {resource}", self.verb)?;
-        if !group.is_empty() {
-            write!(f, ".{group}")?;
-        }
-        match &self.name {
-            Some(name) => write!(f, " \"{name}\"")?,
-            None => write!(f, " of any name")?,
-        }
-        match place.namespace() {
-            Some(namespace) => write!(f, " in the namespace {namespace}"),
-            None => write!(f, " in the whole cluster"),
-        }
+        write!(f, "{} {}", self.verb, self.object())
     }
 }
 

@@ -225,9 +225,9 @@ const KEPT_BY_THE_SERVER: [&str; 10] = [
     "resourceVersion",
 ];
 
-const CLUSTER: &str = "The operator ran in its cluster; this runs outside of it. Put a kubeconfig there, or change the \
-                       path. It needs the permissions that the README lists; stop the operator before it starts: two \
-                       would work against each other.";
+const CLUSTER: &str = "The operator ran in its cluster; this runs outside of it. `dyn-prefix join` makes an account with the \
+                       rights that are needed, and writes this kubeconfig; or put one there. Stop the operator before \
+                       dyn-prefix starts: two would work against each other.";
 
 fn finish(draft: Draft) -> Result<String, Vec<Problem>> {
     if !draft.problems.is_empty() {

@@ -55,6 +55,12 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     found
 }
 
+/// Nothing can be said of an interface where the kernel tells of none.
+pub fn unread(name: &str, why: &str) -> Finding {
+    let message = format!("The interfaces of this host could not be read: {why}.");
+    Finding::unseen(Check::Interface, name, message, "Look at `ip link`.")
+}
+
 fn presence(name: &str, link: &LinkState) -> Finding {
     if link.up {
         return Finding::ok(Check::Interface, name, format!("{name} is there and up."));

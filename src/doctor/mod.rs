@@ -5,7 +5,7 @@
 //!
 //! | section | checks |
 //! |---|---|
-//! | host | [`daemon`], [`clock`], [`capability`], [`routes`] |
+//! | host | [`daemon`], [`prefixes`], [`clock`], [`capability`], [`routes`] |
 //! | interface | [`interface`], [`port`], [`firewall`], [`router`] |
 //! | cluster | [`cluster`]; it asks for no right that the daemon needs not, and says what it could not see without |
 
@@ -19,6 +19,7 @@ pub mod firewall;
 pub mod gather;
 pub mod interface;
 pub mod port;
+pub mod prefixes;
 pub mod router;
 pub mod routes;
 
@@ -77,6 +78,8 @@ pub enum Check {
     Configuration,
     /// Whether the daemon runs, and what it says of itself.
     Daemon,
+    /// Which prefixes are known, and who told them.
+    Prefix,
     /// The capabilities that its sources need.
     Capability,
     /// Whether the time is right.

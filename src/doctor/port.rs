@@ -26,6 +26,12 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     vec![holder(facts), others(facts)]
 }
 
+/// The search itself failed.
+pub fn unsearched(interface: &str) -> Finding {
+    let message = "Who holds UDP port 546, and whether there is another DHCPv6 client, could not be seen: the search was aborted.";
+    Finding::unseen(Check::OtherClient, interface, message, "Look at `ss -ulpn sport = :546`.")
+}
+
 fn holder(facts: &Facts) -> Finding {
     let Facts { interface, owners, .. } = facts;
     let subject = format!("UDP port 546 on {interface}");

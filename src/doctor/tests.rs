@@ -9,9 +9,12 @@ use crate::source::link::{LinkAddress, LinkState};
 mod cluster;
 mod host;
 mod interfaces;
+mod prefixes;
+mod sentences;
 
 /// The finding of a check at a level, of which message or advice has to say something; gives both.
 pub(super) fn provoked(found: &[Finding], check: Check, level: Level, says: &str) -> String {
+    sentences::said(found);
     let of_check = found.iter().filter(|finding| finding.check == check && finding.level == level);
     let texts: Vec<String> = of_check
         .map(|finding| {
@@ -59,16 +62,24 @@ fn every_check_is_provoked() {
         include_str!("daemon.rs"),
         include_str!("interface.rs"),
         include_str!("port.rs"),
+        include_str!("prefixes.rs"),
         include_str!("router.rs"),
         include_str!("routes.rs"),
         include_str!("cluster/announcement.rs"),
         include_str!("cluster/connection.rs"),
         include_str!("cluster/dns.rs"),
+        include_str!("cluster/external_dns.rs"),
         include_str!("cluster/kinds.rs"),
         include_str!("cluster/objects.rs"),
     ];
-    let tests =
-        [include_str!("tests/host.rs"), include_str!("tests/interfaces.rs"), include_str!("tests/cluster.rs")].concat();
+    let tests = [
+        include_str!("tests/host.rs"),
+        include_str!("tests/interfaces.rs"),
+        include_str!("tests/prefixes.rs"),
+        include_str!("tests/cluster.rs"),
+        include_str!("tests/cluster/services.rs"),
+    ]
+    .concat();
     let tests: String = tests.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut counted: BTreeMap<String, usize> = BTreeMap::new();
     for (check, level) in checks.iter().flat_map(|source| made(source)) {

@@ -15,6 +15,7 @@ use crate::rig::{Cluster, Lab, cluster, dynamic_prefix, full_access, prefix};
 pub(crate) const STORIES: &[Story] = &[
     ("doctor: a cluster in order, and everything in it that can be wrong", doctor),
     ("doctor: credentials, rights and the way to the server", refused),
+    ("doctor: by the printed role, what that does not let it see is said", printed_role),
     ("init: the pools of a cluster", init),
 ];
 
@@ -106,8 +107,8 @@ fn refused(_: &Lab) -> Result<()> {
     let (id, nobody) = ("refused", server.kubeconfig_for("nobody", &[])?);
     let template = cluster("lab", &nobody, "") + &bindings(id);
     let found = examine(directory.path(), &template)?;
-    let text = "may not patch ciliumloadbalancerippools.cilium.io of any name in the whole cluster";
-    expect(&found, "permission", "warning", text)?;
+    let text = "may not list, watch and patch ciliumloadbalancerippools.cilium.io of any name in the whole cluster";
+    expect(&found, "permission", "error", text)?;
     expect(&found, "target", "unseen", "could not be seen")?;
     expect(&found, "cilium-version", "warning", "The version of Cilium is not known")?;
 
@@ -126,6 +127,111 @@ fn refused(_: &Lab) -> Result<()> {
     own.server.thaw()?;
     own.server.kill()?;
     expect(&examine(directory.path(), &template)?, "api-server", "error", "cannot be reached")?;
+    Ok(())
+}
+
+/// What only doctor reads, as the cluster that has it serves it.
+const ANNOUNCERS: &str = r#"
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: ciliuml2announcementpolicies.cilium.io}
+spec:
+  group: cilium.io
+  scope: Cluster
+  names: {kind: CiliumL2AnnouncementPolicy, plural: ciliuml2announcementpolicies}
+  versions:
+  - name: v2alpha1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: ciliumbgpadvertisements.cilium.io}
+spec:
+  group: cilium.io
+  scope: Cluster
+  names: {kind: CiliumBGPAdvertisement, plural: ciliumbgpadvertisements}
+  versions:
+  - name: v2
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+"#;
+
+/// A cluster in which nobody announces the Service, and whose external-dns reads other annotations.
+fn unannounced(server: &ApiServer, id: &str) -> Result<()> {
+    server.install_crds(ANNOUNCERS)?;
+    Kind::Pool.create(server, id, None)?;
+    Kind::Metallb.create(server, id, None)?;
+    service(server, "2001:db8:a:0:f000::3", &json!({"external-dns.alpha.kubernetes.io/hostname": "front.example"}))?;
+    server.apply(&json!({
+        "apiVersion": "cilium.io/v2alpha1", "kind": "CiliumL2AnnouncementPolicy", "metadata": {"name": "other"},
+        "spec": {"loadBalancerIPs": true, "serviceSelector": {"matchLabels": {"app": "other"}}},
+    }))?;
+    server.apply(&json!({
+        "apiVersion": "metallb.io/v1beta1", "kind": "L2Advertisement",
+        "metadata": {"name": "other", "namespace": METALLB_NAMESPACE}, "spec": {"ipAddressPools": ["other"]},
+    }))?;
+    let labels = json!({"app": "external-dns"});
+    let containers = json!([{"name": "external-dns", "image": "registry.example/external-dns:v0.22.0"}]);
+    server.apply(&json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "external-dns", "namespace": "default"},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
+        },
+    }))?;
+    Ok(())
+}
+
+fn printed_role(_: &Lab) -> Result<()> {
+    let own = Cluster::start()?;
+    let (server, id) = (&own.server, "doctor");
+    unannounced(server, id)?;
+    let path = server.dir().join("printed.kubeconfig");
+    let template = cluster("lab", &path, "") + &bindings(id);
+    crate::join::join(server, id, &template)?;
+    let directory = tempfile::tempdir()?;
+    let found = examine(directory.path(), &template)?;
+    expect(&found, "permission", "ok", "all rights")?;
+    expect(&found, "target", "ok", "CiliumLoadBalancerIPPool/doctor exists.")?;
+    expect(&found, "cilium-version", "ok", "1.20")?;
+    for (kind, group, plural) in [
+        ("CiliumL2AnnouncementPolicy", "cilium.io", "ciliuml2announcementpolicies"),
+        ("CiliumBGPAdvertisement", "cilium.io", "ciliumbgpadvertisements"),
+        ("L2Advertisement", "metallb.io", "l2advertisements"),
+        ("BGPAdvertisement", "metallb.io", "bgpadvertisements"),
+    ] {
+        expect(&found, "announcement", "unseen", &format!("by objects of kind {kind} could not be seen"))?;
+        let text = format!("apiGroups: [{group}], resources: [{plural}], verbs: [list]");
+        expect(&found, "announcement", "unseen", &text)?;
+    }
+    let is_opinion = |finding: &&Value| finding["check"] == "announcement" && finding["level"] != "unseen";
+    ensure!(found.iter().find(is_opinion).is_none(), "it cannot know: {:#}", Value::from(found));
+    expect(&found, "external-dns", "unseen", "the external-dns of this cluster reads could not be seen")?;
+
+    // What it says to add is what is missing.
+    let rule =
+        |group: &str, resources: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": ["list"]});
+    let rules = json!([
+        rule("cilium.io", &["ciliuml2announcementpolicies", "ciliumbgpadvertisements"]),
+        rule("metallb.io", &["l2advertisements", "bgpadvertisements"]),
+        rule("apps", &["deployments"]),
+    ]);
+    server.grant("system:serviceaccount:kube-system:dyn-prefix", &rules)?;
+    let found = examine(directory.path(), &template)?;
+    expect(&found, "announcement", "warning", "selects the Service default/front")?;
+    expect(&found, "announcement", "warning", "No L2Advertisement and no BGPAdvertisement of MetalLB announces")?;
+    expect(&found, "external-dns", "ok", "The external-dns default/external-dns reads external-dns.kubernetes.io/.")?;
+    expect(
+        &found,
+        "external-dns",
+        "warning",
+        "No external-dns of this cluster reads external-dns.alpha.kubernetes.io/",
+    )?;
+    let is_unseen = |finding: &&Value| finding["level"] == "unseen";
+    ensure!(found.iter().find(is_unseen).is_none(), "all is seen: {:#}", Value::from(found));
     Ok(())
 }
 
@@ -159,5 +265,11 @@ fn init(_: &Lab) -> Result<()> {
     std::fs::write(&path, &text)?;
     let check = Command::new(PROGRAM).arg("check").arg(&path).output()?;
     ensure!(check.status.success(), "{check:?}\n{text}");
+    let plan = ["plan", "--output", "json", "--prefix", "2001:db8:a::/56", "--config"];
+    let output = Command::new(PROGRAM).args(plan).arg(&path).output()?;
+    ensure!(output.status.success(), "{output:?}\n{text}");
+    let target = serde_json::from_slice::<Value>(&output.stdout)?["targets"][0].take();
+    // The file is for an edge router, as lo hears no router: the second /64.
+    ensure!(target["name"] == "dual" && target["boundPrefixes"] == json!(["2001:db8:a:1::/64"]), "{target:#}\n{text}");
     Ok(())
 }

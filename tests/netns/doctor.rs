@@ -3,7 +3,7 @@
 
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::Duration;
 
 use dyn_prefix::doctor::firewall::{Arriving, Fate, Packet, nft, walk};
@@ -18,6 +18,13 @@ use crate::lab::{A, SOON, advertisement};
 use crate::radvd::live;
 use crate::support::{Forged, Forger, LAN, Namespace, Pair, ROUTER, Radvd, WAN};
 
+mod init;
+mod stored;
+mod tables;
+
+pub(crate) use init::{BESIDE_DNSMASQ, BESIDE_KEA};
+pub(crate) use tables::{WITH_IP6TABLES, missing as missing_ip6tables};
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_dyn-prefix");
 
 pub(crate) const TESTS: &[Test] = &[
@@ -25,10 +32,12 @@ pub(crate) const TESTS: &[Test] = &[
     ("doctor: who holds UDP port 546 and which client runs", port),
     ("doctor: a host whose address lies in a range", neighbour),
     ("doctor: without privileges it says what it could not see", unprivileged),
+    ("doctor: without the daemon it goes by what that stored", stored::stored),
+    ("init: nothing is heard, no interface is up, another client holds the port", init::quiet),
 ];
 pub(crate) const WITH_RADVD: &[Test] = &[
     ("doctor: Router Advertisements are heard live, also beside a daemon", heard),
-    ("init: a host on the link, a router, and a host without privileges", init),
+    ("init: a host on the link, a router, and a host without privileges", init::init),
 ];
 pub(crate) const WITH_NFT: &[Test] = &[
     ("doctor: the packet filter does what the walk through its rules says", firewall),
@@ -212,38 +221,6 @@ fn heard() {
     let (found, _) = examine(&mut powerless(&pair.host), &file);
     expect(&found, "router-advertisement", "ok", "The daemon hears");
     drop(radvd);
-}
-
-/// The file, which passes `check`.
-fn initialised(command: &mut Command) -> String {
-    let Output { status, stdout, stderr } = command.arg("init").output().expect("it runs");
-    let text = String::from_utf8(stdout).expect("UTF-8");
-    assert!(status.success(), "{text}{}", String::from_utf8_lossy(&stderr));
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let path = directory.path().join("dyn-prefix.toml");
-    std::fs::write(&path, &text).expect("a file");
-    let check = Command::new(PROGRAM).arg("check").arg(&path).output().expect("it runs");
-    assert!(check.status.success(), "{check:?}\n{text}");
-    text
-}
-
-fn init() {
-    let pair = Pair::joined();
-    pair.host.inside(link_local);
-    let text = initialised(&mut powerless(&pair.host));
-    assert!(text.contains("Nobody could listen"), "{text}");
-    assert!(text.contains("wan, which is the only one that is up."), "{text}");
-    let text = initialised(&mut pair.host.command(PROGRAM));
-    assert!(text.contains("acquisition.dhcpv6 = { interface = \"wan\""), "no router is heard: {text}");
-
-    let _radvd = Radvd::start(&pair.router, &live(A));
-    let text = initialised(&mut pair.host.command(PROGRAM));
-    assert!(text.contains(&format!("The router {ROUTER} announces {A}.")), "{text}");
-    assert!(text.contains("\nacquisition.routerAdvertisement = { interface = \"wan\" }"), "{text}");
-    assert!(!text.contains("\nacquisition.dhcpv6"), "{text}");
-    pair.host.sysctl("net/ipv6/conf/all/forwarding", "1");
-    let text = initialised(&mut pair.host.command(PROGRAM));
-    assert!(text.contains("\nacquisition.dhcpv6 = { interface = \"wan\""), "a router asks: {text}");
 }
 
 /// Rules, and whether they let in answers of DHCPv6 servers and Router Advertisements; `None`: that cannot be said.

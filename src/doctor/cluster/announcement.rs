@@ -9,24 +9,36 @@ use crate::config::Kind;
 use crate::doctor::{Check, Finding};
 
 pub(super) fn check(facts: &Facts, seen: &Seen) -> Vec<Finding> {
-    let mut found = Vec::new();
-    let unread = seen.announcers.iter().filter_map(|(kind, read)| Some((kind, read.as_ref().err()?)));
-    for (kind, why) in unread {
-        let (group, _, plural) = kind.resource();
-        let message = format!("Objects of kind {} could not be read: {}.", kind.kind(), why.trim_end_matches('.'));
-        let advice = format!(
-            "Only doctor looks at them. To let it: a ClusterRole with apiGroups: [{group}], resources: [{plural}], verbs: \
-             [list]."
+    let unread = seen.announcers.iter().filter_map(|(kind, read)| Some(unread(*kind, read.as_ref().err()?)));
+    let mut found: Vec<Finding> = unread.collect();
+    if let Some(Err(why)) = seen.objects.get(&Kind::Service) {
+        let message = format!(
+            "Whether the addresses of Services are announced, and how DNS learns of them, could not be seen, for want of \
+             Services: {}.",
+            why.trim_end_matches('.')
         );
-        found.push(Finding::unseen(Check::Announcement, kind.kind(), message, &advice));
+        let advice = "`dyn-prefix rbac` prints a role with all that is needed.";
+        found.push(Finding::unseen(Check::Announcement, "Services", message, advice));
     }
-    if found.is_empty() {
-        found.extend(
-            facts.holders(seen).filter(|service| is_of_cilium(service)).map(|service| of_service(seen, service)),
-        );
-        found.extend(pools(facts, seen));
-    }
+    let services = facts.holders(seen).filter(|service| is_of_cilium(service));
+    found.extend(services.filter_map(|service| of_service(seen, service)));
+    found.extend(pools(facts, seen));
     found
+}
+
+fn unread(kind: Announcer, why: &str) -> Finding {
+    let (group, _, plural) = kind.resource();
+    let (kind, why) = (kind.kind(), why.trim_end_matches('.'));
+    let message = format!("Which addresses are announced by objects of kind {kind} could not be seen: {why}.");
+    let advice = format!(
+        "Only doctor looks at them. To let it: a ClusterRole with apiGroups: [{group}], resources: [{plural}], verbs: [list]."
+    );
+    Finding::unseen(Check::Announcement, kind, message, &advice)
+}
+
+/// Whether all objects of these kinds are known, so that one that is not found is not there.
+fn is_sure(seen: &Seen, kinds: [Announcer; 2]) -> bool {
+    !kinds.iter().any(|kind| matches!(seen.announcers.get(kind), Some(Err(_))))
 }
 
 /// Whether MetalLB did not give it its addresses.
@@ -36,7 +48,8 @@ fn is_of_cilium(service: &Value) -> bool {
     !is_marked
 }
 
-fn of_service(seen: &Seen, service: &Value) -> Finding {
+/// `None`: whoever announces them may be among what could not be read.
+fn of_service(seen: &Seen, service: &Value) -> Option<Finding> {
     let labels = labels(service);
     let subject = name(service);
     let objects = |kind| seen.announcers.get(&kind).and_then(|read| read.as_ref().ok()).into_iter().flatten();
@@ -46,7 +59,10 @@ fn of_service(seen: &Seen, service: &Value) -> Finding {
         let kind = if l2.is_some() { Announcer::CiliumL2 } else { Announcer::CiliumBgp };
         let policy = policy["metadata"]["name"].as_str().unwrap_or_default();
         let message = format!("{}/{policy} announces the addresses of the Service {subject}.", kind.kind());
-        return Finding::ok(Check::Announcement, subject, message);
+        return Some(Finding::ok(Check::Announcement, subject, message));
+    }
+    if !is_sure(seen, [Announcer::CiliumL2, Announcer::CiliumBgp]) {
+        return None;
     }
     let is_none = objects(Announcer::CiliumL2).chain(objects(Announcer::CiliumBgp)).next().is_none();
     if is_none {
@@ -54,7 +70,7 @@ fn of_service(seen: &Seen, service: &Value) -> Finding {
             "Nobody in the cluster announces the addresses of the Service {subject}: there is no \
              CiliumL2AnnouncementPolicy and no CiliumBGPAdvertisement. That is right if a route leads to the nodes."
         );
-        return Finding::note(Check::Announcement, subject, message);
+        return Some(Finding::note(Check::Announcement, subject, message));
     }
     let message = format!(
         "No CiliumL2AnnouncementPolicy and no CiliumBGPAdvertisement selects the Service {subject}, whose addresses are \
@@ -62,7 +78,7 @@ fn of_service(seen: &Seen, service: &Value) -> Finding {
     );
     let advice = "Correct the serviceSelector (and `loadBalancerIPs: true`) of the policy, or the selector (and \
                   `service.addresses: [LoadBalancerIP]`) of the advertisement, or the labels of the Service.";
-    Finding::warning(Check::Announcement, subject, message, advice)
+    Some(Finding::warning(Check::Announcement, subject, message, advice))
 }
 
 /// Its labels, with those that Cilium adds for its selectors.
@@ -117,8 +133,8 @@ pub(super) fn selects(selector: &Value, labels: &BTreeMap<String, String>) -> bo
 fn pools(facts: &Facts, seen: &Seen) -> Vec<Finding> {
     let targets = facts.bindings.iter().map(|binding| &binding.target);
     let pools = targets.filter(|target| target.kind == Kind::IPAddressPool);
+    let kinds = [Announcer::MetalLbL2, Announcer::MetalLbBgp];
     let one = |pool: &crate::config::ObjectRef| {
-        let kinds = [Announcer::MetalLbL2, Announcer::MetalLbBgp];
         let objects = kinds.iter().filter_map(|kind| seen.announcers.get(kind)?.as_ref().ok()).flatten();
         let mut objects =
             objects.filter(|object| object["metadata"]["namespace"].as_str() == pool.namespace.as_deref());
@@ -134,11 +150,15 @@ fn pools(facts: &Facts, seen: &Seen) -> Vec<Finding> {
             }
         };
         if objects.any(is_chosen) {
-            return Finding::ok(Check::Announcement, subject, format!("An advertisement of MetalLB announces {pool}."));
+            let message = format!("An advertisement of MetalLB announces {pool}.");
+            return Some(Finding::ok(Check::Announcement, subject, message));
+        }
+        if !is_sure(seen, kinds) {
+            return None;
         }
         let message = format!("No L2Advertisement and no BGPAdvertisement of MetalLB announces {pool}.");
         let advice = "Create one in the same namespace; without ipAddressPools it announces all pools.";
-        Finding::warning(Check::Announcement, subject, message, advice)
+        Some(Finding::warning(Check::Announcement, subject, message, advice))
     };
-    pools.map(one).collect()
+    pools.filter_map(one).collect()
 }

@@ -90,15 +90,17 @@ fn unreachable(url: &str, failure: &Failure) -> Finding {
     let what = failure.message().trim_end_matches('.');
     let (message, advice) = match failure {
         Failure::Unreachable { reason, .. } if reason.contains("Certificate") || reason.contains("Tls") => {
-            (format!("There is no TLS with the API server at {url}: {what}."), "Correct what the text says.")
+            (format!("There is no TLS with the API server at {url}: {what}."), "Correct what the text says.".to_owned())
         }
         Failure::Unreachable { .. } => (
             format!("The API server at {url} cannot be reached: {what}."),
-            "Is the URL of the kubeconfig right as seen from this host, and is the server up? Try `curl -k URL/version`.",
+            format!(
+                "Is the URL of the kubeconfig right as seen from this host, and is the server up? Try `curl -k {url}/version`."
+            ),
         ),
         Failure::Refused { .. } | Failure::Garbled(_) | Failure::Unauthorized(_) => (
             format!("What answers at {url} is no API server that can be used: {what}."),
-            "Is the URL of the kubeconfig right? A proxy may answer in its place.",
+            "Is the URL of the kubeconfig right? A proxy may answer in its place.".to_owned(),
         ),
     };
     Finding::error(Check::ApiServer, url, message, advice)
@@ -138,14 +140,8 @@ fn skew(url: &str, ahead: SignedDuration) -> Finding {
 
 /// A way that leads by an address of the prefix is gone when the prefix is.
 fn address(facts: &Facts, url: &str, addresses: &[IpAddr]) -> Option<Finding> {
-    if addresses.is_empty() {
-        return None;
-    }
     let inside = addresses.iter().filter_map(|address| Some((address, facts.prefix_of(*address)?))).next();
-    let Some((address, prefix)) = inside else {
-        let message = "No address of the API server depends on a prefix that changes.";
-        return Some(Finding::ok(Check::ServerAddress, url, message));
-    };
+    let Some((address, prefix)) = inside else { return outside(facts, url, addresses) };
     let message = format!(
         "The API server at {url} has the address {address}, which lies in the prefix {prefix} and changes with it: just \
          then it cannot be told of the change."
@@ -156,6 +152,27 @@ fn address(facts: &Facts, url: &str, addresses: &[IpAddr]) -> Option<Finding> {
     } else {
         Finding::warning(Check::ServerAddress, url, message, advice)
     })
+}
+
+fn outside(facts: &Facts, url: &str, addresses: &[IpAddr]) -> Option<Finding> {
+    let advice = "Look again while the daemon has a prefix.";
+    if let (false, Some(address)) = (facts.unknown.is_empty(), addresses.iter().find(|address| may_change(**address))) {
+        let message = format!(
+            "Whether the address {address} of the API server lies in a prefix that changes could not be seen: no prefix is \
+             known for {}.",
+            facts.unknown.join(", ")
+        );
+        return Some(Finding::unseen(Check::ServerAddress, url, message, advice));
+    }
+    let message = "No address of the API server depends on a prefix that changes.";
+    (!addresses.is_empty()).then(|| Finding::ok(Check::ServerAddress, url, message))
+}
+
+/// Global ones may lie in a prefix that is delegated.
+fn may_change(address: IpAddr) -> bool {
+    let IpAddr::V6(address) = address else { return false };
+    let stays = address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local();
+    !stays && address.to_ipv4_mapped().is_none()
 }
 
 pub(super) fn capitalised(text: &str) -> String {

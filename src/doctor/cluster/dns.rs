@@ -12,6 +12,15 @@ const HOSTNAME: &str = "/hostname";
 const TTL: &str = "ttl";
 
 pub(super) fn check(facts: &Facts, seen: &Seen) -> Vec<Finding> {
+    let users = users(facts, seen);
+    let mut found: Vec<Finding> = users.iter().map(|(prefix, services)| of_prefix(facts, prefix, services)).collect();
+    let each = users.iter().flat_map(|(prefix, services)| services.iter().map(move |service| (prefix, *service)));
+    found.extend(each.filter_map(|(prefix, service)| ttl(facts, prefix, service)));
+    found
+}
+
+/// The Services with addresses of ours that want a name in DNS, by the prefix of the annotations that say so.
+pub(super) fn users<'a>(facts: &'a Facts, seen: &'a Seen) -> BTreeMap<String, Vec<&'a Value>> {
     let mut users: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
     for service in facts.holders(seen) {
         let annotations = service["metadata"]["annotations"].as_object().into_iter().flatten();
@@ -19,10 +28,7 @@ pub(super) fn check(facts: &Facts, seen: &Seen) -> Vec<Finding> {
             users.entry(format!("{prefix}/")).or_default().push(service);
         }
     }
-    let mut found: Vec<Finding> = users.iter().map(|(prefix, services)| of_prefix(facts, prefix, services)).collect();
-    let each = users.iter().flat_map(|(prefix, services)| services.iter().map(move |service| (prefix, *service)));
-    found.extend(each.filter_map(|(prefix, service)| ttl(facts, prefix, service)));
-    found
+    users
 }
 
 fn of_prefix(facts: &Facts, prefix: &str, services: &[&Value]) -> Finding {

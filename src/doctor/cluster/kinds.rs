@@ -1,7 +1,8 @@
 //! The kinds that are served, and what the account may do with them.
 
 use super::{Facts, Seen};
-use crate::cluster::object::qualified;
+use crate::cluster::access::Missing;
+use crate::cluster::object::{qualified, resource};
 use crate::config::{Discovery, Kind};
 use crate::doctor::{Check, Finding};
 
@@ -77,23 +78,39 @@ fn rights(facts: &Facts, seen: &Seen) -> Vec<Finding> {
         let message = format!("The account has all rights that are needed ({count} were asked for).");
         return vec![Finding::ok(Check::Permission, subject, message)];
     }
-    let one = |missing: &crate::cluster::access::Missing| {
-        let reason = missing.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        let message = format!("The account may not {missing}{reason}: {}", missing.need.without);
-        let is_installed = Kind::ALL.into_iter().any(|kind| {
-            crate::cluster::object::resource(kind, "").2 == missing.need.resource && seen.served.contains_key(&kind)
-        });
-        // What is not installed cannot be written anyway.
-        let of_ours =
-            Kind::TARGETS.into_iter().any(|kind| crate::cluster::object::resource(kind, "").2 == missing.need.resource);
-        if of_ours && !is_installed {
-            return Finding::note(Check::Permission, missing.to_string(), message);
-        }
-        let is_named = facts.cluster.discovery != Discovery::Default || missing.need.place.namespace().is_some();
-        if is_named && missing.verb == "patch" {
-            return Finding::error(Check::Permission, missing.to_string(), message, advice);
-        }
-        Finding::warning(Check::Permission, missing.to_string(), message, advice)
-    };
-    missing.iter().map(one).collect()
+    // The verbs of one object, together.
+    let alike = |one: &Missing, other: &Missing| one.object() == other.object() && one.reason == other.reason;
+    missing.chunk_by(alike).map(|missing| lacks(facts, seen, missing)).collect()
+}
+
+/// `missing`: the verbs that are missing on one object, at least one.
+fn lacks(facts: &Facts, seen: &Seen, missing: &[Missing]) -> Finding {
+    let advice = "`dyn-prefix rbac` prints a role with all that is needed; `dyn-prefix join` applies it.";
+    let verbs = list(missing.iter().map(|missing| missing.verb));
+    let Missing { need, reason, .. } = &missing[0];
+    let object = missing[0].object();
+    let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let subject = format!("{verbs} {object}");
+    let message = format!("The account may not {subject}{reason}. Without that: {}", need.without);
+    let kind = Kind::ALL.into_iter().find(|kind| resource(*kind, "").2 == need.resource);
+    // What is not installed cannot be written anyway.
+    if kind.is_some_and(|kind| Kind::TARGETS.contains(&kind) && !seen.served.contains_key(&kind)) {
+        return Finding::note(Check::Permission, subject, message);
+    }
+    let is_required = facts.cluster.discovery != Discovery::Default || need.place.namespace().is_some();
+    let is_bound = kind.is_some_and(|kind| facts.has_bindings_of(kind));
+    if (is_required || is_bound) && missing.iter().any(|missing| missing.verb == "patch") {
+        return Finding::error(Check::Permission, subject, message, advice);
+    }
+    Finding::warning(Check::Permission, subject, message, advice)
+}
+
+/// `list, watch and patch`
+fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let words: Vec<&str> = words.collect();
+    match words.split_last() {
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
+    }
 }

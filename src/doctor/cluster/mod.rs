@@ -18,6 +18,7 @@ use crate::config::{Binding, Cluster, Kind, Service};
 mod announcement;
 mod connection;
 mod dns;
+mod external_dns;
 mod kinds;
 mod objects;
 
@@ -34,6 +35,8 @@ pub struct Facts {
     pub daemon_id: String,
     /// The prefixes in use and the ones that drain, by DynamicPrefix, as far as they are known.
     pub prefixes: Vec<(String, Ipv6Net)>,
+    /// The DynamicPrefixes of the file of which no prefix is known.
+    pub unknown: Vec<String>,
     /// The longest `drainPeriodMinutes`, in seconds; `None`: one has no limit.
     pub drain_seconds: Option<u64>,
     /// What our clock says.
@@ -61,7 +64,7 @@ pub enum Connection {
 }
 
 /// What a server that answers shows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Seen {
     /// `gitVersion`; empty when it keeps that to itself.
     pub version: String,
@@ -69,8 +72,8 @@ pub struct Seen {
     pub date: Option<Timestamp>,
     /// Our kinds, with the versions to be used.
     pub served: Served,
-    /// The API groups it serves.
-    pub groups: BTreeSet<String>,
+    /// The API groups it serves, or why they could not be read.
+    pub groups: Result<BTreeSet<String>, String>,
     /// Which Cilium there is, where that matters.
     pub schema: Option<Schema>,
     /// How many rights are needed, and those that are missing; or why that could not be asked.
@@ -81,6 +84,25 @@ pub struct Seen {
     pub services: Vec<Value>,
     /// Who announces addresses, by plural and group; or why that could not be read. What is not served is absent.
     pub announcers: BTreeMap<Announcer, Result<Vec<Value>, String>>,
+    /// The Deployments that run external-dns, by their name or label; or why they could not be read.
+    pub external_dns: Result<Vec<Value>, String>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            version: String::new(),
+            date: None,
+            served: Served::default(),
+            groups: Ok(BTreeSet::new()),
+            schema: None,
+            rights: None,
+            objects: BTreeMap::new(),
+            services: Vec::new(),
+            announcers: BTreeMap::new(),
+            external_dns: Ok(Vec::new()),
+        }
+    }
 }
 
 /// A kind that tells the network of addresses.
@@ -129,6 +151,7 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
         found.extend(objects::check(facts, seen));
         found.extend(announcement::check(facts, seen));
         found.extend(dns::check(facts, seen));
+        found.extend(external_dns::check(facts, seen));
     }
     found
 }

@@ -44,8 +44,12 @@ fn target(seen: &Seen, name: &ObjectRef) -> Option<Finding> {
         Ok(objects) => {
             let alike = objects.iter().map(|object| &object.reference);
             let alike: Vec<String> = alike.take(5).map(ToString::to_string).collect();
-            let there = if alike.is_empty() { "there is none of its kind".to_owned() } else { alike.join(", ") };
-            let message = format!("{name} does not exist; of its kind: {there}.");
+            let there = if alike.is_empty() { "none".to_owned() } else { alike.join(", ") };
+            let message = if name.kind == Kind::Service {
+                format!("{name} does not exist, or is not of type LoadBalancer; of that type: {there}.")
+            } else {
+                format!("{name} does not exist; of its kind: {there}.")
+            };
             let advice = "Create it, or correct the name; it is written as soon as it is there. dyn-prefix creates no \
                           objects.";
             Some(Finding::error(Check::Target, subject, message, advice))
@@ -133,11 +137,26 @@ fn request(object: &Object) -> Option<Finding> {
 }
 
 /// Groups of in-cluster operators that write the same objects.
-const OPERATORS: [(&str, &str); 2] =
-    [("network.reith.cloud", "jr42's dynamic-prefix-operator"), ("apps.fuwafuwatime.moe", "k6u")];
+const OPERATORS: [(&str, &str); 3] = [
+    ("dynamic-prefix.io", "the dynamic-prefix-operator"),
+    ("network.reith.cloud", "the dynamic-prefix-operator before its present API group"),
+    ("apps.fuwafuwatime.moe", "k6u"),
+];
 
 fn operators(seen: &Seen) -> Vec<Finding> {
-    let installed = OPERATORS.into_iter().filter(|(group, _)| seen.groups.contains(*group));
+    let groups = match &seen.groups {
+        Ok(groups) => groups,
+        Err(why) => {
+            let message = format!(
+                "Whether an operator that writes the same objects is installed could not be seen: {}.",
+                why.trim_end_matches('.')
+            );
+            let advice =
+                "Look at `kubectl api-resources`; every account may read what is served unless somebody forbids it.";
+            return vec![Finding::unseen(Check::OtherWriter, "operators", message, advice)];
+        }
+    };
+    let installed = OPERATORS.into_iter().filter(|(group, _)| groups.contains(*group));
     let one = |(group, operator): (&str, &str)| {
         let message =
             format!("The kinds of {operator} ({group}) are installed: if it runs, it writes the same objects.");

@@ -390,4 +390,4 @@ fn link_local_in(network: ipnet::Ipv6Net) -> Truth {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

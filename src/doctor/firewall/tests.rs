@@ -3,6 +3,8 @@
 
 use super::*;
 
+pub(in crate::doctor) const TESTS: &[fn()] = &[findings];
+
 fn arriving(packet: Packet) -> Arriving<'static> {
     Arriving { packet, interface: "wan", own: Some("fe80::2".parse().unwrap()) }
 }

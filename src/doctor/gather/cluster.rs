@@ -37,6 +37,7 @@ fn timeouts() -> Timeouts {
 pub(super) struct Common {
     pub(super) daemon_id: String,
     pub(super) prefixes: Vec<(String, ipnet::Ipv6Net)>,
+    pub(super) unknown: Vec<String>,
     pub(super) now: Timestamp,
 }
 
@@ -50,6 +51,7 @@ pub(super) async fn facts(config: &Config, cluster: &Cluster, common: &Common) -
         services: config.services.iter().filter(|service| service.cluster == cluster.name).cloned().collect(),
         daemon_id: common.daemon_id.clone(),
         prefixes: common.prefixes.clone(),
+        unknown: common.unknown.clone(),
         drain_seconds: drain_seconds.map(|drain| drain.as_secs()),
         now: common.now,
         connection: connection(config, cluster).await,
@@ -110,15 +112,16 @@ impl Look<'_> {
         let kinds = self.kinds();
         let served = discovery::served(&self.client, &kinds, &self.timeouts).await?;
         let lists = served.iter().map(|(kind, version)| async move { (*kind, self.list(*kind, version).await) });
-        let (date, groups, rights, lists, schema, announcers) = tokio::join!(
+        let (date, groups, rights, lists, schema, announcers, external_dns) = tokio::join!(
             self.date(),
             self.groups(),
             self.rights(),
             futures_util::future::join_all(lists),
             self.schema(served.contains_key(&schema::ASKED)),
             self.announcers(),
+            self.external_dns(),
         );
-        let mut seen = Seen { version, date, groups, schema, announcers, served, ..Seen::default() };
+        let mut seen = Seen { version, date, groups, schema, announcers, external_dns, served, ..Seen::default() };
         seen.rights = Some(rights);
         for (kind, items) in lists {
             if let (Kind::Service, Ok(items)) = (kind, &items) {
@@ -152,9 +155,11 @@ impl Look<'_> {
         jiff::fmt::rfc2822::parse(date).ok().map(|date| date.timestamp())
     }
 
-    async fn groups(&self) -> BTreeSet<String> {
-        let list = self.get("/apis").await.ok().and_then(|list| serde_json::from_value::<APIGroupList>(list).ok());
-        list.into_iter().flat_map(|list| list.groups).map(|group| group.name).collect()
+    async fn groups(&self) -> Result<BTreeSet<String>, String> {
+        let list = self.get("/apis").await.map_err(|failure| failure.message().to_owned())?;
+        let list: APIGroupList =
+            serde_json::from_value(list).map_err(|error| format!("the answer to /apis is not understood: {error}"))?;
+        Ok(list.groups.into_iter().map(|group| group.name).collect())
     }
 
     async fn rights(&self) -> Result<(usize, Vec<access::Missing>), String> {
@@ -222,16 +227,35 @@ impl Look<'_> {
     async fn announcer(&self, kind: Announcer) -> Option<Result<Vec<Value>, String>> {
         let (group, versions, plural) = kind.resource();
         for version in versions {
-            let resources = self.get(&format!("/apis/{group}/{version}")).await;
-            let is_served = resources.is_ok_and(|list| {
-                list["resources"].as_array().into_iter().flatten().any(|resource| resource["name"] == plural)
-            });
-            if is_served {
-                let list = self.get(&format!("/apis/{group}/{version}/{plural}")).await;
-                return Some(list.map(|list| items(&list)).map_err(|failure| failure.message().to_owned()));
+            match self.get(&format!("/apis/{group}/{version}/{plural}")).await {
+                Ok(list) => return Some(Ok(items(&list))),
+                Err(failure) if failure.code() == Some(404) => {}
+                // Whether it is there is said to everybody, also to those who may not read it.
+                Err(failure) if self.lacks(group, version, plural).await => drop(failure),
+                Err(failure) => return Some(Err(failure.message().to_owned())),
             }
         }
         None
+    }
+
+    /// Whether the server says that it has no such resource.
+    async fn lacks(&self, group: &str, version: &str, plural: &str) -> bool {
+        match self.get(&format!("/apis/{group}/{version}")).await {
+            Ok(list) => !list["resources"].as_array().into_iter().flatten().any(|resource| resource["name"] == plural),
+            Err(failure) => failure.code() == Some(404),
+        }
+    }
+
+    async fn external_dns(&self) -> Result<Vec<Value>, String> {
+        let selectors =
+            ["labelSelector=app.kubernetes.io%2Fname%3Dexternal-dns", "fieldSelector=metadata.name%3Dexternal-dns"];
+        let mut found: BTreeMap<String, Value> = BTreeMap::new();
+        for selector in selectors {
+            let list = self.get(&format!("/apis/apps/v1/deployments?{selector}")).await;
+            let list = list.map_err(|failure| failure.message().to_owned())?;
+            found.extend(items(&list).into_iter().map(|item| (item["metadata"]["uid"].to_string(), item)));
+        }
+        Ok(found.into_values().collect())
     }
 }
 
@@ -258,4 +282,13 @@ pub(super) fn services(clusters: &[Facts]) -> Option<BTreeSet<std::net::Ipv6Addr
             .extend(all.filter_map(|address| if let IpAddr::V6(address) = address { Some(address) } else { None }));
     }
     Some(addresses)
+}
+
+/// What could be read of a cluster.
+pub(super) fn objects<'a>(clusters: &'a [Facts], name: &str) -> Vec<&'a Object> {
+    let facts = clusters.iter().find(|facts| facts.cluster.name == name);
+    let Some(Connection::Made { answer: Ok(seen), .. }) = facts.map(|facts| &facts.connection) else {
+        return Vec::new();
+    };
+    seen.objects.values().filter_map(|objects| objects.as_ref().ok()).flatten().collect()
 }

@@ -5,15 +5,11 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::Ipv6Net;
-
-use super::{capability, daemon, firewall, in_time, routes};
+use super::{Known, capability, daemon, firewall, in_time};
 use crate::config::Config;
 use crate::control::client::{Connection, Failure};
 use crate::control::{Request, Response};
-use crate::prefix::Interval;
 use crate::source::link::Links;
-use crate::status::Status;
 
 /// How long another program may take.
 const COMMAND: Duration = Duration::from_secs(4);
@@ -136,45 +132,26 @@ pub(super) async fn capabilities(daemon: &Daemon) -> capability::Facts {
     capability::Facts { whose: capability::Whose::ThisCommand, effective: effective("self") }
 }
 
-/// The prefixes that are delegated to this host, as the daemon says.
-pub(super) fn delegations(status: Option<&Status>, links: &Result<Arc<Links>, String>) -> Vec<routes::Delegation> {
-    let sources = status.map(|status| status.sources.as_slice()).unwrap_or_default();
-    let of_source = |source: &crate::status::SourceStatus| {
-        let interface = source.interface.clone().unwrap_or_default();
-        let ifindex = links.as_ref().ok().and_then(|links| links.get(&interface)).map(|link| link.ifindex);
-        let lease = source.lease.clone().unwrap_or_default();
-        let held = lease.delegations.into_iter().filter(|delegation| delegation.received_at.is_some());
-        let prefixes = held.flat_map(|delegation| delegation.prefixes);
-        let prefixes = prefixes.filter_map(|leased| leased.prefix.parse().ok());
-        prefixes.map(|prefix| routes::Delegation { prefix, interface: interface.clone(), ifindex }).collect::<Vec<_>>()
+/// What is known of the prefixes: of the daemon, else of the state directory.
+pub(super) async fn known(config: &Arc<Config>, daemon: &Daemon, links: &Result<Arc<Links>, String>) -> Known {
+    let mut known = match &daemon.facts {
+        daemon::Facts::Runs(status) => Known::of_daemon(config, status),
+        daemon::Facts::NotRunning => stored(config, "the daemon does not run").await,
+        daemon::Facts::NoAnswer(why) => stored(config, &format!("the daemon could not be asked ({why})")).await,
     };
-    sources.iter().flat_map(of_source).collect()
+    for delegation in &mut known.delegations {
+        let link = links.as_ref().ok().and_then(|links| links.get(&delegation.interface));
+        delegation.ifindex = link.map(|link| link.ifindex);
+    }
+    known
 }
 
-/// The ranges of pools, as the daemon says.
-pub(super) fn ranges(status: Option<&Status>) -> Vec<routes::Range> {
-    let targets = status.map(|status| status.targets.as_slice()).unwrap_or_default();
-    let pools =
-        targets.iter().filter(|target| ["CiliumLoadBalancerIPPool", "IPAddressPool"].contains(&target.kind.as_str()));
-    let of_pool = |target: &crate::status::TargetStatus| {
-        let name = format!("of the pool {} in the cluster {}", target.name, target.cluster);
-        let prefixes = target.bound_prefixes.iter().filter_map(|prefix| prefix.parse::<Ipv6Net>().ok());
-        prefixes
-            .map(|prefix| routes::Range { name: name.clone(), interval: Interval::from(prefix) })
-            .collect::<Vec<_>>()
-    };
-    pools.flat_map(of_pool).collect()
-}
-
-/// The prefixes in use and the ones that drain: as the daemon says, and those that the file fixes.
-pub(super) fn prefixes(config: &Config, status: Option<&Status>) -> Vec<(String, Ipv6Net)> {
-    let told = status.map(|status| status.dynamic_prefixes.as_slice()).unwrap_or_default();
-    let told = told.iter().flat_map(|prefix| {
-        let draining = prefix.history.iter().filter(|former| former.state == "draining").map(|former| &former.prefix);
-        let all = prefix.current_prefix.iter().chain(draining);
-        all.filter_map(|text| Some((prefix.name.clone(), text.parse().ok()?))).collect::<Vec<_>>()
-    });
-    let fixed = config.dynamic_prefixes.iter();
-    let fixed = fixed.filter_map(|prefix| Some((prefix.name.clone(), prefix.acquisition.fixed?)));
-    told.chain(fixed).collect()
+async fn stored(config: &Arc<Config>, silent: &str) -> Known {
+    let directory = crate::daemon::state_directory(config);
+    let reading =
+        tokio::task::spawn_blocking(move || crate::store::peek(&directory).map_err(|error| format!("{error:#}")));
+    let state = reading.await.unwrap_or_else(|_| Err("reading the stored state was aborted".to_owned()));
+    let state = state.map_err(|why| format!("{silent}, and we {}", why.trim_end_matches('.')));
+    let state = state.as_ref().map(Option::as_ref).map_err(Clone::clone);
+    Known::of_store(config, state, &crate::clock::epoch())
 }

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use super::{LISTEN, Shared, host, listen, root};
 use super::{firewall, interface, port, router};
 use crate::config::Config;
-use crate::doctor::{Check, Finding, Section};
+use crate::doctor::{Finding, Section};
 use crate::prefix::PrefixFilter;
 use crate::source::dhcpv6::others;
 use crate::source::dhcpv6::socket::Local;
@@ -59,8 +59,7 @@ async fn one(
     let links = match shared.links {
         Ok(links) => links,
         Err(why) => {
-            let message = format!("The interfaces of this host could not be read: {why}.");
-            return Section { place, findings: vec![Finding::unseen(Check::Interface, name, message, "")] };
+            return Section { place, findings: vec![interface::unread(name, why)] };
         }
     };
     let link = links.get(name);
@@ -116,8 +115,7 @@ async fn port(name: &str, ifindex: u32, uses: &interface::Uses) -> Vec<Finding> 
     let interface = name.to_owned();
     let looking = tokio::task::spawn_blocking(move || others::gather(&interface, ifindex, root()));
     let Ok(facts) = looking.await else {
-        let message = "The search for other DHCPv6 clients was aborted.";
-        return vec![Finding::unseen(Check::OtherClient, name, message, "")];
+        return vec![port::unsearched(name)];
     };
     // Whoever holds the port is told of once.
     let others = others::judge(&others::Facts { owners: Vec::new(), ..facts.clone() });

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::prefixes::{self, Known};
 use super::{Check, Finding, Report, Section, capability, clock, daemon, firewall, interface, port, router, routes};
 use crate::config::{self, Config};
 use crate::source::link::Links;
@@ -44,10 +45,12 @@ pub async fn examine(subject: &Subject) -> Report {
     let config = &subject.config;
     let (daemon, links, tables) =
         tokio::join!(host::daemon(subject.socket.clone()), netlink::links(), netlink::tables());
-    let shared = Shared { config, daemon: &daemon, links: &links, tables: &tables };
+    let known = host::known(config, &daemon, &links).await;
+    let shared = Shared { config, daemon: &daemon, known: &known, links: &links, tables: &tables };
     let common = cluster::Common {
         daemon_id: config.daemon.id.clone().unwrap_or_else(crate::daemon::identity::daemon_id),
-        prefixes: host::prefixes(config, daemon.facts.status()),
+        prefixes: known.prefixes.clone(),
+        unknown: known.unknown.clone(),
         now: crate::clock::epoch().wall_now(),
     };
     let (mut host, interfaces, clusters) =
@@ -65,6 +68,7 @@ pub async fn examine(subject: &Subject) -> Report {
 struct Shared<'a> {
     config: &'a Config,
     daemon: &'a Daemon,
+    known: &'a Known,
     links: &'a Result<Arc<Links>, String>,
     tables: &'a Tables,
 }
@@ -72,16 +76,21 @@ struct Shared<'a> {
 async fn of_host(subject: &Subject, shared: &Shared<'_>) -> Vec<Finding> {
     let mut found = daemon::configuration(&subject.findings);
     if found.is_empty() {
-        found.push(Finding::ok(Check::Configuration, "configuration", "There is nothing to say about it."));
+        found.push(Finding::ok(
+            Check::Configuration,
+            "configuration",
+            "There is nothing to say about the configuration.",
+        ));
     }
     found.extend(daemon::check(&shared.daemon.facts, crate::VERSION));
+    found.extend(prefixes::check(shared.known));
     let (synchronised, capabilities) = tokio::join!(host::synchronised(), host::capabilities(shared.daemon));
     let now = crate::clock::epoch().wall_now();
     found.push(clock::check(&clock::Facts { now, synchronised }));
     found.extend(capability::check(shared.config, &capabilities));
     found.extend(routes::check(&routes::Facts {
         forwards: host::sysctl("all", "forwarding").is_some_and(|value| value != 0),
-        delegations: host::delegations(shared.daemon.facts.status(), shared.links),
+        delegations: shared.known.delegations.clone(),
         routes: shared.tables.routes.clone(),
     }));
     found
@@ -94,7 +103,7 @@ fn neighbours(shared: &Shared<'_>, clusters: &[super::cluster::Facts]) -> Vec<Fi
     };
     let neighbours = shared.tables.neighbours.as_ref().map_err(Clone::clone);
     routes::neighbours(&routes::Neighbourhood {
-        ranges: host::ranges(shared.daemon.facts.status()),
+        ranges: shared.known.ranges(shared.config, |cluster| cluster::objects(clusters, cluster)),
         neighbours: neighbours.map(|all| all.iter().map(named).collect()),
         services: cluster::services(clusters),
     })

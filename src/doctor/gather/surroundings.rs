@@ -57,8 +57,12 @@ async fn found(kubeconfig: Option<&Path>) -> Option<Cluster> {
         events: false,
         publish_status: false,
     };
-    let common =
-        cluster::Common { daemon_id: String::new(), prefixes: Vec::new(), now: crate::clock::epoch().wall_now() };
+    let common = cluster::Common {
+        daemon_id: String::new(),
+        prefixes: Vec::new(),
+        unknown: Vec::new(),
+        now: crate::clock::epoch().wall_now(),
+    };
     let facts = cluster::facts(&Config::default(), &entry, &common).await;
     let found = match facts.connection {
         Connection::Unusable(why) => Err(why),

@@ -8,9 +8,31 @@ use crate::cluster::access::Missing;
 use crate::cluster::failure::Failure;
 use crate::cluster::object::Object;
 use crate::cluster::schema::Schema;
-use crate::config::{Binding, Cluster, Config, Discovery, EXTERNAL_DNS, Kind, Kubeconfig, ObjectRef, Part, Strategy};
+use crate::config::{
+    Binding, Cluster, Config, Discovery, EXTERNAL_DNS, Kind, Kubeconfig, ObjectRef, Part, Service, Strategy,
+};
 use crate::doctor::cluster::{Announcer, Connection, Facts, Seen, check};
 use crate::doctor::{Check, Finding, Level};
+
+mod services;
+
+pub(super) const TESTS: &[fn()] = &[
+    all_is_well,
+    credentials,
+    the_way_to_the_server,
+    version_and_clock_of_the_server,
+    kinds_and_versions,
+    rights,
+    targets,
+    who_else_writes,
+    git_ops_with_the_rule_to_add,
+    what_the_controller_says,
+    services::who_announces_a_service,
+    services::who_announces_a_pool_of_metallb,
+    services::what_could_not_be_read_is_not_missing,
+    services::external_dns,
+    services::what_external_dns_reads,
+];
 
 const NOW: &str = "2026-11-21T12:00:00Z";
 const URL: &str = "https://api.example:6443";
@@ -49,6 +71,7 @@ fn facts(connection: Connection) -> Facts {
         services: Vec::new(),
         daemon_id: "we".to_owned(),
         prefixes: vec![("home".to_owned(), "2001:db8:a::/56".parse().unwrap())],
+        unknown: Vec::new(),
         drain_seconds: Some(3600),
         now: NOW.parse().unwrap(),
         connection,
@@ -150,6 +173,8 @@ fn the_way_to_the_server() {
     let unreachable = |reason| Failure::Unreachable { reason, message: "x".to_owned() };
     let found = failed(unreachable("ConnectionRefused"));
     provoked(&found, Check::ApiServer, Level::Error, "cannot be reached: x.");
+    let text = provoked(&found, Check::ApiServer, Level::Error, "x.");
+    assert!(text.contains(&format!("`curl -k {URL}/version`")), "{text}");
     provoked(&failed(unreachable("CertificateExpired")), Check::ApiServer, Level::Error, "There is no TLS");
     let refused = Failure::Refused { code: 502, message: "bad gateway".to_owned(), retry_after: None };
     provoked(&failed(refused), Check::ApiServer, Level::Error, "no API server that can be used: bad gateway.");
@@ -164,6 +189,18 @@ fn the_way_to_the_server() {
     let of = |addresses: &[&str]| made(None, addresses, Ok(Box::new(seen())));
     provoked(&of(&["2001:db8:a:1::5"]), Check::ServerAddress, Level::Error, "lies in the prefix home");
     provoked(&of(&["2001:db8:a:1::5", "192.0.2.1"]), Check::ServerAddress, Level::Warning, "2001:db8:a:1::5");
+
+    let without = |address: &str| {
+        let addresses = vec![address.parse().unwrap()];
+        let answer = Ok(Box::new(seen()));
+        let connection = Connection::Made { url: URL.to_owned(), addresses, validity: None, answer };
+        check(&Facts { prefixes: Vec::new(), unknown: vec!["home".to_owned()], ..facts(connection) })
+    };
+    let text = "the address 2001:db8:a:1::5 of the API server lies in a prefix that changes could not be seen";
+    provoked(&without("2001:db8:a:1::5"), Check::ServerAddress, Level::Unseen, text);
+    for stays in ["192.0.2.1", "fd00::1", "fe80::1", "::1", "::ffff:192.0.2.1"] {
+        provoked(&without(stays), Check::ServerAddress, Level::Ok, "depends");
+    }
 }
 
 #[test]
@@ -215,8 +252,14 @@ fn rights() {
     };
     let lacks = |missing: Vec<Missing>, seen: Seen| answers(Seen { rights: Some(Ok((20, missing))), ..seen });
     let found = lacks(vec![missing("ciliumloadbalancerippools", "patch")], seen());
-    let text = "may not patch ciliumloadbalancerippools.cilium.io of any name in the whole cluster: They do not follow";
+    let text =
+        "may not patch ciliumloadbalancerippools.cilium.io of any name in the whole cluster. Without that: They do";
+    provoked(&found, Check::Permission, Level::Error, text);
+    let all = ["list", "watch", "patch"].map(|verb| missing("ciliumcidrgroups", verb)).to_vec();
+    let found = lacks(all, seen());
+    let text = "The account may not list, watch and patch ciliumcidrgroups.cilium.io of any name in the whole cluster.";
     provoked(&found, Check::Permission, Level::Warning, text);
+    assert_eq!(found.iter().filter(|finding| finding.check == Check::Permission).count(), 1, "{found:#?}");
     let mut without = seen();
     without.served.remove(&Kind::CiliumCIDRGroup);
     let found = lacks(vec![missing("ciliumcidrgroups", "patch")], without);
@@ -246,6 +289,20 @@ fn targets() {
     let mut hidden = seen();
     hidden.objects.insert(Kind::IPAddressPool, Err("forbidden".to_owned()));
     provoked(&answers(hidden), Check::Target, Level::Unseen, "could not be seen: forbidden.");
+    let entry = Service {
+        cluster: "home".to_owned(),
+        target: ObjectRef { namespace: Some("web".to_owned()), ..target(Kind::Service, "front") },
+        dynamic_prefix: "home".to_owned(),
+        part: Part::Named(vec!["lb".to_owned()]),
+        suffix: None,
+    };
+    let mut seen = seen();
+    seen.objects.insert(Kind::Service, Ok(Vec::new()));
+    let answer = Ok(Box::new(seen));
+    let connection = Connection::Made { url: URL.to_owned(), addresses: Vec::new(), validity: None, answer };
+    let found = check(&Facts { services: vec![entry], ..facts(connection) });
+    let text = "Service/web/front does not exist, or is not of type LoadBalancer; of that type: none.";
+    provoked(&found, Check::Target, Level::Error, text);
 }
 
 #[test]
@@ -261,18 +318,27 @@ fn who_else_writes() {
     provoked(&with_pool(ours), Check::OtherWriter, Level::Warning, "last written by \"their-operator\"");
     let found = with_pool(managed("we"));
     assert!(!found.iter().any(|finding| finding.check == Check::OtherWriter), "{found:#?}");
-    let found = answers(Seen { groups: ["network.reith.cloud".to_owned()].into(), ..seen() });
-    provoked(&found, Check::OtherWriter, Level::Warning, "`dyn-prefix convert`");
+    for group in ["network.reith.cloud", "dynamic-prefix.io", "apps.fuwafuwatime.moe"] {
+        let found = answers(Seen { groups: Ok([group.to_owned()].into()), ..seen() });
+        provoked(&found, Check::OtherWriter, Level::Warning, &format!("({group}) are installed"));
+    }
+    let found = answers(Seen { groups: Ok(["dyn-prefix.io".to_owned()].into()), ..seen() });
+    assert!(!found.iter().any(|finding| finding.check == Check::OtherWriter), "our own group: {found:#?}");
+    let found = answers(Seen { groups: Err("forbidden".to_owned()), ..seen() });
+    provoked(&found, Check::OtherWriter, Level::Unseen, "is installed could not be seen: forbidden.");
 }
 
 #[test]
 fn git_ops_with_the_rule_to_add() {
     let argo = json!({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "x"}}});
-    let text = provoked(&with_pool(argo), Check::GitOps, Level::Note, "comes from Argo CD");
+    let text = provoked(&with_pool(argo.clone()), Check::GitOps, Level::Note, "comes from Argo CD");
     assert!(text.contains("ignoreDifferences: [{group: cilium.io, kind: CiliumLoadBalancerIPPool, name: lb"), "{text}");
     let flux = json!({"metadata": {"labels": {
         "kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system",
     }}});
+    let mut both = flux.clone();
+    merge(&mut both, argo);
+    provoked(&with_pool(both), Check::GitOps, Level::Note, "comes from Argo CD and Flux, which");
     let text = provoked(&with_pool(flux), Check::GitOps, Level::Note, "comes from Flux");
     assert!(text.contains("the Kustomization flux-system/apps: ignore:"), "{text}");
 }
@@ -299,88 +365,4 @@ fn what_the_controller_says() {
     let mut seen = seen();
     seen.objects.insert(Kind::Service, Ok(vec![object(Kind::Service, service)]));
     provoked(&answers(seen), Check::Pool, Level::Warning, "did not give Service/metallb-system/front all addresses");
-}
-
-fn service(annotations: Value) -> Value {
-    json!({
-        "metadata": {"name": "front", "namespace": "web", "labels": {"app": "front"}, "annotations": annotations},
-        "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}, {"ip": "2001:db8:a:f::5"}]}},
-    })
-}
-
-fn announced(kind: Announcer, spec: Value) -> Vec<Finding> {
-    let mut seen = Seen { services: vec![service(json!({}))], ..seen() };
-    seen.announcers.insert(kind, Ok(vec![json!({"metadata": {"name": "p"}, "spec": spec})]));
-    answers(seen)
-}
-
-#[test]
-fn who_announces_a_service() {
-    let found = answers(Seen { services: vec![service(json!({}))], ..seen() });
-    provoked(&found, Check::Announcement, Level::Note, "Nobody in the cluster announces");
-    let elsewhere = Seen { services: vec![service(json!({}))], ..seen() };
-    let mut moved = facts(Connection::Unusable(String::new()));
-    moved.prefixes = vec![("home".to_owned(), "2001:db8:b::/56".parse().unwrap())];
-    moved.connection =
-        Connection::Made { url: URL.to_owned(), addresses: vec![], validity: None, answer: Ok(Box::new(elsewhere)) };
-    assert!(!check(&moved).iter().any(|finding| finding.subject == "web/front"), "it holds none of ours");
-
-    let l2 = |selector: Value, ips: bool| {
-        announced(Announcer::CiliumL2, json!({"loadBalancerIPs": ips, "serviceSelector": selector}))
-    };
-    let text = "CiliumL2AnnouncementPolicy/p announces the addresses of the Service web/front.";
-    for selector in [
-        Value::Null,
-        json!({"matchLabels": {"app": "front"}}),
-        json!({"matchLabels": {"io.kubernetes.service.namespace": "web"}}),
-        json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["front", "x"]}]}),
-        json!({"matchExpressions": [{"key": "x", "operator": "NotIn", "values": ["never"]}]}),
-        json!({"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}, {"key": "app", "operator": "Exists"}]}),
-    ] {
-        provoked(&l2(selector, true), Check::Announcement, Level::Ok, text);
-    }
-    provoked(&l2(json!({}), false), Check::Announcement, Level::Warning, "selects the Service web/front");
-    let other = json!({"matchLabels": {"app": "back"}});
-    provoked(&l2(other, true), Check::Announcement, Level::Warning, "nobody finds the way");
-
-    let bgp = |selector: Value| {
-        let advertisement = json!({"advertisementType": "Service", "service": {"addresses": ["LoadBalancerIP"]},
-            "selector": selector});
-        announced(Announcer::CiliumBgp, json!({"advertisements": [advertisement]}))
-    };
-    provoked(&bgp(json!({})), Check::Announcement, Level::Ok, "CiliumBGPAdvertisement/p announces");
-    // Without a selector it selects nothing (CiliumBGPAdvertisement, spec.advertisements.selector).
-    provoked(&bgp(Value::Null), Check::Announcement, Level::Warning, "CiliumBGPAdvertisement");
-}
-
-#[test]
-fn who_announces_a_pool_of_metallb() {
-    let of = |spec: Value| {
-        let mut seen = seen();
-        let object = json!({"metadata": {"name": "a", "namespace": "metallb-system"}, "spec": spec});
-        seen.announcers = [(Announcer::MetalLbL2, Ok(vec![object]))].into();
-        answers(seen)
-    };
-    provoked(&of(json!({"ipAddressPools": ["public"]})), Check::Announcement, Level::Ok, "public");
-    provoked(&of(json!({"ipAddressPools": ["x"]})), Check::Announcement, Level::Warning, "announces IPAddressPool");
-    let mut hidden = seen();
-    hidden.announcers = [(Announcer::MetalLbBgp, Err("forbidden".to_owned()))].into();
-    let text = "apiGroups: [metallb.io], resources: [bgpadvertisements], verbs: [list]";
-    provoked(&answers(hidden), Check::Announcement, Level::Unseen, text);
-}
-
-#[test]
-fn external_dns() {
-    let of = |annotations: Value| answers(Seen { services: vec![service(annotations)], ..seen() });
-    let known = "external-dns.alpha.kubernetes.io/";
-    let found = of(json!({format!("{known}hostname"): "a.example", format!("{known}ttl"): "5m"}));
-    provoked(&found, Check::ExternalDns, Level::Ok, "which is one of those that we write");
-    provoked(&found, Check::DnsTtl, Level::Ok, "for 300 s");
-    let found = of(json!({"dns.example/hostname": "a.example"}));
-    provoked(&found, Check::ExternalDns, Level::Warning, "Add \"dns.example/\" to externalDnsAnnotationPrefixes");
-    provoked(&found, Check::DnsTtl, Level::Note, "the DNS provider decides");
-    let ttl = |ttl: &str| of(json!({format!("{known}hostname"): "a.example", format!("{known}ttl"): ttl}));
-    provoked(&ttl("7200"), Check::DnsTtl, Level::Warning, "for 7200 s, longer than a former prefix drains (3600 s)");
-    provoked(&ttl("1h30m"), Check::DnsTtl, Level::Warning, "for 5400 s");
-    provoked(&ttl("soon"), Check::DnsTtl, Level::Warning, "is no time");
 }

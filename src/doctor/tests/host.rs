@@ -12,6 +12,15 @@ use crate::prefix::Interval;
 use crate::source::dhcpv6::route::Route;
 use crate::status::{DaemonStatus, SCHEMA_VERSION, Status};
 
+pub(super) const TESTS: &[fn()] = &[
+    the_daemon,
+    the_configuration_says_what_check_says,
+    the_clock,
+    the_capabilities,
+    packets_that_go_in_circles,
+    hosts_inside_a_range,
+];
+
 fn status(version: &str, reload_errors: &[&str]) -> Box<Status> {
     Box::new(Status {
         schema_version: SCHEMA_VERSION,
@@ -113,6 +122,8 @@ fn the_capabilities() {
     assert_eq!(found.iter().filter(|finding| finding.level == Level::Unseen).count(), 2, "{found:?}");
     provoked(&found, Check::Capability, Level::Unseen, "Run the daemon by its systemd unit");
     provoked(&capabilities(&client(false), Whose::Daemon(9), None), Check::Capability, Level::Unseen, "not be read");
+    let found = capabilities(&client(false), Whose::ThisCommand, None);
+    provoked(&found, Check::Capability, Level::Unseen, "this command, for want of a unit and of a running daemon,");
 
     let interface = "wan".to_owned();
     let source = RouterAdvertisement { interface, delegated_prefix_length: None, routers: Vec::new() };

@@ -12,6 +12,15 @@ use crate::source::dhcpv6::owner::Owner;
 use crate::source::link::LinkState;
 use crate::source::ra::packet::{Advertisement, PrefixInformation};
 
+pub(super) const TESTS: &[fn()] = &[
+    an_interface_is_there_up_and_able_to_send,
+    the_kernel_may_ignore_routers_where_somebody_else_does_not,
+    who_holds_port_546,
+    who_else_is_a_dhcpv6_client,
+    which_routers_are_heard,
+    who_may_not_listen_asks_the_daemon,
+];
+
 fn facts(link: Option<LinkState>) -> interface::Facts {
     interface::Facts {
         name: "wan".to_owned(),
@@ -27,6 +36,8 @@ fn facts(link: Option<LinkState>) -> interface::Facts {
 
 #[test]
 fn an_interface_is_there_up_and_able_to_send() {
+    let found = [interface::unread("wan", "no netlink")];
+    provoked(&found, Check::Interface, Level::Unseen, "could not be read: no netlink.");
     let found = interface::check(&facts(None));
     provoked(&found, Check::Interface, Level::Error, "There is no interface wan; there are: eth0.");
     let found = interface::check(&facts(Some(link(false, &[]))));
@@ -86,6 +97,7 @@ fn who_else_is_a_dhcpv6_client() {
     let undecided = Verdict::Undecided("NetworkManager has not decided about wan".to_owned());
     provoked(&of_port(&[], undecided, uses(true, false)), Check::OtherClient, Level::Warning, "NetworkManager");
     provoked(&of_port(&[], Verdict::Free, uses(true, false)), Check::OtherClient, Level::Ok, "No other DHCPv6 client");
+    provoked(&[port::unsearched("wan")], Check::OtherClient, Level::Unseen, "the search was aborted.");
 }
 
 fn advertisement(prefix: &str, preferred: u32) -> Advertisement {
@@ -127,6 +139,9 @@ fn which_routers_are_heard() {
     let found = heard(live(&[advertisement("2001:db8:a::/64", 3600)]), uses(false, true));
     let text = "fe80::1 announces 2001:db8:a::/64 (preferred for 3600 s, valid for 7200 s)";
     provoked(&found, Check::RouterAdvertisement, Level::Ok, text);
+    let managed = Advertisement { managed: true, other: false, ..advertisement("2001:db8:a::/64", 3600) };
+    let found = heard(live(&[managed]), uses(true, true));
+    provoked(&found, Check::RouterAdvertisement, Level::Ok, "; it says that there is a DHCPv6 server (M).");
     for useless in [advertisement("fd00:1::/64", 3600), advertisement("2001:db8:a::/64", 0)] {
         let found = heard(live(std::slice::from_ref(&useless)), uses(false, true));
         provoked(&found, Check::RouterAdvertisement, Level::Warning, "None of it can be used.");
