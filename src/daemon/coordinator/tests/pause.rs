@@ -160,7 +160,7 @@ fn a_pool_is_released_along_with_the_services_that_ask_for_addresses_in_it() {
         Managed { object, contributions: contributions.into(), ..managed(name, name, OURS).managed.unwrap() }
     };
     let other_pool = managed("other", "u2", "range=2001:db8:b::1-2001:db8:b::9").managed.unwrap();
-    let group = ObjectRef { kind: Kind::CiliumCidrGroup, namespace: None, name: "group".to_owned() };
+    let group = ObjectRef { kind: Kind::CiliumCIDRGroup, namespace: None, name: "group".to_owned() };
     let group = Managed { object: group, ..managed("group", "u3", OURS).managed.unwrap() };
     let all = vec![
         managed("pool", "u1", OURS).managed.unwrap(),
