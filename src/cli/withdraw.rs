@@ -115,6 +115,12 @@ fn show(response: Response) -> anyhow::Result<Exit> {
 fn dry_run(args: &ConfigArgs, scope: &Scope) -> anyhow::Result<Exit> {
     let Some(config) = plan::usable(&args.config) else { return Ok(Exit::Configuration) };
     let object = read(scope)?;
+    if let Some(name) = &scope.cluster {
+        anyhow::ensure!(
+            config.clusters.iter().any(|cluster| cluster.name == *name),
+            "there is no cluster {name:?} in the configuration"
+        );
+    }
     let epoch = clock::epoch();
     let state = store::peek(&daemon::state_directory(&config))?;
     let daemon_id = config.daemon.id.clone().unwrap_or_else(identity::daemon_id);

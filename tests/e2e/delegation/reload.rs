@@ -143,10 +143,10 @@ fn refused(story: &Story<'_>) -> Result<()> {
     let (code, status) = daemon.ask(&["status"])?;
     ensure!(code == Some(3) && status.contains(&place), "{code:?} {status}");
     // What only a restart can change is refused as a whole, and all the rest with it.
-    file.text = good.replace("[daemon]\n", "[daemon]\nlisten = \"127.0.0.1:9478\"\n");
+    file.text = good.replace("stateDirectory", "listen = \"127.0.0.1:9478\"\nstateDirectory");
     file.set("id = \"interop\"", "id = \"another\"")?;
     let (code, said) = daemon.ask(&["reload"])?;
-    ensure!(code == Some(78) && said.contains("daemon.id cannot change"), "{code:?} {said}");
+    ensure!(code == Some(78) && said.contains(".toml:2:1: error: daemon.id cannot change"), "{code:?} {said}");
     ensure!(story.scene.pair.host.inside(|| std::net::TcpStream::connect("127.0.0.1:9478")).is_err(), "half of it");
     file.set("id = \"another\"", "id = \"interop\"")?;
     file.reload(&daemon, "listen = \"127.0.0.1:9478\"\n", "")?;
