@@ -6,7 +6,7 @@ use ipnet::Ipv6Net;
 
 use super::damping::Damping;
 use super::selection::{Candidate, Choice, Standing, View};
-use super::{Current, Generation, Loss, Reason, Restored, Snapshot, Transition, history};
+use super::{Current, Fate, Generation, Loss, Reason, Restored, Snapshot, Transition, history};
 use crate::config::{DynamicPrefix, OnLoss};
 use crate::source::{Cut, Offer, SourceId, SourceKind, SourceReport};
 use crate::time::{Deadline, Instant};
@@ -242,12 +242,16 @@ impl Arbiter {
         // A lifetime that ran out while nobody could hear of its renewal (a restart, a link that was down) is waited
         // with until its source has asked.
         let is_final = view.is_settled(&current.source) || view.has_ended(&current);
-        let withdrawn = confirmed && is_final && self.config.transition.on_loss == OnLoss::Withdraw;
+        let fate = match self.config.transition.on_loss {
+            OnLoss::Keep => Fate::Kept,
+            OnLoss::Withdraw if confirmed && is_final => Fate::Withdrawn,
+            OnLoss::Withdraw => Fate::Unconfirmed,
+        };
         let prefix = current.prefix;
-        if current.lost.replace(loss).is_none() || withdrawn {
-            self.transitions.push_back(Transition::Lost { prefix, loss, withdrawn });
+        if current.lost.replace(loss).is_none() || fate == Fate::Withdrawn {
+            self.transitions.push_back(Transition::Lost { prefix, loss, fate });
         }
-        if withdrawn {
+        if fate == Fate::Withdrawn {
             history::withdraw(&mut self.snapshot.history, current, &self.config.transition, now);
         } else {
             self.snapshot.current = Some(current);

@@ -58,6 +58,18 @@ pub enum Loss {
     Refused,
 }
 
+/// What the targets do with a current prefix that was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// It stays, as `onLoss = "keep"` asks.
+    Kept,
+    /// `onLoss = "withdraw"` would take it out, but it may yet come back: it was not withdrawn, its valid lifetime goes
+    /// on, or its source could not be asked.
+    Unconfirmed,
+    /// It leaves (`onLoss = "withdraw"`).
+    Withdrawn,
+}
+
 impl Loss {
     /// The reason of the condition PrefixAcquired in `status`.
     pub const fn as_str(self) -> &'static str {
@@ -169,8 +181,8 @@ pub enum Transition {
         prefix: Ipv6Net,
         /// Why it is not usable.
         loss: Loss,
-        /// Whether it leaves the targets (`onLoss = "withdraw"`).
-        withdrawn: bool,
+        /// What the targets do with it.
+        fate: Fate,
     },
     /// The current prefix leaves the targets because it is given back to the DHCPv6 server.
     Released {

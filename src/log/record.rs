@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::arbiter::{Current, Loss, Reason, Transition};
+use crate::arbiter::{Current, Fate, Loss, Reason, Transition};
 use crate::config::{Finding, Severity};
 use crate::source::{SourceId, SourceKind, SourceReport, SourceState};
 use crate::time::{Deadline, Epoch, Instant};
@@ -210,9 +210,9 @@ pub fn unreadable(kind: &str, error: &str) -> Entry {
 pub fn transition(name: &str, transition: &Transition, epoch: &Epoch) -> Entry {
     let entry = match transition {
         Transition::Acquired { current, previous } => acquired(name, current, previous.as_ref(), epoch),
-        Transition::Lost { prefix, loss, withdrawn } => Entry {
+        Transition::Lost { prefix, loss, fate } => Entry {
             previous: Some(prefix.to_string()),
-            ..Entry::new(LOST, Priority::Warning, lost(name, &prefix.to_string(), *loss, *withdrawn))
+            ..Entry::new(LOST, Priority::Warning, lost(name, &prefix.to_string(), *loss, *fate))
         },
         Transition::Released { prefix } => Entry {
             previous: Some(prefix.to_string()),
@@ -265,17 +265,17 @@ fn acquired(name: &str, current: &Current, previous: Option<&ipnet::Ipv6Net>, ep
     }
 }
 
-fn lost(name: &str, prefix: &str, loss: Loss, withdrawn: bool) -> String {
+fn lost(name: &str, prefix: &str, loss: Loss, fate: Fate) -> String {
     let why = match loss {
         Loss::Deprecated => "its preferred lifetime is over",
         Loss::Unlisted => "its router lists it no longer",
         Loss::Dead => "its valid lifetime or its lease has ended",
         Loss::Refused => "the prefixFilter refuses it",
     };
-    let what = if withdrawn {
-        "it is taken out of the targets (transition.onLoss = \"withdraw\")"
-    } else {
-        "there is no other, so the targets keep it (transition.onLoss = \"keep\")"
+    let what = match fate {
+        Fate::Withdrawn => "it is taken out of the targets (transition.onLoss = \"withdraw\")",
+        Fate::Kept => "there is no other, so the targets keep it (transition.onLoss = \"keep\")",
+        Fate::Unconfirmed => "there is no other, so the targets keep it until its end is confirmed",
     };
     format!("{name}: {prefix} is lost: {why}; {what}.")
 }

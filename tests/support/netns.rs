@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
@@ -22,6 +23,9 @@ pub(crate) const WAN: &str = "wan";
 pub(crate) const LAN: &str = "lan";
 /// The router's link-local address, made from its MAC address 02:00:00:00:00:01 (RFC 4291 appendix A).
 pub(crate) const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, 1);
+
+/// How long an interface may take to be ready to send.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -283,6 +287,11 @@ impl Forged {
     }
 }
 
+/// The queue of the interface is full, or its carrier, and with it the route of multicast, is not there yet.
+fn is_passing(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(nix::libc::ENOBUFS | nix::libc::ENETUNREACH))
+}
+
 impl Forger {
     /// One that sends from this interface.
     pub(crate) fn new(namespace: &Namespace, interface: &str) -> Self {
@@ -299,8 +308,9 @@ impl Forger {
         let to = SocketAddrV6::new(ALL_NODES, 0, 0, self.ifindex);
         for packet in forged.packets() {
             let mut sent = self.socket.send_to(&packet, &to.into());
-            // Whoever sends in a flood is faster than the kernel on a busy machine.
-            while sent.as_ref().is_err_and(|error| error.raw_os_error() == Some(nix::libc::ENOBUFS)) {
+            // Whoever sends in a flood, or as soon as the interface is set up, is faster than the kernel on a busy machine.
+            let until = Instant::now() + PATIENCE;
+            while sent.as_ref().is_err_and(is_passing) && Instant::now() < until {
                 std::thread::yield_now();
                 sent = self.socket.send_to(&packet, &to.into());
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
-use crate::arbiter::{Arbiter, Previous, PreviousState, Restored, Transition};
+use crate::arbiter::{Arbiter, Fate, Previous, PreviousState, Restored, Transition};
 use crate::config::{Acquisition, Dhcpv6, DynamicPrefix, OnLoss, RouterAdvertisement};
 use crate::source::{Cut, Offer, SourceId, SourceKind, SourceReport, SourceState};
 use crate::time::{Deadline, Instant};
@@ -244,8 +244,10 @@ fn show(transition: &Transition) -> String {
         Transition::Acquired { current, previous: Some(previous) } => {
             format!("acquired {} after {}", name(current.prefix), name(*previous))
         }
-        Transition::Lost { prefix, loss, withdrawn: false } => format!("lost {}: {loss:?}", name(*prefix)),
-        Transition::Lost { prefix, loss, withdrawn: true } => format!("withdrew {}: {loss:?}", name(*prefix)),
+        Transition::Lost { prefix, loss, fate: Fate::Kept | Fate::Unconfirmed } => {
+            format!("lost {}: {loss:?}", name(*prefix))
+        }
+        Transition::Lost { prefix, loss, fate: Fate::Withdrawn } => format!("withdrew {}: {loss:?}", name(*prefix)),
         Transition::Released { prefix } => format!("released {}", name(*prefix)),
         Transition::Regained { prefix } => format!("regained {}", name(*prefix)),
         Transition::DrainEnded { prefix, reason } => format!("drained {}: {reason:?}", name(*prefix)),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::arbiter::Transition;
+use crate::arbiter::{Fate, Transition};
 use crate::log::{Entry, record};
 use crate::time::Epoch;
 
@@ -47,8 +47,8 @@ impl Journal {
 const fn word(transition: &Transition) -> &'static str {
     match transition {
         Transition::Acquired { .. } => "acquired",
-        Transition::Lost { withdrawn: false, .. } => "lost",
-        Transition::Lost { withdrawn: true, .. } => "withdrawn",
+        Transition::Lost { fate: Fate::Kept | Fate::Unconfirmed, .. } => "lost",
+        Transition::Lost { fate: Fate::Withdrawn, .. } => "withdrawn",
         Transition::Released { .. } => "released",
         Transition::Regained { .. } => "regained",
         Transition::DrainEnded { .. } => "drain-ended",

@@ -90,9 +90,9 @@ pub fn released(cluster: &str, released: &[Written]) -> Entry {
 /// Objects of one cluster are not as they should be, all for the same reason.
 pub fn failing(cluster: &str, reason: &str, failing: &[(ObjectRef, String)]) -> Entry {
     let first = failing.first().map(|(object, message)| format!("{object}: {message}")).unwrap_or_default();
-    let more = match failing.len() {
-        0 | 1 => String::new(),
-        count => format!(" The same for {} more.", several_objects(failing.iter().skip(1).take(count).map(|(o, _)| o))),
+    let more = match failing {
+        [] | [_] => String::new(),
+        [_, others @ ..] => format!(" The same for {}.", several_objects(others.iter().map(|(object, _)| object))),
     };
     let message = format!("{cluster}: {first} ({reason}){more}");
     of_cluster(cluster, failing.iter().map(|(object, _)| object), Entry::new(FAILING, Priority::Warning, message))

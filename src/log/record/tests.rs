@@ -1,5 +1,5 @@
 use super::*;
-use crate::arbiter::Generation;
+use crate::arbiter::{Fate, Generation};
 use crate::config::{Kind, ObjectRef};
 use crate::source::{SourceId, SourceKind};
 
@@ -39,11 +39,21 @@ fn one_line_tells_old_and_new_prefix_and_where_it_came_from() {
 #[test]
 fn a_loss_says_what_happens_to_the_targets() {
     let prefix = "2001:db8:2::/64".parse().unwrap();
-    let lost = Transition::Lost { prefix, loss: Loss::Unlisted, withdrawn: false };
+    let lost = |loss, fate| transition("home", &Transition::Lost { prefix, loss, fate }, &epoch()).message;
     assert_eq!(
-        transition("home", &lost, &epoch()).message,
+        lost(Loss::Unlisted, Fate::Kept),
         "home: 2001:db8:2::/64 is lost: its router lists it no longer; there is no other, so the targets keep it \
          (transition.onLoss = \"keep\")."
+    );
+    assert_eq!(
+        lost(Loss::Deprecated, Fate::Unconfirmed),
+        "home: 2001:db8:2::/64 is lost: its preferred lifetime is over; there is no other, so the targets keep it \
+         until its end is confirmed."
+    );
+    assert_eq!(
+        lost(Loss::Dead, Fate::Withdrawn),
+        "home: 2001:db8:2::/64 is lost: its valid lifetime or its lease has ended; it is taken out of the targets \
+         (transition.onLoss = \"withdraw\")."
     );
 }
 
@@ -137,5 +147,22 @@ fn services_are_released_in_words_of_their_own() {
         told,
         "home: Service/web/front released: nothing manages it any more; the addresses that it asked for on our behalf, \
          and those that DNS named, are taken out."
+    );
+}
+
+#[test]
+fn objects_that_fail_for_the_same_reason_are_named() {
+    let failing = |names: &[&str]| {
+        let object = |name: &str| {
+            let object = ObjectRef { kind: Kind::CiliumCIDRGroup, namespace: None, name: name.to_owned() };
+            (object, "It is not there.".to_owned())
+        };
+        let failing: Vec<_> = names.iter().map(|name| object(name)).collect();
+        cluster::failing("site", "NotFound", &failing).message
+    };
+    assert_eq!(failing(&["a"]), "site: CiliumCIDRGroup/a: It is not there. (NotFound)");
+    assert_eq!(
+        failing(&["a", "b"]),
+        "site: CiliumCIDRGroup/a: It is not there. (NotFound) The same for CiliumCIDRGroup/b."
     );
 }

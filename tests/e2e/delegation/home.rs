@@ -36,9 +36,11 @@ impl Home {
         Ok(Self { api, namespace, _dir: dir })
     }
 
-    /// What the daemon of a story has written so far: verb and path of each request.
+    /// What the daemon of a story has written so far, but for what it told in Kubernetes events: verb and path of each
+    /// request.
     pub(crate) fn writes(&self, user: &str) -> Result<Vec<String>> {
-        let writes = self.api.audit_of(user)?.into_iter().filter(|event| event.is_write());
+        let is_event = |uri: &str| uri.starts_with("/apis/events.k8s.io/");
+        let writes = self.api.audit_of(user)?.into_iter().filter(|event| event.is_write() && !is_event(&event.uri));
         Ok(writes.map(|event| format!("{} {}", event.verb, event.uri)).collect())
     }
 }
