@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock;
-use crate::cluster::{Managed, Paused, Told, Wanted};
+use crate::cluster::{Paused, Told, Wanted};
 use crate::config::ObjectRef;
 use crate::control::client::{Connection, Failure};
 use crate::control::{Request, Response};
-use crate::daemon::pause::Scope;
+use crate::daemon::pause::{self, Scope};
 use crate::daemon::shadow::{self, Seen};
 use crate::daemon::{self, identity};
 use crate::plan::Catalogue;
@@ -115,6 +115,12 @@ fn show(response: Response) -> anyhow::Result<Exit> {
 fn dry_run(args: &ConfigArgs, scope: &Scope) -> anyhow::Result<Exit> {
     let Some(config) = plan::usable(&args.config) else { return Ok(Exit::Configuration) };
     let object = read(scope)?;
+    if let Some(name) = &scope.cluster {
+        anyhow::ensure!(
+            config.clusters.iter().any(|cluster| cluster.name == *name),
+            "there is no cluster {name:?} in the configuration"
+        );
+    }
     let epoch = clock::epoch();
     let state = store::peek(&daemon::state_directory(&config))?;
     let daemon_id = config.daemon.id.clone().unwrap_or_else(identity::daemon_id);
@@ -122,8 +128,7 @@ fn dry_run(args: &ConfigArgs, scope: &Scope) -> anyhow::Result<Exit> {
     for cluster in config.clusters.iter().filter(|cluster| scope.cluster.as_ref().is_none_or(|it| *it == cluster.name))
     {
         let managed = state.as_ref().map(|state| state.managed(&cluster.name, &epoch)).unwrap_or_default();
-        let in_scope = |managed: &Managed| object.as_ref().is_none_or(|object| *object == managed.object);
-        let managed: Vec<Managed> = managed.into_iter().filter(in_scope).collect();
+        let managed = pause::to_release(managed, object.as_ref());
         if !managed.is_empty() {
             setups.push(shadow::Setup { cluster: cluster.clone(), managed, wanted: of_nothing(&daemon_id) });
         }

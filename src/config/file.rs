@@ -45,6 +45,21 @@ pub fn control_socket(path: &Path) -> Option<PathBuf> {
     socket.is_absolute().then_some(socket)
 }
 
+/// An error of a key of `[daemon]` that only a running daemon can know of, with the place of the key in the text of the
+/// file.
+pub fn of_daemon(path: &Path, text: &str, key: &str, code: &'static str, message: String) -> Finding {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (document, _) = toml::de::DeTable::parse_recoverable(text);
+    let daemon = document.get_ref().get("daemon").and_then(|daemon| daemon.get_ref().as_table());
+    let found = daemon.and_then(|daemon| daemon.get_key_value(key)).map(|(key, _)| Span::from(key.span()));
+    let mut report = Report::new(path, text);
+    if let Some(span) = found {
+        report.error(code, span, message.clone());
+    }
+    let whole = || Finding { hint: None, ..Finding::of_file(path, code, message, "") };
+    report.finish().pop().unwrap_or_else(whole)
+}
+
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

@@ -346,6 +346,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("overlap", "pools of one cluster do not overlap"),
     ("same-twice", "a range is on an object once"),
     ("replace-beside-append", "one object has one updateStrategy"),
+    ("needs-restart", "a reload changes nothing that only a restart can change"),
     ("unreadable", "the file can be read"),
     ("not-utf-8", "the file is UTF-8"),
     ("too-large", "the file is no larger than 1 MiB"),

@@ -61,14 +61,16 @@ fn open(config: Config) -> anyhow::Result<(Coordinator, Store)> {
     Ok((Coordinator::new(config, identity, memory, epoch.now()), opened.store))
 }
 
-async fn release(coordinator: &mut Coordinator, withdrawal: Withdrawal) -> anyhow::Result<Response> {
+async fn release(coordinator: &mut Coordinator, mut withdrawal: Withdrawal) -> anyhow::Result<Response> {
     let (updates, mut news) = mpsc::channel(64);
     let stop = CancellationToken::new();
     let mut tasks = tokio::task::JoinSet::new();
     let config = coordinator.shared_config();
-    for cluster in config.clusters.iter().filter(|cluster| withdrawal.is_in(&cluster.name)) {
-        let managed = coordinator.managed(&cluster.name).into_iter();
-        let managed = managed.filter(|managed| withdrawal.has(&managed.object)).collect();
+    for cluster in &config.clusters {
+        if !withdrawal.is_in(&cluster.name) {
+            continue;
+        }
+        let managed = withdrawal.spread(&cluster.name, coordinator.managed(&cluster.name));
         let wanted = of_nothing(coordinator.wanted(&cluster.name));
         let (mut setup, held) = setup(cluster, managed, wanted, updates.clone());
         if coordinator.is_let_go(&cluster.name) {

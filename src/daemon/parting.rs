@@ -233,8 +233,13 @@ impl Coordinator {
             let remaining =
                 objects.values().map(|managed| (left(&name, &managed.object, Some(&parting.view)), managed));
             let (mut left, mut waits) = (Vec::new(), false);
+            // It was held back, and has not heard yet that it is not any more.
+            let was_held = |managed: &Managed| {
+                let report = parting.view.targets.get(&managed.object);
+                report.is_some_and(|report| report.reason == "SameCluster")
+            };
             for (remains, managed) in remaining {
-                waits |= !remains.is_final || is_held(managed);
+                waits |= !remains.is_final || is_held(managed) || was_held(managed);
                 left.push(remains);
             }
             let shows = self.published.get(&name).into_iter().flatten();

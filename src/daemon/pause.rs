@@ -1,12 +1,16 @@
 //! `dyn-prefix withdraw` and `resume`: objects that we keep our hands off until we are told otherwise. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
+use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::entry::read_recorded;
 use crate::cluster::{ConnectionState, Managed, Paused, TargetReport, Told};
-use crate::config::ObjectRef;
+use crate::config::{Kind, ObjectRef};
+use crate::prefix::Interval;
 
 use super::coordinator::{ClusterView, Coordinator};
 
@@ -27,6 +31,8 @@ pub struct Withdrawal {
     object: Option<ObjectRef>,
     /// What the store lists at the beginning, by cluster.
     listed: BTreeMap<String, BTreeSet<ObjectRef>>,
+    /// What has to be released along with the object, by cluster.
+    along: BTreeMap<String, BTreeSet<ObjectRef>>,
 }
 
 impl Withdrawal {
@@ -35,10 +41,43 @@ impl Withdrawal {
         self.listed.contains_key(cluster)
     }
 
-    /// Whether it concerns this object of such a cluster.
-    pub(super) fn has(&self, object: &ObjectRef) -> bool {
-        self.object.as_ref().is_none_or(|own| own == object)
+    /// What has to be released in a cluster where nobody but this withdrawal cares for Services: see [`to_release`].
+    pub(super) fn spread(&mut self, cluster: &str, managed: Vec<Managed>) -> Vec<Managed> {
+        let released = to_release(managed, self.object.as_ref());
+        if self.object.is_some() {
+            let objects: BTreeSet<ObjectRef> = released.iter().map(|managed| managed.object.clone()).collect();
+            self.listed.entry(cluster.to_owned()).or_default().extend(objects.iter().cloned());
+            self.along.insert(cluster.to_owned(), objects);
+        }
+        released
     }
+
+    /// Whether it concerns this object of such a cluster.
+    fn has(&self, cluster: &str, object: &ObjectRef) -> bool {
+        let is_along = || self.along.get(cluster).is_some_and(|along| along.contains(object));
+        self.object.as_ref().is_none_or(|own| own == object) || is_along()
+    }
+}
+
+/// What has to be released for `object` to be (`None`: everything): of a pool also the Services that ask, on our behalf,
+/// for addresses in what is ours on it. Else they would be left asking for what nobody serves.
+pub fn to_release(managed: Vec<Managed>, object: Option<&ObjectRef>) -> Vec<Managed> {
+    let Some(object) = object else { return managed };
+    let itself = managed.iter().find(|managed| managed.object == *object && object.kind.is_pool());
+    let ranges = itself.map(ranges_of).unwrap_or_default();
+    let asks = |managed: &Managed| {
+        let mut addresses = managed.contributions.values().flatten().filter_map(|text| text.parse::<Ipv6Addr>().ok());
+        managed.object.kind == Kind::Service
+            && addresses
+                .any(|address| ranges.iter().any(|range| range.contains(&Interval::from(Ipv6Net::from(address)))))
+    };
+    managed.into_iter().filter(|managed| managed.object == *object || asks(managed)).collect()
+}
+
+/// What is ours on a pool.
+fn ranges_of(pool: &Managed) -> Vec<Interval> {
+    let entries = pool.contributions.values().flatten().chain(pool.strays.keys());
+    entries.filter_map(|text| Some(read_recorded(text)?.interval())).collect()
 }
 
 /// An object that still holds something of ours.
@@ -77,8 +116,9 @@ impl Coordinator {
                 return Err(format!("{object} is no target of this daemon; `dyn-prefix status` lists them"));
             }
         }
-        let listed = clusters.iter().map(|cluster| (cluster.clone(), self.listed(cluster, object.as_ref())));
-        let withdrawal = Withdrawal { listed: listed.collect(), object: object.clone() };
+        let mut withdrawal = Withdrawal { object: object.clone(), listed: BTreeMap::new(), along: BTreeMap::new() };
+        withdrawal.listed =
+            clusters.iter().map(|cluster| (cluster.clone(), self.listed(cluster, &withdrawal))).collect();
         for cluster in clusters {
             let paused = &mut self.told_mut(&cluster).paused;
             match &object {
@@ -130,7 +170,7 @@ impl Coordinator {
     /// What of a withdrawal has left its objects, a sentence each.
     pub fn withdrawn(&self, withdrawal: &Withdrawal) -> Vec<String> {
         let gone = withdrawal.listed.iter().flat_map(|(cluster, objects)| {
-            let now = self.listed(cluster, withdrawal.object.as_ref());
+            let now = self.listed(cluster, withdrawal);
             let gone = objects.difference(&now).cloned().collect::<Vec<_>>();
             gone.into_iter().map(move |object| format!("{object} in {cluster}: released."))
         });
@@ -141,7 +181,7 @@ impl Coordinator {
     pub fn not_withdrawn(&self, withdrawal: &Withdrawal) -> Vec<Left> {
         let left = withdrawal.listed.keys().flat_map(|cluster| {
             let view = self.clusters.get(cluster);
-            let now = self.listed(cluster, withdrawal.object.as_ref()).into_iter();
+            let now = self.listed(cluster, withdrawal).into_iter();
             let mirrors = self.published.get(cluster).filter(|_| withdrawal.object.is_none());
             let mirrors = mirrors.into_iter().flat_map(BTreeMap::keys).map(|name| mirror(cluster, name));
             now.map(move |object| left(cluster, &object, view)).chain(mirrors)
@@ -179,9 +219,10 @@ impl Coordinator {
         is_target || self.managed_in(cluster).is_some_and(|managed| managed.contains_key(object))
     }
 
-    fn listed(&self, cluster: &str, object: Option<&ObjectRef>) -> BTreeSet<ObjectRef> {
+    /// What of a withdrawal the store lists.
+    fn listed(&self, cluster: &str, withdrawal: &Withdrawal) -> BTreeSet<ObjectRef> {
         let managed = self.managed_in(cluster).into_iter().flat_map(BTreeMap::keys);
-        managed.filter(|listed| object.is_none_or(|object| object == *listed)).cloned().collect()
+        managed.filter(|object| withdrawal.has(cluster, object)).cloned().collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, file};
 use crate::control::{Request, Response};
 use crate::log::{self, record};
 use crate::record::Event;
@@ -60,12 +60,13 @@ impl Daemon {
         let mut config = loaded
             .config
             .ok_or_else(|| findings.clone())
-            .and_then(|config| reload::accept(config, self.coordinator.config(), &shown));
+            .and_then(|config| reload::accept(config, self.coordinator.config(), &self.path, &text));
         if let Ok(accepted) = &config
             && let Err(error) =
                 self.listening.follow(accepted.daemon.listen, &mut self.tasks.supervisor, &self.stop).await
         {
-            config = Err(vec![format!("{shown}: error: {error:#}")]);
+            let finding = file::of_daemon(&self.path, &text, "listen", "listen-address", format!("{error:#}"));
+            config = Err(vec![finding.to_string()]);
         }
         // What clusters said before belongs to them as they were named then.
         while let Ok((cluster, update)) = self.inbox.updates.try_recv() {

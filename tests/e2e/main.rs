@@ -39,8 +39,10 @@ mod daemon;
 mod delegation;
 mod forged;
 mod kill;
+mod planned;
 mod pool;
 mod radvd;
+mod reload;
 mod resident;
 mod rig;
 mod scraped;
@@ -61,12 +63,12 @@ fn main() -> ExitCode {
     let trials = |tests: &[Test], missing: Option<String>| -> Vec<Trial> {
         tests.iter().map(|test| trial(*test, missing.clone(), Arc::clone(&shared))).collect()
     };
-    let without_radvd = [forged::TESTS, store::TESTS, away::TESTS, kill::TESTS].concat();
+    let without_radvd = [forged::TESTS, reload::TESTS, store::TESTS, away::TESTS, kill::TESTS].concat();
     // First those that run at the same time; one thread is left for the others, which wait for each other.
     let mut all = delegation::trials(missing.as_deref());
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(all.len() + 1));
-    all.extend(trials(radvd::TESTS, missing.clone().or(no_radvd)));
+    all.extend(trials(&[radvd::TESTS, planned::TESTS].concat(), missing.clone().or(no_radvd)));
     all.extend(trials(scraped::TESTS, missing.clone().or(no_promtool)));
     all.extend(trials(&without_radvd, missing));
     let conclusion = libtest_mimic::run(&arguments, all);

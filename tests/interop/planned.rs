@@ -31,6 +31,7 @@ fn solicits(scene: &Scene) -> Result<()> {
     let mut kinds = scene.link.kinds(0);
     kinds.dedup();
     ensure!(kinds == [ClientMessage::Solicit], "it has sent {kinds:?}");
+    ensure!(!scene.path("state").exists(), "it leaves a state behind");
     // The daemon gets a prefix afterwards, and beside it nobody asks.
     let mut daemon = scene.daemon()?;
     let (held, ..) = bind(scene, &mut daemon)?;

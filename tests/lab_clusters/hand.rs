@@ -8,10 +8,12 @@ use crate::Story;
 use crate::kinds::{Kind, Part};
 use crate::lab::{ApiServer, wait_for};
 use crate::rig::{Daemon, Lab, PATIENCE, cluster, dynamic_prefix, full_access, writes_to};
+use crate::services::sees;
 
 pub(crate) const STORIES: &[Story] = &[
     ("withdraw: through the daemon, one object and then all, over a restart, and back", with_daemon),
     ("withdraw: without the daemon", without_daemon),
+    ("withdraw: a pool without the daemon, and the Services that ask for addresses in it", without_daemon_with_service),
     ("withdraw: the last entry stays, and is told", last_entry),
     ("plan --live: the patch for each object, and nothing is written", plan_live),
     ("take-over: from a daemon that still runs, which then leaves the objects alone", take_over),
@@ -150,6 +152,52 @@ fn without_daemon(lab: &Lab) -> Result<()> {
     wait_filled(server, id, 'a')
 }
 
+fn without_daemon_with_service(lab: &Lab) -> Result<()> {
+    let (server, id) = (lab.shared()?, "withdrawn-pins");
+    let (pool, path) = (Kind::Pool, format!("/api/v1/namespaces/default/services/{id}"));
+    pool.create(server, id, None)?;
+    create_front(server, id)?;
+    let text = cluster("lab", &full_access(server, id)?, "") + &dynamic_prefix(id, "") + &pool.binding(id, id);
+    let entry = format!(
+        "\n[[service]]\nnamespace = \"default\"\nname = \"{id}\"\nprefixRef = \"{id}/lb\"\nsuffix = \"::f000:0:0:3\"\n"
+    );
+    let mut daemon = Daemon::start(id, 'a', &(text + &entry))?;
+    let asks = |service: &Value| service["metadata"]["annotations"]["lbipam.cilium.io/ips"].is_string();
+    sees(server, id)?;
+    server.wait_object(&path, PATIENCE, asks)?;
+    daemon.wait_target(id, |target| target["kind"] == "Service" && target["desired"] != json!([]))?;
+    daemon.stop()?;
+    let target = format!("{}/{id}", pool.name());
+    let (code, text) = run(&daemon, "withdraw", &[&target, "--dry-run"])?;
+    ensure!(code == 0 && text.contains(&format!("Service/default/{id} in lab:")), "{code} {text}");
+    ensure!(text.matches("would leave").count() == 2 && asks(&server.get(&path)?), "{text}");
+    let (code, text) = run(&daemon, "withdraw", &[&target])?;
+    ensure!(code == 0 && text.contains(&format!("Service/default/{id} in lab: released.")), "{code} {text}");
+    ensure!(is_released(server, pool, id)?, "{text}");
+    // Nobody serves what it asked for.
+    let notes = server.get(&path)?["metadata"]["annotations"].clone();
+    ensure!(notes.as_object().is_none_or(|notes| notes.is_empty()), "{notes:#}");
+    daemon.restart()?;
+    daemon.wait_target(id, |target| target["kind"] == pool.name() && target["reason"] == "Paused")?;
+    ensure!(!asks(&server.get(&path)?), "it asks for an address in a pool that is withdrawn");
+    let (code, text) = run(&daemon, "resume", &[&target])?;
+    ensure!(code == 0 && text.contains("is cared for again"), "{code} {text}");
+    sees(server, id)?;
+    server.wait_object(&path, PATIENCE, asks).map(drop)
+}
+
+/// A Service that LB-IPAM would give an address.
+fn create_front(server: &ApiServer, name: &str) -> Result<()> {
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "type": "LoadBalancer", "loadBalancerClass": "io.cilium/bgp-control-plane", "ports": [{"port": 80}],
+            "ipFamilies": ["IPv6"], "ipFamilyPolicy": "SingleStack", "selector": {"app": name},
+        },
+    });
+    server.create("/api/v1/namespaces/default/services", &service).map(drop)
+}
+
 fn last_entry(lab: &Lab) -> Result<()> {
     let (server, id) = (lab.shared()?, "withdrawn-last");
     let daemon = filled(server, id)?;
@@ -203,7 +251,13 @@ fn take_over(lab: &Lab) -> Result<()> {
     let text = cluster("lab", &full_access(server, other)?, "") + &dynamic_prefix(one, "") + &bindings(one);
     let latter = Daemon::start(other, 'a', &text)?;
     for name in &names {
-        latter.wait_reason(name, "OtherWriter")?;
+        let target = latter.wait_reason(name, "OtherWriter")?;
+        let kind = target["kind"].as_str().unwrap_or_default();
+        let says = |part: &str| target["message"].as_str().is_some_and(|message| message.contains(part));
+        ensure!(
+            says(&format!("`dyn-prefix take-over {kind}/")) && says(&format!("another daemon, {one:?}")),
+            "{target:#}"
+        );
     }
     let (code, text) = run(&latter, "take-over", &["--all"])?;
     ensure!(code == 1 && text.contains("--force") && text.contains(&format!("{one:?}")), "{code} {text}");

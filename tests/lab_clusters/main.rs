@@ -12,6 +12,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 #[path = "../support/lab.rs"]
 mod lab;
 
+mod changes;
 mod cilium;
 mod contested;
 mod crds;
@@ -59,7 +60,13 @@ const GROUPS: &[Group] = &[
         only_full: false,
         stories: services::WITH_OPERATOR,
     },
+    Group {
+        programs: &["etcd", "kube-apiserver", "cilium-operator"],
+        only_full: false,
+        stories: changes::WITH_OPERATOR,
+    },
     Group { programs: SERVER, only_full: false, stories: hand::STORIES },
+    Group { programs: SERVER, only_full: false, stories: changes::STORIES },
     Group { programs: SERVER, only_full: false, stories: credentials::STORIES },
     Group { programs: SERVER, only_full: false, stories: life::STORIES },
     Group { programs: SERVER, only_full: false, stories: release::STORIES },

@@ -65,7 +65,8 @@ fn run(command: &mut Command) {
 /// A network namespace; it is deleted with the value.
 #[derive(Debug)]
 pub(crate) struct Namespace {
-    name: String,
+    /// As `ip netns` knows it.
+    pub(crate) name: String,
 }
 
 impl Namespace {

@@ -115,7 +115,7 @@ pub(super) fn forbidden_to_us(around: &Surroundings<'_>, object: &Object) -> Opt
     }
     let text = format!(
         "{} is managed by another daemon, {other:?}; this one is {:?}. Remove it from the configuration of one of the \
-         two, or run `dyn-prefix take-over` here.",
+         two, or run `dyn-prefix take-over {0}` here.",
         object.reference, around.wanted.daemon_id
     );
     Some(Status::new(Level::Bad, "OtherWriter", text))

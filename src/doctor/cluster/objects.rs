@@ -66,8 +66,10 @@ fn writers(facts: &Facts, object: &Object) -> Option<Finding> {
             "{name} is managed by the daemon \"{managed_by}\", and we are \"{}\": we do not write it.",
             facts.daemon_id
         );
-        let advice = "Two daemons must not write one object. Stop the other one for good and run `dyn-prefix take-over`, \
-                      or take the object out of this configuration.";
+        let advice = format!(
+            "Two daemons must not write one object. Stop the other one for good and run `dyn-prefix take-over {name}`, or \
+             take the object out of this configuration."
+        );
         return Some(Finding::error(Check::OtherWriter, subject, message, advice));
     }
     let is_ours = object.writers.iter().any(|writer| writer.manager == FIELD_MANAGER);

@@ -43,6 +43,16 @@ impl Home {
     }
 }
 
+impl Home {
+    /// What the daemon of a story has asked for so far: verb and path of each request. `/version` only tells whether the
+    /// server is there, and a watch that ends in time is begun again where it was.
+    pub(crate) fn requests(&self, user: &str) -> Result<Vec<String>> {
+        let all = self.api.audit_of(user)?.into_iter();
+        let counts = all.filter(|event| event.verb != "watch" && !event.uri.starts_with("/version"));
+        Ok(counts.map(|event| format!("{} {}", event.verb, event.uri)).collect())
+    }
+}
+
 /// A pool, a CIDR group and a pool of MetalLB, all of one name.
 pub(crate) struct Objects {
     name: String,

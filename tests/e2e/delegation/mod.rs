@@ -18,6 +18,7 @@ mod change;
 mod home;
 mod loss;
 mod relay;
+mod reload;
 mod restart;
 mod story;
 mod uplink;
@@ -54,7 +55,7 @@ impl Test {
 }
 
 fn all() -> impl Iterator<Item = &'static Test> {
-    [change::TESTS, loss::TESTS, restart::TESTS, uplink::TESTS].into_iter().flatten()
+    [change::TESTS, loss::TESTS, reload::TESTS, restart::TESTS, uplink::TESTS].into_iter().flatten()
 }
 
 /// The API server, once the first story has made it, or why there is none.

@@ -119,6 +119,11 @@ addressRanges = [
         self.home.writes(&self.account())
     }
 
+    /// What the daemon has asked of the API server so far, but for what keeps the connection alive.
+    pub(super) fn requests(&self) -> Result<Vec<String>> {
+        self.home.requests(self.name)
+    }
+
     /// Fails if the client has sent a message of this kind since a place on the link.
     pub(super) fn expect_none(&self, kind: ClientMessage, from: usize) -> Result<()> {
         let kinds = self.scene.link.kinds(from);

@@ -179,15 +179,19 @@ fn what_only_a_restart_can_change_is_refused() {
     home.configure(&FIXED.replace("DIR/state", "DIR/elsewhere"));
     let outcome = home.ask(&["reload"]);
     assert_eq!(outcome.code, Some(78));
-    let expected = "c.toml: error: daemon.stateDirectory cannot change while the daemon runs; restart it (systemctl \
+    let expected = "c.toml:3:1: error: daemon.stateDirectory cannot change while the daemon runs; restart it (systemctl \
                     restart dyn-prefix)";
     assert!(outcome.stderr.lines().any(|line| line == expected), "{}", outcome.stderr);
     assert!(!home.path().join("elsewhere").exists());
     // Who asks by the new socket finds nobody there; a signal reaches the daemon.
     home.configure(&FIXED.replace("DIR/control.sock", "DIR/other.sock"));
     daemon.signal(Signal::SIGHUP);
-    daemon.until_logged("c.toml: error: daemon.controlSocket cannot change while the daemon runs");
+    daemon.until_logged("c.toml:4:1: error: daemon.controlSocket cannot change while the daemon runs");
     assert!(!home.path().join("other.sock").exists());
+    // A key that is gone has no place any more.
+    home.configure(&FIXED.replace("id = \"test\"\n", ""));
+    daemon.signal(Signal::SIGHUP);
+    daemon.until_logged("c.toml: error: daemon.id cannot change while the daemon runs");
 }
 
 #[test]

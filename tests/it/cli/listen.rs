@@ -191,6 +191,7 @@ fn a_reload_moves_it_and_one_that_cannot_keeps_the_former() {
     assert_eq!(refused.code, Some(78), "{refused:?}");
     let said = format!("{}{}", refused.stdout, refused.stderr);
     assert!(said.contains("cannot listen on") && said.contains("Address already in use"), "{said}");
+    assert!(said.contains(":1: error: cannot listen on") && said.contains("| listen = \"[::1]:"), "{said}");
     let (code, _, body) = get(first, "/readyz");
     assert!(code == 200 && body.contains("home 2001:db8:1::/56"), "the former configuration stays whole: {body}");
     let (_, _, metrics) = get(first, "/metrics");

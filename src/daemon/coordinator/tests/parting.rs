@@ -188,6 +188,23 @@ fn another_kubeconfig_to_another_cluster_has_the_former_one_released() {
     assert!(world.status().daemon.leftovers.is_empty());
 }
 
+/// What it reports is from before it heard that the other one is none of these.
+#[test]
+fn a_former_cluster_that_was_held_back_is_waited_for_once_it_may_let_go() {
+    let mut world = world();
+    world.reload(&both().replace("/lab", "/new"));
+    world.targets("lab", vec![waiting("pool")]);
+    let held = TargetReport { reason: "SameCluster".to_owned(), synced: false, ..managed("pool", "u2", OURS) };
+    world.targets("lab (former)", vec![held]);
+    world.connect("lab", ConnectionState::Connected);
+    world.targets("lab", vec![target("pool", "u9")]);
+    assert_eq!(runs(&world), ["one", "lab", "lab (former)"]);
+    assert!(is_to_be_released(&world, "lab (former)", "u2"));
+    gone(&mut world, "lab (former)");
+    assert_eq!(runs(&world), ["one", "lab"]);
+    assert!(world.status().daemon.leftovers.is_empty());
+}
+
 /// As long as nobody knows which cluster it is, nothing is taken out of it, and it is said.
 #[test]
 fn another_kubeconfig_that_leads_nowhere_releases_nothing() {

@@ -1,10 +1,11 @@
 //! `withdraw`, `resume` and `take-over`, as far as the coordinator has to do with them.
 
 use super::world::*;
-use crate::cluster::{ConnectionState, OtherWriter, TargetReport, Update};
+use crate::cluster::{ConnectionState, Managed, OtherWriter, TargetReport, Update};
+use crate::config::{Kind, ObjectRef};
 use crate::control::Response;
 use crate::daemon::errand::Errand;
-use crate::daemon::pause::Scope;
+use crate::daemon::pause::{Scope, to_release};
 use crate::time::Epoch;
 
 const OURS: &str = "cidr=2001:db8:a::/64";
@@ -145,4 +146,35 @@ fn a_take_over_is_allowed_for_what_another_daemon_has_and_ends_once_it_is_ours()
     let Some(Response::Handled { done, left }) = errand.outcome(&mut world.coordinator, true) else { panic!() };
     assert_eq!((done.len(), left.len()), (0, 1));
     assert!(world.coordinator.wanted("one").told.taken.is_empty());
+}
+
+/// Whoever withdraws a pool without a daemon must not leave Services behind that ask for what nobody serves.
+#[test]
+fn a_pool_is_released_along_with_the_services_that_ask_for_addresses_in_it() {
+    let service = |name: &str, address: &str| {
+        let object = ObjectRef { kind: Kind::Service, namespace: Some("web".to_owned()), name: name.to_owned() };
+        let contributions = [
+            ("lbipam.cilium.io/ips".to_owned(), vec!["192.0.2.1".to_owned(), address.to_owned()]),
+            ("dynamic-prefix.io/managed-suffix".to_owned(), vec!["::f000:0:0:2".to_owned()]),
+        ];
+        Managed { object, contributions: contributions.into(), ..managed(name, name, OURS).managed.unwrap() }
+    };
+    let other_pool = managed("other", "u2", "range=2001:db8:b::1-2001:db8:b::9").managed.unwrap();
+    let group = ObjectRef { kind: Kind::CiliumCIDRGroup, namespace: None, name: "group".to_owned() };
+    let group = Managed { object: group, ..managed("group", "u3", OURS).managed.unwrap() };
+    let all = vec![
+        managed("pool", "u1", OURS).managed.unwrap(),
+        other_pool,
+        group.clone(),
+        service("in-it", "2001:db8:a::5"),
+        service("elsewhere", "2001:db8:b::5"),
+    ];
+    let released = |object: Option<&ObjectRef>| -> Vec<String> {
+        to_release(all.clone(), object).iter().map(|managed| managed.object.to_string()).collect()
+    };
+    assert_eq!(released(Some(&pool("pool"))), ["CiliumLoadBalancerIPPool/pool", "Service/web/in-it"]);
+    assert_eq!(released(Some(&pool("other"))), ["CiliumLoadBalancerIPPool/other", "Service/web/elsewhere"]);
+    assert_eq!(released(Some(&group.object)), ["CiliumCIDRGroup/group"], "nobody gets an address from a group");
+    assert_eq!(released(Some(&pool("none"))).len(), 0);
+    assert_eq!(released(None).len(), all.len());
 }
