@@ -49,7 +49,10 @@ fn same_files(lab: &Lab) {
     let listed = ask(&lab.rpm, &["--queryformat", "[%{FILEMODES:perms} %{FILENAMES}\n]"]);
     let regular = listed.lines().filter(|line| line.starts_with('-')).filter_map(|line| line.split_once(' '));
     let mut rpm: BTreeSet<String> = regular.map(|(_, path)| plain(path)).collect();
-    assert!(rpm.remove("/usr/share/licenses/dyn-prefix/LICENSE"), "{listed}");
+    // Fedora's directory has the name of the package, Debian's rpm adds the version.
+    let all = rpm.len();
+    rpm.retain(|path| !path.starts_with("/usr/share/licenses/dyn-prefix"));
+    assert_eq!(rpm.len(), all - 1, "{listed}");
     let listed = lab.debian.done(&["dpkg-deb", "--contents", "/srv/first.deb"]);
     let regular = listed.lines().filter(|line| line.starts_with('-')).filter_map(|line| line.split_whitespace().nth(5));
     let mut deb: BTreeSet<String> = regular.map(|path| plain(path.trim_start_matches('.'))).collect();
