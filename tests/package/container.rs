@@ -60,8 +60,9 @@ fn probes(lab: &Lab) {
     let (done, said) = unpacked.run(&["check"]);
     assert!(done, "{said}");
     let namespace = Namespace::new("pod");
-    namespace.ip("link add eth0 type dummy");
+    namespace.ip("link add eth0 type veth peer name router");
     namespace.ip("link set eth0 up");
+    namespace.ip("link set router up");
     let mut daemon = unpacked.start(&namespace);
     for probe in ["livenessProbe", "readinessProbe"] {
         let mut last = None;
