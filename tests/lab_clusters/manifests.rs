@@ -10,6 +10,7 @@ use crate::rig::{Cluster, Lab};
 pub(crate) const STORIES: &[Story] = &[("Manifests: the API server takes those of packaging/kubernetes", manifests)];
 
 const DEPLOYMENT: &str = include_str!("../../packaging/kubernetes/dyn-prefix.yaml");
+const DEFINITION: &str = include_str!("../../packaging/kubernetes/dynamicprefixes.yaml");
 const RBAC: &str = include_str!("../../packaging/kubernetes/rbac.yaml");
 const EXAMPLE: &str = include_str!("../../examples/rbac.yaml");
 
@@ -28,7 +29,11 @@ fn manifests(_: &Lab) -> Result<()> {
     ensure!(pod["hostNetwork"] == true && pod["serviceAccountName"] == "dyn-prefix", "{pod:#}");
     let added = &pod["containers"][0]["securityContext"]["capabilities"]["add"];
     ensure!(*added == json!(["NET_RAW", "NET_BIND_SERVICE"]), "{added}");
+    let container = &pod["containers"][0];
+    ensure!(container["livenessProbe"]["httpGet"]["path"] == "/healthz", "{container:#}");
+    ensure!(container["readinessProbe"]["httpGet"]["path"] == "/readyz", "{container:#}");
     pod_is_taken(server, pod)?;
+    ensure!(server.dry_run_yaml(DEFINITION)?.len() == 1, "one kind");
     ensure!(
         accounts.iter().any(|object| object["kind"] == "ServiceAccount" && object["metadata"]["name"] == "dyn-prefix")
     );

@@ -5,6 +5,7 @@ use super::Lab;
 pub(crate) const TESTS: &[super::Test] = &[
     ("lintian_has_nothing_to_say", lintian),
     ("the_deb_has_what_a_package_should_have", files),
+    ("the_unit_names_manual_pages_that_there_are", pages),
     ("the_version_is_that_of_cargo_toml", version),
     ("the_configuration_is_short_and_never_has_to_change", configuration),
 ];
@@ -48,8 +49,18 @@ fn files(lab: &Lab) {
     for line in listed.lines() {
         assert!(line.contains(" root/root "), "{line}");
     }
-    let control = lab.debian.done(&["dpkg-deb", "--ctrl-tarfile", "/srv/first.deb"]).contains("conffiles");
-    assert!(control, "the configuration is a conffile");
+    assert_eq!(lab.debian.done(&["dpkg-deb", "--info", "/srv/first.deb", "conffiles"]), "/etc/dyn-prefix.toml\n");
+}
+
+/// The unit names manual pages that the packages have.
+fn pages(_: &Lab) {
+    let unit = include_str!("../../systemd/dyn-prefix.service");
+    let named = unit.lines().find_map(|line| line.strip_prefix("Documentation=")).expect("Documentation=");
+    for page in named.split_whitespace() {
+        let (name, section) = page.trim_start_matches("man:").trim_end_matches(')').split_once('(').expect(page);
+        let path = format!("/usr/share/man/man{section}/{name}.{section}.gz");
+        assert!(FILES.contains(&path.as_str()), "{page}: {path}");
+    }
 }
 
 fn version(lab: &Lab) {
