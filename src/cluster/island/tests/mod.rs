@@ -3,6 +3,7 @@
 mod api;
 mod burst;
 mod carriers;
+mod chains;
 mod chaos;
 mod claims;
 mod contest;
