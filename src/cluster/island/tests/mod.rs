@@ -10,6 +10,7 @@ mod contest;
 mod edges;
 mod edits;
 mod errors;
+mod havoc;
 mod life;
 mod metallb;
 mod pairs;
