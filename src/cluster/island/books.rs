@@ -97,11 +97,18 @@ pub(super) struct Footing {
     pub(super) stage: Stage,
     /// It cannot be written.
     pub(super) given_up: bool,
+    /// It does not get its address in the current generation, and nothing is under way that would change it.
+    pub(super) is_stuck: bool,
     /// What it asks for on our behalf.
     pub(super) pins: Vec<Ipv6Addr>,
 }
 
 impl Footing {
+    /// Where it is going.
+    pub(super) fn goes_to(&self) -> Option<Ipv6Addr> {
+        self.new.filter(|_| !self.given_up && !self.is_stuck)
+    }
+
     /// Whether a pool has to keep the new range back for it.
     fn waits(&self) -> Option<Ipv6Addr> {
         self.new.filter(|_| !self.stage.is_settled() && !self.given_up)
@@ -123,6 +130,8 @@ pub(super) struct Ripple {
     pub(super) waiting: Vec<Ipv6Addr>,
     /// What is asked for by a Service that cannot be written any more, or can be again.
     pub(super) loosened: Vec<Ipv6Addr>,
+    /// What a Service has or asks for that is going elsewhere now and was not, or the other way round.
+    pub(super) going: Vec<Ipv6Addr>,
 }
 
 impl Ripple {
@@ -175,6 +184,10 @@ impl Books {
         };
         if before.is_some_and(|before| after.is_some_and(|after| before.given_up != after.given_up)) {
             ripple.loosened = pins(after);
+        }
+        let goes_to = |footing: Option<&Footing>| footing.and_then(Footing::goes_to);
+        if goes_to(before) != goes_to(after) {
+            ripple.going = self.addresses(service).collect();
         }
         if before.and_then(|before| before.allocator) != after.and_then(|after| after.allocator) {
             ripple.claimed.extend(new(after));

@@ -25,7 +25,7 @@ mod neighbours;
 mod tell;
 
 pub(super) use course::Course;
-pub(super) use neighbours::{GivesWay, Neighbours, PoolSight, allocator, neighbours};
+pub(super) use neighbours::{GivesWay, Holder, Neighbours, PoolSight, allocator, neighbours};
 
 use aim::Ground;
 use lists::{Lists, Plan};
@@ -241,7 +241,8 @@ impl<'a> Step<'a> {
         let status = Status { desired: text(&owned.ours), foreign: text(&owned.users), ..status };
         let pins = owned.ours.into_iter().filter_map(v6).collect();
         let (new, right) = (self.carrier.address(), self.carrier.right);
-        let footing = Footing { allocator, new, right, stage: Stage::AwaitingPin, given_up: true, pins };
+        let stage = Stage::AwaitingPin;
+        let footing = Footing { allocator, new, right, stage, given_up: true, is_stuck: true, pins };
         Outcome { verdict: Verdict::Stay(status), footing, course: Course::default() }
     }
 
@@ -293,7 +294,11 @@ impl<'a> Step<'a> {
         let stands_on = if course.known_at().is_some_and(|at| now < at) { facts.v6().collect() } else { pins };
         let stands_on = distinct(stands_on.into_iter().chain(self.slot.pins_under_way()));
         let (stage, right) = (goal.stage, self.carrier.right);
-        let footing = Footing { allocator: Some(allocator), new, right, stage, given_up: false, pins: stands_on };
+        let reference = &self.object.reference;
+        let refusing = new.and_then(|new| self.around.books.refusing(new, reference, allocator));
+        let is_stuck = error.is_some() || self.is_stuck(stage, &course, refusing.is_some());
+        let given_up = false;
+        let footing = Footing { allocator: Some(allocator), new, right, stage, given_up, is_stuck, pins: stands_on };
         let is_one_address = allocator == Allocator::MetalLb || self.carrier.want.mode == Mode::Simple;
         let plan = Plan {
             allocator: Some(allocator),
@@ -314,15 +319,24 @@ impl<'a> Step<'a> {
             let status = of_lists(Status::new(Level::Passing, "Pending", None));
             return Outcome { verdict: Verdict::Write(draft.into_patch(Some(memory)), status), footing, course };
         }
-        let reference = &self.object.reference;
-        let (holder, leaves_for) = (self.neighbours.holder.as_ref(), self.neighbours.leaves_for);
-        let refusing = new.and_then(|new| self.around.books.refusing(new, reference, allocator));
-        let sight = tell::Sight { reference, facts, allocator, new, holder, leaves_for, refusing };
+        let holder = self.neighbours.holder.as_ref();
+        let sight = tell::Sight { reference, facts, allocator, new, holder, is_stuck, refusing };
         let stage = || tell::stage(&sight, self.slot, &self.carrier.want, goal.stage, course.hangs(now), now);
         let told = error.unwrap_or_else(stage);
         let wakes = [goal.wake, soon, draft.next_stray, course.patience_ends().filter(|at| *at > now)];
         let wake = wakes.into_iter().flatten().min();
         Outcome { verdict: Verdict::InSync(of_lists(told), memory, wake), footing, course }
+    }
+
+    /// Whether nothing is under way at this step that would give it its address. `is_not_served`: no pool that has it is
+    /// for this Service.
+    fn is_stuck(&self, stage: Stage, course: &Course, is_not_served: bool) -> bool {
+        match (stage, &self.neighbours.holder) {
+            (Stage::Refused, Some(holder)) => !holder.leaves,
+            (Stage::Refused, None) => course.is_refused(self.carrier.address()) && !course.is_just_left(self.now),
+            (Stage::AwaitingPool, _) => is_not_served,
+            _ => false,
+        }
     }
 
     /// Whether DNS is ours to say.

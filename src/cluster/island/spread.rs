@@ -125,6 +125,8 @@ impl Island {
         let addresses = ripple.held.iter().chain(&ripple.asked).chain(&ripple.claimed);
         let claimants = addresses.flat_map(|address| self.books.claimants(*address)).filter(|service| *service != from);
         self.ask_again(claimants.cloned().collect::<BTreeSet<_>>());
+        let waiting = ripple.going.iter().flat_map(|address| self.books.claimants(*address));
+        self.dirty.extend(waiting.filter(|service| *service != from).cloned().collect::<Vec<_>>());
         self.dirty.extend(self.in_the_way(from, ripple));
         let mut concerned = Vec::new();
         for (pool, slot) in pools(&self.slots) {

@@ -114,9 +114,12 @@ impl Island {
             let (new, right) = (carrier.address(), carrier.right);
             let stage = Stage::AwaitingPin;
             match self.books.footing(reference).cloned() {
-                Some(known) if known.new != new => Footing { new, right, stage, ..known },
+                Some(known) if known.new != new => Footing { new, right, stage, is_stuck: false, ..known },
                 Some(known) => Footing { right, ..known },
-                None => Footing { allocator: None, new, right, stage, given_up: false, pins: Vec::new() },
+                None => {
+                    let (given_up, is_stuck) = (false, false);
+                    Footing { allocator: None, new, right, stage, given_up, is_stuck, pins: Vec::new() }
+                }
             }
         });
         let ripple = self.books.stand(reference, footing);

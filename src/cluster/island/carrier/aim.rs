@@ -53,13 +53,16 @@ impl Step<'_> {
         course.has_address = new.is_some_and(|new| holds.contains(&new));
         let user_asks = new.is_some_and(|new| owned.users.contains(&IpAddr::V6(new)));
         let asks = new.filter(|new| pins.contains(new) || user_asks);
+        course.has_v4(&v4);
         let silence = course.silence_ends(allocator, asks, facts, offered);
         let says_no = |new: &Ipv6Addr| !holds.contains(new) && facts.refusal(IpAddr::V6(*new)).is_some();
         if asks.as_ref().is_some_and(says_no) || silence.is_some_and(|at| at <= now) {
-            course.refused = new;
+            let is_of_all = allocator == Allocator::MetalLb;
+            let beside = owned.ours.iter().filter(|_| is_of_all).filter_map(|address| v4_of(*address));
+            course.refuse(new, beside.collect());
         }
         let is_taken = course.is_taken(new, self.neighbours.holder.is_some(), allocator, now);
-        let refused = is_taken || new.is_some() && course.refused == new;
+        let refused = is_taken || course.is_refused(new);
         let carrier = carrier::Carrier {
             allocator,
             mode: self.carrier.want.mode,
@@ -110,6 +113,10 @@ impl Step<'_> {
             && computed.drain_period.is_none_or(|period| self.now < seen + period)
             && computed.strays_since.is_none_or(|since| seen >= since)
     }
+}
+
+fn v4_of(address: IpAddr) -> Option<Ipv4Addr> {
+    if let IpAddr::V4(address) = address { Some(address) } else { None }
 }
 
 /// A dual-stack Service that has nothing yet gets its IPv4 address first: a list without one takes it away for good.

@@ -1,6 +1,6 @@
 //! What is known of a managed Service only from having watched it. Forgotten at a restart, it begins anew.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::super::books::Offered;
 use crate::cluster::service::Service;
@@ -14,8 +14,9 @@ pub(in super::super) struct Course {
     pub(super) step: Option<(Stage, Option<Ipv6Addr>, Instant)>,
     /// Since when DNS names the new address.
     pub(super) named: Option<(Ipv6Addr, Instant)>,
-    /// The address that the allocator has refused. It is not asked for again before the pools or the Service change.
-    pub(super) refused: Option<Ipv6Addr>,
+    /// The address that the allocator has refused, and the IPv4 addresses that were asked for beside it. It is not asked
+    /// for again before the pools or the Service change.
+    refused: Option<(Ipv6Addr, Vec<Ipv4Addr>)>,
     /// The address that another Service has or had; and since when it has it no more.
     taken: Option<(Ipv6Addr, Option<Instant>)>,
     /// Since when it would give up an address and waits for a pool to be narrowed.
@@ -34,6 +35,23 @@ impl Course {
         if self.step.is_none_or(|(known, to, _)| (known, to) != (stage, new)) {
             self.step = Some((stage, new, now));
         }
+    }
+
+    /// Whether the allocator has refused `new`.
+    pub(super) fn is_refused(&self, new: Option<Ipv6Addr>) -> bool {
+        self.refused.as_ref().is_some_and(|(refused, _)| Some(*refused) == new)
+    }
+
+    /// The allocator has refused `new`, which was asked for beside `v4`.
+    pub(super) fn refuse(&mut self, new: Option<Ipv6Addr>, v4: Vec<Ipv4Addr>) {
+        self.refused = new.map(|new| (new, v4));
+    }
+
+    /// MetalLB gives all that is asked for or nothing, and does not say what it would not give. The Service having another
+    /// IPv4 address now, it may have been that.
+    pub(super) fn has_v4(&mut self, v4: &[Ipv4Addr]) {
+        let is_other = |asked: &[Ipv4Addr]| !asked.is_empty() && v4.iter().any(|held| !asked.contains(held));
+        self.refused.take_if(|(_, asked)| is_other(asked));
     }
 
     /// The pools or the Service have changed: what was refused may be given now.
@@ -93,7 +111,12 @@ impl Course {
             Some((_, since)) => Some((new, since.or(Some(now)))),
             None => None,
         };
-        by || allocator == Allocator::MetalLb && self.free_at().is_some_and(|at| now < at)
+        by || allocator == Allocator::MetalLb && self.is_just_left(now)
+    }
+
+    /// Whether its allocator may not know yet that another Service has the new address no more.
+    pub(super) fn is_just_left(&self, now: Instant) -> bool {
+        self.free_at().is_some_and(|at| now < at)
     }
 
     /// When an address that another Service had counts as free.

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::super::books::Books;
+use super::super::books::{Books, Footing};
 use super::{Carrier, Right};
 use crate::cluster::service::{self, Service, Undecided};
 use crate::cluster::transition::Allocator;
@@ -14,15 +14,35 @@ use crate::prefix::Interval;
 pub(in super::super) struct Neighbours {
     pub(in super::super) allocator: Result<Allocator, Undecided>,
     /// Another Service that has its new address, or asks for it, and does not share it.
-    pub(in super::super) holder: Option<ObjectRef>,
-    /// Where that one is going, if it is on its way to an address of its own.
-    pub(in super::super) leaves_for: Option<Ipv6Addr>,
+    pub(in super::super) holder: Option<Holder>,
     /// Other managed Services that are to have the same address, do not share it, and have as good a right to it.
     pub(in super::super) rivals: Vec<ObjectRef>,
     /// Whether it is to take another host part.
     pub(in super::super) gives_way: GivesWay,
     /// Whether the pools that have its addresses are narrowed, as far as they will be, and their controllers know it.
     pub(in super::super) narrowed: bool,
+}
+
+/// A Service that has, or asks for, what another one is to have.
+#[derive(Debug)]
+pub(in super::super) struct Holder {
+    pub(in super::super) service: ObjectRef,
+    /// The other address that it is to have itself.
+    pub(in super::super) to: Option<Ipv6Addr>,
+    /// Whether it is on its way there.
+    pub(in super::super) leaves: bool,
+}
+
+impl Holder {
+    /// Who has `address`, as far as `keeps_out` says that it matters. One that stays tells more than one that leaves.
+    fn of(books: &Books, address: Ipv6Addr, keeps_out: impl Fn(&&ObjectRef) -> bool) -> Option<Self> {
+        let holder = |service: &ObjectRef| {
+            let to = books.footing(service).and_then(|footing| footing.new).filter(|to| *to != address);
+            let leaves = to.is_some() && books.footing(service).and_then(Footing::goes_to) == to;
+            Self { service: service.clone(), to, leaves }
+        };
+        books.takers(address).filter(keeps_out).map(holder).min_by_key(|holder| holder.leaves)
+    }
 }
 
 /// Whether a Service takes another host part, because another Service has its address or a better right to it.
@@ -49,11 +69,7 @@ pub(in super::super) fn neighbours<'a>(
         *other != reference && !allocator.as_ref().is_ok_and(|allocator| shares(*allocator))
     };
     let new = carrier.address();
-    let holder = new.and_then(|new| books.takers(new).find(keeps_out).cloned());
-    let leaves_for = holder.as_ref().and_then(|holder| {
-        let footing = books.footing(holder).filter(|footing| !footing.given_up)?;
-        footing.new.filter(|its| Some(*its) != new)
-    });
+    let holder = new.and_then(|new| Holder::of(books, new, keeps_out));
     let rivals: Vec<ObjectRef> =
         new.into_iter().flat_map(|new| books.claimants(new)).filter(keeps_out).cloned().collect();
     let gives_way = new.map_or(GivesWay::No, |new| {
@@ -73,7 +89,7 @@ pub(in super::super) fn neighbours<'a>(
     // Only those that have as good a right to it.
     let is_given = |rival: &ObjectRef| books.footing(rival).is_some_and(|footing| footing.right == Right::Given);
     let rivals = rivals.into_iter().filter(|rival| carrier.right == Right::Given && is_given(rival)).collect();
-    Neighbours { holder, leaves_for, rivals, gives_way, narrowed, allocator }
+    Neighbours { holder, rivals, gives_way, narrowed, allocator }
 }
 
 /// Which of two Services with the same address to come gives way.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::super::decide;
 use super::super::slot::{Level, Slot, Status};
+use super::Holder;
 use crate::cluster::service::{Request, Service};
 use crate::cluster::transition::{Allocator, PATIENCE, Stage};
 use crate::config::ObjectRef;
@@ -17,9 +18,9 @@ pub(super) struct Sight<'a> {
     pub(super) allocator: Allocator,
     pub(super) new: Option<Ipv6Addr>,
     /// Another Service that has the new address, or asks for it.
-    pub(super) holder: Option<&'a ObjectRef>,
-    /// Where that one is going.
-    pub(super) leaves_for: Option<Ipv6Addr>,
+    pub(super) holder: Option<&'a Holder>,
+    /// Whether nothing is under way that would give it the new address.
+    pub(super) is_stuck: bool,
     /// A pool that has the new address and does not serve the Service, and why; no other has it.
     pub(super) refusing: Option<(ObjectRef, &'static str)>,
 }
@@ -38,9 +39,7 @@ pub(super) fn stage(
         Stage::Served if hangs => Status::new(level, "AwaitingNarrowing", awaiting_narrowing(sight)),
         Stage::Served if slot.aside.is_some() => Status::new(Level::Passing, "StepsAside", steps_aside(sight, slot)),
         Stage::Served => served(slot, want, now),
-        Stage::Refused if sight.leaves_for.is_some() => {
-            Status::new(Level::Passing, "AwaitingAddress", awaiting_holder(sight))
-        }
+        Stage::Refused if !sight.is_stuck => Status::new(Level::Passing, "AwaitingAddress", awaiting_holder(sight)),
         Stage::Refused => Status::new(Level::Bad, "AddressRefused", refused(sight)),
         Stage::Unplaced => Status::new(level, "AwaitingFirstAddress", unplaced(sight, want, hangs)),
         Stage::AwaitingPool if sight.refusing.is_some() => {
@@ -76,9 +75,13 @@ fn refused(sight: &Sight<'_>) -> String {
     let keeps = if held.is_empty() { "It has no address".to_owned() } else { format!("It keeps {}", held.join(", ")) };
     let refusal = sight.new.and_then(|new| facts.refusal(IpAddr::V6(new)));
     match (sight.holder, refusal) {
-        (Some(holder), _) => format!(
-            "{reference} does not get {new}, which {holder} has or asks for. {keeps}, and DNS is left with that. Give one of them \
-             another suffix, or both the same sharing key."
+        (Some(Holder { service, to: Some(to), .. }), _) => format!(
+            "{reference} does not get {new}: {service} has it and does not get {to}, which it is to have instead. {keeps}, and \
+             DNS is left with that. See what is said of {service}, or give one of them another suffix."
+        ),
+        (Some(Holder { service, .. }), _) => format!(
+            "{reference} does not get {new}, which {service} has or asks for. {keeps}, and DNS is left with that. Give one of \
+             them another suffix, or both the same sharing key."
         ),
         (None, Some(why)) => format!(
             "{} refuses to give {reference} the address {new}: {} ({}). {keeps}, and DNS is left with that. Give it \
@@ -100,9 +103,19 @@ fn steps_aside(sight: &Sight<'_>, slot: &Slot) -> Option<String> {
     ))
 }
 
-fn awaiting_holder(sight: &Sight<'_>) -> Option<String> {
-    let (holder, to) = sight.holder.zip(sight.leaves_for)?;
-    Some(format!("{} gets {} as soon as {holder} has moved to {to}.", sight.reference, address(sight.new)))
+fn awaiting_holder(sight: &Sight<'_>) -> String {
+    let (reference, new) = (sight.reference, address(sight.new));
+    match sight.holder {
+        Some(Holder { service, to: Some(to), .. }) => {
+            format!("{reference} gets {new} as soon as {service} has moved to {to}.")
+        }
+        Some(Holder { service, .. }) => format!("{reference} gets {new} as soon as {service} has left it."),
+        None => format!(
+            "{reference} gets {new} in a few seconds: another Service had it, and {} may not know yet that it has it no \
+             more.",
+            name(sight.allocator)
+        ),
+    }
 }
 
 fn unplaced(sight: &Sight<'_>, want: &ServiceWant, hangs: bool) -> String {

@@ -1,6 +1,6 @@
 //! Services of MetalLB: one IPv6 address each, so they are moved, and never without one.
 
-use super::town::{DUAL, Town, ips, ours};
+use super::town::{DUAL, Town, V6, ips, ours};
 use super::*;
 
 const IPS: &str = "metallb.io/loadBalancerIPs";
@@ -37,4 +37,35 @@ fn add_the_range_move_the_pin_remove_the_range() {
     assert_eq!(town.live(at(10)), []);
     assert_eq!(town.live_until(at(HOUR)), []);
     assert_eq!((town.lab.reason(&front), town.lab.reason(&public)), ("Synced", "Synced"));
+}
+
+/// It gives all that is asked for or nothing, and does not say what it would not give: here it was the IPv4 address.
+#[test]
+fn with_another_ipv4_address_the_pin_is_tried_again() {
+    let public = metallb("public");
+    let mut town = Town::new(Mode::Ha, &public);
+    town.tell(at(0));
+    town.live(at(0));
+    let shared = ("metallb.io/allow-shared-ip", "k");
+    let other = town.create("other", json!({ shared.0: shared.1 }), DUAL, at(5));
+    let front = town.create("front", ours(&[shared, ("dynamic-prefix.io/suffix", "::2")]), DUAL, at(5));
+    town.live(at(5));
+    town.live_until(at(20));
+    assert_eq!(town.ingress(&other), ips(&["192.0.2.1", "2001:db8:1::"]));
+    assert_eq!(town.ingress(&front), ips(&["192.0.2.1", "2001:db8:1::2"]));
+    town.annotate(&other, "kubectl", shared.0, None, at(20));
+    town.live(at(20));
+    assert_eq!(town.ingress(&front), ips(&[]), "the other one has 192.0.2.1 for itself");
+    town.live_until(at(HOUR));
+    assert_eq!(town.ingress(&front), ips(&["192.0.2.2", "2001:db8:1::2"]), "{:?}", town.lab.report(&front));
+    assert_eq!(town.lab.reason(&front), "Synced");
+    // Where the IPv6 address is the cause, another IPv4 address changes nothing for long.
+    let before = town.lab.writes.len();
+    town.create("squatter", json!({ IPS: "2001:db8:2::2" }), V6, at(HOUR));
+    town.rotate(2, at(HOUR));
+    town.live(at(HOUR));
+    town.live_until(at(2 * HOUR));
+    assert_eq!(town.lab.reason(&front), "AddressRefused");
+    assert!(town.lab.writes.len() - before < 10, "{}", town.lab.writes.len() - before);
+    assert!(town.ingress(&front).contains(&town::ip("192.0.2.2")), "{:?}", town.ingress(&front));
 }

@@ -3,12 +3,14 @@
 mod api;
 mod burst;
 mod carriers;
+mod chains;
 mod chaos;
 mod claims;
 mod contest;
 mod edges;
 mod edits;
 mod errors;
+mod havoc;
 mod life;
 mod metallb;
 mod pairs;

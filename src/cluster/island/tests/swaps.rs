@@ -8,7 +8,7 @@ const TARGET: &str = "external-dns.kubernetes.io/target";
 const SUFFIX: &str = "dynamic-prefix.io/suffix";
 
 /// Services with the suffixes ::1, ::2 …, by name.
-fn town(mode: Mode, target: &ObjectRef, names: &[&str]) -> Town {
+pub(super) fn town(mode: Mode, target: &ObjectRef, names: &[&str]) -> Town {
     let mut town = Town::new(mode, target);
     town.tell(at(0));
     town.live(at(0));
@@ -20,13 +20,13 @@ fn town(mode: Mode, target: &ObjectRef, names: &[&str]) -> Town {
     town
 }
 
-fn ask(town: &mut Town, name: &str, suffix: &str, now: Instant) {
+pub(super) fn ask(town: &mut Town, name: &str, suffix: &str, now: Instant) {
     town.annotate(&service(name), "kubectl", SUFFIX, Some(suffix), now);
     town.live(now);
 }
 
 /// Time passes; nobody is ever without an address, and DNS names what is there ([`Town::look`]).
-fn pass(town: &mut Town, end: Instant, restarts: bool) {
+pub(super) fn pass(town: &mut Town, end: Instant, restarts: bool) {
     let mut now = town.lab.island.poll_timeout().unwrap_or(end);
     while now <= end {
         town.live_until(now);
@@ -42,7 +42,7 @@ fn pass(town: &mut Town, end: Instant, restarts: bool) {
     town.live_until(end);
 }
 
-fn settled(town: &Town, expected: &[(&str, &str)]) {
+pub(super) fn settled(town: &Town, expected: &[(&str, &str)]) {
     for (name, address) in expected {
         assert_eq!(town.ingress(&service(name)), ips(&[address]), "{name}: {:?}", town.lab.report(&service(name)));
         assert_eq!(town.lab.reason(&service(name)), "Synced");

@@ -307,7 +307,8 @@ impl Town {
     }
 
     fn is_free(&self, address: IpAddr, service: &ObjectRef) -> bool {
-        let key = |of: &ObjectRef| self.lab.api.get(of).annotations.get("lbipam.cilium.io/sharing-key").cloned();
+        let name = if self.is_metallb() { "metallb.io/allow-shared-ip" } else { "lbipam.cilium.io/sharing-key" };
+        let key = |of: &ObjectRef| self.lab.api.get(of).annotations.get(name).cloned();
         let mut others = self.held.get(&address).into_iter().flatten().filter(|other| *other != service);
         others.all(|other| key(other).is_some() && key(other) == key(service))
     }
