@@ -97,7 +97,8 @@ pub fn emit(entry: &Entry) {
 
 /// Sends log lines to journald when the process runs under systemd, else to standard error.
 ///
-/// `DYN_PREFIX_LOG` takes a filter such as `debug` or `dyn_prefix::source=trace`.
+/// `DYN_PREFIX_LOG` takes a filter such as `debug` or `dyn_prefix::source=debug`. A release has nothing below that level:
+/// we trace nothing, and what libraries would is left out to keep it small.
 pub fn init() {
     let asked = std::env::var("DYN_PREFIX_LOG").ok();
     let filter = filter(asked.as_deref());
