@@ -123,7 +123,7 @@ impl Drop for Running {
 
 #[test]
 fn every_command_is_run_by_a_test() {
-    let here = ["sudo dyn-prefix status", "sudo dyn-prefix history", "tests/run"];
+    let here = ["sudo dyn-prefix doctor", "sudo dyn-prefix status", "sudo dyn-prefix history", "tests/run"];
     // Commands that take longer or need a systemd, where they are run, and the words by which that is known.
     let elsewhere = [
         ("cargo run --release --example demo", RUN, "run demo cargo run --release --example demo"),
@@ -203,6 +203,21 @@ fn status_and_history_answer_with_the_exit_status_that_the_readme_names() {
     assert_eq!(status["dynamicPrefixes"][0]["name"], "home-ipv6");
     assert_eq!(status["clusters"][0]["state"], "misconfigured");
     drop(daemon);
+}
+
+/// Neither has much to see here; what they find elsewhere is for the layers netns and lab.
+#[test]
+fn doctor_and_init_are_there() {
+    assert!(README.contains("`sudo dyn-prefix init`"));
+    let root = Root::new();
+    let found = root.dyn_prefix("sudo dyn-prefix doctor");
+    let printed = String::from_utf8_lossy(&found.stdout);
+    assert_eq!(found.status.code(), Some(3), "a kubeconfig is empty: {printed}");
+    assert!(printed.contains(&root.inside(KUBECONFIG)), "{printed}");
+    let file = Command::new(PROGRAM).args(["init", "--interface", "lo"]).output().unwrap();
+    fs::write(root.path(CONFIG), &file.stdout).unwrap();
+    let checked = root.dyn_prefix("dyn-prefix check");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 }
 
 #[test]
