@@ -119,8 +119,8 @@ impl Coordinator {
     fn send_off(&mut self, cluster: &Cluster, keeps_name: bool, successors: &[&Cluster], now: Instant) {
         let view = self.clusters.remove(&cluster.name).unwrap_or_default();
         let objects = self.managed.get(&cluster.name).cloned().unwrap_or_default();
-        let shows = self.published.get(&cluster.name).is_some_and(|published| !published.is_empty());
-        if objects.is_empty() && (keeps_name || !shows) {
+        let shown = self.published.get(&cluster.name).cloned().unwrap_or_default();
+        if objects.is_empty() && shown.is_empty() {
             return;
         }
         let mut cluster = cluster.clone();
@@ -128,6 +128,7 @@ impl Coordinator {
             let former = format!("{}{FORMER}", cluster.name);
             self.partings.renamed.push((cluster.name.clone(), former.clone()));
             self.managed.insert(former.clone(), objects);
+            self.published.insert(former.clone(), shown);
             cluster.name = former;
         }
         let parting = Parting {
@@ -168,8 +169,14 @@ impl Coordinator {
     /// The DynamicPrefixes that a cluster on its way out has to leave as it shows them: it may be the very cluster that
     /// goes on under its name.
     pub(super) fn shown_elsewhere(&self, cluster: &str) -> Vec<String> {
-        let names = self.config.dynamic_prefixes.iter().map(|prefix| prefix.name.clone());
-        names.filter(|_| cluster.ends_with(FORMER)).collect()
+        let Some(successor) = cluster.strip_suffix(FORMER) else { return Vec::new() };
+        let shown = self.published.get(cluster).into_iter().flatten();
+        shown.filter(|(name, uid)| !self.shows_another(successor, name, uid)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether a cluster shows a DynamicPrefix in another object than this one, so that it is another cluster.
+    fn shows_another(&self, cluster: &str, name: &str, uid: &str) -> bool {
+        self.published.get(cluster).and_then(|shown| shown.get(name)).is_some_and(|shown| shown != uid)
     }
 
     /// Whether a cluster is on its way out.
@@ -228,7 +235,9 @@ impl Coordinator {
         for name in names {
             let Some(parting) = self.partings.running.get(&name) else { continue };
             let mut objects = self.managed.get(&name).cloned().unwrap_or_default();
+            let all = objects.len();
             objects.retain(|_, managed| self.seen_by(managed).is_none());
+            let is_same_cluster = objects.len() < all;
             let is_held = |managed: &Managed| self.why_kept(parting, managed).is_some();
             let remaining =
                 objects.values().map(|managed| (left(&name, &managed.object, Some(&parting.view)), managed));
@@ -242,9 +251,10 @@ impl Coordinator {
                 waits |= !remains.is_final || is_held(managed) || was_held(managed);
                 left.push(remains);
             }
-            let shows = self.published.get(&name).into_iter().flatten();
-            left.extend(shows.map(|(shown, _)| mirror(&name, shown)));
-            waits |= left.len() > objects.len();
+            let kept = self.shown_elsewhere(&name);
+            let shows = self.published.get(&name).into_iter().flat_map(BTreeMap::keys);
+            left.extend(shows.filter(|shown| !kept.contains(shown)).map(|shown| mirror(&name, shown)));
+            waits |= left.len() > objects.len() || !(kept.is_empty() || is_same_cluster);
             if parting.until <= now || !waits {
                 self.finish(&name, objects, &left);
             }
@@ -255,9 +265,12 @@ impl Coordinator {
     fn finish(&mut self, name: &str, objects: BTreeMap<ObjectRef, Managed>, left: &[Left]) {
         let Some(parting) = self.partings.running.remove(name) else { return };
         let is_former = parting.cluster.name.ends_with(FORMER);
+        let kept = self.shown_elsewhere(name);
         self.managed.remove(name);
+        let mut shown = BTreeMap::new();
         if is_former || left.is_empty() {
-            self.published.remove(name);
+            shown = self.published.remove(name).unwrap_or_default();
+            shown.retain(|shown, _| !kept.contains(shown));
         }
         if left.is_empty() {
             if !is_former {
@@ -267,7 +280,7 @@ impl Coordinator {
             let texts: Vec<String> = left.iter().map(|left| format!("{}: {}", left.object, left.why)).collect();
             self.journal.tell(record::cluster_left(name, &texts));
             if is_former {
-                self.partings.left_behind.extend(leftover(name, &objects, &BTreeMap::new()));
+                self.partings.left_behind.extend(leftover(name, &objects, &shown));
             } else {
                 self.managed.insert(name.to_owned(), objects);
             }

@@ -188,6 +188,53 @@ fn another_kubeconfig_to_another_cluster_has_the_former_one_released() {
     assert!(world.status().daemon.leftovers.is_empty());
 }
 
+/// Its objects of kind DynamicPrefix are told apart by their uids, as all others are.
+#[test]
+fn another_kubeconfig_has_what_the_former_cluster_shows_deleted_if_it_is_another() {
+    let shows = |uid: Option<&str>| Update {
+        published: Some(uid.into_iter().map(|uid| ("home".to_owned(), uid.to_owned())).collect()),
+        ..Update::default()
+    };
+    let left_alone = |world: &World| world.coordinator.publication("lab (former)", &world.epoch()).undecided;
+    for is_another in [true, false] {
+        let mut world = world();
+        gone(&mut world, "lab");
+        world.coordinator.handle_update("lab", shows(Some("u5")), world.now);
+        world.reload(&both().replace("/lab", "/new"));
+        assert_eq!(runs(&world), ["one", "lab", "lab (former)"]);
+        assert_eq!(left_alone(&world), ["home"], "it may be the same");
+        if is_another {
+            world.coordinator.handle_update("lab", shows(Some("u6")), world.now);
+            assert!(left_alone(&world).is_empty(), "it has to be deleted");
+            world.coordinator.handle_update("lab (former)", shows(None), world.now);
+        } else {
+            world.coordinator.handle_update("lab", shows(Some("u5")), world.now);
+            assert_eq!(left_alone(&world), ["home"], "it is the same object");
+            world.pass(10);
+        }
+        assert_eq!(runs(&world), ["one", "lab"]);
+        assert!(world.status().daemon.leftovers.is_empty());
+    }
+}
+
+#[test]
+fn what_a_former_cluster_that_does_not_answer_shows_is_told_of() {
+    let mut world = world();
+    gone(&mut world, "lab");
+    let shows =
+        |uid: &str| Update { published: Some([("home".to_owned(), uid.to_owned())].into()), ..Update::default() };
+    world.coordinator.handle_update("lab", shows("u5"), world.now);
+    world.reload(&both().replace("/lab", "/new"));
+    world.coordinator.handle_update("lab", shows("u6"), world.now);
+    world.pass(10);
+    assert_eq!(runs(&world), ["one", "lab"]);
+    let leftovers = world.status().daemon.leftovers;
+    assert!(
+        leftovers.len() == 1 && leftovers[0].contains("DynamicPrefix/home of ours was not deleted"),
+        "{leftovers:?}"
+    );
+}
+
 /// What it reports is from before it heard that the other one is none of these.
 #[test]
 fn a_former_cluster_that_was_held_back_is_waited_for_once_it_may_let_go() {
