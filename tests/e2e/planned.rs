@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::Test;
 use crate::daemon::{Daemon, prefix};
+use crate::lab::wait_for;
 use crate::netns::Radvd;
-use crate::pool::{A, B, CIDR_GROUP, METALLB_POOL, POOL, addresses, blocks, cidrs};
+use crate::pool::{A, B, CIDR_GROUP, METALLB_POOL, POOL, SOON, addresses, blocks, cidrs};
 use crate::rig::{Scene, Setup};
 use crate::store::files;
 
@@ -69,6 +70,10 @@ fn beside(scene: &mut Scene<'_>) -> Result<()> {
     let daemon = Daemon::start(scene, &config)?;
     pool.until("the daemon", &blocks(&[A]))?;
     daemon.wait_well("well", |_| true)?;
+    // It is saved after it was published.
+    wait_for("what was written is stored", SOON, || {
+        Ok(scene.state()?["managed"].to_string().contains("IPAddressPool").then_some(()))
+    })?;
     let (before, state) = (versions(scene)?, scene.state()?);
     let (code, said, complaints) = plan(&config, &[])?;
     ensure!(code == Some(0) && complaints.contains("The daemon runs"), "{code:?} {said} {complaints}");

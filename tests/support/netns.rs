@@ -9,7 +9,6 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
@@ -24,8 +23,8 @@ pub(crate) const LAN: &str = "lan";
 /// The router's link-local address, made from its MAC address 02:00:00:00:00:01 (RFC 4291 appendix A).
 pub(crate) const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, 1);
 
-/// How long an interface may take to be ready to send.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How often an interface is tried until it is ready to send: some seconds.
+const ATTEMPTS: u32 = 3_000_000;
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -309,8 +308,9 @@ impl Forger {
         for packet in forged.packets() {
             let mut sent = self.socket.send_to(&packet, &to.into());
             // Whoever sends in a flood, or as soon as the interface is set up, is faster than the kernel on a busy machine.
-            let until = Instant::now() + PATIENCE;
-            while sent.as_ref().is_err_and(is_passing) && Instant::now() < until {
+            let mut attempts = 0;
+            while sent.as_ref().is_err_and(is_passing) && attempts < ATTEMPTS {
+                attempts += 1;
                 std::thread::yield_now();
                 sent = self.socket.send_to(&packet, &to.into());
             }

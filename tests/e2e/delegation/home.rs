@@ -41,13 +41,11 @@ impl Home {
         let writes = all.filter(|event| event.is_write() && !event.is_notice());
         Ok(writes.map(|event| format!("{} {}", event.verb, event.uri)).collect())
     }
-}
 
-impl Home {
     /// What the daemon of a story has asked for so far: verb and path of each request. `/version` only tells whether the
     /// server is there, and a watch that ends in time is begun again where it was.
-    pub(crate) fn requests(&self, user: &str) -> Result<Vec<String>> {
-        let all = self.api.audit_of(user)?.into_iter();
+    pub(crate) fn requests(&self, account: &str) -> Result<Vec<String>> {
+        let all = self.api.audit_of(&account_user(account))?.into_iter();
         let counts = all.filter(|event| event.verb != "watch" && !event.uri.starts_with("/version"));
         Ok(counts.map(|event| format!("{} {}", event.verb, event.uri)).collect())
     }
