@@ -68,6 +68,9 @@ enum Choice {
     RouterAdvertisement,
 }
 
+/// Where the packages keep the kubeconfigs of the daemon.
+const DIRECTORY: &str = "/etc/dyn-prefix/";
+
 /// The text of the file.
 pub fn write(seen: &Seen) -> String {
     let mut file = File::default();
@@ -143,8 +146,16 @@ fn cluster(file: &mut File, cluster: Option<&Cluster>) {
         }
         Err(why) => file.comment(&format!("The cluster could not be looked at: {why}")),
     }
+    if kubeconfig.starts_with(DIRECTORY) {
+        file.line("[[cluster]]");
+        return file.pair("kubeconfig", kubeconfig);
+    }
+    file.comment(&format!(
+        "It was looked at with {kubeconfig}. The daemon gets an account and a kubeconfig of its own, with no more rights \
+         than it needs: once this file is in place, `dyn-prefix join --admin-kubeconfig {kubeconfig}` makes both."
+    ));
     file.line("[[cluster]]");
-    file.pair("kubeconfig", kubeconfig);
+    file.pair("kubeconfig", &format!("{DIRECTORY}home.kubeconfig"));
 }
 
 /// The interface that the prefix most likely arrives on, and why.

@@ -33,7 +33,7 @@ pub(super) fn join(args: &JoinArgs) -> anyhow::Result<Exit> {
     let Some(config) = load(&args.config) else { return Ok(Exit::Configuration) };
     let cluster = choose(&config, args.cluster.as_deref(), "`dyn-prefix join NAME`")?;
     let output = output(args, &config, cluster)?;
-    file::check(&output, args.force)?;
+    file::check(&output, args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let plan = Plan { args, config: &config, cluster, needs: needs(&config, cluster), output };
     runtime.block_on(plan.carry_out())
@@ -102,6 +102,7 @@ impl Plan<'_> {
         };
         let written = file::write(&self.output, &self.access(&admin, &url, issued).text())?;
         terminal::say(&format!("{} is written ({written}); {ends}.", self.output.display()))?;
+        self.tell_of_other_token(&admin).await;
         self.prove().await
     }
 
@@ -149,7 +150,8 @@ impl Plan<'_> {
         let mut refusals = Vec::new();
         for document in documents {
             match admin.apply(document, Mode::DryRun, self.args.force).await {
-                Ok(_) => {}
+                Ok(_) if self.args.force => {}
+                Ok(_) => refusals.extend(self.taken_away(admin, document).await),
                 // The role that it binds is not there, as it was not written either.
                 Err(failure) if failure.code() == Some(404) && document.kind().ends_with("Binding") => {}
                 Err(failure) if failure.is_of_connection() => bail!("the API server: {}", failure.message()),
@@ -158,6 +160,21 @@ impl Plan<'_> {
         }
         ensure!(refusals.is_empty(), "nothing was changed in the cluster:\n{}", refusals.join("\n"));
         Ok(())
+    }
+
+    /// A role that is there may be the one of another daemon, which would lose what this configuration does not need.
+    async fn taken_away(&self, admin: &Connection, document: &Document) -> Option<String> {
+        // Whoever may not look may not be able to write either, and hears so.
+        let found = admin.find(document).await.ok()??;
+        let lost = manifest::taken_away(&found, &document.object);
+        (!lost.is_empty()).then(|| {
+            format!(
+                "  {} allows more than this configuration needs: {} (if another daemon uses this account, give this one a \
+                 name of its own with --name; if nobody needs that any more, --force takes it away)",
+                called(document),
+                lost.join(", ")
+            )
+        })
     }
 
     async fn apply_all(&self, admin: &Connection, documents: &[Document]) -> anyhow::Result<()> {
@@ -193,6 +210,20 @@ impl Plan<'_> {
                 PATIENCE.as_secs()
             ),
             Err(failure) => bail!("the {} cannot be read: {}; {instead}", called(secret), failure.message()),
+        }
+    }
+
+    /// An earlier join may have left a token that lasts longer than this one.
+    async fn tell_of_other_token(&self, admin: &Connection) {
+        let secret = manifest::secret(&self.args.names.names());
+        if self.args.token_duration.is_some() && matches!(admin.find(&secret).await, Ok(Some(_))) {
+            terminal::complain(&format!(
+                "warning: the {} of an earlier join holds a token that does not expire; if nobody uses it any more: kubectl \
+                 delete secret --namespace {} {}",
+                called(&secret),
+                secret.namespace().unwrap_or_default(),
+                secret.name()
+            ));
         }
     }
 

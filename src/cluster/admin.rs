@@ -90,6 +90,18 @@ impl Connection {
         &self.client
     }
 
+    /// An object as it is now, if it is there.
+    ///
+    /// # Errors
+    /// The refusal of the server.
+    pub async fn find(&self, document: &Document) -> Result<Option<Value>, Failure> {
+        match self.get(&document.path()).await {
+            Ok(found) => Ok(Some(found)),
+            Err(failure) if failure.code() == Some(404) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Applies an object. With `force` also where another field manager owns what it says.
     ///
     /// # Errors

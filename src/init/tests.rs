@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::config::{Config, Host, Severity};
+use crate::config::{Config, Host, Kubeconfig, Severity};
 use crate::source::ra::packet::PrefixInformation;
 
 /// The file, which passes `check`.
@@ -141,7 +141,13 @@ fn the_pool_with_ipv6_gets_the_range() {
 fn a_cluster_that_shows_little_has_its_entry_all_the_same() {
     let (text, config) = written(&with(Err("connection refused\n[evil]".to_owned())));
     assert!(text.contains("could not be looked at: connection refused [evil]"), "{text}");
-    assert_eq!(config.clusters[0].kubeconfig, crate::config::Kubeconfig::File("/etc/\"odd\" k".into()));
+    let own = |config: &Config| config.clusters[0].kubeconfig.clone();
+    assert_eq!(own(&config), Kubeconfig::File("/etc/dyn-prefix/home.kubeconfig".into()));
+    let told = text.replace("\n# ", " ");
+    assert!(told.contains("`dyn-prefix join --admin-kubeconfig /etc/\"odd\" k` makes both"), "{text}");
+    let there = Cluster { kubeconfig: "/etc/dyn-prefix/\"odd\" k".to_owned(), found: Err(String::new()) };
+    let (_, config) = written(&Seen { cluster: Some(there), ..on(&[interface("wan")]) });
+    assert_eq!(own(&config), Kubeconfig::File("/etc/dyn-prefix/\"odd\" k".into()), "it is the daemon's own");
     let unread = vec![(Kind::IPAddressPool, "forbidden".to_owned())];
     let (text, config) = written(&with(Ok(Found { unread, ..Found::default() })));
     assert!(text.contains("IPAddressPool could not be listed: forbidden"), "{text}");

@@ -1,6 +1,7 @@
 //! The account of the daemon in a cluster, as Kubernetes objects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde_json::{Map, Value, json};
 
@@ -91,7 +92,8 @@ fn account(names: &Names, token: Token) -> Document {
     Document::new(object, "The daemon runs outside of the cluster: no pod has a use for this account.")
 }
 
-fn secret(names: &Names) -> Document {
+/// The Secret that keeps a token which does not expire.
+pub fn secret(names: &Names) -> Document {
     let object = json!({
         "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
         "metadata": {
@@ -136,6 +138,59 @@ fn metadata(place: &Place, names: &Names) -> Value {
         Place::Cluster => json!({"name": names.name}),
         Place::Namespace(namespace) => json!({"name": names.name, "namespace": namespace}),
     }
+}
+
+/// What a role that is there allows and the one that is to replace it does not, each as "verb resource".
+pub fn taken_away(found: &Value, new: &Value) -> Vec<String> {
+    let remaining: BTreeSet<Right> = rights(new).collect();
+    let is_lost = |right: &Right| {
+        let of_all = Right { name: None, ..right.clone() };
+        !remaining.contains(right) && !remaining.contains(&of_all)
+    };
+    rights(found).filter(is_lost).map(|right| right.to_string()).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// One verb on one resource, or on one object of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Right {
+    verb: String,
+    resource: String,
+    group: String,
+    name: Option<String>,
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verb, resource, group, name } = self;
+        write!(f, "{verb} {resource}{}{group}", if group.is_empty() { "" } else { "." })?;
+        name.iter().try_for_each(|name| write!(f, "/{name}"))
+    }
+}
+
+/// The rights of a role.
+fn rights(role: &Value) -> impl Iterator<Item = Right> {
+    let texts = |rule: &Value, key: &str| -> Vec<String> {
+        rule[key].as_array().into_iter().flatten().filter_map(|text| Some(text.as_str()?.to_owned())).collect()
+    };
+    role["rules"].as_array().into_iter().flatten().flat_map(move |rule| {
+        let names: Vec<Option<String>> = texts(rule, "resourceNames").into_iter().map(Some).collect();
+        let names = if names.is_empty() { vec![None] } else { names };
+        let mut rights = Vec::new();
+        for group in texts(rule, "apiGroups") {
+            for resource in texts(rule, "resources") {
+                for verb in texts(rule, "verbs") {
+                    let right = |name: &Option<String>| Right {
+                        verb: verb.clone(),
+                        resource: resource.clone(),
+                        group: group.clone(),
+                        name: name.clone(),
+                    };
+                    rights.extend(names.iter().map(right));
+                }
+            }
+        }
+        rights
+    })
 }
 
 /// The sentence as it goes on after a colon.

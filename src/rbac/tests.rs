@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use super::kubeconfig::{Access, MARK};
 use super::manifest::{self, Names, Token};
 use super::{Need, Place, needs};
@@ -213,4 +215,21 @@ fn the_order_of_bindings_does_not_matter() {
     assert_eq!(needs(["a", "b", "c"]), needs(["c", "a", "b"]));
     assert_eq!(needs(["b", "c", "a"])[0].names, ["a", "b", "c"]);
     assert_eq!(needs(["b", "c", "a"])[0].place, Place::Cluster);
+}
+
+#[test]
+fn what_a_narrower_role_takes_away_is_named() {
+    let role = |rules: serde_json::Value| json!({ "rules": rules });
+    let pools = |names: serde_json::Value, verbs: serde_json::Value| json!({"apiGroups": ["cilium.io"], "resources": ["ciliumcidrgroups"], "resourceNames": names, "verbs": verbs});
+    let services = json!({"apiGroups": [""], "resources": ["services"], "verbs": ["list", "patch"]});
+    let taken = |found: serde_json::Value, new: serde_json::Value| manifest::taken_away(&role(found), &role(new));
+    let same = json!([pools(json!(["a"]), json!(["list"])), services]);
+    assert!(taken(same.clone(), same.clone()).is_empty());
+    assert!(taken(json!(null), same).is_empty());
+    assert_eq!(taken(json!([services]), json!([])), ["list services", "patch services"]);
+    // One that names no object is for all of them.
+    let (all, one) = (json!([pools(json!([]), json!(["list"]))]), json!([pools(json!(["a"]), json!(["list"]))]));
+    assert!(taken(one.clone(), all.clone()).is_empty());
+    assert_eq!(taken(all, one.clone()), ["list ciliumcidrgroups.cilium.io"]);
+    assert_eq!(taken(one, json!([])), ["list ciliumcidrgroups.cilium.io/a"]);
 }

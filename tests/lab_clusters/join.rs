@@ -195,5 +195,31 @@ fn not_ours(lab: &Lab) -> Result<()> {
     ensure!(output.status.success(), "{output:?}");
     let has_nodes = |rule: &Value| rule["resources"] == json!(["nodes"]);
     ensure!(!server.get(&role)?["rules"].as_array().context("rules")?.iter().any(has_nodes), "it was not taken over");
+    narrower(server, id, &path, &more)
+}
+
+/// Another host joins by the same name, and needs less: who joined first would lose rights.
+fn narrower(server: &ApiServer, id: &str, path: &Path, more: &[&str]) -> Result<()> {
+    let role = format!("/apis/rbac.authorization.k8s.io/v1/clusterroles/{id}");
+    let before = server.get(&role)?["rules"].clone();
+    let dry = template(id, path, "").replace("[[cluster]]\n", "[[cluster]]\ndryRun = true\n");
+    let output = run(server, id, &dry, more)?;
+    let told = text(&output);
+    for part in
+        ["nothing was changed", "allows more than this configuration needs: ", "patch services", "--name", "--force"]
+    {
+        ensure!(told.contains(part), "{part} is missing in: {told}");
+    }
+    ensure!(server.get(&role)?["rules"] == before, "it was changed");
+    let output = run(server, id, &dry, &[more, &["--force"]].concat())?;
+    ensure!(output.status.success() && server.get(&role)?["rules"] != before, "{output:?}");
+
+    // The administrator's own file is nothing to write into, however it is asked for.
+    let admin = server.dir().join("join-own.kubeconfig");
+    std::fs::write(&admin, "apiVersion: v1\n")?;
+    let own = template(id, &admin, "");
+    let output = offline(id, &own, &["join", "--force", "--admin-kubeconfig", &admin.display().to_string()])?;
+    ensure!(text(&output).contains("is the administrator's kubeconfig"), "{output:?}");
+    ensure!(std::fs::read_to_string(&admin)? == "apiVersion: v1\n", "it was replaced");
     Ok(())
 }

@@ -8,20 +8,30 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use nix::unistd::Group;
 
+use crate::cli::args::account::JoinArgs;
 use crate::rbac::kubeconfig::MARK;
 
 /// The group of the daemon.
 const GROUP: &str = "dyn-prefix";
 
-/// Whether the file may be replaced.
-pub(super) fn check(path: &Path, force: bool) -> anyhow::Result<()> {
+/// Whether the file may be replaced. The administrator's never is: it could not be had again.
+pub(super) fn check(path: &Path, args: &JoinArgs) -> anyhow::Result<()> {
+    let admin = &args.admin_kubeconfig;
+    if fs::canonicalize(path).ok().zip(fs::canonicalize(admin).ok()).is_some_and(|(output, admin)| output == admin) {
+        bail!(
+            "{} is the administrator's kubeconfig (--admin-kubeconfig) and the one that would be written: name another file \
+             for the daemon in the [[cluster]] of {}, such as /etc/dyn-prefix/home.kubeconfig",
+            path.display(),
+            args.config.display()
+        );
+    }
     let found = match fs::read(path) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
     // An empty one is a place that was kept for it.
-    if force || found.trim_ascii().is_empty() || found.starts_with(MARK.as_bytes()) {
+    if args.force || found.trim_ascii().is_empty() || found.starts_with(MARK.as_bytes()) {
         return Ok(());
     }
     bail!(
@@ -40,10 +50,13 @@ pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<String> {
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".new-{}", std::process::id()));
     let new = PathBuf::from(new);
-    let written = replace(&new, &path, directory, text, group);
-    if written.is_err() {
-        drop(fs::remove_file(&new)); // it may not have been made
-    }
+    let written = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&new).and_then(|file| {
+        let written = replace(file, &new, &path, directory, text, group);
+        if written.is_err() {
+            drop(fs::remove_file(&new)); // what matters is why it was not written
+        }
+        written
+    });
     written.with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -60,8 +73,14 @@ fn make(directory: &Path, group: Option<u32>) -> anyhow::Result<()> {
     }
 }
 
-fn replace(new: &Path, path: &Path, directory: &Path, text: &str, group: Option<u32>) -> std::io::Result<String> {
-    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(new)?;
+fn replace(
+    mut file: File,
+    new: &Path,
+    path: &Path,
+    directory: &Path,
+    text: &str,
+    group: Option<u32>,
+) -> std::io::Result<String> {
     file.write_all(text.as_bytes())?;
     let (mode, readers) = match group.map(|group| fchown(&file, None, Some(group))) {
         Some(Ok(())) => (0o640, format!("readable for the group {GROUP}")),
