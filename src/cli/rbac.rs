@@ -64,7 +64,10 @@ pub(super) fn load(path: &std::path::Path) -> Option<Config> {
 pub(super) fn choose<'a>(config: &'a Config, name: Option<&str>, option: &str) -> anyhow::Result<&'a Cluster> {
     let all = || config.clusters.iter().map(|cluster| cluster.name.as_str()).collect::<Vec<_>>().join(", ");
     match (name, config.clusters.as_slice()) {
-        (_, []) => anyhow::bail!("the configuration has no [[cluster]], so there is nothing that it needs rights in"),
+        (_, []) => anyhow::bail!(
+            "the configuration has no [[cluster]], so there is nothing that it needs rights in; write it first (`dyn-prefix \
+             init` prints one to start from)"
+        ),
         (None, [only]) => Ok(only),
         (None, _) => anyhow::bail!("each cluster has an account of its own: choose one with {option}, of {}", all()),
         (Some(name), clusters) => clusters

@@ -208,7 +208,7 @@ fn status_and_history_answer_with_the_exit_status_that_the_readme_names() {
 /// Neither has much to see here; what they find elsewhere is for the layers netns and lab.
 #[test]
 fn doctor_and_init_are_there() {
-    assert!(README.contains("`sudo dyn-prefix init`"));
+    assert!(README.contains("`sudo dyn-prefix init --kubeconfig FILE`"));
     let root = Root::new();
     let found = root.dyn_prefix("sudo dyn-prefix doctor");
     let printed = String::from_utf8_lossy(&found.stdout);

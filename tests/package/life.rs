@@ -62,6 +62,8 @@ fn readme(lab: &Lab) {
         home.until_pool_holds(ADVERTISED);
         journal.says(&format!("home-ipv6: {ADVERTISED} is the prefix (router-advertisement on eth0, generation 1)"));
         journal.says("CiliumLoadBalancerIPPool/ipv6-pool now holds");
+        // systemd hears of it a moment after the journal.
+        guest.until("StatusText", |text| text.ends_with("targets in sync"));
         as_the_readme_shows(guest);
         // A wrong file leaves the former one in use.
         let pid = guest.show("MainPID");
