@@ -16,6 +16,7 @@ const DECIDERS: [&str; 76] = [
     "src/doctor/interface.rs",
     "src/doctor/port.rs",
     "src/doctor/prefixes.rs",
+    "src/doctor/reading.rs",
     "src/doctor/router.rs",
     "src/doctor/routes.rs",
     "src/doctor/firewall/",

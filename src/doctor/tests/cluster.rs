@@ -12,6 +12,7 @@ use crate::config::{
     Binding, Cluster, Config, Discovery, EXTERNAL_DNS, Kind, Kubeconfig, ObjectRef, Part, Service, Strategy,
 };
 use crate::doctor::cluster::{Announcer, Connection, Facts, Seen, check};
+use crate::doctor::reading::{Account, File, Step};
 use crate::doctor::{Check, Finding, Level};
 
 mod services;
@@ -19,9 +20,11 @@ mod services;
 pub(super) const TESTS: &[fn()] = &[
     all_is_well,
     credentials,
+    credentials_that_only_root_may_read,
     the_way_to_the_server,
     version_and_clock_of_the_server,
     kinds_and_versions,
+    the_kind_that_shows_the_state,
     rights,
     targets,
     who_else_writes,
@@ -74,6 +77,8 @@ fn facts(connection: Connection) -> Facts {
         unknown: Vec::new(),
         drain_seconds: Some(3600),
         now: NOW.parse().unwrap(),
+        account: None,
+        files: Vec::new(),
         connection,
     }
 }
@@ -167,6 +172,32 @@ fn credentials() {
     provoked(&of("", "2027-11-30T00:00:00Z"), Check::Credentials, Level::Ok, "until 2027-11-30");
 }
 
+/// Root looks, and can use what the daemon cannot.
+#[test]
+fn credentials_that_only_root_may_read() {
+    let root = |path: &str, mode| Step { path: path.into(), mode, ..Step::default() };
+    let file = File { path: "/etc/k".into(), steps: vec![root("/etc", 0o755), root("/etc/k", 0o600)] };
+    let account = Account { user: "dyn-prefix".to_owned(), uid: 990, ..Account::default() };
+    let of = |validity, mode| {
+        let (url, answer) = (URL.to_owned(), Ok(Box::new(seen())));
+        let mut facts = facts(Connection::Made { url, addresses: Vec::new(), validity, answer });
+        (facts.account, facts.files) = (Some(account.clone()), vec![file.clone()]);
+        facts.files[0].steps[1].mode = mode;
+        check(&facts).into_iter().filter(|found| found.check == Check::Credentials).collect::<Vec<_>>()
+    };
+    let found = of(None, 0o600);
+    provoked(&found, Check::Credentials, Level::Error, "the user dyn-prefix, cannot read /etc/k");
+    assert_eq!(found.len(), 1, "nothing says that they can be used: {found:#?}");
+    provoked(&of(None, 0o644), Check::Credentials, Level::Ok, "can be used");
+    // What else is wrong with them is said besides.
+    let ended = Validity { from: None, until: "2026-11-21T11:00:00Z".parse().unwrap() };
+    assert_eq!(of(Some(ended), 0o600).len(), 2);
+
+    let mut unusable = facts(Connection::Unusable("the kubeconfig /etc/k is not valid".to_owned()));
+    (unusable.account, unusable.files) = (Some(account.clone()), vec![file.clone()]);
+    assert_eq!(check(&unusable).len(), 2);
+}
+
 #[test]
 fn the_way_to_the_server() {
     let failed = |failure| made(None, &[], Err(failure));
@@ -214,6 +245,23 @@ fn version_and_clock_of_the_server() {
     provoked(&at("2026-11-21T11:59:00Z"), Check::ServerClock, Level::Warning, text);
     provoked(&at("2026-11-21T12:10:00Z"), Check::ServerClock, Level::Error, "600 s behind");
     provoked(&at("2026-11-21T12:00:29Z"), Check::ServerClock, Level::Ok, "agree");
+}
+
+#[test]
+fn the_kind_that_shows_the_state() {
+    let of = |mirrors| answers(Seen { mirrors, ..seen() });
+    let found = of(Some(Ok(false)));
+    let says = "the cluster does not serve dynamicprefixes.dyn-prefix.io";
+    let text = provoked(&found, Check::Kind, Level::Warning, says);
+    assert!(text.contains("`kubectl apply -f packaging/kubernetes/dynamicprefixes.yaml`"), "{text}");
+    provoked(&of(Some(Ok(true))), Check::Kind, Level::Ok, "dynamicprefixes.dyn-prefix.io is served, for publishStatus");
+    provoked(
+        &of(Some(Err("no.".to_owned()))),
+        Check::Kind,
+        Level::Unseen,
+        "could not be seen: no. Look at `kubectl get crd",
+    );
+    assert!(of(None).iter().all(|found| !found.subject.contains("dyn-prefix.io")));
 }
 
 #[test]
