@@ -55,7 +55,7 @@ fn credentials(facts: &Facts, validity: Option<Validity>, failure: Option<&Failu
         let advice = "`dyn-prefix join` makes an account and a kubeconfig for it.";
         return Finding::error(Check::Credentials, subject, message, advice);
     }
-    let Some(Validity { from, until }) = validity else {
+    let Some(validity @ Validity { from, until, .. }) = validity else {
         let message = "The credentials can be used, and do not say that they end.";
         return Finding::ok(Check::Credentials, subject, message);
     };
@@ -67,7 +67,7 @@ fn credentials(facts: &Facts, validity: Option<Validity>, failure: Option<&Failu
         let message = "The credentials are not valid yet, by the clock of this machine.";
         return Finding::error(Check::Credentials, subject, message, "Set the clock.");
     }
-    if (Validity { from, until }).warn_from() <= facts.now {
+    if validity.warn_from() <= facts.now {
         let message = format!("The credentials end soon: at {until}.");
         return Finding::warning(Check::Credentials, subject, message, renew);
     }

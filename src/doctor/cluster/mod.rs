@@ -89,6 +89,8 @@ pub struct Seen {
     pub objects: BTreeMap<Kind, Result<Vec<Object>, String>>,
     /// The Services of type LoadBalancer as they are.
     pub services: Vec<Value>,
+    /// The IPAddressPools as they are.
+    pub metallb_pools: Vec<Value>,
     /// Who announces addresses, by plural and group; or why that could not be read. What is not served is absent.
     pub announcers: BTreeMap<Announcer, Result<Vec<Value>, String>>,
     /// The Deployments that run external-dns, by their name or label; or why they could not be read.
@@ -107,6 +109,7 @@ impl Default for Seen {
             rights: None,
             objects: BTreeMap::new(),
             services: Vec::new(),
+            metallb_pools: Vec::new(),
             announcers: BTreeMap::new(),
             external_dns: Ok(Vec::new()),
         }

@@ -96,7 +96,7 @@ fn build(source: &Kubeconfig, context: Option<&str>) -> (Vec<File>, Result<Built
     let files = files::files(read.fingerprint.files());
     let built = read.config.map_err(|error| error.to_string()).map(|config| {
         let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
-        let validity = expiry::of(&config);
+        let validity = expiry::of(&config, read.has_token_file);
         (url, validity, client::build(config, &timeouts()))
     });
     (files, built)
@@ -143,6 +143,9 @@ impl Look<'_> {
         for (kind, items) in lists {
             if let (Kind::Service, Ok(items)) = (kind, &items) {
                 seen.services.clone_from(items);
+            }
+            if let (Kind::IPAddressPool, Ok(items)) = (kind, &items) {
+                seen.metallb_pools.clone_from(items);
             }
             let read = |items: Vec<Value>| {
                 items.iter().filter_map(|item| Object::from_json(kind, item).ok()).filter(Object::is_in_scope).collect()

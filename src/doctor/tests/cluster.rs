@@ -32,6 +32,7 @@ pub(super) const TESTS: &[fn()] = &[
     what_the_controller_says,
     services::who_announces_a_service,
     services::who_announces_a_pool_of_metallb,
+    services::an_advertisement_chooses_pools_by_their_labels,
     services::what_could_not_be_read_is_not_missing,
     services::external_dns,
     services::what_external_dns_reads,
@@ -132,7 +133,11 @@ fn answers(seen: Seen) -> Vec<Finding> {
 }
 
 fn made(validity: Option<(&str, &str)>, addresses: &[&str], answer: Result<Box<Seen>, Failure>) -> Vec<Finding> {
-    let validity = validity.map(|(from, until)| Validity { from: from.parse().ok(), until: until.parse().unwrap() });
+    let validity = validity.map(|(from, until)| Validity {
+        from: from.parse().ok(),
+        until: until.parse().unwrap(),
+        is_renewed: false,
+    });
     let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
     check(&facts(Connection::Made { url: URL.to_owned(), addresses, validity, answer }))
 }
@@ -169,6 +174,8 @@ fn credentials() {
     let found = of("2026-11-21T13:00:00Z", "2027-11-21T11:00:00Z");
     provoked(&found, Check::Credentials, Level::Error, "not valid yet");
     provoked(&of("", "2026-11-30T00:00:00Z"), Check::Credentials, Level::Warning, "end soon: at 2026-11-30T00:00:00Z");
+    // `dyn-prefix join --token-duration 1h` writes such a one.
+    provoked(&of(NOW, "2026-11-21T13:00:00Z"), Check::Credentials, Level::Warning, "end soon: at 2026-11-21T13:00:00Z");
     provoked(&of("", "2027-11-30T00:00:00Z"), Check::Credentials, Level::Ok, "until 2027-11-30");
 }
 
@@ -190,7 +197,7 @@ fn credentials_that_only_root_may_read() {
     assert_eq!(found.len(), 1, "nothing says that they can be used: {found:#?}");
     provoked(&of(None, 0o644), Check::Credentials, Level::Ok, "can be used");
     // What else is wrong with them is said besides.
-    let ended = Validity { from: None, until: "2026-11-21T11:00:00Z".parse().unwrap() };
+    let ended = Validity { from: None, until: "2026-11-21T11:00:00Z".parse().unwrap(), is_renewed: false };
     assert_eq!(of(Some(ended), 0o600).len(), 2);
 
     let mut unusable = facts(Connection::Unusable("the kubeconfig /etc/k is not valid".to_owned()));
