@@ -97,10 +97,10 @@ fn what_the_unit_hides() {
     let hidden = vec![("/home", "ProtectHome=yes"), ("/root", "ProtectHome=yes")];
     // Also for one who may read everything that he sees.
     let account = Account { hidden, reads_all: true, ..daemon() };
-    let steps = vec![step("/", 0, 0, 0o755), step("/root", 0, 0, 0o755), step("/root/k", 0, 0, 0o644)];
+    let steps = vec![step("/", 0, 0, 0o755), step("/home", 0, 0, 0o755), step("/home/k", 0, 0, 0o644)];
     let found = of(&account, File { path: "/etc/link".into(), steps });
-    let text = provoked(&found, Check::Credentials, Level::Error, "its unit hides /root from it (ProtectHome=yes).");
-    assert!(text.contains("`install -m 0640 -g dyn-prefix /root/k /etc/dyn-prefix/k`"), "{text}");
+    let text = provoked(&found, Check::Credentials, Level::Error, "its unit hides /home from it (ProtectHome=yes).");
+    assert!(text.contains("`install -m 0640 -g dyn-prefix /home/k /etc/dyn-prefix/k`"), "{text}");
     assert_eq!(of(&account, file(0, 0, 0o600)), []);
 }
 
