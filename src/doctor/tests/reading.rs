@@ -94,13 +94,14 @@ fn a_directory_on_the_way() {
 
 #[test]
 fn what_the_unit_hides() {
-    let hidden = vec![("/home", "ProtectHome=yes"), ("/root", "ProtectHome=yes")];
+    let hidden = vec![("/home", "ProtectHome=yes"), ("/run/user", "ProtectHome=yes")];
     // Also for one who may read everything that he sees.
     let account = Account { hidden, reads_all: true, ..daemon() };
-    let steps = vec![step("/", 0, 0, 0o755), step("/home", 0, 0, 0o755), step("/home/k", 0, 0, 0o644)];
+    let steps = vec![step("/", 0, 0, 0o755), step("/run/user", 0, 0, 0o755), step("/run/user/k", 0, 0, 0o644)];
     let found = of(&account, File { path: "/etc/link".into(), steps });
-    let text = provoked(&found, Check::Credentials, Level::Error, "its unit hides /home from it (ProtectHome=yes).");
-    assert!(text.contains("`install -m 0640 -g dyn-prefix /home/k /etc/dyn-prefix/k`"), "{text}");
+    let text =
+        provoked(&found, Check::Credentials, Level::Error, "its unit hides /run/user from it (ProtectHome=yes).");
+    assert!(text.contains("`install -m 0640 -g dyn-prefix /run/user/k /etc/dyn-prefix/k`"), "{text}");
     assert_eq!(of(&account, file(0, 0, 0o600)), []);
 }
 
