@@ -22,7 +22,7 @@ pub(super) fn doctor(path: &Path, output: Output) -> anyhow::Result<Exit> {
         return Ok(Exit::Configuration);
     };
     let socket = daemon::control_socket(&config);
-    let subject = Subject { config: Arc::new(config), findings: loaded.findings, socket };
+    let subject = Subject { config: Arc::new(config), path: path.to_owned(), findings: loaded.findings, socket };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     let report = runtime.block_on(async { tokio::time::timeout(PATIENCE, gather::examine(&subject)).await });

@@ -14,11 +14,17 @@ use secrecy::ExposeSecret as _;
 
 use super::Validity;
 
-/// The validity of those that end first, as far as it can be read. What an exec plugin gives is renewed by it.
-pub fn of(config: &Config) -> Option<Validity> {
-    let AuthInfo { token, .. } = &config.auth_info;
-    let token = token.as_ref().and_then(|token| of_token(token.expose_secret()));
-    let certificate = certificate(&config.auth_info).and_then(|pem| of_pem(&pem));
+/// The validity of those that somebody has to be told of first, as far as it can be read. What an exec plugin gives is
+/// renewed by it.
+///
+/// `has_token_file`: the token comes from a file, whose name is no longer in `config`.
+pub fn of(config: &Config, has_token_file: bool) -> Option<Validity> {
+    let user = &config.auth_info;
+    let token = user.token.as_ref().and_then(|token| of_token(token.expose_secret()));
+    let token = token.map(|token| Validity { is_renewed: has_token_file, ..token });
+    let is_renewed = user.client_certificate_data.is_none();
+    let certificate = certificate(user).and_then(|pem| of_pem(&pem));
+    let certificate = certificate.map(|certificate| Validity { is_renewed, ..certificate });
     token.into_iter().chain(certificate).min_by_key(|validity| validity.until)
 }
 
@@ -50,7 +56,7 @@ fn of_certificate(der: &[u8]) -> Option<Validity> {
     let (tag, not_before, rest) = element(validity)?;
     let from = time(tag, not_before);
     let (tag, not_after, _) = element(rest)?;
-    Some(Validity { from, until: time(tag, not_after)? })
+    Some(Validity { from, until: time(tag, not_after)?, is_renewed: false })
 }
 
 /// The first element of DER: its tag, its content, and what follows it.
@@ -93,7 +99,7 @@ fn of_token(token: &str) -> Option<Validity> {
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
     let claim = |name: &str| Timestamp::from_second(claims.get(name)?.as_i64()?).ok();
-    Some(Validity { from: claim("iat"), until: claim("exp")? })
+    Some(Validity { from: claim("iat"), until: claim("exp")?, is_renewed: false })
 }
 
 #[cfg(test)]
@@ -132,6 +138,30 @@ mod tests {
         {
             assert_eq!(text(tag, wrong), None, "{wrong}");
         }
+    }
+
+    /// Only what is in a file of its own is renewed by a machine.
+    #[test]
+    fn who_renews_what() {
+        let warned = |user: AuthInfo, has_token_file| {
+            let mut config = Config::new("https://api.example".parse().unwrap());
+            config.auth_info = user;
+            of(&config, has_token_file).unwrap().warn_from().to_string()
+        };
+        // {"alg":"none"} . {"iat":1767517200,"exp":1767520800}: an hour, until 2026-01-04T10:00:00Z.
+        let token = "eyJhbGciOiJub25lIn0.eyJpYXQiOjE3Njc1MTcyMDAsImV4cCI6MTc2NzUyMDgwMH0.x".to_owned();
+        let token = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
+        assert_eq!(warned(token.clone(), false), "2025-12-21T10:00:00Z", "from the start");
+        assert_eq!(warned(token, true), "2026-01-04T09:54:00Z", "in its last tenth");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/api/tls/expired.pem");
+        let pem = std::fs::read(file).unwrap();
+        let inline = AuthInfo { client_certificate_data: Some(STANDARD.encode(&pem)), ..AuthInfo::default() };
+        assert_eq!(warned(inline, false), "2026-11-06T11:12:40Z", "14 days before its end");
+        let own = AuthInfo { client_certificate: Some(file.to_owned()), ..AuthInfo::default() };
+        let validity = of_pem(&pem).unwrap();
+        let renewed = Validity { is_renewed: true, ..validity };
+        assert_eq!(warned(own, false), renewed.warn_from().to_string());
+        assert_ne!(renewed.warn_from(), validity.warn_from(), "it lasts no fortnight");
     }
 
     #[test]

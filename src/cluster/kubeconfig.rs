@@ -17,6 +17,8 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 pub struct Credentials {
     /// What the files held; also of those that could not be read, so that their repair is noticed.
     pub fingerprint: Fingerprint,
+    /// Whether the token comes from a file of its own.
+    pub has_token_file: bool,
     /// How to reach the cluster, or why that cannot be known.
     pub config: Result<Config, Unusable>,
 }
@@ -53,19 +55,27 @@ fn in_cluster() -> Credentials {
             with_trimmed_token(&mut config.auth_info, "the pod's ServiceAccount")?;
             Ok(config)
         });
-    Credentials { fingerprint, config }
+    Credentials { fingerprint, has_token_file: true, config }
 }
 
 fn from_file(path: &Path, context: Option<&str>) -> Credentials {
     let own = Fingerprint::of([&path.to_owned()]); // before it is read: a change in between must be noticed
     let kubeconfig = match Kubeconfig::read_from(path) {
         Ok(kubeconfig) => kubeconfig,
-        Err(error) => return Credentials { fingerprint: own, config: Err(unreadable(path, &error)) },
+        Err(error) => return unusable(own, unreadable(path, &error)),
     };
     match Chosen::new(path, kubeconfig, context) {
-        Ok(chosen) => Credentials { fingerprint: own.and(Fingerprint::of(&chosen.files())), config: chosen.config() },
-        Err(error) => Credentials { fingerprint: own, config: Err(error) },
+        Ok(chosen) => Credentials {
+            fingerprint: own.and(Fingerprint::of(&chosen.files())),
+            has_token_file: chosen.has_token_file(),
+            config: chosen.config(),
+        },
+        Err(error) => unusable(own, error),
     }
+}
+
+const fn unusable(fingerprint: Fingerprint, error: Unusable) -> Credentials {
+    Credentials { fingerprint, has_token_file: false, config: Err(error) }
 }
 
 fn unreadable(path: &Path, error: &KubeconfigError) -> Unusable {
@@ -139,6 +149,13 @@ impl<'a> Chosen<'a> {
         let user = self.user.as_deref();
         let found = self.kubeconfig.auth_infos.iter_mut().find(|info| Some(info.name.as_str()) == user);
         found.and_then(|NamedAuthInfo { auth_info, .. }| auth_info.as_mut())
+    }
+
+    /// As in kube, an inline token wins.
+    fn has_token_file(&self) -> bool {
+        let user = self.kubeconfig.auth_infos.iter().find(|info| Some(&info.name) == self.user.as_ref());
+        let user = user.and_then(|user| user.auth_info.as_ref());
+        user.is_some_and(|user| user.token.is_none() && user.token_file.as_ref().is_some_and(|file| !file.is_empty()))
     }
 
     /// The other files that the chosen context names. Relative ones were resolved against the kubeconfig's directory.

@@ -98,14 +98,18 @@ pub struct Validity {
     pub from: Option<Timestamp>,
     /// Until when.
     pub until: Timestamp,
+    /// Whether they are in a file of their own, which somebody may replace; else they stand in the kubeconfig, where
+    /// nobody renews them.
+    pub is_renewed: bool,
 }
 
 impl Validity {
-    /// When somebody should be told that they end: 14 days before. Those that live no longer than that are renewed by a
-    /// machine, as the token of a pod is; then it is their last tenth.
+    /// When somebody should be told that they end: 14 days before, or from the start where they last less. Those in a
+    /// file that live no longer than that are renewed by a machine, as the token of a pod is; then it is their last tenth.
     pub fn warn_from(&self) -> Timestamp {
         let fortnight = SignedDuration::from_hours(14 * 24);
-        let whole = self.from.map(|from| self.until.duration_since(from)).filter(|whole| *whole <= fortnight);
+        let whole = self.from.filter(|_| self.is_renewed).map(|from| self.until.duration_since(from));
+        let whole = whole.filter(|whole| *whole <= fortnight);
         let early = whole.map_or(fortnight, |whole| whole / 10);
         self.until.saturating_sub(early).unwrap_or(self.until)
     }

@@ -58,7 +58,7 @@ pub(super) async fn open(cluster: Arc<Cluster>, kinds: BTreeSet<Kind>, timeouts:
         let credentials = kubeconfig::read(&cluster.kubeconfig, cluster.context.as_deref());
         let built = credentials.config.map_err(Refusal::Misconfigured).and_then(|config| {
             let url = config.cluster_url.to_string();
-            let validity = expiry::of(&config);
+            let validity = expiry::of(&config, credentials.has_token_file);
             match client::build(config, &timeouts) {
                 Ok(client) => Ok((url, validity, client)),
                 Err(failure) => Err(Refusal::Failed { url, failure }),

@@ -2,7 +2,7 @@
 
 use super::page::{self, Page};
 use super::yaml::Node;
-use super::{Draft, Known, describe, spec_of};
+use super::{Draft, Known, Problem, describe, spec_of};
 
 const NAME: &str = "dynamic-prefix.io/name";
 
@@ -56,6 +56,10 @@ pub(super) fn object(draft: &mut Draft, document: &Node) {
     let what = describe(document);
     let Some(known) = draft.known.get(wanted).cloned() else {
         let text = format!("{what} names the DynamicPrefix {wanted}, which is not among what was converted.");
+        let alone = format!(
+            "{text} Convert it together with that, in one input: `kubectl get dynamicprefixes -o yaml` prints them"
+        );
+        draft.orphans.push(Problem { line: Some(document.line), message: alone });
         return draft.left_out.comment(&text);
     };
     if kind == "Service" {

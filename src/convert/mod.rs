@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use crate::config::{Config, Host, Severity};
+use crate::config::{Config, Finding, Host, Severity};
 
 mod annotated;
 mod cut;
@@ -62,6 +62,8 @@ struct Draft {
     services: Page,
     /// What has no equivalent at all.
     left_out: Page,
+    /// Objects whose DynamicPrefix is not there.
+    orphans: Vec<Problem>,
     problems: Vec<Problem>,
     /// The DynamicPrefixes by the name that objects call them.
     known: BTreeMap<String, Known>,
@@ -158,6 +160,7 @@ fn take(draft: &mut Draft, document: Node, only: Option<Origin>) {
         draft.left_out.comment(&format!("{} is not of what was asked for with --from.", describe(&document)));
         return;
     }
+    of_another_version(draft, &document);
     match (origin, document.kind()) {
         (Some(Origin::DynamicPrefix), Some("DynamicPrefix")) => dynamic_prefix::convert(draft, document),
         (Some(Origin::DynamicPrefix), Some("DynamicPrefixBinding")) => annotated::binding(draft, document),
@@ -171,6 +174,23 @@ fn take(draft: &mut Draft, document: Node, only: Option<Origin>) {
             Err(message) => draft.problem(document.line, message),
         },
         _ => draft.left_out.comment(&format!("{} has nothing that is converted.", describe(&document))),
+    }
+}
+
+/// The versions that the operators have had, by group. What a field means may be another thing in another one.
+const KNOWN: [(&str, &str); 3] =
+    [("dynamic-prefix.io", "v1alpha1"), ("network.reith.cloud", "v1alpha1"), ("apps.fuwafuwatime.moe", "v1")];
+
+fn of_another_version(draft: &mut Draft, document: &Node) {
+    let api_version = document.get("apiVersion").and_then(Node::text).unwrap_or_default();
+    let (group, version) = api_version.split_once('/').unwrap_or((api_version, ""));
+    let known = KNOWN.into_iter().find(|(known, _)| *known == group);
+    if let Some((_, known)) = known.filter(|(_, known)| *known != version) {
+        let what = describe(document);
+        draft.left_out.comment(&format!(
+            "{what} is of {api_version}, which is not known here. It was read as {group}/{known}: see whether every field \
+             means the same."
+        ));
     }
 }
 
@@ -233,6 +253,9 @@ fn finish(draft: Draft) -> Result<String, Vec<Problem>> {
     if !draft.problems.is_empty() {
         return Err(draft.problems);
     }
+    if draft.prefixes.is_empty() && !draft.orphans.is_empty() {
+        return Err(draft.orphans);
+    }
     if draft.prefixes.is_empty() {
         let message = "there is nothing to convert: no DynamicPrefix, no IP6UpdateConfig, and no metallb-dyn6";
         return Err(vec![Problem { line: None, message: message.to_owned() }]);
@@ -257,8 +280,19 @@ fn checked(text: String) -> Result<String, Vec<Problem>> {
     let host = Host { variable: &|_| Some(String::new()), exists: &|_| true };
     let loaded = Config::parse(&text, Path::new("the result"), &host);
     let wrong = loaded.findings.iter().filter(|finding| finding.severity == Severity::Error);
-    let problems: Vec<Problem> = wrong
-        .map(|finding| Problem { line: None, message: format!("it cannot be used as it is: {finding}") })
-        .collect();
+    let problems: Vec<Problem> = wrong.map(|finding| Problem { line: None, message: unusable(finding) }).collect();
     if problems.is_empty() { Ok(text) } else { Err(problems) }
+}
+
+/// The line of the result is quoted, for nobody else ever sees it.
+fn unusable(finding: &Finding) -> String {
+    let Finding { message, excerpt, hint, .. } = finding;
+    let mut text = format!("what comes out cannot be used: {message}");
+    if let Some(excerpt) = excerpt {
+        text.push_str(&format!("; this is its line {}:\n{excerpt}", excerpt.line));
+    }
+    if let Some(hint) = hint {
+        text.push_str(&format!("\n      = {hint}"));
+    }
+    text
 }

@@ -79,7 +79,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn validity(from: Option<&str>, until: &str) -> Validity {
-        Validity { from: from.map(|from| from.parse().unwrap()), until: until.parse().unwrap() }
+        Validity { from: from.map(|from| from.parse().unwrap()), until: until.parse().unwrap(), is_renewed: true }
     }
 
     /// The hours from the start at which something is told, over 40 days.
@@ -143,6 +143,17 @@ mod tests {
         assert!(expiry.poll_entry().is_none());
         let late = now + Duration::from_secs(360);
         expiry.handle_timeout(&Epoch::new(late, "2026-01-01T00:54:00Z".parse().unwrap()));
+        assert!(expiry.poll_entry().is_some());
+    }
+
+    /// What stands in the kubeconfig itself nobody renews, however short it lasts: `dyn-prefix join --token-duration 1h`.
+    #[test]
+    fn a_short_token_in_the_kubeconfig_is_told_of_at_once() {
+        let mut expiry = Expiry::default();
+        let now = Instant::from_secs(1000);
+        let short = validity(Some("2026-01-01T00:00:00Z"), "2026-01-01T01:00:00Z");
+        expiry.handle_validity("home", Some(Validity { is_renewed: false, ..short }), now);
+        expiry.handle_timeout(&Epoch::new(now, "2026-01-01T00:00:01Z".parse().unwrap()));
         assert!(expiry.poll_entry().is_some());
     }
 }

@@ -74,11 +74,12 @@ fn link_local(facts: &Facts, link: &LinkState) -> Finding {
     if let Some(own) = link.addresses.iter().find(|own| own.address.is_unicast_link_local() && !own.tentative) {
         return Finding::ok(Check::LinkLocal, name, format!("{name} has the link-local address {}.", own.address));
     }
+    let key = |key| sysctl(name, key);
     let has_tentative = link.addresses.iter().any(|own| own.address.is_unicast_link_local());
     let (message, advice) = if facts.disable_ipv6.is_some_and(|value| value != 0) {
         (
-            format!("IPv6 is switched off on {name} (net.ipv6.conf.{name}.disable_ipv6 = 1)."),
-            format!("Run `sysctl net.ipv6.conf.{name}.disable_ipv6=0`, and take the setting out of /etc/sysctl.d."),
+            format!("IPv6 is switched off on {name} ({} = 1).", key("disable_ipv6")),
+            format!("Run `sysctl {}=0`, and take the setting out of /etc/sysctl.d.", key("disable_ipv6")),
         )
     } else if has_tentative {
         (
@@ -88,7 +89,7 @@ fn link_local(facts: &Facts, link: &LinkState) -> Finding {
     } else {
         (
             format!("{name} has no link-local address, so nothing can be sent by it."),
-            format!("Look at net.ipv6.conf.{name}.addr_gen_mode, and at what manages {name}."),
+            format!("Look at {}, and at what manages {name}.", key("addr_gen_mode")),
         )
     };
     Finding::error(Check::LinkLocal, name, message, advice)
@@ -121,7 +122,8 @@ fn accept_ra(facts: &Facts) -> Finding {
                  it. dyn-prefix hears them all the same, but this host finds no way out by {name}."
             );
             let advice = format!(
-                "If {name} is the way out: `sysctl net.ipv6.conf.{name}.accept_ra=2`, and the same line in /etc/sysctl.d."
+                "If {name} is the way out: `sysctl {}=2`, and the same line in /etc/sysctl.d.",
+                sysctl(name, "accept_ra")
             );
             Finding::warning(Check::AcceptRa, name, text, advice)
         }
@@ -133,6 +135,12 @@ fn accept_ra(facts: &Facts) -> Finding {
             Finding::unseen(Check::AcceptRa, name, text, "Look at `ip -6 route`.")
         }
     }
+}
+
+/// The name of a setting as sysctl(8) and sysctl.d(5) take it: where dots part the words, a dot of the interface's own
+/// name, as of a VLAN, is written as a slash.
+fn sysctl(name: &str, key: &str) -> String {
+    format!("net.ipv6.conf.{}.{key}", name.replace('.', "/"))
 }
 
 pub(super) fn join(names: &[&str]) -> String {

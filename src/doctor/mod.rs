@@ -5,7 +5,7 @@
 //!
 //! | section | checks |
 //! |---|---|
-//! | host | [`daemon`], [`prefixes`], [`clock`], [`capability`], [`routes`] |
+//! | host | [`daemon`], [`reading`], [`prefixes`], [`clock`], [`capability`], [`routes`] |
 //! | interface | [`interface`], [`port`], [`firewall`], [`router`] |
 //! | cluster | [`cluster`]; it asks for no right that the daemon needs not, and says what it could not see without |
 
@@ -20,6 +20,7 @@ pub mod gather;
 pub mod interface;
 pub mod port;
 pub mod prefixes;
+pub mod reading;
 pub mod router;
 pub mod routes;
 

@@ -10,6 +10,7 @@ mod cluster;
 mod host;
 mod interfaces;
 mod prefixes;
+mod reading;
 mod sentences;
 
 /// The finding of a check at a level, of which message or advice has to say something; gives both.
@@ -63,6 +64,7 @@ fn every_check_is_provoked() {
         include_str!("interface.rs"),
         include_str!("port.rs"),
         include_str!("prefixes.rs"),
+        include_str!("reading.rs"),
         include_str!("router.rs"),
         include_str!("routes.rs"),
         include_str!("cluster/announcement.rs"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Announcer, Facts, Seen, name};
-use crate::config::Kind;
+use crate::config::{Kind, ObjectRef};
 use crate::doctor::{Check, Finding};
 
 pub(super) fn check(facts: &Facts, seen: &Seen) -> Vec<Finding> {
@@ -84,13 +84,16 @@ fn of_service(seen: &Seen, service: &Value) -> Option<Finding> {
 /// Its labels, with those that Cilium adds for its selectors.
 fn labels(service: &Value) -> BTreeMap<String, String> {
     let metadata = &service["metadata"];
-    let own = metadata["labels"].as_object().into_iter().flatten();
-    let own = own.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
     let special = ["name", "namespace"].map(|key| {
         let value = metadata[key].as_str().unwrap_or_default().to_owned();
         (format!("io.kubernetes.service.{key}"), value)
     });
-    own.chain(special).collect()
+    own_labels(metadata).into_iter().chain(special).collect()
+}
+
+fn own_labels(metadata: &Value) -> BTreeMap<String, String> {
+    let own = metadata["labels"].as_object().into_iter().flatten();
+    own.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 fn selects_l2(policy: &Value, labels: &BTreeMap<String, String>) -> bool {
@@ -132,33 +135,50 @@ pub(super) fn selects(selector: &Value, labels: &BTreeMap<String, String>) -> bo
 /// MetalLB announces by pool.
 fn pools(facts: &Facts, seen: &Seen) -> Vec<Finding> {
     let targets = facts.bindings.iter().map(|binding| &binding.target);
-    let pools = targets.filter(|target| target.kind == Kind::IPAddressPool);
+    targets.filter(|target| target.kind == Kind::IPAddressPool).filter_map(|pool| of_pool(seen, pool)).collect()
+}
+
+/// `None`: whoever announces it may be among what could not be read.
+fn of_pool(seen: &Seen, pool: &ObjectRef) -> Option<Finding> {
     let kinds = [Announcer::MetalLbL2, Announcer::MetalLbBgp];
-    let one = |pool: &crate::config::ObjectRef| {
-        let objects = kinds.iter().filter_map(|kind| seen.announcers.get(kind)?.as_ref().ok()).flatten();
-        let mut objects =
-            objects.filter(|object| object["metadata"]["namespace"].as_str() == pool.namespace.as_deref());
-        let subject = pool.to_string();
-        let is_chosen = |object: &Value| {
-            let spec = &object["spec"];
-            let list = |key: &str| spec[key].as_array().filter(|list| !list.is_empty());
-            match (list("ipAddressPools"), list("ipAddressPoolSelectors")) {
-                (None, None) => true,
-                (Some(names), _) if names.iter().any(|name| name == pool.name.as_str()) => true,
-                // Its labels are not kept, so that a selector counts as one that selects it.
-                (_, selectors) => selectors.is_some(),
-            }
-        };
-        if objects.any(is_chosen) {
-            let message = format!("An advertisement of MetalLB announces {pool}.");
-            return Some(Finding::ok(Check::Announcement, subject, message));
-        }
-        if !is_sure(seen, kinds) {
-            return None;
-        }
-        let message = format!("No L2Advertisement and no BGPAdvertisement of MetalLB announces {pool}.");
-        let advice = "Create one in the same namespace; without ipAddressPools it announces all pools.";
-        Some(Finding::warning(Check::Announcement, subject, message, advice))
-    };
-    pools.filter_map(one).collect()
+    let objects = kinds.iter().filter_map(|kind| seen.announcers.get(kind)?.as_ref().ok()).flatten();
+    let beside = objects.filter(|object| object["metadata"]["namespace"].as_str() == pool.namespace.as_deref());
+    let metadata = seen.metallb_pools.iter().map(|pool| &pool["metadata"]).find(|metadata| {
+        metadata["name"] == pool.name.as_str() && metadata["namespace"].as_str() == pool.namespace.as_deref()
+    });
+    let labels = metadata.map(own_labels);
+    let chosen: Vec<Option<bool>> = beside.map(|object| chooses(object, &pool.name, labels.as_ref())).collect();
+    let subject = pool.to_string();
+    if chosen.contains(&Some(true)) {
+        let message = format!("An advertisement of MetalLB announces {pool}.");
+        return Some(Finding::ok(Check::Announcement, subject, message));
+    }
+    if chosen.contains(&None) {
+        let message = format!(
+            "An advertisement of MetalLB chooses pools by ipAddressPoolSelectors; whether {pool} is one of them could not be \
+             seen, for want of its labels."
+        );
+        return Some(Finding::note(Check::Announcement, subject, message));
+    }
+    if !is_sure(seen, kinds) {
+        return None;
+    }
+    let message = format!("No L2Advertisement and no BGPAdvertisement of MetalLB announces {pool}.");
+    let advice =
+        "Create one in the same namespace; without ipAddressPools and ipAddressPoolSelectors it announces all pools.";
+    Some(Finding::warning(Check::Announcement, subject, message, advice))
+}
+
+/// Whether an advertisement chooses a pool: by its name, or by a selector; one with neither chooses all. `None`: by a
+/// selector perhaps, and the labels are not known.
+fn chooses(advertisement: &Value, pool: &str, labels: Option<&BTreeMap<String, String>>) -> Option<bool> {
+    let list = |key: &str| advertisement["spec"][key].as_array().map_or(&[][..], Vec::as_slice);
+    let (names, selectors) = (list("ipAddressPools"), list("ipAddressPoolSelectors"));
+    if names.is_empty() && selectors.is_empty() || names.iter().any(|name| name == pool) {
+        return Some(true);
+    }
+    if selectors.is_empty() {
+        return Some(false);
+    }
+    labels.map(|labels| selectors.iter().any(|selector| selects(selector, labels)))
 }

@@ -8,7 +8,7 @@ use super::{Connection, Facts, Seen};
 use crate::cluster::Validity;
 use crate::cluster::failure::Failure;
 use crate::config::Kubeconfig;
-use crate::doctor::{Check, Finding};
+use crate::doctor::{Check, Finding, Level};
 
 /// Clocks that differ by less are as good as the same.
 const SKEW: SignedDuration = SignedDuration::from_secs(30);
@@ -23,10 +23,16 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
         Connection::Unusable(text) => {
             let message = format!("{}.", capitalised(text.trim_end_matches('.')));
             let advice = "`dyn-prefix join` makes an account and a kubeconfig for it.";
-            vec![Finding::error(Check::Credentials, source(facts), message, advice)]
+            let unusable = Finding::error(Check::Credentials, source(facts), message, advice);
+            [unusable].into_iter().chain(facts.unreadable()).collect()
         }
         Connection::Made { url, addresses, validity, answer } => {
-            let mut found = vec![credentials(facts, *validity, answer.as_ref().err())];
+            let mut found = facts.unreadable();
+            let own = credentials(facts, *validity, answer.as_ref().err());
+            // That we can use them is no good news where the daemon cannot.
+            if found.is_empty() || own.level > Level::Unseen {
+                found.push(own);
+            }
             found.extend(server(facts, url, answer));
             found.extend(address(facts, url, addresses));
             found
@@ -49,7 +55,7 @@ fn credentials(facts: &Facts, validity: Option<Validity>, failure: Option<&Failu
         let advice = "`dyn-prefix join` makes an account and a kubeconfig for it.";
         return Finding::error(Check::Credentials, subject, message, advice);
     }
-    let Some(Validity { from, until }) = validity else {
+    let Some(validity @ Validity { from, until, .. }) = validity else {
         let message = "The credentials can be used, and do not say that they end.";
         return Finding::ok(Check::Credentials, subject, message);
     };
@@ -61,7 +67,7 @@ fn credentials(facts: &Facts, validity: Option<Validity>, failure: Option<&Failu
         let message = "The credentials are not valid yet, by the clock of this machine.";
         return Finding::error(Check::Credentials, subject, message, "Set the clock.");
     }
-    if (Validity { from, until }).warn_from() <= facts.now {
+    if validity.warn_from() <= facts.now {
         let message = format!("The credentials end soon: at {until}.");
         return Finding::warning(Check::Credentials, subject, message, renew);
     }

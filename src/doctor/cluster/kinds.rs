@@ -2,6 +2,7 @@
 
 use super::{Facts, Seen};
 use crate::cluster::access::Missing;
+use crate::cluster::mirror::DEFINITION;
 use crate::cluster::object::{qualified, resource};
 use crate::config::{Discovery, Kind};
 use crate::doctor::{Check, Finding};
@@ -13,6 +14,7 @@ pub(super) fn check(facts: &Facts, seen: &Seen) -> Vec<Finding> {
         let advice = "Is it the right cluster? Pools and CIDR groups are noticed as soon as they are installed.";
         found.push(Finding::warning(Check::Kind, "kinds", message, advice));
     }
+    found.extend(seen.mirrors.as_ref().map(mirrors));
     found.extend(schema(facts, seen));
     found.extend(rights(facts, seen));
     found
@@ -39,6 +41,27 @@ fn of_kind(facts: &Facts, seen: &Seen, kind: Kind) -> Option<Finding> {
             Some(Finding::error(Check::Kind, subject, message, advice))
         }
         (None, false) => None,
+    }
+}
+
+/// What `publishStatus = true` writes.
+fn mirrors(is_served: &Result<bool, String>) -> Finding {
+    match is_served {
+        Ok(true) => Finding::ok(Check::Kind, DEFINITION, format!("{DEFINITION} is served, for publishStatus = true.")),
+        Ok(false) => {
+            let message = format!(
+                "publishStatus = true, and the cluster does not serve {DEFINITION}: `kubectl get` shows nothing of the state."
+            );
+            let advice = "Run `kubectl apply -f packaging/kubernetes/dynamicprefixes.yaml`, which packages have below \
+                          /usr/share/doc/dyn-prefix/examples, or take publishStatus out.";
+            Finding::warning(Check::Kind, DEFINITION, message, advice)
+        }
+        Err(why) => {
+            let why = why.trim_end_matches('.');
+            let message = format!("Whether the cluster serves {DEFINITION} could not be seen: {why}.");
+            let advice = format!("Look at `kubectl get crd {DEFINITION}`.");
+            Finding::unseen(Check::Kind, DEFINITION, message, &advice)
+        }
     }
 }
 

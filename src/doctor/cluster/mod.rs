@@ -7,7 +7,8 @@ use ipnet::Ipv6Net;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::Finding;
+use super::reading::{Account, File};
+use super::{Check, Finding, reading};
 use crate::cluster::Validity;
 use crate::cluster::access::Missing;
 use crate::cluster::failure::Failure;
@@ -41,6 +42,10 @@ pub struct Facts {
     pub drain_seconds: Option<u64>,
     /// What our clock says.
     pub now: Timestamp,
+    /// Who the daemon is on this host; `None`: that is not known.
+    pub account: Option<Account>,
+    /// The kubeconfig and the files that it names, as far as they are there.
+    pub files: Vec<File>,
     /// How far one gets.
     pub connection: Connection,
 }
@@ -74,6 +79,8 @@ pub struct Seen {
     pub served: Served,
     /// The API groups it serves, or why they could not be read.
     pub groups: Result<BTreeSet<String>, String>,
+    /// Whether the kind DynamicPrefix is served, or why that could not be asked; `None`: `publishStatus` is off.
+    pub mirrors: Option<Result<bool, String>>,
     /// Which Cilium there is, where that matters.
     pub schema: Option<Schema>,
     /// How many rights are needed, and those that are missing; or why that could not be asked.
@@ -82,6 +89,8 @@ pub struct Seen {
     pub objects: BTreeMap<Kind, Result<Vec<Object>, String>>,
     /// The Services of type LoadBalancer as they are.
     pub services: Vec<Value>,
+    /// The IPAddressPools as they are.
+    pub metallb_pools: Vec<Value>,
     /// Who announces addresses, by plural and group; or why that could not be read. What is not served is absent.
     pub announcers: BTreeMap<Announcer, Result<Vec<Value>, String>>,
     /// The Deployments that run external-dns, by their name or label; or why they could not be read.
@@ -95,10 +104,12 @@ impl Default for Seen {
             date: None,
             served: Served::default(),
             groups: Ok(BTreeSet::new()),
+            mirrors: None,
             schema: None,
             rights: None,
             objects: BTreeMap::new(),
             services: Vec::new(),
+            metallb_pools: Vec::new(),
             announcers: BTreeMap::new(),
             external_dns: Ok(Vec::new()),
         }
@@ -169,6 +180,11 @@ fn name(object: &Value) -> String {
 }
 
 impl Facts {
+    /// The files that the daemon cannot read, whatever we can.
+    fn unreadable(&self) -> Vec<Finding> {
+        self.account.as_ref().map_or_else(Vec::new, |account| reading::check(Check::Credentials, account, &self.files))
+    }
+
     fn has_bindings_of(&self, kind: Kind) -> bool {
         self.bindings.iter().any(|binding| binding.target.kind == kind)
     }

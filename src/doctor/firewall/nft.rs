@@ -19,7 +19,8 @@ pub fn chains(text: &str, ip6tables: &str, arriving: &Arriving<'_>) -> Result<Ch
     let mut chains = Chains::default();
     for object in all {
         if let Some(chain) = object.get("chain") {
-            chains.bases.extend(reader.base(chain).filter(|_| !is_of_ip6tables(chain, ip6tables)));
+            let is_met = !is_of_ip6tables(chain, ip6tables) && !is_dormant(all, chain);
+            chains.bases.extend(reader.base(chain).filter(|_| is_met));
         } else if let Some(rule) = object.get("rule") {
             let rules = reader.rules(rule);
             chains.rules.entry(key(rule, &rule["chain"])).or_default().extend(rules);
@@ -36,6 +37,13 @@ fn is_of_ip6tables(chain: &Value, saved: &str) -> bool {
     chain["family"] == "ip6" && of_table.into_iter().any(is_declared)
 }
 
+/// Whether it lies in a table with `flags dormant`: no packet meets the chains of such a one.
+fn is_dormant(all: &[Value], chain: &Value) -> bool {
+    let mut tables = all.iter().filter_map(|object| object.get("table"));
+    let table = tables.find(|table| table["name"] == chain["table"] && table["family"] == chain["family"]);
+    table.is_some_and(|table| has_flag(table, "dormant"))
+}
+
 /// Family, table and name.
 fn key(object: &Value, name: &Value) -> String {
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -50,8 +58,10 @@ fn sets(all: &[Value]) -> BTreeMap<String, Vec<Value>> {
     fixed.map(|set| (key(set, &set["name"]), set["elem"].as_array().cloned().unwrap_or_default())).collect()
 }
 
-fn has_flag(set: &Value, flag: &str) -> bool {
-    set["flags"].as_array().into_iter().flatten().any(|found| found == flag)
+/// nft prints a list of them, and newer ones a single one as it is.
+fn has_flag(object: &Value, flag: &str) -> bool {
+    let flags = &object["flags"];
+    flags == flag || flags.as_array().into_iter().flatten().any(|found| found == flag)
 }
 
 struct Reader<'a> {

@@ -95,6 +95,22 @@ fn addresses_are_held_against_networks() {
     assert_eq!(arriving(RouterAdvertisement).destination_in(net("ff02::1/128")), Truth::Maybe);
 }
 
+/// A table that is switched off keeps nothing out (nft(8): "dormant: table is not evaluated any more").
+#[test]
+fn a_dormant_table_is_not_met() {
+    let ruleset: serde_json::Value = serde_json::from_str(include_str!("tests/server.json")).unwrap();
+    for flags in [serde_json::json!(["dormant"]), serde_json::json!("dormant")] {
+        let mut asleep = ruleset.clone();
+        let tables = asleep["nftables"].as_array_mut().unwrap().iter_mut();
+        let count =
+            tables.filter_map(|object| object.get_mut("table")).map(|table| table["flags"] = flags.clone()).count();
+        assert!(count > 0);
+        let fate = |text: &str| walk(&nft::chains(text, "", &arriving(Dhcpv6)).unwrap());
+        assert_ne!(fate(&ruleset.to_string()), Fate::Passes);
+        assert_eq!(fate(&asleep.to_string()), Fate::Passes);
+    }
+}
+
 fn facts(nft: Seen, ip6tables: Seen) -> Facts {
     let packets = vec![Dhcpv6, RouterAdvertisement];
     Facts { interface: "wan".to_owned(), own: None, packets, nft, ip6tables }

@@ -12,15 +12,16 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
 
-use super::in_time;
+use super::{files, in_time};
 use crate::cluster::failure::{Failure, within};
 use crate::cluster::object::{Object, qualified};
 use crate::cluster::schema::{self, Schema};
 use crate::cluster::timeouts::Timeouts;
 use crate::cluster::watch::path;
-use crate::cluster::{access, client, discovery, expiry, kubeconfig};
+use crate::cluster::{access, client, discovery, expiry, kubeconfig, mirror};
 use crate::config::{Cluster, Config, Discovery, Kind, Kubeconfig};
 use crate::doctor::cluster::{Announcer, Connection, Facts, Seen};
+use crate::doctor::reading::{Account, File};
 use crate::rbac;
 
 /// How long reading the credentials may take.
@@ -39,12 +40,14 @@ pub(super) struct Common {
     pub(super) prefixes: Vec<(String, ipnet::Ipv6Net)>,
     pub(super) unknown: Vec<String>,
     pub(super) now: Timestamp,
+    pub(super) account: Option<Account>,
 }
 
 /// Looks at a cluster.
 pub(super) async fn facts(config: &Config, cluster: &Cluster, common: &Common) -> Facts {
     let drains = config.dynamic_prefixes.iter().map(|prefix| prefix.transition.drain_period);
     let drain_seconds = drains.collect::<Option<Vec<_>>>().and_then(|drains| drains.into_iter().max());
+    let (files, connection) = connection(config, cluster).await;
     Facts {
         cluster: cluster.clone(),
         bindings: config.bindings.iter().filter(|binding| binding.cluster == cluster.name).cloned().collect(),
@@ -54,37 +57,49 @@ pub(super) async fn facts(config: &Config, cluster: &Cluster, common: &Common) -
         unknown: common.unknown.clone(),
         drain_seconds: drain_seconds.map(|drain| drain.as_secs()),
         now: common.now,
-        connection: connection(config, cluster).await,
+        account: common.account.clone(),
+        files,
+        connection,
     }
 }
 
-async fn connection(config: &Config, cluster: &Cluster) -> Connection {
+async fn connection(config: &Config, cluster: &Cluster) -> (Vec<File>, Connection) {
     let (source, context) = (cluster.kubeconfig.clone(), cluster.context.clone());
     let building = tokio::task::spawn_blocking(move || build(&source, context.as_deref()));
-    let (url, validity, client) = match in_time(READ, building).await {
-        Some(Ok(Ok(built))) => built,
-        Some(Ok(Err(text))) => return Connection::Unusable(text),
-        Some(Err(_)) => return Connection::Unusable("reading the kubeconfig was aborted".to_owned()),
-        None => return Connection::Unusable("reading the kubeconfig, or its exec plugin, takes too long".to_owned()),
+    let unusable = |why: &str| (Vec::new(), Connection::Unusable(why.to_owned()));
+    let (files, built) = match in_time(READ, building).await {
+        Some(Ok(built)) => built,
+        Some(Err(_)) => return unusable("reading the kubeconfig was aborted"),
+        None => return unusable("reading the kubeconfig, or its exec plugin, takes too long"),
+    };
+    let (url, validity, client) = match built {
+        Ok(built) => built,
+        Err(text) => return (files, Connection::Unusable(text)),
     };
     let client = match client {
         Ok(client) => client,
-        Err(failure) => return Connection::Made { url, addresses: Vec::new(), validity, answer: Err(failure) },
+        Err(failure) => {
+            return (files, Connection::Made { url, addresses: Vec::new(), validity, answer: Err(failure) });
+        }
     };
     let look = Look { client, cluster, config, timeouts: timeouts() };
     let looking = in_time(LOOK, look.look());
     let (addresses, answer) = tokio::join!(addresses(&url), looking);
     let answer = answer.unwrap_or_else(|| Err(Failure::timed_out(LOOK)));
-    Connection::Made { url, addresses, validity, answer }
+    (files, Connection::Made { url, addresses, validity, answer })
 }
 
 type Built = (String, Option<crate::cluster::Validity>, Result<Client, Failure>);
 
-fn build(source: &Kubeconfig, context: Option<&str>) -> Result<Built, String> {
-    let config = kubeconfig::read(source, context).config.map_err(|error| error.to_string())?;
-    let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
-    let validity = expiry::of(&config);
-    Ok((url, validity, client::build(config, &timeouts())))
+fn build(source: &Kubeconfig, context: Option<&str>) -> (Vec<File>, Result<Built, String>) {
+    let read = kubeconfig::read(source, context);
+    let files = files::files(read.fingerprint.files());
+    let built = read.config.map_err(|error| error.to_string()).map(|config| {
+        let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let validity = expiry::of(&config, read.has_token_file);
+        (url, validity, client::build(config, &timeouts()))
+    });
+    (files, built)
 }
 
 /// The addresses of the server's host; none where its name cannot be resolved, which the connection tells.
@@ -112,20 +127,25 @@ impl Look<'_> {
         let kinds = self.kinds();
         let served = discovery::served(&self.client, &kinds, &self.timeouts).await?;
         let lists = served.iter().map(|(kind, version)| async move { (*kind, self.list(*kind, version).await) });
-        let (date, groups, rights, lists, schema, announcers, external_dns) = tokio::join!(
+        let (date, groups, mirrors, rights, lists, schema, announcers, external_dns) = tokio::join!(
             self.date(),
             self.groups(),
+            self.mirrors(),
             self.rights(),
             futures_util::future::join_all(lists),
             self.schema(served.contains_key(&schema::ASKED)),
             self.announcers(),
             self.external_dns(),
         );
-        let mut seen = Seen { version, date, groups, schema, announcers, external_dns, served, ..Seen::default() };
+        let mut seen =
+            Seen { version, date, groups, mirrors, schema, announcers, external_dns, served, ..Seen::default() };
         seen.rights = Some(rights);
         for (kind, items) in lists {
             if let (Kind::Service, Ok(items)) = (kind, &items) {
                 seen.services.clone_from(items);
+            }
+            if let (Kind::IPAddressPool, Ok(items)) = (kind, &items) {
+                seen.metallb_pools.clone_from(items);
             }
             let read = |items: Vec<Value>| {
                 items.iter().filter_map(|item| Object::from_json(kind, item).ok()).filter(Object::is_in_scope).collect()
@@ -160,6 +180,18 @@ impl Look<'_> {
         let list: APIGroupList =
             serde_json::from_value(list).map_err(|error| format!("the answer to /apis is not understood: {error}"))?;
         Ok(list.groups.into_iter().map(|group| group.name).collect())
+    }
+
+    /// Everybody may ask which kinds there are, and few for their definitions.
+    async fn mirrors(&self) -> Option<Result<bool, String>> {
+        if !self.cluster.publish_status {
+            return None;
+        }
+        Some(match self.get(&format!("/apis/{}", mirror::API_VERSION)).await {
+            Ok(list) => Ok(names(&list, "dynamicprefixes")),
+            Err(failure) if failure.code() == Some(404) => Ok(false),
+            Err(failure) => Err(failure.message().to_owned()),
+        })
     }
 
     async fn rights(&self) -> Result<(usize, Vec<access::Missing>), String> {
@@ -241,7 +273,7 @@ impl Look<'_> {
     /// Whether the server says that it has no such resource.
     async fn lacks(&self, group: &str, version: &str, plural: &str) -> bool {
         match self.get(&format!("/apis/{group}/{version}")).await {
-            Ok(list) => !list["resources"].as_array().into_iter().flatten().any(|resource| resource["name"] == plural),
+            Ok(list) => !names(&list, plural),
             Err(failure) => failure.code() == Some(404),
         }
     }
@@ -257,6 +289,11 @@ impl Look<'_> {
         }
         Ok(found.into_values().collect())
     }
+}
+
+/// Whether a list of resources has this one.
+fn names(list: &Value, plural: &str) -> bool {
+    list["resources"].as_array().into_iter().flatten().any(|resource| resource["name"] == plural)
 }
 
 fn items(list: &Value) -> Vec<Value> {

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::prefixes::{self, Known};
-use super::{Check, Finding, Report, Section, capability, clock, daemon, firewall, interface, port, router, routes};
+use super::{
+    Check, Finding, Report, Section, capability, clock, daemon, firewall, interface, port, reading, router, routes,
+};
 use crate::config::{self, Config};
 use crate::source::link::Links;
 
 mod cluster;
+mod files;
 mod host;
 mod interfaces;
 mod listen;
@@ -34,6 +37,8 @@ const LISTEN: Duration = Duration::from_secs(5);
 pub struct Subject {
     /// The configuration.
     pub config: Arc<Config>,
+    /// The file that it stands in.
+    pub path: PathBuf,
     /// What there is to say about the file.
     pub findings: Vec<config::Finding>,
     /// The control socket of the daemon.
@@ -45,13 +50,15 @@ pub async fn examine(subject: &Subject) -> Report {
     let config = &subject.config;
     let (daemon, links, tables) =
         tokio::join!(host::daemon(subject.socket.clone()), netlink::links(), netlink::tables());
-    let known = host::known(config, &daemon, &links).await;
-    let shared = Shared { config, daemon: &daemon, known: &known, links: &links, tables: &tables };
+    let (known, account) = tokio::join!(host::known(config, &daemon, &links), files::account(&daemon));
+    let account = account.as_ref();
+    let shared = Shared { config, daemon: &daemon, account, known: &known, links: &links, tables: &tables };
     let common = cluster::Common {
         daemon_id: config.daemon.id.clone().unwrap_or_else(crate::daemon::identity::daemon_id),
         prefixes: known.prefixes.clone(),
         unknown: known.unknown.clone(),
         now: crate::clock::epoch().wall_now(),
+        account: account.cloned(),
     };
     let (mut host, interfaces, clusters) =
         tokio::join!(of_host(subject, &shared), interfaces::all(&shared), cluster::all(config, &common));
@@ -68,6 +75,7 @@ pub async fn examine(subject: &Subject) -> Report {
 struct Shared<'a> {
     config: &'a Config,
     daemon: &'a Daemon,
+    account: Option<&'a reading::Account>,
     known: &'a Known,
     links: &'a Result<Arc<Links>, String>,
     tables: &'a Tables,
@@ -81,6 +89,9 @@ async fn of_host(subject: &Subject, shared: &Shared<'_>) -> Vec<Finding> {
             "configuration",
             "There is nothing to say about the configuration.",
         ));
+    }
+    if let Some(account) = shared.account {
+        found.extend(reading::check(Check::Configuration, account, &files::files([&subject.path])));
     }
     found.extend(daemon::check(&shared.daemon.facts, crate::VERSION));
     found.extend(prefixes::check(shared.known));

@@ -62,6 +62,7 @@ async fn found(kubeconfig: Option<&Path>) -> Option<Cluster> {
         prefixes: Vec::new(),
         unknown: Vec::new(),
         now: crate::clock::epoch().wall_now(),
+        account: None,
     };
     let facts = cluster::facts(&Config::default(), &entry, &common).await;
     let found = match facts.connection {

@@ -12,6 +12,7 @@ use crate::config::{
     Binding, Cluster, Config, Discovery, EXTERNAL_DNS, Kind, Kubeconfig, ObjectRef, Part, Service, Strategy,
 };
 use crate::doctor::cluster::{Announcer, Connection, Facts, Seen, check};
+use crate::doctor::reading::{Account, File, Step};
 use crate::doctor::{Check, Finding, Level};
 
 mod services;
@@ -19,9 +20,11 @@ mod services;
 pub(super) const TESTS: &[fn()] = &[
     all_is_well,
     credentials,
+    credentials_that_only_root_may_read,
     the_way_to_the_server,
     version_and_clock_of_the_server,
     kinds_and_versions,
+    the_kind_that_shows_the_state,
     rights,
     targets,
     who_else_writes,
@@ -29,6 +32,7 @@ pub(super) const TESTS: &[fn()] = &[
     what_the_controller_says,
     services::who_announces_a_service,
     services::who_announces_a_pool_of_metallb,
+    services::an_advertisement_chooses_pools_by_their_labels,
     services::what_could_not_be_read_is_not_missing,
     services::external_dns,
     services::what_external_dns_reads,
@@ -74,6 +78,8 @@ fn facts(connection: Connection) -> Facts {
         unknown: Vec::new(),
         drain_seconds: Some(3600),
         now: NOW.parse().unwrap(),
+        account: None,
+        files: Vec::new(),
         connection,
     }
 }
@@ -127,7 +133,11 @@ fn answers(seen: Seen) -> Vec<Finding> {
 }
 
 fn made(validity: Option<(&str, &str)>, addresses: &[&str], answer: Result<Box<Seen>, Failure>) -> Vec<Finding> {
-    let validity = validity.map(|(from, until)| Validity { from: from.parse().ok(), until: until.parse().unwrap() });
+    let validity = validity.map(|(from, until)| Validity {
+        from: from.parse().ok(),
+        until: until.parse().unwrap(),
+        is_renewed: false,
+    });
     let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
     check(&facts(Connection::Made { url: URL.to_owned(), addresses, validity, answer }))
 }
@@ -164,7 +174,35 @@ fn credentials() {
     let found = of("2026-11-21T13:00:00Z", "2027-11-21T11:00:00Z");
     provoked(&found, Check::Credentials, Level::Error, "not valid yet");
     provoked(&of("", "2026-11-30T00:00:00Z"), Check::Credentials, Level::Warning, "end soon: at 2026-11-30T00:00:00Z");
+    // `dyn-prefix join --token-duration 1h` writes such a one.
+    provoked(&of(NOW, "2026-11-21T13:00:00Z"), Check::Credentials, Level::Warning, "end soon: at 2026-11-21T13:00:00Z");
     provoked(&of("", "2027-11-30T00:00:00Z"), Check::Credentials, Level::Ok, "until 2027-11-30");
+}
+
+/// Root looks, and can use what the daemon cannot.
+#[test]
+fn credentials_that_only_root_may_read() {
+    let root = |path: &str, mode| Step { path: path.into(), mode, ..Step::default() };
+    let file = File { path: "/etc/k".into(), steps: vec![root("/etc", 0o755), root("/etc/k", 0o600)] };
+    let account = Account { user: "dyn-prefix".to_owned(), uid: 990, ..Account::default() };
+    let of = |validity, mode| {
+        let (url, answer) = (URL.to_owned(), Ok(Box::new(seen())));
+        let mut facts = facts(Connection::Made { url, addresses: Vec::new(), validity, answer });
+        (facts.account, facts.files) = (Some(account.clone()), vec![file.clone()]);
+        facts.files[0].steps[1].mode = mode;
+        check(&facts).into_iter().filter(|found| found.check == Check::Credentials).collect::<Vec<_>>()
+    };
+    let found = of(None, 0o600);
+    provoked(&found, Check::Credentials, Level::Error, "the user dyn-prefix, cannot read /etc/k");
+    assert_eq!(found.len(), 1, "nothing says that they can be used: {found:#?}");
+    provoked(&of(None, 0o644), Check::Credentials, Level::Ok, "can be used");
+    // What else is wrong with them is said besides.
+    let ended = Validity { from: None, until: "2026-11-21T11:00:00Z".parse().unwrap(), is_renewed: false };
+    assert_eq!(of(Some(ended), 0o600).len(), 2);
+
+    let mut unusable = facts(Connection::Unusable("the kubeconfig /etc/k is not valid".to_owned()));
+    (unusable.account, unusable.files) = (Some(account.clone()), vec![file.clone()]);
+    assert_eq!(check(&unusable).len(), 2);
 }
 
 #[test]
@@ -214,6 +252,23 @@ fn version_and_clock_of_the_server() {
     provoked(&at("2026-11-21T11:59:00Z"), Check::ServerClock, Level::Warning, text);
     provoked(&at("2026-11-21T12:10:00Z"), Check::ServerClock, Level::Error, "600 s behind");
     provoked(&at("2026-11-21T12:00:29Z"), Check::ServerClock, Level::Ok, "agree");
+}
+
+#[test]
+fn the_kind_that_shows_the_state() {
+    let of = |mirrors| answers(Seen { mirrors, ..seen() });
+    let found = of(Some(Ok(false)));
+    let says = "the cluster does not serve dynamicprefixes.dyn-prefix.io";
+    let text = provoked(&found, Check::Kind, Level::Warning, says);
+    assert!(text.contains("`kubectl apply -f packaging/kubernetes/dynamicprefixes.yaml`"), "{text}");
+    provoked(&of(Some(Ok(true))), Check::Kind, Level::Ok, "dynamicprefixes.dyn-prefix.io is served, for publishStatus");
+    provoked(
+        &of(Some(Err("no.".to_owned()))),
+        Check::Kind,
+        Level::Unseen,
+        "could not be seen: no. Look at `kubectl get crd",
+    );
+    assert!(of(None).iter().all(|found| !found.subject.contains("dyn-prefix.io")));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::source::ra::packet::{Advertisement, PrefixInformation};
 pub(super) const TESTS: &[fn()] = &[
     an_interface_is_there_up_and_able_to_send,
     the_kernel_may_ignore_routers_where_somebody_else_does_not,
+    the_settings_of_a_vlan_are_named_as_sysctl_takes_them,
     who_holds_port_546,
     who_else_is_a_dhcpv6_client,
     which_routers_are_heard,
@@ -158,4 +159,31 @@ fn who_may_not_listen_asks_the_daemon() {
     provoked(&by_daemon("failed"), Check::RouterAdvertisement, Level::Unseen, "does not listen");
     let found = heard(Heard::Nobody("it takes the capability CAP_NET_RAW".to_owned()), uses(false, true));
     provoked(&found, Check::RouterAdvertisement, Level::Unseen, "it takes the capability CAP_NET_RAW.");
+}
+
+/// sysctl.d(5): "If the first separator is a dot, slashes and dots are interchanged", as in net.ipv4.conf.enp3s0/200.
+#[test]
+fn the_settings_of_a_vlan_are_named_as_sysctl_takes_them() {
+    let of = |addresses: &[(&str, bool)], disable_ipv6| {
+        let base = facts(Some(link(true, addresses)));
+        let (accept_ra, default_route) = (Some(0), Some(false));
+        interface::check(&interface::Facts {
+            name: "eth0.222".to_owned(),
+            disable_ipv6,
+            accept_ra,
+            default_route,
+            ..base
+        })
+    };
+    let found = of(&[], Some(1));
+    let text = provoked(&found, Check::LinkLocal, Level::Error, "`sysctl net.ipv6.conf.eth0/222.disable_ipv6=0`");
+    assert!(text.contains("eth0.222 (net.ipv6.conf.eth0/222.disable_ipv6 = 1)"), "{text}");
+    provoked(&of(&[], None), Check::LinkLocal, Level::Error, "Look at net.ipv6.conf.eth0/222.addr_gen_mode");
+    let found = of(&[("fe80::2", false)], None);
+    provoked(
+        &found,
+        Check::AcceptRa,
+        Level::Warning,
+        "If eth0.222 is the way out: `sysctl net.ipv6.conf.eth0/222.accept_ra=2`",
+    );
 }

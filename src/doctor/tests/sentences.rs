@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use super::{Finding, cluster, host, interfaces, prefixes};
+use super::{Finding, cluster, host, interfaces, prefixes, reading};
 
 thread_local! {
     static SAID: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -19,7 +19,7 @@ pub(super) fn said(found: &[Finding]) {
 }
 
 /// Where findings are made.
-const CHECKS: [(&str, &str); 15] = [
+const CHECKS: [(&str, &str); 16] = [
     ("capability", include_str!("../capability.rs")),
     ("clock", include_str!("../clock.rs")),
     ("daemon", include_str!("../daemon.rs")),
@@ -27,6 +27,7 @@ const CHECKS: [(&str, &str); 15] = [
     ("interface", include_str!("../interface.rs")),
     ("port", include_str!("../port.rs")),
     ("prefixes", include_str!("../prefixes.rs")),
+    ("reading", include_str!("../reading.rs")),
     ("router", include_str!("../router.rs")),
     ("routes", include_str!("../routes.rs")),
     ("announcement", include_str!("../cluster/announcement.rs")),
@@ -88,9 +89,15 @@ fn says(text: &str, parts: &[String]) -> bool {
 
 #[test]
 fn every_sentence_is_said() {
-    let tests =
-        [host::TESTS, interfaces::TESTS, prefixes::TESTS, cluster::TESTS, crate::doctor::firewall::tests::TESTS]
-            .concat();
+    let tests = [
+        host::TESTS,
+        interfaces::TESTS,
+        prefixes::TESTS,
+        reading::TESTS,
+        cluster::TESTS,
+        crate::doctor::firewall::tests::TESTS,
+    ]
+    .concat();
     tests.iter().for_each(|test| test());
     let said = SAID.with(RefCell::take);
     let mut counted = 0;

@@ -1,5 +1,7 @@
 //! `doctor` and `init` as a user runs them, without privileges and without a network of their own.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 
 use serde_json::Value;
@@ -68,4 +70,32 @@ fn nobody_is_told_what_could_not_be_seen() {
     says("\n           -> Run this as root, or as a user with CAP_NET_RAW.\n");
     says("\ncluster lab\n  error    Cannot read the kubeconfig ");
     says("; could not be seen: ");
+}
+
+/// As `cp` by root leaves it: root reads what the daemon does not.
+#[test]
+fn a_kubeconfig_that_the_daemon_may_not_read() {
+    let home = Home::new(FIXED);
+    home.write(
+        "kubeconfig",
+        "apiVersion: v1\nkind: Config\ncurrent-context: x\nclusters:\n- name: x\n  cluster: {server: \"https://127.0.0.1:1\"}\n\
+         users:\n- name: x\n  user: {token: t}\ncontexts:\n- name: x\n  context: {cluster: x, user: x}\n",
+    );
+    let path = home.path().join("kubeconfig");
+    let is_root = nix::unistd::geteuid().is_root();
+    let mode = |mode| std::fs::set_permissions(&path, Permissions::from_mode(mode)).expect("a mode");
+    mode(if is_root { 0o600 } else { 0 });
+    let _daemon = home.start_as_nobody();
+    let outcome = home.ask(&["doctor"]);
+    let says = |line: &str| assert!(outcome.stdout.contains(line), "{line:?} is not in {}", outcome.stdout);
+    says(" cannot read DIR/kubeconfig: it belongs to ");
+    says(if is_root {
+        " && chmod 0640 DIR/kubeconfig`; the daemon notices it.\n"
+    } else {
+        "`chmod u+r DIR/kubeconfig`"
+    });
+    assert!(!outcome.stdout.contains("The credentials can be used"), "{}", outcome.stdout);
+    mode(0o644);
+    let outcome = home.ask(&["doctor"]);
+    assert!(outcome.stdout.contains("ok       The credentials can be used"), "{}", outcome.stdout);
 }

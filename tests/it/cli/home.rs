@@ -101,17 +101,31 @@ impl Home {
 
     /// The same for a user without any right, who may enter the directory.
     pub(super) fn ask_as_nobody(&self, arguments: &[&str]) -> Outcome {
+        self.outcome(self.command_of_nobody(&[arguments, &["--config", "c.toml"]].concat()))
+    }
+
+    /// As whoever runs the tests, unless that is root.
+    fn command_of_nobody(&self, arguments: &[&str]) -> Command {
         if !nix::unistd::geteuid().is_root() {
-            return self.ask(arguments);
+            return self.command(BINARY, arguments);
         }
         // The build directory may be closed to others.
         let binary = self.path().join("dyn-prefix");
         // By a process of its own: a program that another test's child has open for writing cannot be run.
         assert!(Command::new("cp").args([BINARY.as_ref(), binary.as_os_str()]).status().unwrap().success());
         fs::set_permissions(self.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let mut command = self.command(binary, &[arguments, &["--config", "c.toml"]].concat());
+        let mut command = self.command(binary, arguments);
         command.uid(NOBODY).gid(NOBODY);
-        self.outcome(command)
+        command
+    }
+
+    /// Starts the daemon as a user without any right, to whom the directory belongs.
+    pub(super) fn start_as_nobody(&self) -> Daemon<'_> {
+        let command = self.command_of_nobody(&["run", "--config", "c.toml"]);
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(self.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        self.started(command)
     }
 
     /// Runs a command with `--config` whose standard output nobody reads.
@@ -158,6 +172,7 @@ impl Home {
         let notify = self.path().join("notify");
         drop(fs::remove_file(&notify));
         let socket = UnixDatagram::bind(&notify).unwrap();
+        fs::set_permissions(&notify, fs::Permissions::from_mode(0o666)).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut child = command.env("NOTIFY_SOCKET", &notify).stderr(Stdio::piped()).spawn().unwrap();
         let log = lines(child.stderr.take().unwrap());

@@ -217,6 +217,17 @@ fn plan_names_the_entry_that_does_not_fit_and_goes_on_with_the_others() {
 }
 
 #[test]
+fn plan_refuses_a_prefix_that_no_source_could_bring() {
+    let home = Home::new(FIXED);
+    let outcome = home.ask(&["plan", "--prefix", "::/0"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""));
+    let says = "the prefix ::/0 would never be used: a prefix of length 0 holds every address";
+    assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
+    // A site that uses ULAs is a matter of its prefixFilter.
+    assert_eq!(home.ask(&["plan", "--prefix", "fd00:1::/56"]).code, Some(0));
+}
+
+#[test]
 fn plan_refuses_a_name_that_the_file_does_not_have() {
     let outcome = Home::new(FIXED).ask(&["plan", "--prefix", "house=2001:db8:a::/56"]);
     let expected = "dyn-prefix: no dynamicPrefix \"house\" in the file; it has home\n";

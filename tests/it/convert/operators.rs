@@ -183,3 +183,36 @@ fn a_pool_without_a_range_gets_all_and_is_told() {
     assert!(said.contains("nothing is written into objects of the kind IPPool"), "{said}");
     assert!(said.contains("IPAddressPool/lb/m (line 25) names the DynamicPrefix somebody-else"), "{said}");
 }
+
+/// Another version may mean another thing by the same field, as the two groups do.
+#[test]
+fn a_version_that_is_not_known_is_said() {
+    let known = dynamic_prefix(CURRENT, RA);
+    let said = comments(&converted(&known.replace("v1alpha1", "v2beta9")));
+    let wanted = "DynamicPrefix/home-ipv6 (line 1) is of dynamic-prefix.io/v2beta9, which is not known here. It was read as \
+                  dynamic-prefix.io/v1alpha1";
+    assert!(said.contains(wanted), "{said}");
+    assert!(!comments(&converted(&known)).contains("not known here"));
+}
+
+#[test]
+fn annotated_objects_alone_are_told_what_they_lack() {
+    let pool = "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata:\n  name: m\n  namespace: lb\n  annotations:\n    \
+                dynamic-prefix.io/name: home\n";
+    assert_eq!(
+        problems(pool),
+        [
+            "line 1: IPAddressPool/lb/m (line 1) names the DynamicPrefix home, which is not among what was converted. Convert \
+             it together with that, in one input: `kubectl get dynamicprefixes -o yaml` prints them"
+        ]
+    );
+}
+
+#[test]
+fn what_comes_out_and_cannot_be_used_is_quoted() {
+    let found = problems(&dynamic_prefix(CURRENT, &RA.replace("eth0", "\"no/interface\"")));
+    let [found] = found.as_slice() else { panic!("one problem: {found:?}") };
+    assert!(found.starts_with("what comes out cannot be used: "), "{found}");
+    assert!(found.contains("| interface = \"no/interface\"\n"), "{found}");
+    assert!(!found.contains("the result"), "{found}");
+}

@@ -70,6 +70,28 @@ pub(super) fn who_announces_a_pool_of_metallb() {
     };
     provoked(&of(json!({"ipAddressPools": ["public"]})), Check::Announcement, Level::Ok, "public");
     provoked(&of(json!({"ipAddressPools": ["x"]})), Check::Announcement, Level::Warning, "announces IPAddressPool");
+    provoked(&of(json!({})), Check::Announcement, Level::Ok, "public");
+}
+
+/// MetalLB: ipAddressPoolSelectors is "a selector for the IPAddressPools which would get advertised", any of the list.
+#[test]
+pub(super) fn an_advertisement_chooses_pools_by_their_labels() {
+    let of = |spec: Value, namespace: &str| {
+        let metadata = json!({"name": "public", "namespace": namespace, "labels": {"zone": "wan"}});
+        let mut seen = Seen { metallb_pools: vec![json!({"metadata": metadata})], ..seen() };
+        let object = json!({"metadata": {"name": "a", "namespace": "metallb-system"}, "spec": spec});
+        seen.announcers = [(Announcer::MetalLbL2, Ok(vec![object]))].into();
+        answers(seen)
+    };
+    let zone = |zone: &str| json!({"matchLabels": {"zone": zone}});
+    let known = |spec| of(spec, "metallb-system");
+    let both = json!({"ipAddressPools": ["x"], "ipAddressPoolSelectors": [zone("lan"), zone("wan")]});
+    provoked(&known(both), Check::Announcement, Level::Ok, "announces IPAddressPool/metallb-system/public");
+    let other = json!({"ipAddressPoolSelectors": [zone("lan")]});
+    let text = provoked(&known(other.clone()), Check::Announcement, Level::Warning, "No L2Advertisement");
+    assert!(text.contains("without ipAddressPools and ipAddressPoolSelectors it announces all pools"), "{text}");
+    // It could not be read.
+    provoked(&of(other, "elsewhere"), Check::Announcement, Level::Note, "could not be seen, for want of its labels");
 }
 
 #[test]
