@@ -121,6 +121,8 @@ struct Driver<L> {
     /// Something has changed that decides what is to be watched.
     rewatch: bool,
     reported: Option<Health>,
+    /// The objects of kind DynamicPrefix that cannot be deleted, as reported.
+    stuck: BTreeMap<String, String>,
     /// Answered patches that were not reported yet.
     exchanges: Vec<Exchange>,
     cancel: CancellationToken,
@@ -181,6 +183,7 @@ impl<L: FnMut(&str, Event)> Driver<L> {
             timers: Timers { open: Some(clock::now()), ..Timers::default() },
             rewatch: true,
             reported: None,
+            stuck: BTreeMap::new(),
             exchanges: Vec::new(),
             cancel,
             setup,
@@ -295,6 +298,9 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         update.removed.iter().for_each(|object| self.notices.handle_removed(object));
         update.notices = self.notices.take_counts();
         update.published = self.mirrors.take_ours();
+        let stuck = self.mirrors.stuck();
+        update.stuck = (stuck != self.stuck).then(|| stuck.clone());
+        self.stuck = stuck;
         update.exchanges = std::mem::take(&mut self.exchanges);
         if self.reported.as_ref() != Some(&health) {
             self.reported = Some(health.clone());
