@@ -61,11 +61,16 @@ impl Alarm {
         Ok(Self { timer })
     }
 
-    /// Waits for `until`; for ever when there is none. Returns at once when it has passed.
+    /// Waits for `until`; for ever when there is none. When it has passed, it lets everything else run once and returns: a
+    /// loop whose deadline lies in the past again and again would keep the one thread that there is from everything, I/O
+    /// included, for good. As it is, it is busy.
     ///
     /// Cancel safe: the next call sets the timer anew.
     pub async fn wait(&mut self, until: Option<Instant>) {
         let Some(until) = until else { return std::future::pending().await };
+        if until <= now() {
+            return tokio::task::yield_now().await;
+        }
         if self.fire_at(until).await.is_err() {
             // No timerfd call of ours can fail by its arguments. If one does, a timer that misses suspend beats none.
             tokio::time::sleep(until.saturating_since(now())).await;
@@ -125,6 +130,27 @@ mod tests {
             alarm.wait(Some(until)).await;
             assert!(now() >= until);
         }
+    }
+
+    /// A driver whose deadline leads to nothing asks for it again at once, and for ever.
+    #[tokio::test]
+    async fn a_deadline_that_is_over_again_and_again_keeps_nobody_from_their_io() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let (mut one, mut other) = tokio::net::UnixStream::pair().expect("a pair of sockets");
+        let reading = tokio::spawn(async move {
+            one.write_all(b"x").await.expect("written");
+            one.read_u8().await.expect("an answer")
+        });
+        let answering = tokio::spawn(async move {
+            let question = other.read_u8().await.expect("a question");
+            other.write_u8(question).await.expect("answered");
+        });
+        let mut alarm = Alarm::new().expect("a timerfd");
+        for _ in 0..1000 {
+            alarm.wait(Some(now())).await;
+        }
+        assert!(reading.is_finished() && answering.is_finished(), "the loop lets nobody else run");
     }
 
     #[tokio::test]

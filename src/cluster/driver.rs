@@ -121,6 +121,8 @@ struct Driver<L> {
     /// Something has changed that decides what is to be watched.
     rewatch: bool,
     reported: Option<Health>,
+    /// The objects of kind DynamicPrefix that cannot be deleted, as reported.
+    stuck: BTreeMap<String, String>,
     /// Answered patches that were not reported yet.
     exchanges: Vec<Exchange>,
     cancel: CancellationToken,
@@ -181,6 +183,7 @@ impl<L: FnMut(&str, Event)> Driver<L> {
             timers: Timers { open: Some(clock::now()), ..Timers::default() },
             rewatch: true,
             reported: None,
+            stuck: BTreeMap::new(),
             exchanges: Vec::new(),
             cancel,
             setup,
@@ -211,8 +214,15 @@ impl<L: FnMut(&str, Event)> Driver<L> {
     fn deadline(&self) -> Option<Instant> {
         let Timers { open, renew, discover, warm } = self.timers;
         let discover = discover.filter(|_| self.discovering.is_none());
-        let mirror = self.session.as_ref().and_then(|_| self.mirrors.poll_timeout());
+        let mirror = self.mirror_session().and_then(|_| self.mirrors.poll_timeout());
         [open, renew, discover, warm, mirror, self.island.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// The session on which objects of kind DynamicPrefix may be written now. Whoever asks the mirrors for a deadline asks
+    /// here first: one that nothing may be done about would be over and over again.
+    fn mirror_session(&self) -> Option<&Session> {
+        // What is left from before dryRun stays, too.
+        self.session.as_ref().filter(|session| session.is_ready() && self.mirroring.is_none() && !self.cluster.dry_run)
     }
 
     /// Does everything that the inputs so far call for.
@@ -222,14 +232,11 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         self.watch(now);
         if let Some(session) = self.session.as_ref().filter(|session| session.is_ready()) {
             send_writes(&mut self.island, session, &self.writes, &self.setup.timeouts, now);
-            // What is left from before dryRun stays, too.
-            if self.mirroring.is_none()
-                && !self.cluster.dry_run
-                && let Some(request) = self.mirrors.poll_request(now, clock::epoch().wall_now())
-            {
-                let (client, limit) = (session.client.clone(), self.setup.timeouts.operation);
-                self.mirroring = Some(Box::pin(mirroring::send(client, request, limit)));
-            }
+        }
+        if let Some(client) = self.mirror_session().map(|session| session.client.clone())
+            && let Some(request) = self.mirrors.poll_request(now, clock::epoch().wall_now())
+        {
+            self.mirroring = Some(Box::pin(mirroring::send(client, request, self.setup.timeouts.operation)));
         }
         while let Some(event) = self.island.poll_event() {
             self.notices.handle_event(&event);
@@ -291,6 +298,9 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         update.removed.iter().for_each(|object| self.notices.handle_removed(object));
         update.notices = self.notices.take_counts();
         update.published = self.mirrors.take_ours();
+        let stuck = self.mirrors.stuck();
+        update.stuck = (stuck != self.stuck).then(|| stuck.clone());
+        self.stuck = stuck;
         update.exchanges = std::mem::take(&mut self.exchanges);
         if self.reported.as_ref() != Some(&health) {
             self.reported = Some(health.clone());

@@ -4,14 +4,17 @@
 //! keeps, is left alone. One that is ours is deleted once its DynamicPrefix, or `publishStatus`, has left the
 //! configuration, and only if the store lists it: at a stop it stays.
 
+mod content;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::failure::Failure;
 use crate::time::Instant;
+use content::{body, whole, with_transitions, without_times};
 
 /// The group and version of the kind.
 pub const API_VERSION: &str = "dyn-prefix.io/v1alpha1";
@@ -105,6 +108,15 @@ struct Item {
     retry_at: Option<Instant>,
     /// Why it cannot be kept, a sentence.
     trouble: Option<String>,
+    /// When it was found deleted although nobody of us did that.
+    vanished_at: Option<Instant>,
+}
+
+impl Item {
+    /// Whether it has to wait.
+    fn waits(&self, now: Instant) -> bool {
+        self.retry_at.is_some_and(|at| at > now)
+    }
 }
 
 /// See the module's documentation.
@@ -130,7 +142,13 @@ impl Mirrors {
 
     /// What the cluster should say now.
     pub fn handle_wanted(&mut self, wanted: Publication) {
-        self.wanted = wanted;
+        let former = std::mem::replace(&mut self.wanted, wanted);
+        for (name, item) in &mut self.items {
+            // That it could not be written says nothing of whether it can be deleted, which somebody waits for.
+            if item.retry_at.is_some() && former.names(name) && !self.wanted.names(name) {
+                *item = Item::default();
+            }
+        }
         self.forget_unwanted();
     }
 
@@ -173,7 +191,7 @@ impl Mirrors {
     fn of_wanted(&mut self, now: Instant, wall: Timestamp) -> Option<Request> {
         for mirror in &self.wanted.mirrors {
             let item = self.items.entry(mirror.name.clone()).or_default();
-            if item.retry_at.is_some_and(|at| at > now) {
+            if item.waits(now) {
                 continue;
             }
             let name = mirror.name.clone();
@@ -197,10 +215,9 @@ impl Mirrors {
     }
 
     fn of_unwanted(&mut self, now: Instant) -> Option<Request> {
-        let left: Vec<_> = self.ours.iter().filter(|(name, _)| !self.wanted.names(name)).collect();
-        for (name, uid) in left {
+        for (name, uid) in self.ours.iter().filter(|(name, _)| !self.wanted.names(name)) {
             let item = self.items.entry(name.clone()).or_default();
-            if item.retry_at.is_some_and(|at| at > now) {
+            if item.waits(now) {
                 continue;
             }
             match item.remote {
@@ -224,6 +241,7 @@ impl Mirrors {
         match (request, answer) {
             (Request::Delete(..), Ok(_)) => self.gone(&name),
             (Request::Get(_) | Request::Delete(..), Err(failure)) if is_no_object(&failure) => self.gone(&name),
+            (_, Err(failure)) if is_no_object(&failure) => self.vanished(name, now),
             // What was accepted is there, however the schema has rounded it.
             (Request::Apply(_, sent), Ok(mut object)) => {
                 object["spec"] = sent["spec"].clone();
@@ -241,7 +259,20 @@ impl Mirrors {
 
     fn gone(&mut self, name: &str) {
         self.has_changed |= self.ours.remove(name).is_some();
-        self.items.insert(name.to_owned(), Item { remote: Remote::Absent, ..Item::default() });
+        let vanished_at = self.vanished_at(name);
+        self.items.insert(name.to_owned(), Item { remote: Remote::Absent, vanished_at, ..Item::default() });
+    }
+
+    fn vanished_at(&self, name: &str) -> Option<Instant> {
+        self.items.get(name).and_then(|item| item.vanished_at)
+    }
+
+    /// Somebody deleted it: it is read again, to be made anew. Not at once if that has just been so: whoever keeps
+    /// deleting it is not raced.
+    fn vanished(&mut self, name: String, now: Instant) {
+        let again = self.vanished_at(&name).map(|at| at + RETRY_SOON).filter(|at| *at > now);
+        let vanished_at = Some(now);
+        self.items.insert(name, Item { retry_at: again, vanished_at, ..Item::default() });
     }
 
     fn seen(&mut self, name: String, object: &Value) {
@@ -269,11 +300,19 @@ impl Mirrors {
             self.has_changed = true;
         }
         let trouble = if let Remote::Foreign(why) = &remote { Some(why.clone()) } else { None };
-        self.items.insert(name, Item { remote, retry_at: None, trouble });
+        let vanished_at = self.vanished_at(&name);
+        self.items.insert(name, Item { remote, retry_at: None, trouble, vanished_at });
     }
 
     fn refused(&mut self, name: &str, failure: &Failure, now: Instant) {
         let (pause, trouble) = match failure.code() {
+            Some(404) if !self.wanted.names(name) => (
+                self.look_again(),
+                Some(format!(
+                    "The cluster does not serve the kind DynamicPrefix of dyn-prefix.io, so {name} cannot be deleted: \
+                     it went with the definition, or is deleted once that is there again."
+                )),
+            ),
             Some(404) => (
                 self.look_again(),
                 Some(
@@ -298,7 +337,7 @@ impl Mirrors {
         };
         let item = self.items.entry(name.to_owned()).or_default();
         // It is read again before it is written again.
-        *item = Item { remote: Remote::Unknown, retry_at: Some(now + pause), trouble };
+        *item = Item { retry_at: Some(now + pause), trouble, ..Item::default() };
     }
 
     /// The pause while the kind is missing.
@@ -308,12 +347,21 @@ impl Mirrors {
         LOOK_AGAIN * (1 << (LOOKS - 1 - left))
     }
 
-    /// When [`Mirrors::poll_request`] may have something although nothing happened.
+    /// When [`Mirrors::poll_request`] may have something although nothing happened. Only what that would send counts, or
+    /// the instant would come again and again: not what there is no opinion on.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.busy {
             return None;
         }
-        self.items.values().filter_map(|item| item.retry_at).min()
+        let wanted = self.wanted.mirrors.iter().map(|mirror| &mirror.name);
+        let unwanted = self.ours.keys().filter(|name| !self.wanted.names(name));
+        wanted.chain(unwanted).filter_map(|name| self.items.get(name)?.retry_at).min()
+    }
+
+    /// The objects that are to be deleted and cannot be, by name: why, a sentence each.
+    pub fn stuck(&self) -> BTreeMap<String, String> {
+        let unwanted = self.items.iter().filter(|(name, _)| self.ours.contains_key(*name) && !self.wanted.names(name));
+        unwanted.filter_map(|(name, item)| Some((name.clone(), item.trouble.clone()?))).collect()
     }
 
     /// Why objects cannot be kept, a sentence each.
@@ -329,49 +377,10 @@ impl Mirrors {
     }
 }
 
-/// 404 with a Status that names an object; that of a kind which is not served names none.
+/// 404 with a Status that names an object; that of a kind which is not served names none, and an admission webhook that
+/// quotes one speaks first.
 fn is_no_object(failure: &Failure) -> bool {
-    failure.code() == Some(404) && failure.message().contains("dynamicprefixes.dyn-prefix.io \"")
-}
-
-fn body(name: &str, more: &[(&str, Value)]) -> Value {
-    let mut body = json!({"apiVersion": API_VERSION, "kind": "DynamicPrefix", "metadata": {"name": name}});
-    for (key, value) in more {
-        body[*key] = value.clone();
-    }
-    body
-}
-
-fn whole(mirror: &Mirror, daemon_id: &str) -> Value {
-    let mut whole = body(&mirror.name, &[("spec", mirror.spec.clone())]);
-    whole["metadata"]["annotations"] = json!({MANAGED_BY: daemon_id});
-    whole
-}
-
-/// Without what changes by itself, or by the wall clock: alone it is no reason to write.
-fn without_times(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let is_time = |key: &str| key.ends_with("At") || key.ends_with("Time");
-            let fields = fields.iter().filter(|(key, _)| !is_time(key));
-            Value::Object(fields.map(|(key, value)| (key.clone(), without_times(value))).collect())
-        }
-        Value::Array(items) => Value::Array(items.iter().map(without_times).collect()),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
-    }
-}
-
-/// The conditions with their times: the former one where the status is what it was.
-fn with_transitions(status: &Value, former: &Value, wall: Timestamp) -> Value {
-    let mut status = status.clone();
-    let now = wall.round(jiff::Unit::Second).unwrap_or(wall).to_string();
-    for condition in status["conditions"].as_array_mut().into_iter().flatten() {
-        let mut known = former["conditions"].as_array().into_iter().flatten();
-        let same = known.find(|known| known["type"] == condition["type"] && known["status"] == condition["status"]);
-        let since = same.map(|same| same["lastTransitionTime"].clone()).filter(Value::is_string);
-        condition["lastTransitionTime"] = since.unwrap_or_else(|| Value::String(now.clone()));
-    }
-    status
+    failure.code() == Some(404) && failure.message().starts_with("dynamicprefixes.dyn-prefix.io \"")
 }
 
 #[cfg(test)]

@@ -194,12 +194,16 @@ pub struct Update {
     pub targets: Vec<TargetReport>,
     /// Objects that are targets no longer.
     pub removed: Vec<ObjectRef>,
+    /// Objects that were ours and are another daemon's by now, with its id: given up and not written.
+    pub given_up: Vec<(ObjectRef, String)>,
     /// The patches that were answered, or not.
     pub exchanges: Vec<Exchange>,
     /// What became of Kubernetes events: an outcome, and how many.
     pub notices: Vec<(&'static str, u64)>,
     /// The objects of kind DynamicPrefix that are ours, if that changed: their uids by name.
     pub published: Option<BTreeMap<String, String>>,
+    /// Those of them that are to be deleted and cannot be, if that changed: why, a sentence each.
+    pub stuck: Option<BTreeMap<String, String>>,
 }
 
 /// A patch that was sent, for the statistics.

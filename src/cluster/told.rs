@@ -12,6 +12,8 @@ pub struct Told {
     /// Objects, by uid, that are taken over from another daemon (`dyn-prefix take-over`): its id in
     /// `dynamic-prefix.io/managed-by`. From whoever comes after it they are not taken.
     pub taken: BTreeMap<String, String>,
+    /// Nobody told us: `paused` is because the cluster has left the configuration.
+    pub has_left: bool,
 }
 
 /// Objects that are not cared for, whatever the configuration says: what is ours on them is released.

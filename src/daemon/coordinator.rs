@@ -43,6 +43,10 @@ pub struct Identity {
 pub(crate) struct ClusterView {
     pub(crate) health: Option<Health>,
     pub(crate) targets: BTreeMap<ObjectRef, Box<TargetReport>>,
+    /// Objects that were ours and are another daemon's: its id.
+    pub(super) given_up: BTreeMap<ObjectRef, String>,
+    /// The objects of kind DynamicPrefix that cannot be deleted: why, a sentence each.
+    pub(super) stuck: BTreeMap<String, String>,
 }
 
 impl ClusterView {
@@ -254,6 +258,8 @@ impl Coordinator {
         if let Some(health) = update.health {
             view.health = Some(health);
         }
+        view.given_up.extend(update.given_up);
+        view.stuck = update.stuck.unwrap_or_else(|| std::mem::take(&mut view.stuck));
         if let Some(published) = update.published {
             self.published.insert(cluster.to_owned(), published);
             self.dirty = true;
@@ -268,7 +274,10 @@ impl Coordinator {
             // It is kept once.
             self.dirty |= managed.get(&target.object) != target.managed.as_ref();
             match target.managed.take() {
-                Some(new) => drop(managed.insert(target.object.clone(), new)),
+                Some(new) => {
+                    view.given_up.remove(&target.object);
+                    managed.insert(target.object.clone(), new);
+                }
                 None => drop(managed.remove(&target.object)),
             }
             has_new |= view.targets.get(&target.object).is_none_or(|former| former.uid != target.uid);

@@ -147,6 +147,9 @@ impl Coordinator {
         if let Some(health) = &update.health {
             parting.view.health = Some(health.clone());
         }
+        if let Some(stuck) = &update.stuck {
+            parting.view.stuck.clone_from(stuck);
+        }
         let managed = self.managed.entry(cluster.to_owned()).or_default();
         for object in &update.removed {
             parting.view.targets.remove(object);
@@ -187,7 +190,7 @@ impl Coordinator {
     /// What is wanted of a cluster on its way out: nothing.
     pub(super) fn wanted_of_parting(&self, cluster: &str) -> Option<Wanted> {
         let parting = self.partings.running.get(cluster)?;
-        let told = Told { paused: Paused { everything: true, ..Paused::default() }, ..Told::default() };
+        let told = Told { paused: Paused { everything: true, ..Paused::default() }, has_left: true, ..Told::default() };
         let denied = self.managed_in(cluster).into_iter().flat_map(BTreeMap::values);
         let denied = denied.filter_map(|managed| Some((managed.uid.clone(), self.why_kept(parting, managed)?)));
         Some(Wanted {
@@ -253,8 +256,11 @@ impl Coordinator {
             }
             let kept = self.shown_elsewhere(&name);
             let shows = self.published.get(&name).into_iter().flat_map(BTreeMap::keys);
-            left.extend(shows.filter(|shown| !kept.contains(shown)).map(|shown| mirror(&name, shown)));
-            waits |= left.len() > objects.len() || !(kept.is_empty() || is_same_cluster);
+            let shows = shows.filter(|shown| !kept.contains(shown));
+            let shows = shows.map(|shown| mirror(&name, shown, Some(&parting.view), parting.cluster.dry_run));
+            let shows: Vec<Left> = shows.collect();
+            waits |= shows.iter().any(|shown| !shown.is_final) || !(kept.is_empty() || is_same_cluster);
+            left.extend(shows);
             if parting.until <= now || !waits {
                 self.finish(&name, objects, &left);
             }

@@ -172,7 +172,14 @@ impl Coordinator {
         let gone = withdrawal.listed.iter().flat_map(|(cluster, objects)| {
             let now = self.listed(cluster, withdrawal);
             let gone = objects.difference(&now).cloned().collect::<Vec<_>>();
-            gone.into_iter().map(move |object| format!("{object} in {cluster}: released."))
+            let given_up = self.clusters.get(cluster).map(|view| &view.given_up);
+            gone.into_iter().map(move |object| match given_up.and_then(|given_up| given_up.get(&object)) {
+                Some(id) => format!(
+                    "{object} in {cluster}: not written, as another daemon ({id:?}) manages it: what was ours on it is \
+                     that one's now. This one has forgotten it."
+                ),
+                None => format!("{object} in {cluster}: released."),
+            })
         });
         gone.collect()
     }
@@ -183,7 +190,9 @@ impl Coordinator {
             let view = self.clusters.get(cluster);
             let now = self.listed(cluster, withdrawal).into_iter();
             let mirrors = self.published.get(cluster).filter(|_| withdrawal.object.is_none());
-            let mirrors = mirrors.into_iter().flat_map(BTreeMap::keys).map(|name| mirror(cluster, name));
+            let is_dry = self.config.clusters.iter().any(|known| known.name == *cluster && known.dry_run);
+            let mirrors = mirrors.into_iter().flat_map(BTreeMap::keys);
+            let mirrors = mirrors.map(move |name| mirror(cluster, name, view, is_dry));
             now.map(move |object| left(cluster, &object, view)).chain(mirrors)
         });
         left.collect()
@@ -248,9 +257,15 @@ pub(super) fn left(cluster: &str, object: &ObjectRef, view: Option<&ClusterView>
 }
 
 /// An object by which a cluster shows a DynamicPrefix (`publishStatus`), on its way out.
-pub(super) fn mirror(cluster: &str, name: &str) -> Left {
-    let why = "it has not been deleted yet.".to_owned();
-    Left { cluster: cluster.to_owned(), object: format!("DynamicPrefix/{name}"), why, is_final: false }
+pub(super) fn mirror(cluster: &str, name: &str, view: Option<&ClusterView>, is_dry: bool) -> Left {
+    let stuck = view.and_then(|view| view.stuck.get(name));
+    let (why, is_final) = match stuck {
+        _ if is_dry => ("DryRun Nothing is deleted in a cluster with dryRun = true.".to_owned(), true),
+        _ if !view.is_some_and(ClusterView::is_connected) => (away(view.and_then(|view| view.health.as_ref())), false),
+        Some(why) => (why.clone(), true),
+        None => ("it has not been deleted yet.".to_owned(), false),
+    };
+    Left { cluster: cluster.to_owned(), object: format!("DynamicPrefix/{name}"), why, is_final }
 }
 
 fn away(health: Option<&crate::cluster::Health>) -> String {

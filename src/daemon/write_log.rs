@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::cluster::island::Event;
+use crate::cluster::island::{Event, Release};
 use crate::cluster::{ConnectionState, Health};
 use crate::config::ObjectRef;
 use crate::log::Entry;
@@ -23,7 +23,7 @@ const REMINDER: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 enum Batch {
     Written(Vec<Written>),
-    Released(Vec<Written>),
+    Released(Release, Vec<Written>),
     Failing(Vec<(ObjectRef, String)>),
     Recovered(Vec<ObjectRef>),
 }
@@ -88,9 +88,10 @@ impl WriteLog {
                 }
                 self.collect((cluster, Topic::Written, step), Batch::Written(vec![written]), now);
             }
-            Event::Released { object, removed, elapsed } => {
+            Event::Released { object, why, removed, elapsed } => {
                 let released = Written { object, added: Vec::new(), removed, elapsed };
-                self.collect((cluster, Topic::Released, ""), Batch::Released(vec![released]), now);
+                let key = (cluster, Topic::Released, why.as_str());
+                self.collect(key, Batch::Released(why, vec![released]), now);
             }
             Event::Failing { object, reason, message } => {
                 let key = (cluster.to_owned(), object.clone());
@@ -166,7 +167,7 @@ impl WriteLog {
         let of = |step: &str| self.waiting.get(&(cluster.to_owned(), Topic::Written, step.to_owned()));
         let is_told_of = |waiting: &Waiting| match &waiting.batch {
             Batch::Written(all) => all.iter().any(|written| written.object == *object),
-            Batch::Released(_) | Batch::Failing(_) | Batch::Recovered(_) => false,
+            Batch::Released(..) | Batch::Failing(_) | Batch::Recovered(_) => false,
         };
         of("").is_some_and(is_told_of) && record::STEPS.iter().any(|step| of(step).is_some())
     }
@@ -179,13 +180,13 @@ impl WriteLog {
         };
         waiting.last = now;
         match (&mut waiting.batch, new) {
-            (Batch::Written(all), Batch::Written(new)) | (Batch::Released(all), Batch::Released(new)) => {
+            (Batch::Written(all), Batch::Written(new)) | (Batch::Released(_, all), Batch::Released(_, new)) => {
                 all.extend(new)
             }
             (Batch::Failing(all), Batch::Failing(new)) => all.extend(new),
             (Batch::Recovered(all), Batch::Recovered(new)) => all.extend(new),
             // The topic of the key decides the kind of batch.
-            (Batch::Written(_) | Batch::Released(_) | Batch::Failing(_) | Batch::Recovered(_), _) => {}
+            (Batch::Written(_) | Batch::Released(..) | Batch::Failing(_) | Batch::Recovered(_), _) => {}
         }
     }
 
@@ -193,7 +194,8 @@ impl WriteLog {
     pub(super) fn handle_health(&mut self, cluster: &str, health: &Health, now: Instant) {
         let state = (health.state, health.reason.as_ref().map(|(reason, _)| reason.clone()));
         let former = self.connections.insert(cluster.to_owned(), state.clone());
-        let first_steps = former.is_none() && health.state == ConnectionState::Connecting;
+        // Nothing has answered yet, and nothing is wrong: at the start, after a reload, after a suspend.
+        let first_steps = health.state == ConnectionState::Connecting && health.reason.is_none();
         if former.as_ref() == Some(&state) || first_steps {
             return;
         }
@@ -225,7 +227,7 @@ impl WriteLog {
         for ((cluster, _, reason), waiting) in due {
             let entry = match waiting.batch {
                 Batch::Written(written) => record::written(&cluster, &written),
-                Batch::Released(released) => record::released(&cluster, &released),
+                Batch::Released(why, released) => record::released(&cluster, why, &released),
                 Batch::Recovered(objects) => record::recovered(&cluster, &objects),
                 Batch::Failing(failing) => {
                     let entry = record::failing(&cluster, &reason, &failing);

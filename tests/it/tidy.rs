@@ -43,6 +43,7 @@ const DECIDERS: [&str; 77] = [
     "src/cluster/addresses/",
     "src/cluster/notice.rs",
     "src/cluster/mirror.rs",
+    "src/cluster/mirror/",
     "src/cluster/selector.rs",
     "src/cluster/service.rs",
     "src/cluster/service/",

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::slot::{Flight, Patch, Slot};
-use super::{Event, Failure, Until, WriteError};
+use super::{Event, Failure, Release, Until, WriteError};
 use crate::cluster::object::Object;
 use crate::config::ObjectRef;
 use crate::time::Instant;
@@ -38,6 +38,7 @@ impl Slot {
         reference: &ObjectRef,
         flight: Flight,
         answer: Object,
+        why: Release,
         now: Instant,
     ) -> (Event, bool) {
         let elapsed = now.saturating_since(self.changed_at.take().unwrap_or(now));
@@ -62,7 +63,7 @@ impl Slot {
         }
         let object = reference.clone();
         let event = if released {
-            Event::Released { object, removed, elapsed }
+            Event::Released { object, why, removed, elapsed }
         } else {
             Event::Written { object, added, removed, elapsed }
         };

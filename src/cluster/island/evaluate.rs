@@ -6,7 +6,7 @@ use super::decide::{Surroundings, decide};
 use super::slot::{Level, Patch, Slot, Status};
 use super::verdict::Verdict;
 use super::{Event, Failure, Island, Until, carrier, decide};
-use crate::cluster::object::Object;
+use crate::cluster::object::{MANAGED_BY, Object};
 use crate::config::{Kind, ObjectRef};
 use crate::plan::Role;
 use crate::time::Instant;
@@ -51,6 +51,9 @@ impl Island {
             }
             (_, _) => verdict,
         };
+        let left_to =
+            matches!(verdict, Verdict::Released).then(|| slot.other_writer(&around.wanted.daemon_id)).flatten();
+        self.given_up.extend(left_to.map(|id| (reference.clone(), id)));
         let before = slot.wake.take();
         let was_calm = std::mem::replace(&mut slot.is_calm, verdict.is_calm());
         if slot.is_to_be_tidied(now) && !matches!(verdict, Verdict::Write(..)) {
@@ -105,6 +108,12 @@ impl Island {
 }
 
 impl Slot {
+    /// Whose an object is that was ours, if another daemon has marked it.
+    fn other_writer(&self, daemon_id: &str) -> Option<String> {
+        let object = self.object.as_ref().filter(|_| self.memory.is_some())?;
+        object.annotations.get(MANAGED_BY).filter(|id| *id != daemon_id).cloned()
+    }
+
     /// Whether it is an object of ours.
     pub(super) fn is_target(&self) -> bool {
         self.want.is_some() || self.carrier.is_some() || self.memory.is_some() || self.paused

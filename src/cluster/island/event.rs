@@ -76,6 +76,28 @@ impl WriteError {
 /// it asks for.
 pub const IN_DNS: &str = " (DNS)";
 
+/// Why an object was given back to the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Release {
+    /// No binding and no annotation wants it any more.
+    Unwanted,
+    /// A person withdrew it (`dyn-prefix withdraw`).
+    Withdrawn,
+    /// Its cluster has left the configuration.
+    ClusterLeft,
+}
+
+impl Release {
+    /// A word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unwanted => "unwanted",
+            Self::Withdrawn => "withdrawn",
+            Self::ClusterLeft => "clusterLeft",
+        }
+    }
+}
+
 /// What the log should tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -101,10 +123,12 @@ pub enum Event {
         /// The JSON merge patch.
         patch: String,
     },
-    /// No binding and no annotation wants the object any more: our entries and our annotations left it.
+    /// The object is not ours to care for any more: our entries and our annotations left it.
     Released {
         /// The object.
         object: ObjectRef,
+        /// Why.
+        why: Release,
         /// Entries of ours that left.
         removed: Vec<String>,
         /// Time from the change that made it necessary to the answer of the API server.

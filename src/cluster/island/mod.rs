@@ -34,7 +34,7 @@ mod spread;
 mod verdict;
 mod wants;
 
-pub use event::{Event, IN_DNS, WatchState, Write, WriteError};
+pub use event::{Event, IN_DNS, Release, WatchState, Write, WriteError};
 
 use books::Books;
 use leaving::Leaving;
@@ -79,6 +79,7 @@ pub struct Island {
     /// Objects whose report may have changed.
     touched: BTreeSet<ObjectRef>,
     removed: Vec<ObjectRef>,
+    given_up: Vec<(ObjectRef, String)>,
     events: VecDeque<Event>,
     paused_until: Option<Instant>,
     /// The configuration has changed: everything is to be decided about anew.
@@ -119,6 +120,7 @@ impl Island {
             wakes: BTreeSet::new(),
             touched: BTreeSet::new(),
             removed: Vec::new(),
+            given_up: Vec::new(),
             events: VecDeque::new(),
             paused_until: None,
             reconfigured: false,
@@ -250,7 +252,8 @@ impl Island {
             }
             Ok(object) => {
                 let left = flight.patch.left();
-                let (event, contested) = slot.accepted(reference, *flight, object, now);
+                let why = wants::why_released(self.wanted.as_ref(), reference);
+                let (event, contested) = slot.accepted(reference, *flight, object, why, now);
                 self.notice(reference, now);
                 self.events.push_back(event);
                 self.tell_if(contested, reference);
@@ -334,7 +337,8 @@ impl Island {
     /// What changed in status since the last call.
     #[must_use]
     pub fn poll_update(&mut self) -> Option<Update> {
-        let mut update = Update { removed: std::mem::take(&mut self.removed), ..Update::default() };
+        let (removed, given_up) = (std::mem::take(&mut self.removed), std::mem::take(&mut self.given_up));
+        let mut update = Update { removed, given_up, ..Update::default() };
         // Gone and back between two calls: only how it ended counts.
         update.removed.retain(|reference| !self.slots.get(reference).is_some_and(|slot| slot.is_target()));
         for reference in std::mem::take(&mut self.touched) {

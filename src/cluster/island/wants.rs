@@ -8,7 +8,7 @@ use ipnet::Ipv6Net;
 use super::books::{Footing, allocator_of, has};
 use super::carrier::{self, GivesWay, Neighbours, PoolSight, Right};
 use super::slot::Slot;
-use super::{Island, Wanted};
+use super::{Island, Release, Wanted};
 use crate::cluster::transition::{Allocator, LEFT_ALONE, Stage};
 use crate::config::{Discovery, Kind, ObjectRef};
 use crate::plan::service::Bound;
@@ -283,4 +283,13 @@ fn want(wanted: &Wanted, reference: &ObjectRef, slot: &Slot, discovery: bool) ->
     let none = BTreeMap::new();
     let annotations = slot.object.as_ref().map_or(&none, |object| &object.annotations);
     plan::object(reference, annotations, &wanted.bindings, discovery, &wanted.catalogue)
+}
+
+/// Why an object that was released is not ours to care for any more.
+pub(super) fn why_released(wanted: Option<&Wanted>, reference: &ObjectRef) -> Release {
+    match wanted.map(|wanted| &wanted.told) {
+        Some(told) if told.has_left => Release::ClusterLeft,
+        Some(told) if told.paused.has(reference) => Release::Withdrawn,
+        Some(_) | None => Release::Unwanted,
+    }
 }

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 
 const NOW: Instant = Instant::from_secs(1000);
@@ -235,4 +237,157 @@ fn without_an_opinion_an_object_stays_as_it_is() {
     again.handle_wanted(Publication { undecided: vec!["home".to_owned()], ..publication(&[]) });
     assert!(server.settle(&mut again).is_empty());
     assert!(server.objects.contains_key("home"));
+}
+
+fn refusal(code: u16) -> Result<Value, Failure> {
+    Err(Failure::Refused { code, message: "no".to_owned(), retry_after: None })
+}
+
+/// What the driver does: it asks for a request, and sleeps until the deadline if there is none.
+fn assert_no_deadline_is_over(mirrors: &mut Mirrors, now: Instant) -> Option<Request> {
+    let request = mirrors.poll_request(now, wall());
+    if request.is_none() {
+        let at = mirrors.poll_timeout();
+        assert!(at.is_none_or(|at| at > now), "{at:?} is over at {now:?}: {mirrors:?}");
+    }
+    request
+}
+
+/// A 403, and when it may be tried again there is no opinion: the driver went round for ever.
+#[test]
+fn what_there_is_no_opinion_on_is_nothing_to_wake_up_for() {
+    let all = publication(&[("home", status("2001:db8:1::/56", true))]);
+    for (answer, pause) in [(refusal(403), RETRY), (Err(Failure::timed_out(RETRY_SOON)), RETRY_SOON)] {
+        let mut mirrors = Mirrors::default();
+        mirrors.handle_wanted(all.clone());
+        let request = mirrors.poll_request(NOW, wall()).unwrap();
+        mirrors.handle_answer(&request, answer, NOW);
+        mirrors.handle_wanted(Publication { undecided: vec!["home".to_owned()], ..publication(&[]) });
+        assert_no_deadline_is_over(&mut mirrors, NOW + pause);
+        // Once there is an opinion, it is tried at the time.
+        mirrors.handle_wanted(all.clone());
+        assert_eq!(mirrors.poll_timeout(), Some(NOW + pause));
+        assert_eq!(mirrors.poll_request(NOW + pause, wall()), Some(Request::Get("home".to_owned())));
+    }
+    let mut mirrors = Mirrors::default();
+    mirrors.handle_wanted(all);
+    let request = mirrors.poll_request(NOW, wall()).unwrap();
+    mirrors.handle_answer(&request, refusal(404), NOW);
+    mirrors.handle_wanted(Publication { undecided: vec!["home".to_owned()], ..publication(&[]) });
+    mirrors.handle_defined(NOW);
+    assert_no_deadline_is_over(&mut mirrors, NOW);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// For each of two DynamicPrefixes: 0 is gone, 1 undecided, else wanted with another status.
+    Wanted(u8, u8),
+    /// What the server says to what is under way: a code, or 200.
+    Answer(u16),
+    Silence,
+    Deleted,
+    Connected,
+    Defined,
+    Later(u64),
+    /// As late as it asked for.
+    Due,
+}
+
+fn steps() -> impl proptest::strategy::Strategy<Value = Vec<Step>> {
+    use proptest::prelude::*;
+    let step = prop_oneof![
+        (0..4_u8, 0..4_u8).prop_map(|(home, lab)| Step::Wanted(home, lab)),
+        proptest::sample::select(vec![200, 200, 200, 403, 404, 409, 422, 500]).prop_map(Step::Answer),
+        Just(Step::Silence),
+        Just(Step::Deleted),
+        Just(Step::Connected),
+        Just(Step::Defined),
+        (0..400_u64).prop_map(Step::Later),
+        Just(Step::Due),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+proptest::proptest! {
+    /// Whatever happened: when there is nothing to send now, the deadline is later, or there is none.
+    #[test]
+    fn a_deadline_is_never_over_while_there_is_nothing_to_send(steps in steps()) {
+        let (mut server, mut mirrors) = (Server::default(), Mirrors::default());
+        let (mut now, mut under_way) = (NOW, None);
+        for step in steps {
+            match step {
+                Step::Wanted(home, lab) => {
+                    let all = [("home", home), ("lab", lab)];
+                    let wanted: Vec<_> = all.into_iter().filter(|(_, how)| *how > 1)
+                        .map(|(name, how)| (name, status(&format!("2001:db8:{how}::/56"), true))).collect();
+                    let undecided = all.into_iter().filter(|(_, how)| *how == 1).map(|(name, _)| name.to_owned());
+                    mirrors.handle_wanted(Publication { undecided: undecided.collect(), ..publication(&wanted) });
+                }
+                Step::Answer(code) => if let Some(request) = under_way.take() {
+                    let answer = if code == 200 { server.answer(&request) } else { refusal(code) };
+                    mirrors.handle_answer(&request, answer, now);
+                },
+                Step::Silence => if let Some(request) = under_way.take() {
+                    mirrors.handle_answer(&request, Err(Failure::timed_out(RETRY_SOON)), now);
+                },
+                Step::Deleted => server.objects.clear(),
+                Step::Connected => { under_way = None; mirrors.handle_connected(); }
+                Step::Defined => mirrors.handle_defined(now),
+                Step::Later(seconds) => now = now + Duration::from_secs(seconds),
+                Step::Due => now = mirrors.poll_timeout().unwrap_or(now).max(now),
+            }
+            under_way = assert_no_deadline_is_over(&mut mirrors, now).or(under_way);
+        }
+    }
+}
+
+#[test]
+fn an_object_that_somebody_deleted_is_made_anew_at_once() {
+    let (mut server, mut mirrors) = (Server::default(), Mirrors::default());
+    mirrors.handle_wanted(publication(&[("home", status("2001:db8:1::/56", true))]));
+    server.settle(&mut mirrors);
+    server.objects.clear();
+    mirrors.handle_wanted(publication(&[("home", status("2001:db8:2::/56", true))]));
+    assert_eq!(server.settle(&mut mirrors), ["get home", "apply home", "status home"]);
+    assert_eq!(server.objects["home"]["status"]["currentPrefix"], "2001:db8:2::/56");
+    assert!(mirrors.notes().is_empty() && !mirrors.lacks_kind());
+    // Whoever keeps deleting it is not raced.
+    server.objects.clear();
+    mirrors.handle_wanted(publication(&[("home", status("2001:db8:3::/56", true))]));
+    assert!(server.settle(&mut mirrors).is_empty() && mirrors.notes().is_empty());
+    assert_eq!(mirrors.poll_timeout(), Some(NOW + RETRY_SOON));
+    assert_eq!(mirrors.poll_request(NOW + RETRY_SOON, wall()), Some(Request::Get("home".to_owned())));
+}
+
+/// The words of a webhook are not those of the API server.
+#[test]
+fn a_webhook_that_quotes_a_missing_object_does_not_make_it_missing() {
+    let (mut server, mut mirrors) = (Server::default(), Mirrors::default());
+    mirrors.handle_wanted(publication(&[("home", status("2001:db8:1::/56", true))]));
+    server.settle(&mut mirrors);
+    mirrors.handle_wanted(publication(&[("home", status("2001:db8:2::/56", true))]));
+    let request = mirrors.poll_request(NOW, wall()).unwrap();
+    let message = "admission webhook \"x\" denied the request: dynamicprefixes.dyn-prefix.io \"home\" not found";
+    let answer = Err(Failure::Refused { code: 404, message: message.to_owned(), retry_after: None });
+    mirrors.handle_answer(&request, answer, NOW);
+    assert_eq!(mirrors.poll_request(NOW, wall()), None);
+}
+
+#[test]
+fn what_cannot_be_deleted_says_why_and_is_tried_as_soon_as_it_is_to_go() {
+    let (mut server, mut mirrors) = (Server::default(), Mirrors::default());
+    mirrors.handle_wanted(publication(&[("home", status("2001:db8:1::/56", true))]));
+    server.settle(&mut mirrors);
+    mirrors.handle_wanted(publication(&[("home", status("2001:db8:2::/56", true))]));
+    let request = mirrors.poll_request(NOW, wall()).unwrap();
+    mirrors.handle_answer(&request, refusal(403), NOW);
+    assert!(mirrors.stuck().is_empty(), "nobody wants it deleted");
+    mirrors.handle_wanted(publication(&[]));
+    assert!(mirrors.stuck().is_empty(), "that was not tried");
+    assert_eq!(mirrors.poll_request(NOW, wall()), Some(Request::Get("home".to_owned())));
+    mirrors.handle_answer(&Request::Get("home".to_owned()), refusal(404), NOW);
+    assert!(mirrors.stuck()["home"].starts_with("The cluster does not serve the kind DynamicPrefix"));
+    mirrors.handle_connected();
+    assert_eq!(server.settle(&mut mirrors), ["get home", "delete home"]);
+    assert!(mirrors.stuck().is_empty());
 }

@@ -216,3 +216,31 @@ fn a_failure_that_was_told_before_for_another_reason_is_told_to_be_over() {
     let told = lines(&mut log, NOW + QUIET * 2);
     assert!(told.iter().any(|entry| entry.message.contains("in order again")), "{told:?}");
 }
+
+/// After a reload that puts a cluster back, or a suspend, there is nothing to tell until something has answered.
+#[test]
+fn a_connection_that_is_being_made_is_no_warning() {
+    let mut log = WriteLog::default();
+    for state in [ConnectionState::Connected, ConnectionState::Connecting, ConnectionState::Connected] {
+        log.handle_health("home", &health(state, None), NOW);
+    }
+    let told = lines(&mut log, NOW);
+    assert!(
+        told.iter().all(|entry| entry.priority == Priority::Info && entry.message.contains("connected to")),
+        "{told:?}"
+    );
+    assert_eq!(log.poll_timeout(), None, "nothing to remind of");
+}
+
+#[test]
+fn what_a_person_withdrew_is_told_apart_from_what_nobody_wants() {
+    let mut log = WriteLog::default();
+    for (name, why) in [("a", Release::Withdrawn), ("b", Release::Unwanted), ("c", Release::Withdrawn)] {
+        let released = Event::Released { object: pool(name), why, removed: Vec::new(), elapsed: Duration::ZERO };
+        log.handle_event("home", released, NOW);
+    }
+    let told: Vec<String> = lines(&mut log, NOW + QUIET).into_iter().map(|entry| entry.message).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("IPPool/b released: no binding"), "{told:?}");
+    assert!(told[1].contains("IPPool/a, CiliumLoadBalancerIPPool/c released: it was withdrawn"), "{told:?}");
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::duration;
-use crate::cluster::island::IN_DNS;
+use crate::cluster::island::{IN_DNS, Release};
 use crate::cluster::{ConnectionState, Health};
 use crate::config::{Kind, ObjectRef};
 use crate::log::{Entry, Priority};
@@ -75,15 +75,21 @@ pub fn written(cluster: &str, written: &[Written]) -> Entry {
 }
 
 /// Objects of one cluster were given back to the user.
-pub fn released(cluster: &str, released: &[Written]) -> Entry {
+pub fn released(cluster: &str, why: Release, released: &[Written]) -> Entry {
     let are_services = released.iter().all(|write| write.object.kind == Kind::Service);
-    let why = if are_services {
-        "nothing manages it any more; the addresses that it asked for on our behalf, and those that DNS named, are taken out"
+    let because = match why {
+        Release::Withdrawn => "it was withdrawn (`dyn-prefix withdraw`), until `dyn-prefix resume`",
+        Release::ClusterLeft => "its cluster is not in the configuration any more",
+        Release::Unwanted if are_services => "nothing manages it any more",
+        Release::Unwanted => "no binding and no annotation in force refers to it any more",
+    };
+    let what = if are_services {
+        "the addresses that it asked for on our behalf, and those that DNS named, are taken out"
     } else {
-        "no binding and no annotation in force refers to it any more; what was ours is taken out"
+        "what was ours is taken out"
     };
     let objects = several_objects(released.iter().map(|write| &write.object));
-    let message = format!("{cluster}: {objects} released: {why}.");
+    let message = format!("{cluster}: {objects} released: {because}; {what}.");
     of_cluster(cluster, released.iter().map(|write| &write.object), Entry::new(RELEASED, Priority::Info, message))
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::arbiter::{Fate, Generation};
+use crate::cluster::island::Release;
 use crate::config::{Kind, ObjectRef};
 use crate::source::{SourceId, SourceKind};
 
@@ -142,12 +143,40 @@ fn a_service_asks_for_addresses_and_dns_names_them() {
 
 #[test]
 fn services_are_released_in_words_of_their_own() {
-    let told = released("home", &[service(&[], &["2001:db8:1::8", "2001:db8:1::8 (DNS)"])]).message;
+    let service = || service(&[], &["2001:db8:1::8", "2001:db8:1::8 (DNS)"]);
+    let told = released("home", Release::Unwanted, &[service()]).message;
     assert_eq!(
         told,
         "home: Service/web/front released: nothing manages it any more; the addresses that it asked for on our behalf, \
          and those that DNS named, are taken out."
     );
+    let told = released("home", Release::Withdrawn, &[service()]).message;
+    assert_eq!(
+        told,
+        "home: Service/web/front released: it was withdrawn (`dyn-prefix withdraw`), until `dyn-prefix resume`; the \
+         addresses that it asked for on our behalf, and those that DNS named, are taken out."
+    );
+}
+
+/// A pool of a binding that is still there: only the person who withdrew it is the reason.
+#[test]
+fn who_gave_an_object_back_is_said() {
+    let object = ObjectRef { kind: Kind::CiliumCIDRGroup, namespace: None, name: "lab".to_owned() };
+    let removed = vec!["2001:db8:1::/64".to_owned()];
+    let write = Written { object, added: Vec::new(), removed, elapsed: Duration::ZERO };
+    let told = |why| released("home", why, std::slice::from_ref(&write)).message;
+    let start = "home: CiliumCIDRGroup/lab released:";
+    assert_eq!(
+        told(Release::Withdrawn),
+        format!(
+            "{start} it was withdrawn (`dyn-prefix withdraw`), until `dyn-prefix resume`; what was ours is taken out."
+        )
+    );
+    assert_eq!(
+        told(Release::ClusterLeft),
+        format!("{start} its cluster is not in the configuration any more; what was ours is taken out.")
+    );
+    assert!(told(Release::Unwanted).contains("no binding and no annotation in force refers to it any more"));
 }
 
 #[test]

@@ -150,7 +150,9 @@ fn an_annotated_object_is_found_and_released_when_the_annotation_goes() {
     assert_eq!(lab.run(at(9)), 1);
     assert_eq!(lab.text(&target), ["10.0.0.0/8"]);
     assert_eq!(lab.api.get(&target).annotations.keys().collect::<Vec<_>>(), ["dynamic-prefix.io/subnet"]);
-    assert!(matches!(lab.events.last(), Some(Event::Released { removed, .. }) if removed == &["2001:db8:1::/64"]));
+    assert!(
+        matches!(lab.events.last(), Some(Event::Released { removed, why: Release::Unwanted, .. }) if removed == &["2001:db8:1::/64"])
+    );
     assert_eq!((lab.reports.len(), &lab.removed), (0, &vec![target]));
 }
 

@@ -30,6 +30,8 @@ fn one_object_is_released_and_left_alone_and_its_neighbour_is_not() {
     let mut lab = Lab::new(["a", "b"].map(|name| object(&pool(name), [cidr("192.0.2.0/24")])));
     lab.want(bound(1, Arc::default()), at(0));
     lab.want(bound(1, only(&pool("a"))), at(1));
+    let is_told = |event: &Event| matches!(event, Event::Released { why: Release::Withdrawn, .. });
+    assert!(lab.events.iter().any(is_told), "{:?}", lab.events);
     assert_eq!(lab.text(&pool("a")), ["192.0.2.0/24"]);
     assert_eq!(lab.record(&pool("a")), None);
     assert!(!lab.api.get(&pool("a")).annotations.contains_key(MANAGED_BY));

@@ -2,7 +2,7 @@
 
 use super::api::{annotated, object};
 use super::*;
-use crate::cluster::{OtherWriter, Told};
+use crate::cluster::{OtherWriter, Paused, Told};
 
 const BLOCKS: &str = "dynamic-prefix.io/managed-blocks";
 
@@ -52,4 +52,27 @@ fn the_other_daemon_may_take_it_back() {
     lab.island.handle_object(object, at(2));
     assert_eq!(lab.run(at(2)), 0);
     assert_eq!(lab.reason(&pool("a")), "OtherWriter");
+}
+
+/// It was ours, the other daemon took it over, and now a person withdraws it here: nothing is written, and whose it is
+/// by now is told. With no binding that wants it, as while no daemon runs, too.
+#[test]
+fn what_is_withdrawn_and_another_daemons_by_now_is_left_to_that_one() {
+    let everything = || Arc::new(Told { paused: Paused { everything: true, ..Paused::default() }, ..Told::default() });
+    for bindings in [vec![binding("a", "lb", &pool("a"))], vec![]] {
+        let mut lab = Lab::new([object(&pool("a"), [cidr("192.0.2.0/24")])]);
+        lab.want(bound(&[]), at(0));
+        let taken = lab.api.edit(&pool("a"), "dyn-prefix", |object| {
+            object.annotations.insert(MANAGED_BY.to_owned(), "two".to_owned());
+        });
+        lab.island.handle_object(taken, at(1));
+        lab.run(at(1));
+        assert_eq!(lab.reason(&pool("a")), "OtherWriter");
+        let writes = lab.writes.len();
+        lab.island.handle_wanted(Wanted { told: everything(), ..wanted(prefixes(&[1]), bindings) }, at(2));
+        let update = lab.island.poll_update().expect("it is given up");
+        assert_eq!(update.given_up, [(pool("a"), "two".to_owned())]);
+        assert_eq!((lab.run(at(2)), lab.writes.len()), (0, writes));
+        assert_eq!(lab.text(&pool("a")), ["192.0.2.0/24", "2001:db8:1::/64"]);
+    }
 }

@@ -178,3 +178,48 @@ fn a_pool_is_released_along_with_the_services_that_ask_for_addresses_in_it() {
     assert_eq!(released(Some(&pool("none"))).len(), 0);
     assert_eq!(released(None).len(), all.len());
 }
+
+/// Another daemon has taken it over: this one forgets it and writes nothing, which is not a release.
+#[test]
+fn what_is_another_daemons_by_now_is_said_to_be() {
+    let mut world = world();
+    let withdrawal = world.coordinator.withdraw(&only("CiliumLoadBalancerIPPool/other")).unwrap();
+    let given_up = vec![(pool("other"), "two".to_owned())];
+    let update = Update { given_up, removed: vec![pool("other")], ..Update::default() };
+    world.coordinator.handle_update("one", update, world.now);
+    let outcome = Errand::Withdraw(withdrawal).outcome(&mut world.coordinator, false);
+    let Some(Response::Handled { done, left }) = outcome else { panic!() };
+    assert!(left.is_empty());
+    assert_eq!(
+        done,
+        [
+            "CiliumLoadBalancerIPPool/other in one: not written, as another daemon (\"two\") manages it: what was ours on it \
+          is that one's now. This one has forgotten it."
+        ]
+    );
+    // Ours once more, and withdrawn once more: that is a release.
+    world.targets("one", vec![managed("other", "u2", OURS)]);
+    let withdrawal = world.coordinator.withdraw(&only("CiliumLoadBalancerIPPool/other")).unwrap();
+    world.targets("one", vec![target("other", "u2")]);
+    assert_eq!(world.coordinator.withdrawn(&withdrawal), ["CiliumLoadBalancerIPPool/other in one: released."]);
+}
+
+/// Nobody waits for an object of kind DynamicPrefix that will not be deleted, and why is said.
+#[test]
+fn what_a_cluster_shows_and_cannot_delete_is_told_at_once() {
+    let shows = || Update { published: Some([("home".to_owned(), "u".to_owned())].into()), ..Update::default() };
+    for (dry, why) in [(true, "Nothing is deleted in a cluster with dryRun = true."), (false, "The account may not.")] {
+        let cluster = if dry { "dryRun = true\n" } else { "" };
+        let mut world = World::new(&HOME.replacen("[[cluster]]\n", &format!("[[cluster]]\n{cluster}"), 1));
+        world.connect("one", ConnectionState::Connected);
+        world.coordinator.handle_update("one", shows(), world.now);
+        let withdrawal = Errand::Withdraw(world.coordinator.withdraw(&all()).unwrap());
+        if !dry {
+            assert_eq!(withdrawal.outcome(&mut world.coordinator, false), None, "it may be on its way");
+            let stuck = Some([("home".to_owned(), why.to_owned())].into());
+            world.coordinator.handle_update("one", Update { stuck, ..Update::default() }, world.now);
+        }
+        let Some(Response::Handled { left, .. }) = withdrawal.outcome(&mut world.coordinator, false) else { panic!() };
+        assert!(left[0].starts_with("DynamicPrefix/home in one: ") && left[0].ends_with(why), "{left:?}");
+    }
+}
