@@ -103,8 +103,8 @@ pub(crate) enum Command {
     /// their DNS names let go first, pools afterwards. What the user wrote stays, and so does our last entry where the
     /// API refuses an empty list; that is told. The daemon, if it runs, does it and goes on without these objects, over
     /// restarts too, until `dyn-prefix resume`; without it the command does it itself. What is left in a cluster that
-    /// is not in the configuration any more is named: put its section back to get at it. Exit status 0 when nothing of ours
-    /// is left, or when there is no record of anything, 3 when something is left, 78 when the configuration cannot be used.
+    /// is not in the configuration any more is named: put its section back to get at it. Exit status 0 when nothing of
+    /// ours is left, or nothing was ever recorded, 3 when something is left, 78 when the configuration cannot be used.
     Withdraw(WithdrawArgs),
     /// Care again for what was withdrawn
     ///

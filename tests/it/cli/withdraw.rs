@@ -50,7 +50,7 @@ fn a_state_that_cannot_be_read_stays_where_it_is() {
 #[test]
 fn without_a_record_it_is_said_and_nothing_is_made() {
     let home = Home::new(FIXED);
-    for (arguments, code) in [(&["withdraw", "--dry-run"][..], 0), (&["withdraw"], 0), (&["resume"], 1)] {
+    for (arguments, code) in [(&["withdraw", "--dry-run"][..], 0), (&["withdraw"][..], 0), (&["resume"][..], 1)] {
         let outcome = home.ask(arguments);
         assert_eq!(outcome.code, Some(code), "{outcome:?}");
         let text = outcome.stdout + &outcome.stderr;
