@@ -103,12 +103,14 @@ pub(crate) enum Command {
     /// DNS names, and our annotations: of one object, or of all that the state directory lists as managed. Services and
     /// their DNS names let go first, pools afterwards. What the user wrote stays, and so does our last entry where the
     /// API refuses an empty list; that is told. The daemon, if it runs, does it and goes on without these objects, over
-    /// restarts too, until `dyn-prefix resume`; without it the command does it itself. Exit status 0 when nothing of ours
-    /// is left, 3 when something is, 78 when the configuration cannot be used.
+    /// restarts too, until `dyn-prefix resume`; without it the command does it itself. What is left in a cluster that
+    /// is not in the configuration any more is named: put its section back to get at it. Exit status 0 when nothing of
+    /// ours is left, or nothing was ever recorded, 3 when something is left, 78 when the configuration cannot be used.
     Withdraw(WithdrawArgs),
     /// Care again for what was withdrawn
     ///
-    /// Exit status 0 when it is, 1 when nothing of it was withdrawn.
+    /// Without TARGET everything that is withdrawn is taken back, also single objects that were withdrawn before all of
+    /// their cluster was. Exit status 0 when it is, 1 when nothing of it was withdrawn.
     Resume {
         #[command(flatten)]
         scope: ScopeArgs,

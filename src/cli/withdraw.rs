@@ -1,5 +1,6 @@
 //! `dyn-prefix withdraw`, `resume` and `take-over`: what a person decides about single objects.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::control::client::{Connection, Failure};
 use crate::control::{Request, Response};
 use crate::daemon::pause::{self, Scope};
 use crate::daemon::shadow::{self, Seen};
-use crate::daemon::{self, identity};
+use crate::daemon::{self, identity, parting};
 use crate::plan::Catalogue;
 use crate::store;
 
@@ -19,6 +20,8 @@ use super::{Exit, plan, socket, terminal};
 
 /// How long `--dry-run` looks at the clusters.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+const NOTHING: &str = "Nothing of ours is there.";
 
 /// Takes what is ours out of objects.
 pub(super) fn withdraw(args: WithdrawArgs) -> anyhow::Result<Exit> {
@@ -32,7 +35,11 @@ pub(super) fn withdraw(args: WithdrawArgs) -> anyhow::Result<Exit> {
         Ok(response) => response,
         Err(Failure::NotRunning(_)) => {
             let Some(config) = plan::usable(&args.config.config) else { return Ok(Exit::Configuration) };
-            daemon::alone::withdraw(config, &scope)?
+            let directory = daemon::state_directory(&config);
+            match daemon::alone::withdraw(config, &scope)? {
+                Some(response) => response,
+                None => return say_no_record(&directory),
+            }
         }
         Err(Failure::Other(error)) => return Err(error),
     };
@@ -78,6 +85,11 @@ pub(super) fn take_over(args: TakeOverArgs) -> anyhow::Result<Exit> {
     }
 }
 
+fn say_no_record(directory: &Path) -> anyhow::Result<Exit> {
+    terminal::say(&daemon::alone::no_record(directory))?;
+    Ok(Exit::Done)
+}
+
 fn scope(args: ScopeArgs) -> Scope {
     Scope { cluster: args.cluster, target: args.target }
 }
@@ -97,7 +109,7 @@ fn show(response: Response) -> anyhow::Result<Exit> {
     match response {
         Response::Handled { done, left } => {
             if done.is_empty() && left.is_empty() {
-                terminal::say("Nothing of ours is there.")?;
+                terminal::say(NOTHING)?;
             } else if !done.is_empty() {
                 terminal::say(&done.join("\n"))?;
             }
@@ -122,22 +134,33 @@ fn dry_run(args: &ConfigArgs, scope: &Scope) -> anyhow::Result<Exit> {
         );
     }
     let epoch = clock::epoch();
-    let state = store::peek(&daemon::state_directory(&config))?;
+    let directory = daemon::state_directory(&config);
+    let Some(state) = store::peek(&directory)? else { return say_no_record(&directory) };
     let daemon_id = config.daemon.id.clone().unwrap_or_else(identity::daemon_id);
-    let mut setups = Vec::new();
+    let (mut setups, mut is_empty) = (Vec::new(), true);
     for cluster in config.clusters.iter().filter(|cluster| scope.cluster.as_ref().is_none_or(|it| *it == cluster.name))
     {
-        let managed = state.as_ref().map(|state| state.managed(&cluster.name, &epoch)).unwrap_or_default();
-        let managed = pause::to_release(managed, object.as_ref());
+        for name in state.published.get(&cluster.name).into_iter().flatten().map(|(name, _)| name) {
+            if object.is_none() {
+                is_empty = false;
+                terminal::say(&format!("DynamicPrefix/{name} in {} would be deleted", cluster.name))?;
+            }
+        }
+        let managed = pause::to_release(state.managed(&cluster.name, &epoch), object.as_ref());
         if !managed.is_empty() {
             setups.push(shadow::Setup { cluster: cluster.clone(), managed, wanted: of_nothing(&daemon_id) });
         }
     }
+    let is_all = scope.cluster.is_none() && object.is_none();
+    let leftovers = if is_all { parting::leftovers_in(&state, &config, &epoch) } else { Vec::new() };
+    leftovers.iter().for_each(|left| terminal::complain(left));
+    let mut is_whole = leftovers.is_empty();
     if setups.is_empty() {
-        terminal::say("Nothing of ours is there.")?;
-        return Ok(Exit::Done);
+        if is_whole && is_empty {
+            terminal::say(NOTHING)?;
+        }
+        return Ok(if is_whole { Exit::Done } else { Exit::Degraded });
     }
-    let mut is_whole = true;
     for (cluster, seen) in shadow::look(setups, PATIENCE)? {
         is_whole &= say_seen(&cluster, &seen)?;
     }

@@ -1,6 +1,7 @@
 //! `dyn-prefix withdraw` while no daemon runs: the clusters' tasks, and nothing else of it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -13,7 +14,7 @@ use crate::cluster::timeouts::Timeouts;
 use crate::cluster::{Managed, Paused, Told, Update, Wanted, driver};
 use crate::config::{Cluster, Config};
 use crate::control::Response;
-use crate::store::{State, Store};
+use crate::store::Store;
 
 use super::coordinator::{Coordinator, Identity, Memory};
 use super::errand::{Errand, PATIENCE};
@@ -23,14 +24,17 @@ use super::{identity, state_directory};
 /// Takes out of the clusters what `scope` names and the store lists, and keeps in the store what became of it.
 ///
 /// # Errors
-/// When the store cannot be had (a daemon that uses it, for one), or the scope names nothing.
-pub fn withdraw(config: Config, scope: &Scope) -> anyhow::Result<Response> {
-    let (mut coordinator, store) = open(config)?;
+/// When the store cannot be had (a daemon that uses it, for one), or the scope names nothing. There is no answer when
+/// there is no record: [`no_record`].
+pub fn withdraw(config: Config, scope: &Scope) -> anyhow::Result<Option<Response>> {
+    let Some((mut coordinator, store)) = open(config)? else { return Ok(None) };
     let withdrawal = coordinator.withdraw(scope).map_err(anyhow::Error::msg)?;
+    // Whatever interrupts this: what has been taken out is not to be written again.
+    store.save(&coordinator.state(&clock::epoch()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let response = runtime.block_on(release(&mut coordinator, withdrawal))?;
     store.save(&coordinator.state(&clock::epoch()))?;
-    Ok(response)
+    Ok(Some(response))
 }
 
 /// Takes back what was withdrawn: the next daemon cares for it again.
@@ -38,27 +42,40 @@ pub fn withdraw(config: Config, scope: &Scope) -> anyhow::Result<Response> {
 /// # Errors
 /// When the store cannot be had, or nothing of the scope was withdrawn.
 pub fn resume(config: Config, scope: &Scope) -> anyhow::Result<Response> {
-    let (mut coordinator, store) = open(config)?;
+    let directory = state_directory(&config);
+    let Some((mut coordinator, store)) = open(config)? else {
+        anyhow::bail!("nothing of that is withdrawn. {}", no_record(&directory))
+    };
     let done = coordinator.resume(scope).map_err(anyhow::Error::msg)?;
     store.save(&coordinator.state(&clock::epoch()))?;
     Ok(Response::Handled { done, left: Vec::new() })
 }
 
-/// What the daemon would begin with, and the store, locked.
-fn open(config: Config) -> anyhow::Result<(Coordinator, Store)> {
+/// Says that nothing was ever stored.
+pub fn no_record(directory: &Path) -> String {
+    format!(
+        "There is no record of anything of ours in the state directory {}, so that nothing was done. Is \
+         daemon.stateDirectory the one that the daemon used?",
+        directory.display()
+    )
+}
+
+/// What the daemon would begin with, and the store, locked; `None` when nothing is stored. What cannot be read is left
+/// to the daemon as it is.
+fn open(config: Config) -> anyhow::Result<Option<(Coordinator, Store)>> {
     let epoch = clock::epoch();
-    let opened = Store::open(&state_directory(&config), epoch.wall_now())?;
-    if let Some(warning) = opened.warning {
-        anyhow::bail!("{warning}");
-    }
+    let directory = state_directory(&config);
+    let opened = Store::open_existing(&directory)
+        .context("nothing was done: without the stored state, nobody knows what of ours is in the clusters")?;
+    let Some((store, state)) = opened else { return Ok(None) };
     let boot_id = identity::boot_id();
-    let state = opened.state.map(|state| state.read_in(boot_id.as_deref()));
+    let state = state.read_in(boot_id.as_deref());
     let config = Arc::new(config);
     let daemon_id = config.daemon.id.clone().unwrap_or_else(identity::daemon_id);
-    let duid = state.as_ref().and_then(State::duid).map_or_else(identity::duid, Ok)?;
-    let memory = Memory::from_state(state.as_ref(), &config, &epoch);
+    let duid = state.duid().map_or_else(identity::duid, Ok)?;
+    let memory = Memory::from_state(Some(&state), &config, &epoch);
     let identity = Identity { daemon_id, duid, boot_id };
-    Ok((Coordinator::new(config, identity, memory, epoch.now()), opened.store))
+    Ok(Some((Coordinator::new(config, identity, memory, epoch.now()), store)))
 }
 
 async fn release(coordinator: &mut Coordinator, mut withdrawal: Withdrawal) -> anyhow::Result<Response> {

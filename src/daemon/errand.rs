@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::config::Config;
 use crate::control::Response;
 use crate::time::Instant;
 
@@ -53,6 +54,15 @@ impl Errands {
         }
     }
 
+    /// A new configuration is about to be used.
+    pub(super) fn reconfigure(&mut self, coordinator: &Coordinator, new: &Config) {
+        for running in &mut self.running {
+            if let Errand::Withdraw(withdrawal) = &mut running.errand {
+                coordinator.leave_changed(withdrawal, new);
+            }
+        }
+    }
+
     /// When [`Self::advance`] has something to do, whatever happens.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.running.iter().map(|running| running.until).min()
@@ -72,6 +82,10 @@ impl Errand {
         if let Self::TakeOver(taken) = self {
             coordinator.stop_taking(taken);
         }
-        Some(Response::Handled { done, left: left.iter().map(ToString::to_string).collect() })
+        let beyond = match self {
+            Self::Withdraw(withdrawal) => coordinator.out_of_reach(withdrawal),
+            Self::TakeOver(_) => Vec::new(),
+        };
+        Some(Response::Handled { done, left: left.iter().map(ToString::to_string).chain(beyond).collect() })
     }
 }

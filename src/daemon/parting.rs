@@ -11,7 +11,8 @@ use std::time::Duration;
 use crate::cluster::{ConnectionState, Managed, Paused, Told, Update, Wanted};
 use crate::config::{Cluster, Config, ObjectRef};
 use crate::log::record;
-use crate::time::Instant;
+use crate::store::State;
+use crate::time::{Epoch, Instant};
 
 use super::coordinator::{ClusterView, Coordinator};
 use super::pause::{Left, by_name, left, list, mirror};
@@ -30,6 +31,17 @@ pub(crate) struct Partings {
     renamed: Vec<(String, String)>,
     /// What clusters have left behind that nobody can name any more, a sentence each.
     left_behind: Vec<String>,
+}
+
+/// What of ours a store lists in clusters that a configuration does not have, a sentence for each cluster.
+pub fn leftovers_in(state: &State, config: &Config, epoch: &Epoch) -> Vec<String> {
+    let is_there = |name: &&String| config.clusters.iter().any(|cluster| cluster.name == **name);
+    let stored: BTreeSet<&String> = state.managed.keys().chain(state.published.keys()).collect();
+    let of = |name: &String| {
+        let objects = state.managed(name, epoch).into_iter().map(|managed| (managed.object.clone(), managed)).collect();
+        leftover(name, &objects, state.published.get(name).unwrap_or(&BTreeMap::new()))
+    };
+    stored.into_iter().filter(|name| !is_there(name)).filter_map(of).collect()
 }
 
 /// What is added to the name of a cluster that another kubeconfig leads to from now on.
@@ -294,6 +306,14 @@ impl Coordinator {
         self.dirty = true;
     }
 
+    /// The clusters on their way out, and what the store lists there yet.
+    pub(super) fn on_their_way_out(&self) -> impl Iterator<Item = Left> {
+        let objects = |name: &String| self.managed.get(name).into_iter().flat_map(BTreeMap::keys);
+        self.partings.running.iter().flat_map(move |(name, parting)| {
+            objects(name).map(|object| Left { is_final: false, ..left(name, object, Some(&parting.view)) })
+        })
+    }
+
     /// What of ours is in clusters that are not in the configuration any more, a sentence for each cluster.
     pub(super) fn leftovers(&self) -> Vec<String> {
         let runs = |name: &String| self.clusters_to_run().any(|cluster| cluster.name == *name);
@@ -328,6 +348,6 @@ fn leftover(
 }
 
 /// Whether two entries lead to a cluster by the same kubeconfig.
-fn is_same_way(one: &Cluster, other: &Cluster) -> bool {
+pub(super) fn is_same_way(one: &Cluster, other: &Cluster) -> bool {
     one.kubeconfig == other.kubeconfig && one.context == other.context
 }

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::entry::read_recorded;
 use crate::cluster::{ConnectionState, Managed, Paused, TargetReport, Told};
-use crate::config::{Kind, ObjectRef};
+use crate::config::{Config, Kind, ObjectRef};
 use crate::prefix::Interval;
 
 use super::coordinator::{ClusterView, Coordinator};
+use super::parting::is_same_way;
 
 /// Which objects a person means.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,11 @@ pub struct Withdrawal {
     listed: BTreeMap<String, BTreeSet<ObjectRef>>,
     /// What has to be released along with the object, by cluster.
     along: BTreeMap<String, BTreeSet<ObjectRef>>,
+    /// Whether it is everything of every cluster.
+    is_all: bool,
+    /// What came of it in clusters that a reload has changed meanwhile.
+    released: Vec<String>,
+    changed: Vec<Left>,
 }
 
 impl Withdrawal {
@@ -116,7 +122,14 @@ impl Coordinator {
                 return Err(format!("{object} is no target of this daemon; `dyn-prefix status` lists them"));
             }
         }
-        let mut withdrawal = Withdrawal { object: object.clone(), listed: BTreeMap::new(), along: BTreeMap::new() };
+        let mut withdrawal = Withdrawal {
+            is_all: scope.cluster.is_none() && object.is_none(),
+            object: object.clone(),
+            listed: BTreeMap::new(),
+            along: BTreeMap::new(),
+            released: Vec::new(),
+            changed: Vec::new(),
+        };
         withdrawal.listed =
             clusters.iter().map(|cluster| (cluster.clone(), self.listed(cluster, &withdrawal))).collect();
         for cluster in clusters {
@@ -181,7 +194,33 @@ impl Coordinator {
                 None => format!("{object} in {cluster}: released."),
             })
         });
-        gone.collect()
+        withdrawal.released.iter().cloned().chain(gone).collect()
+    }
+
+    /// Ends a withdrawal in those clusters that `new` does not have any more, or not by the same kubeconfig: what the
+    /// store lists by their names from then on does not tell what became of it.
+    pub(super) fn leave_changed(&self, withdrawal: &mut Withdrawal, new: &Config) {
+        let is_same = |name: &String| {
+            let former = self.config.clusters.iter().find(|cluster| cluster.name == *name);
+            let new = new.clusters.iter().find(|cluster| cluster.name == *name);
+            former.zip(new).is_some_and(|(former, new)| is_same_way(former, new))
+        };
+        let done = self.withdrawn(withdrawal);
+        let changed: Vec<String> = withdrawal.listed.keys().filter(|name| !is_same(name)).cloned().collect();
+        for cluster in changed {
+            let why = "a reload removed, renamed or re-pointed the cluster meanwhile; `dyn-prefix status` tells what is \
+                       left there, and `dyn-prefix withdraw` again takes it out.";
+            let left = |object: ObjectRef| Left {
+                cluster: cluster.clone(),
+                object: object.to_string(),
+                why: why.to_owned(),
+                is_final: true,
+            };
+            withdrawal.changed.extend(self.listed(&cluster, withdrawal).into_iter().map(left));
+            let own = format!(" in {cluster}: released.");
+            withdrawal.released.extend(done.iter().filter(|text| text.ends_with(&own)).cloned());
+            withdrawal.listed.remove(&cluster);
+        }
     }
 
     /// What of a withdrawal has not left its objects.
@@ -195,7 +234,13 @@ impl Coordinator {
             let mirrors = mirrors.map(move |name| mirror(cluster, name, view, is_dry));
             now.map(move |object| left(cluster, &object, view)).chain(mirrors)
         });
-        left.collect()
+        let parting = self.on_their_way_out().filter(|_| withdrawal.is_all);
+        withdrawal.changed.iter().cloned().chain(left).chain(parting).collect()
+    }
+
+    /// What of ours is where no withdrawal gets at it, a sentence each.
+    pub(super) fn out_of_reach(&self, withdrawal: &Withdrawal) -> Vec<String> {
+        if withdrawal.is_all { self.leftovers() } else { Vec::new() }
     }
 
     /// What was withdrawn, by cluster, for the store.

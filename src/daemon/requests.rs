@@ -29,13 +29,17 @@ impl Daemon {
                 }
             }
             Request::Withdraw { scope } => match self.coordinator.withdraw(&scope) {
-                Ok(withdrawal) => {
-                    return self.errands.begin(Errand::Withdraw(withdrawal), answer, clock::now());
-                }
+                Ok(withdrawal) => match self.keep_told().await {
+                    Ok(()) => return self.errands.begin(Errand::Withdraw(withdrawal), answer, clock::now()),
+                    Err(message) => Response::Error { message },
+                },
                 Err(message) => Response::Error { message },
             },
             Request::Resume { scope } => match self.coordinator.resume(&scope) {
-                Ok(done) => Response::Handled { done, left: Vec::new() },
+                Ok(done) => match self.keep_told().await {
+                    Ok(()) => Response::Handled { done, left: Vec::new() },
+                    Err(message) => Response::Error { message },
+                },
                 Err(message) => Response::Error { message },
             },
             Request::TakeOver { scope, force } => match self.coordinator.take_over(&scope, force, &clock::epoch()) {
@@ -45,6 +49,17 @@ impl Daemon {
         };
         // A client that went away meanwhile has no use for it.
         drop(answer.send(response));
+    }
+
+    /// Saves what a person has told us before he is answered: he relies on it, however the daemon ends.
+    async fn keep_told(&mut self) -> Result<(), String> {
+        let state = self.coordinator.state(&clock::epoch());
+        self.saver.save_now(&state).await.map_err(|error| {
+            format!(
+                "{error:#}. The running daemon does as it was told, but forgets it at a restart before it can save; is \
+                 the disk full or read-only? Mend that and run the command again"
+            )
+        })
     }
 
     pub(super) async fn reload(&mut self) -> Response {
@@ -77,6 +92,7 @@ impl Daemon {
         match config {
             Ok(config) => {
                 self.recorder.write(now, || Event::Reload { config: text });
+                self.errands.reconfigure(&self.coordinator, &config);
                 self.coordinator.reconfigure(Arc::new(config), now);
                 self.tasks.follow(&mut self.coordinator);
                 let coordinator = &self.coordinator;

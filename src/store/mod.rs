@@ -4,29 +4,28 @@
 //! leaves either the old or the new state. A file that cannot be read is kept aside under another name. The
 //! directory is locked, so that no two daemons share one.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io;
+use std::path::Path;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use rustix::fs::{FlockOperation, flock};
 
+mod directory;
 mod lease;
 mod paused;
 pub mod state;
 
+use directory::Directory;
 pub use state::State;
 
 const FILE: &str = "state.json";
 const NEW_FILE: &str = "state.json.new";
-const LOCK: &str = "lock";
 
 /// The state directory, locked for as long as this lives.
 #[derive(Debug)]
 pub struct Store {
-    directory: PathBuf,
+    directory: Directory,
     _lock: File,
 }
 
@@ -48,41 +47,38 @@ impl Store {
     /// When the directory cannot be made or locked, or another daemon holds the lock. An unreadable state is no
     /// error: it is kept aside and told in [`Opened::warning`].
     pub fn open(directory: &Path, now: Timestamp) -> anyhow::Result<Opened> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(|| {
-            format!("cannot make the state directory {} (daemon.stateDirectory)", directory.display())
-        })?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(directory.join(LOCK))
-            .with_context(|| format!("cannot write to the state directory {}", directory.display()))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => anyhow::bail!(
-                "the state directory {} is in use by another dyn-prefix; stop that one, or give this one a \
-                 daemon.stateDirectory and a daemon.controlSocket of its own",
-                directory.display()
-            ),
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot lock the state directory {}", directory.display()));
-            }
-        }
-        let store = Self { directory: directory.to_owned(), _lock: lock };
+        let directory = Directory::make(directory)?;
+        let store = Self { _lock: directory.lock()?, directory };
         let (state, warning) = store.load(now);
         Ok(Opened { store, state, warning })
     }
 
+    /// Opens and locks `directory` in the daemon's stead, and reads the state in it: nothing is made there, and nothing
+    /// is put aside. `None` when there is no state.
+    ///
+    /// # Errors
+    /// When the state cannot be read, or a daemon holds the lock.
+    pub fn open_existing(directory: &Path) -> anyhow::Result<Option<(Self, State)>> {
+        let path = directory.join(FILE);
+        if peek(directory)?.is_none() {
+            return Ok(None);
+        }
+        let opened = Directory::open(directory);
+        let directory = opened.with_context(|| format!("cannot open the state directory {}", directory.display()))?;
+        let store = Self { _lock: directory.lock()?, directory };
+        let state = read_state(&store.directory).with_context(|| unreadable(&path))?;
+        Ok(state.map(|state| (store, state)))
+    }
+
     fn load(&self, now: Timestamp) -> (Option<State>, Option<String>) {
-        let path = self.directory.join(FILE);
-        let problem = match read_state(&path) {
+        let path = self.directory.path(FILE);
+        let problem = match read_state(&self.directory) {
             Ok(state) => return (state, None),
             Err(problem) => problem,
         };
-        let aside = self.directory.join(format!("{FILE}.unreadable-{}", now.as_second()));
-        let kept = match fs::rename(&path, &aside) {
-            Ok(()) => format!("it is kept as {}", aside.display()),
+        let aside = format!("{FILE}.unreadable-{}", now.as_second());
+        let kept = match self.directory.rename(FILE, &aside) {
+            Ok(()) => format!("it is kept as {}", self.directory.path(&aside).display()),
             Err(error) => format!("it could not be kept aside either ({error})"),
         };
         let warning = format!(
@@ -98,13 +94,10 @@ impl Store {
     /// # Errors
     /// When the disk is full or not writable; the state that was there is then untouched.
     pub fn save(&self, state: &State) -> anyhow::Result<()> {
-        let path = self.directory.join(FILE);
-        let new = self.directory.join(NEW_FILE);
         let text = serde_json::to_vec_pretty(state).context("cannot encode the state")?;
-        write_synced(&new, &text)
-            .and_then(|()| fs::rename(&new, &path))
-            .and_then(|()| File::open(&self.directory)?.sync_all())
-            .with_context(|| format!("cannot save the state to {}", path.display()))
+        self.directory
+            .replace(FILE, NEW_FILE, &text)
+            .with_context(|| format!("cannot save the state to {}", self.directory.path(FILE).display()))
     }
 }
 
@@ -113,16 +106,20 @@ impl Store {
 /// # Errors
 /// When the file is there and cannot be read.
 pub fn peek(directory: &Path) -> anyhow::Result<Option<State>> {
-    let path = directory.join(FILE);
-    read_state(&path).with_context(|| format!("cannot read the stored state {}", path.display()))
+    let unreadable = || unreadable(&directory.join(FILE));
+    match Directory::open(directory) {
+        Ok(directory) => read_state(&directory).with_context(unreadable),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(unreadable),
+    }
 }
 
-fn read_state(path: &Path) -> anyhow::Result<Option<State>> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
+fn unreadable(path: &Path) -> String {
+    format!("cannot read the stored state {}", path.display())
+}
+
+fn read_state(directory: &Directory) -> anyhow::Result<Option<State>> {
+    let Some(text) = directory.read(FILE)? else { return Ok(None) };
     let state: State = serde_json::from_slice(&text)?;
     anyhow::ensure!(
         state.version == State::VERSION,
@@ -131,12 +128,6 @@ fn read_state(path: &Path) -> anyhow::Result<Option<State>> {
         State::VERSION
     );
     Ok(Some(state))
-}
-
-fn write_synced(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text)?;
-    file.sync_all()
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::time::Duration;
 
 use super::*;
@@ -190,4 +191,72 @@ fn a_save_that_fails_leaves_the_old_state_and_says_where() {
     let error = opened.store.save(&State::new(&epoch())).unwrap_err();
     assert!(error.to_string().contains("state.json"), "{error:#}");
     assert_eq!(peek(directory.path()).unwrap(), Some(state()));
+}
+
+/// Root writes into the directory of the daemon's user; anybody else owns the directory himself.
+#[test]
+fn what_is_written_belongs_to_the_owner_of_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    if rustix::process::geteuid().is_root() {
+        chown(directory.path(), Some(4711), Some(4712)).unwrap();
+    }
+    let owner = fs::metadata(directory.path()).map(|directory| (directory.uid(), directory.gid())).unwrap();
+    let opened = Store::open(directory.path(), epoch().wall_now()).unwrap();
+    opened.store.save(&state()).unwrap();
+    for name in ["state.json", "lock"] {
+        let file = fs::metadata(directory.path().join(name)).unwrap();
+        assert_eq!(((file.uid(), file.gid()), file.mode() & 0o7777), (owner, 0o600), "{name}");
+    }
+}
+
+#[test]
+fn no_link_is_followed() {
+    let outside = tempfile::tempdir().unwrap();
+    let victim = outside.path().join("victim");
+    for name in ["state.json.new", "state.json", "lock"] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(&victim, "precious").unwrap();
+        symlink(&victim, directory.path().join(name)).unwrap();
+        match Store::open(directory.path(), epoch().wall_now()) {
+            Ok(opened) => {
+                assert_ne!(name, "lock");
+                assert_eq!(opened.warning.is_some(), name == "state.json", "{name}");
+                opened.store.save(&state()).unwrap();
+                assert_eq!(peek(directory.path()).unwrap(), Some(state()));
+            }
+            Err(error) => {
+                assert_eq!(name, "lock");
+                let text = format!("{error:#}");
+                assert!(text.contains("lock is not a regular file; remove it"), "{text}");
+            }
+        }
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious", "{name}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    symlink(outside.path().join("absent"), directory.path().join("lock")).unwrap();
+    assert!(Store::open(directory.path(), epoch().wall_now()).is_err());
+    assert!(!outside.path().join("absent").exists());
+}
+
+#[test]
+fn a_command_in_the_daemons_stead_makes_nothing_and_moves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let absent = directory.path().join("absent");
+    assert!(Store::open_existing(&absent).unwrap().is_none());
+    assert!(!absent.exists());
+    assert!(Store::open_existing(directory.path()).unwrap().is_none());
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+
+    let path = directory.path().join(FILE);
+    fs::write(&path, r#"{"version": 99, "savedAt": "2026-01-04T10:00:00Z", "dynamicPrefixes": {}, "managed": {}}"#)
+        .unwrap();
+    for _ in 0..2 {
+        let error = format!("{:#}", Store::open_existing(directory.path()).unwrap_err());
+        assert!(error.contains("state.json") && error.contains("it has version 99"), "{error}");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+    fs::remove_file(&path).unwrap();
+    drop(Store::open(directory.path(), epoch().wall_now()).map(|opened| opened.store.save(&state())).unwrap());
+    let (_store, read) = Store::open_existing(directory.path()).unwrap().unwrap();
+    assert_eq!(read, state());
 }

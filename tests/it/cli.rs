@@ -12,3 +12,4 @@ mod offline;
 mod rbac;
 mod record;
 mod shape;
+mod withdraw;

@@ -223,3 +223,55 @@ fn what_a_cluster_shows_and_cannot_delete_is_told_at_once() {
         assert!(left[0].starts_with("DynamicPrefix/home in one: ") && left[0].ends_with(why), "{left:?}");
     }
 }
+
+/// Whoever reads that nothing is there removes the state directory.
+#[test]
+fn what_a_removed_cluster_has_kept_is_named_as_left() {
+    let mut world = world();
+    world.connect("two", ConnectionState::Unreachable);
+    world.reload(HOME);
+    world.targets("one", vec![target("pool", "u1"), target("other", "u2")]);
+    let errand = Errand::Withdraw(world.coordinator.withdraw(&all()).unwrap());
+    assert_eq!(errand.outcome(&mut world.coordinator, false), None, "two is on its way out");
+    world.pass(10);
+    let Some(Response::Handled { done, left }) = errand.outcome(&mut world.coordinator, false) else { panic!() };
+    assert!(done.is_empty(), "{done:?}");
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(left[0].contains("the cluster two is not in the configuration") && left[0].contains("put its [[cluster]]"));
+
+    let state = world.coordinator.state(&world.epoch());
+    let config = world.coordinator.config();
+    assert_eq!(crate::daemon::parting::leftovers_in(&state, config, &world.epoch()), left);
+    let errand = Errand::Withdraw(world.coordinator.withdraw(&of("one")).unwrap());
+    let nothing = Response::Handled { done: Vec::new(), left: Vec::new() };
+    assert_eq!(errand.outcome(&mut world.coordinator, false), Some(nothing), "two was not asked about");
+}
+
+/// Another kubeconfig for the name moves what is listed; that is no release.
+#[test]
+fn a_reload_that_points_a_cluster_elsewhere_releases_nothing() {
+    let mut world = world();
+    let mut withdrawal = world.coordinator.withdraw(&all()).unwrap();
+    world.targets("two", vec![]);
+    world.targets("one", vec![target("other", "u2")]);
+    let text = format!("{HOME}{TWO_MORE}").replacen("kubeconfig = \"/one\"", "kubeconfig = \"/elsewhere\"", 1);
+    let new = config(&text);
+    world.coordinator.leave_changed(&mut withdrawal, &new);
+    world.reload(&text);
+    let Some(Response::Handled { done, left }) = Errand::Withdraw(withdrawal).outcome(&mut world.coordinator, true)
+    else {
+        panic!()
+    };
+    assert_eq!(done, ["CiliumLoadBalancerIPPool/other in one: released."]);
+    assert!(left[0].starts_with("CiliumLoadBalancerIPPool/pool in one: a reload"), "{left:?}");
+}
+
+/// Without a target it is all of it, whatever was withdrawn first.
+#[test]
+fn to_resume_all_takes_back_what_was_withdrawn_before_all_was() {
+    let mut world = world();
+    world.coordinator.withdraw(&only("CiliumLoadBalancerIPPool/other")).unwrap();
+    world.coordinator.withdraw(&all()).unwrap();
+    world.coordinator.resume(&all()).unwrap();
+    assert!(paused(&world).is_empty());
+}
