@@ -172,8 +172,8 @@ fn a_fifo_in_place_of_the_configuration_is_refused_and_holds_nothing_up() {
     daemon.until_logged("it is no regular file");
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.ended(), Some(0));
-    let checked = home.ask(&["check"]);
-    assert!(checked.code == Some(78) && checked.stderr.contains("a regular file is needed"), "{checked:?}");
+    let started = home.ask(&["run"]);
+    assert!(started.code == Some(78) && started.stderr.contains("a regular file is needed"), "{started:?}");
 }
 
 /// The daemon is asked where it listens, not where the file would put the default.
