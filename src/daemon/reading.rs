@@ -113,7 +113,7 @@ mod tests {
         reading.waiting.push(Waiting { is_served: false, until: now + PATIENCE, answer: Some(answer) });
         reading.go_on(path, move |_| {
             // Until the sender is gone.
-            drop(hangs.recv());
+            let _until = hangs.recv();
             empty()
         });
         reading.begin(path, None, now + Duration::from_secs(1));
