@@ -65,6 +65,9 @@ pub struct DaemonStatus {
     pub config_applied_at: Option<Timestamp>,
     /// Why the last reload was refused, a finding each; empty when it was not.
     pub reload_errors: Vec<String>,
+    /// Why `daemon.listen` is not listened on, although it is configured; it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen_error: Option<String>,
     /// What of ours is left in clusters that are not in the configuration any more, a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leftovers: Vec<String>,

@@ -41,6 +41,7 @@ pub(super) fn status(
             started_at: None,
             config_applied_at: None,
             reload_errors: Vec::new(),
+            listen_error: None,
             leftovers: Vec::new(),
         },
         sources: Vec::new(),
@@ -111,10 +112,11 @@ fn is_narrowed(kind: Kind, want: &ObjectWant) -> bool {
 
 /// The shape of `status` without times and without what only a running daemon knows.
 pub(super) fn offline(status: &Status) -> anyhow::Result<Value> {
-    const UNKNOWN: [&str; 16] = [
+    const UNKNOWN: [&str; 17] = [
         "startedAt",
         "configAppliedAt",
         "reloadErrors",
+        "listenError",
         "sources",
         "clusters",
         "preferredUntil",

@@ -12,6 +12,9 @@ pub fn status(status: &Status) -> String {
     for finding in &status.daemon.reload_errors {
         let _ = writeln!(out, "  reload refused: {finding}");
     }
+    if let Some(error) = &status.daemon.listen_error {
+        let _ = writeln!(out, "  no metrics: {error}");
+    }
     for leftover in &status.daemon.leftovers {
         let _ = writeln!(out, "  left behind: {leftover}");
     }

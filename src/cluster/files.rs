@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +16,8 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
+
+use crate::config::file::open_regular;
 
 /// What a set of files holds: a hash of the content of each, or that it cannot be read.
 ///
@@ -41,6 +43,12 @@ impl Fingerprint {
         self.0.keys()
     }
 
+    /// A file that is there and is no regular one: whoever reads it may wait for ever.
+    pub fn irregular(&self) -> Option<&Path> {
+        let found = self.0.iter().find(|(_, content)| matches!(content, Err(io::ErrorKind::InvalidInput)));
+        found.map(|(file, _)| file.as_path())
+    }
+
     /// Reads the files again; whether they hold something else now.
     pub fn is_outdated(&self) -> bool {
         Self::of(self.files()) != *self
@@ -48,7 +56,9 @@ impl Fingerprint {
 }
 
 fn hash(file: &Path) -> Result<u64, io::ErrorKind> {
-    let content = std::fs::read(file).map_err(|error| error.kind())?;
+    let mut content = Vec::new();
+    let mut opened = open_regular(file).map_err(|error| error.kind())?;
+    opened.read_to_end(&mut content).map_err(|error| error.kind())?;
     let mut hasher = DefaultHasher::new();
     content.hash(&mut hasher);
     Ok(hasher.finish())
@@ -223,6 +233,16 @@ mod tests {
         fs::write(&file, "one").unwrap();
         let quiet = tokio::time::timeout(Duration::from_millis(50), watch.changed()).await;
         assert!(quiet.is_err());
+    }
+
+    #[test]
+    fn a_fifo_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, fifo] = ["file", "fifo"].map(|name| dir.path().join(name));
+        fs::write(&file, "one").unwrap();
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(Fingerprint::of([&file, &dir.path().join("none")]).irregular(), None);
+        assert_eq!(Fingerprint::of([&file, &fifo]).irregular(), Some(fifo.as_path()));
     }
 
     #[tokio::test]

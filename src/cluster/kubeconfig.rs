@@ -60,22 +60,34 @@ fn in_cluster() -> Credentials {
 
 fn from_file(path: &Path, context: Option<&str>) -> Credentials {
     let own = Fingerprint::of([&path.to_owned()]); // before it is read: a change in between must be noticed
+    if let Err(error) = regular(&own, "the kubeconfig") {
+        return unusable(own, error);
+    }
     let kubeconfig = match Kubeconfig::read_from(path) {
         Ok(kubeconfig) => kubeconfig,
         Err(error) => return unusable(own, unreadable(path, &error)),
     };
     match Chosen::new(path, kubeconfig, context) {
-        Ok(chosen) => Credentials {
-            fingerprint: own.and(Fingerprint::of(&chosen.files())),
-            has_token_file: chosen.has_token_file(),
-            config: chosen.config(),
-        },
+        Ok(chosen) => {
+            let named = Fingerprint::of(&chosen.files());
+            let whose = format!("the file that the kubeconfig {} names,", path.display());
+            let has_token_file = chosen.has_token_file();
+            let config = regular(&named, &whose).and_then(|()| chosen.config());
+            Credentials { fingerprint: own.and(named), has_token_file, config }
+        }
         Err(error) => unusable(own, error),
     }
 }
 
 const fn unusable(fingerprint: Fingerprint, error: Unusable) -> Credentials {
     Credentials { fingerprint, has_token_file: false, config: Err(error) }
+}
+
+/// Refuses what is no file to read: a FIFO would be waited for.
+fn regular(files: &Fingerprint, what: &str) -> Result<(), Unusable> {
+    files.irregular().map_or(Ok(()), |file| {
+        Err(Unusable(format!("{what} {} is no regular file: put a regular file there", file.display())))
+    })
 }
 
 fn unreadable(path: &Path, error: &KubeconfigError) -> Unusable {

@@ -1,7 +1,12 @@
 //! Reads the configuration file: the only part of `config` that touches the host.
 
+use std::fs::File;
 use std::io::{Error, ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::OFlags;
 
 use super::finding::{Finding, Report, Span};
 pub use super::keys::DEFAULT_PATH;
@@ -67,8 +72,30 @@ fn variable(name: &str) -> Option<String> {
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One byte more than allowed, to see that there is more.
-    std::fs::File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    open_regular(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES { Err(ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+}
+
+/// Opens a regular file. Others may have no end, or wait for somebody who writes into them, as a FIFO does.
+///
+/// # Errors
+/// When it cannot be opened, or is something else.
+pub fn open_regular(path: &Path) -> std::io::Result<File> {
+    let not_waiting = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = File::options().read(true).custom_flags(not_waiting).open(path)?;
+    let kind = file.metadata()?.file_type();
+    // What a directory is, reading it tells.
+    if kind.is_file() || kind.is_dir() {
+        Ok(file)
+    } else {
+        Err(Error::new(ErrorKind::InvalidInput, "it is no regular file"))
+    }
+}
+
+/// A reload whose file could not be read in this time.
+pub fn too_slow(path: &Path, limit: Duration) -> Finding {
+    let message = format!("the configuration could not be read within {} s", limit.as_secs());
+    Finding::of_file(path, "unreadable", message, "see whether its file system hangs, then reload again")
 }
 
 fn unreadable(path: &Path, error: &Error) -> Finding {

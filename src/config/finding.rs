@@ -307,6 +307,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("unknown-name", "names that are referred to exist"),
     ("invalid-path", "paths are absolute"),
     ("listen-address", "listen is an address with a port"),
+    ("listen-exposed", "what is listened on is read by this host only"),
     ("missing-variable", "variables of the environment are set"),
     ("missing-kubeconfig", "kubeconfig files exist"),
     ("unnamed-cluster", "one of several clusters has a name"),

@@ -49,7 +49,11 @@ impl Connection {
             })?;
             let mut line = serde_json::to_vec(&request)?;
             line.push(b'\n');
-            (&stream).write_all(&line)?;
+            match (&stream).write_all(&line) {
+                // It has said why it hung up.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                outcome => outcome?,
+            }
             Ok(stream)
         };
         let stream = prepared().with_context(|| format!("cannot ask {}", describe(path)))?;

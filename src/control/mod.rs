@@ -12,6 +12,7 @@ use crate::daemon::pause::Scope;
 use crate::status::Status;
 
 pub mod client;
+pub mod seats;
 pub mod server;
 
 /// What a client asks.

@@ -1,5 +1,6 @@
 //! The daemon's side of the control socket.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -11,13 +12,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::seats::Seats;
 use super::{MAX_REQUEST, Request, Response, describe};
 
 /// How long a client may take to send its request, or to read a line.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How many clients are served at once; more wait in the kernel's queue.
-const MAX_CLIENTS: usize = 16;
 
 /// What others hear who want something done.
 const FOR_ROOT: &str = "this changes something, which only root may do; members of the group dyn-prefix may ask for \
@@ -68,14 +67,29 @@ impl Server {
         changed: watch::Receiver<u64>,
         cancel: CancellationToken,
     ) -> anyhow::Result<()> {
+        let mut seats = Seats::new(rustix::process::geteuid().as_raw());
         let mut clients = tokio::task::JoinSet::new();
+        let mut users = HashMap::new();
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
-                Some(_) = clients.join_next() => {}
-                accepted = self.listener.accept(), if clients.len() < MAX_CLIENTS => {
+                Some(ended) = clients.join_next_with_id() => {
+                    let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+                    if let Some(user) = users.remove(&id) {
+                        seats.leave(user);
+                    }
+                }
+                accepted = self.listener.accept() => {
                     let (stream, _) = accepted.context("cannot accept on the control socket")?;
-                    clients.spawn(serve(stream, asked.clone(), changed.clone()));
+                    // Who has gone again already.
+                    let Ok(user) = stream.peer_cred().map(|peer| peer.uid()) else { continue };
+                    match seats.take(user) {
+                        Ok(()) => {
+                            let client = clients.spawn(serve(stream, user, asked.clone(), changed.clone()));
+                            users.insert(client.id(), user);
+                        }
+                        Err(message) => turn_away(&stream, message),
+                    }
                 }
             }
         }
@@ -89,9 +103,17 @@ impl Drop for Server {
     }
 }
 
+/// Says why there is no seat, without waiting for anything: an empty queue has room for a line.
+fn turn_away(stream: &UnixStream, message: String) {
+    if let Ok(mut line) = serde_json::to_vec(&Response::Error { message }) {
+        line.push(b'\n');
+        // Who went away meanwhile need not hear it.
+        drop(stream.try_write(&line));
+    }
+}
+
 /// Serves one client. What goes wrong with it ends it, and concerns nobody else.
-async fn serve(stream: UnixStream, asked: mpsc::Sender<Asked>, mut changed: watch::Receiver<u64>) {
-    let peer = stream.peer_cred().map(|peer| peer.uid());
+async fn serve(stream: UnixStream, user: u32, asked: mpsc::Sender<Asked>, mut changed: watch::Receiver<u64>) {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader.take(MAX_REQUEST));
     let mut line = String::new();
@@ -108,7 +130,7 @@ async fn serve(stream: UnixStream, asked: mpsc::Sender<Asked>, mut changed: watc
         }
     };
     let own = rustix::process::geteuid().as_raw();
-    if !peer.is_ok_and(|peer| may(&request, peer, own)) {
+    if !may(&request, user, own) {
         send(&mut writer, &Response::Error { message: FOR_ROOT.to_owned() }).await;
         return;
     }
@@ -145,6 +167,7 @@ async fn send(writer: &mut (impl tokio::io::AsyncWrite + Unpin), response: &Resp
 #[cfg(test)]
 mod tests {
     use super::super::client::{Connection, Failure};
+    use super::super::seats;
     use super::*;
 
     struct Daemon {
@@ -222,6 +245,32 @@ mod tests {
         assert_eq!(got_first.await.unwrap(), refused("Status 1"));
         daemon.changed.send(1).unwrap();
         assert_eq!(watcher.await.unwrap(), refused("Status 2"));
+    }
+
+    /// More than anybody has seats; who is too many hears it, and each end makes room.
+    #[tokio::test]
+    async fn who_has_no_seat_is_told_so_at_once() {
+        let daemon = daemon();
+        let path = daemon.path.clone();
+        tokio::task::spawn_blocking({
+            let path = path.clone();
+            move || {
+                let watch = || Connection::open(&path, Request::Watch).unwrap();
+                let mut seated: Vec<_> = (0..seats::OF_ROOT).map(|_| watch()).collect();
+                for connection in &mut seated {
+                    assert!(matches!(connection.next_response().unwrap(), Some(Response::Refused { .. })));
+                }
+                for _ in 0..40 {
+                    let Some(Response::Error { message }) = watch().next_response().unwrap() else { panic!() };
+                    assert!(message.contains("connections to the control socket"), "{message}");
+                }
+                drop(seated);
+            }
+        })
+        .await
+        .unwrap();
+        // The ends are noticed before or after this one comes.
+        while !matches!(ask(&path, Request::Reload).await, Some(Response::Refused { .. })) {}
     }
 
     #[tokio::test]

@@ -63,6 +63,7 @@ pub struct Coordinator {
     pub(crate) started_at: Instant,
     pub(crate) applied_at: Instant,
     pub(crate) reload_errors: Vec<String>,
+    pub(crate) listen_error: Option<String>,
     pub(crate) arbiters: BTreeMap<String, Arbiter>,
     pub(crate) reports: BTreeMap<SourceId, SourceReport>,
     pub(crate) clusters: BTreeMap<String, ClusterView>,
@@ -100,6 +101,7 @@ impl Coordinator {
             started_at: now,
             applied_at: now,
             reload_errors: Vec::new(),
+            listen_error: None,
             arbiters: BTreeMap::new(),
             reports: BTreeMap::new(),
             clusters: BTreeMap::new(),
@@ -130,6 +132,11 @@ impl Coordinator {
     /// Notes that a new configuration was refused.
     pub fn refuse_reload(&mut self, findings: Vec<String>) {
         self.reload_errors = findings;
+    }
+
+    /// Notes why `daemon.listen` cannot be listened on, or that it can.
+    pub fn note_listening(&mut self, error: Option<&str>) {
+        self.listen_error = error.map(ToOwned::to_owned);
     }
 
     fn apply(&mut self, config: Arc<Config>, mut restored: BTreeMap<String, Restored>, now: Instant) {

@@ -45,12 +45,17 @@ impl Errands {
 
     /// Answers those that are done, or whose time is up.
     pub(super) fn advance(&mut self, coordinator: &mut Coordinator, now: Instant) {
+        let mut ended = Vec::new();
         for running in std::mem::take(&mut self.running) {
             match running.errand.outcome(coordinator, running.until <= now) {
-                // A client that went away meanwhile has no use for the answer.
-                Some(response) => drop(running.answer.send(response)),
+                Some(response) => ended.push((running, response)),
                 None => self.running.push(running),
             }
+        }
+        for (Running { errand, answer, .. }, response) in ended {
+            errand.end(coordinator, self.running.iter().map(|running| &running.errand));
+            // A client that went away meanwhile has no use for the answer.
+            drop(answer.send(response));
         }
     }
 
@@ -71,7 +76,7 @@ impl Errands {
 
 impl Errand {
     /// The answer, once there is one.
-    pub(super) fn outcome(&self, coordinator: &mut Coordinator, is_late: bool) -> Option<Response> {
+    pub(super) fn outcome(&self, coordinator: &Coordinator, is_late: bool) -> Option<Response> {
         let (done, left) = match self {
             Self::Withdraw(withdrawal) => (coordinator.withdrawn(withdrawal), coordinator.not_withdrawn(withdrawal)),
             Self::TakeOver(taken) => coordinator.taken(taken),
@@ -79,13 +84,24 @@ impl Errand {
         if !is_late && left.iter().any(|left| !left.is_final || matches!(self, Self::TakeOver(_))) {
             return None;
         }
-        if let Self::TakeOver(taken) = self {
-            coordinator.stop_taking(taken);
-        }
         let beyond = match self {
             Self::Withdraw(withdrawal) => coordinator.out_of_reach(withdrawal),
             Self::TakeOver(_) => Vec::new(),
         };
         Some(Response::Handled { done, left: left.iter().map(ToString::to_string).chain(beyond).collect() })
+    }
+
+    /// Takes back what the coordinator was told for it, but for what the `others` wait for.
+    pub(super) fn end<'a>(&self, coordinator: &mut Coordinator, others: impl Iterator<Item = &'a Self> + Clone) {
+        if let Self::TakeOver(taken) = self {
+            coordinator.stop_taking(taken, others.flat_map(Self::taken));
+        }
+    }
+
+    fn taken(&self) -> &[Taken] {
+        match self {
+            Self::TakeOver(taken) => taken,
+            Self::Withdraw(_) => &[],
+        }
     }
 }

@@ -36,6 +36,7 @@ use coordinator::{Coordinator, Identity, Memory};
 use errand::Errands;
 use expiry::Expiry;
 use listening::Listening;
+use reading::Reading;
 use release::Releases;
 use saver::Saver;
 use tasks::{Inbox, Tasks};
@@ -55,6 +56,7 @@ mod listening;
 mod mirror;
 pub mod parting;
 pub mod pause;
+mod reading;
 mod recording;
 mod release;
 mod reload;
@@ -72,6 +74,9 @@ mod write_log;
 
 /// How long tasks may take to end after a signal.
 const STOP_PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long what reads or writes files may take to end after that.
+const READER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often the status line and the watchers of the status hear of changes, at most.
 const NOTICE_INTERVAL: Duration = Duration::from_millis(250);
@@ -108,11 +113,14 @@ pub fn run(setup: Setup) -> anyhow::Result<()> {
         .thread_keep_alive(Duration::from_secs(1))
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let server = Server::bind(&socket)?;
         let daemon = Daemon::new(setup, opened, server)?;
         daemon.run().await
-    })
+    });
+    // Who still reads from a file system that hangs is not waited for.
+    runtime.shutdown_timeout(READER_PATIENCE);
+    outcome
 }
 
 /// The state directory of a configuration: its own, else systemd's ($STATE_DIRECTORY), else /var/lib/dyn-prefix.
@@ -147,6 +155,7 @@ struct Daemon {
     releases: Releases,
     errands: Errands,
     listening: Listening,
+    reading: Reading,
     counters: Counters,
     expiry: Expiry,
     notice_at: Option<Instant>,
@@ -178,10 +187,9 @@ impl Daemon {
         let (mut tasks, inbox) = Tasks::new(recorder.clone(), stop.clone());
         let (asked, requests) = mpsc::channel(16);
         let (changed, changes) = watch::channel(0);
-        let mut listening = Listening::new();
-        listening.start(config.daemon.listen, &mut tasks.supervisor, &stop)?;
         tasks.supervisor.spawn("control socket".to_owned(), stop.clone(), server.run(asked, changes, stop.clone()));
         let now = clock::now();
+        let listening = Listening::new(config.daemon.listen, now);
         Ok(Self {
             path,
             coordinator: Coordinator::new(config, identity, memory, now),
@@ -198,6 +206,7 @@ impl Daemon {
             releases: Releases::default(),
             errands: Errands::default(),
             listening,
+            reading: Reading::default(),
             counters: Counters::default(),
             expiry: Expiry::default(),
             notice_at: None,
@@ -216,7 +225,7 @@ impl Daemon {
             tokio::select! {
                 biased;
                 signal = signals.next() => match signal {
-                    systemd::Signal::Reload => { self.reload().await; }
+                    systemd::Signal::Reload => self.reading.begin(&self.path, None, clock::now()),
                     systemd::Signal::Stop(name) => break name,
                 },
                 ended = self.tasks.supervisor.ended() => {
@@ -231,6 +240,7 @@ impl Daemon {
                 Some((cluster, update)) = self.inbox.updates.recv() => self.handle_update(&cluster, update),
                 question = self.listening.next() => self.tell(question),
                 Some((request, answer)) = self.requests.recv() => self.answer(request, answer).await,
+                (read, whom) = self.reading.next() => self.reload(read, whom).await,
                 () = self.saver.finished() => {}
                 () = watchdog.due() => {}
                 () = self.alarm.wait(deadline) => {}
@@ -251,6 +261,8 @@ impl Daemon {
             self.releases.poll_timeout(),
             self.errands.poll_timeout(),
             self.expiry.poll_timeout(),
+            self.listening.poll_timeout(),
+            self.reading.poll_timeout(),
             self.notice_at,
             self.ready_by,
         ];
@@ -289,6 +301,8 @@ impl Daemon {
         self.coordinator.handle_timeout(now);
         self.releases.advance(&self.coordinator, now, |release| self.tasks.release(release));
         self.errands.advance(&mut self.coordinator, now);
+        self.listen_again(now);
+        self.give_up_reading(now);
         self.tasks.end_clusters(&self.coordinator);
         self.tasks.publish(&self.coordinator);
         let epoch = clock::epoch();

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::clock;
-use crate::config::{Config, file};
+use crate::config::{Config, Loaded, file};
 use crate::control::{Request, Response};
 use crate::log::{self, record};
 use crate::record::Event;
+use crate::time::Instant;
 
 use super::errand::Errand;
+use super::reading::{self, Read, Waiting};
 use super::{Daemon, reload};
 
 impl Daemon {
@@ -19,7 +21,7 @@ impl Daemon {
             Request::Status | Request::Watch => {
                 Response::Status { status: Box::new(self.coordinator.status(&clock::epoch())) }
             }
-            Request::Reload => self.reload().await,
+            Request::Reload => return self.reading.begin(&self.path, Some(answer), clock::now()),
             Request::DhcpRelease { name } => {
                 let now = clock::now();
                 self.recorder.write(now, || Event::Release { interface: None, name: name.clone() });
@@ -62,16 +64,38 @@ impl Daemon {
         })
     }
 
-    pub(super) async fn reload(&mut self) -> Response {
-        let path = self.path.clone();
-        let loaded = tokio::task::spawn_blocking(move || Config::load_with_text(&path)).await;
-        let (loaded, text) = match loaded {
-            Ok(loaded) => loaded,
-            Err(error) => return Response::Error { message: format!("the configuration could not be read: {error}") },
-        };
+    /// Takes what was read into use, if somebody still waits for it.
+    pub(super) async fn reload(&mut self, read: Result<Read, String>, whom: Vec<Waiting>) {
+        if !whom.is_empty() {
+            let response = match read {
+                Ok((loaded, text)) => self.take_into_use(loaded, text).await,
+                Err(message) => Response::Error { message },
+            };
+            whom.into_iter().for_each(|waiting| waiting.answer(response.clone()));
+        }
+        self.reading.go_on(&self.path, |path| Config::load_with_text(&path));
+    }
+
+    /// Tells those who have waited too long for the file.
+    pub(super) fn give_up_reading(&mut self, now: Instant) {
+        let late = self.reading.late(now);
+        if !late.is_empty() {
+            let finding = file::too_slow(&self.path, reading::PATIENCE).to_string();
+            let response = self.refuse(vec![finding]);
+            self.notice_at.get_or_insert(now);
+            late.into_iter().for_each(|waiting| waiting.answer(response.clone()));
+        }
+    }
+
+    fn refuse(&mut self, findings: Vec<String>) -> Response {
+        log::emit(&record::reload_refused(&self.path.display().to_string(), &findings));
+        self.coordinator.refuse_reload(findings.clone());
+        Response::Refused { findings }
+    }
+
+    async fn take_into_use(&mut self, loaded: Loaded, text: String) -> Response {
         let findings: Vec<String> =
             loaded.findings.iter().filter(|finding| finding.is_for_the_journal()).map(ToString::to_string).collect();
-        let shown = self.path.display().to_string();
         let mut config = loaded
             .config
             .ok_or_else(|| findings.clone())
@@ -87,6 +111,7 @@ impl Daemon {
         while let Ok((cluster, update)) = self.inbox.updates.try_recv() {
             self.handle_update(&cluster, update);
         }
+        self.coordinator.note_listening(self.listening.error());
         let now = clock::now();
         self.notice_at = Some(now);
         match config {
@@ -100,15 +125,11 @@ impl Daemon {
                 self.write_log.retain(is_there);
                 self.counters.retain(is_there);
                 self.expiry.retain(is_there);
-                log::emit(&record::reloaded(&shown));
+                log::emit(&record::reloaded(&self.path.display().to_string()));
                 self.log_status();
                 Response::Reloaded { findings }
             }
-            Err(findings) => {
-                log::emit(&record::reload_refused(&shown, &findings));
-                self.coordinator.refuse_reload(findings.clone());
-                Response::Refused { findings }
-            }
+            Err(findings) => self.refuse(findings),
         }
     }
 }

@@ -17,6 +17,7 @@ const LIVELY: Duration = Duration::from_secs(600);
 pub struct Taken {
     cluster: String,
     object: ObjectRef,
+    uid: String,
     /// Whose it was.
     from: String,
 }
@@ -58,8 +59,8 @@ impl Coordinator {
         }
         let mut taken = Vec::new();
         for (cluster, object, uid, other) in found {
-            self.told_mut(&cluster).taken.insert(uid, other.id.clone());
-            taken.push(Taken { cluster, object, from: other.id });
+            self.told_mut(&cluster).taken.insert(uid.clone(), other.id.clone());
+            taken.push(Taken { cluster, object, uid, from: other.id });
         }
         Ok(taken)
     }
@@ -68,7 +69,7 @@ impl Coordinator {
     pub fn taken(&self, taken: &[Taken]) -> (Vec<String>, Vec<Left>) {
         let mut done = Vec::new();
         let mut missing = Vec::new();
-        for Taken { cluster, object, from } in taken {
+        for Taken { cluster, object, from, .. } in taken {
             let view = self.clusters.get(cluster);
             match view.and_then(|view| view.targets.get(object)) {
                 Some(target) if is_ours(target) => {
@@ -80,10 +81,12 @@ impl Coordinator {
         (done, missing)
     }
 
-    /// Gives up what has not been taken over by now.
-    pub fn stop_taking(&mut self, taken: &[Taken]) {
-        for Taken { cluster, .. } in taken {
-            self.told_mut(cluster).taken.clear();
+    /// Gives up what has not been taken over by now, but for what somebody else waits for.
+    pub fn stop_taking<'a>(&mut self, taken: &[Taken], awaited: impl Iterator<Item = &'a Taken> + Clone) {
+        for Taken { cluster, uid, .. } in taken {
+            if !awaited.clone().any(|other| other.cluster == *cluster && other.uid == *uid) {
+                self.told_mut(cluster).taken.remove(uid);
+            }
         }
     }
 

@@ -60,6 +60,7 @@ impl Coordinator {
                 started_at: Some(epoch.wall(self.started_at)),
                 config_applied_at: Some(epoch.wall(self.applied_at)),
                 reload_errors: self.reload_errors.clone(),
+                listen_error: self.listen_error.clone(),
                 leftovers: self.leftovers(),
             },
             sources: sources.collect(),
@@ -94,6 +95,7 @@ impl Coordinator {
                 .map(|(name, _)| name.as_str())
                 .collect(),
             reload_refused: !self.reload_errors.is_empty(),
+            is_deaf: self.listen_error.is_some(),
         })
     }
 }

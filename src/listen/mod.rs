@@ -1,7 +1,8 @@
 //! What is served by HTTP on `daemon.listen`: `/metrics`, `/status`, `/healthz` and `/readyz`, to read and nothing else.
 //!
 //! There is no password: who reaches the address reads what `dyn-prefix status` shows. It is meant for the loopback
-//! interface, or for an address that only a Prometheus reaches.
+//! interface, or for an address that only a Prometheus reaches. On the loopback interface, what is asked of another name is
+//! not answered ([`host`]).
 //!
 //! Whoever connects can take neither the daemon's time nor its memory: at most [`server::MAX_CONNECTIONS`] connections are
 //! kept, the oldest giving way to a new one, each for a few seconds and one request of a few kilobytes; the status is
@@ -11,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::metrics::Snapshot;
 
+pub mod host;
 pub mod server;
 
 pub use server::Server;

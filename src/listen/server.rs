@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -20,7 +21,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Question;
+use super::{Question, host};
 use crate::metrics::process::{Files, Process};
 use crate::metrics::{self, Snapshot};
 
@@ -86,7 +87,8 @@ impl Server {
     /// # Errors
     /// None: what goes wrong with a connection concerns nobody else.
     pub async fn run(self, asked: mpsc::Sender<Question>, cancel: CancellationToken) -> anyhow::Result<()> {
-        let desk = Arc::new(Desk { asked, last: Mutex::new(None) });
+        let is_local = self.listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
+        let desk = Arc::new(Desk { asked, is_local, last: Mutex::new(None) });
         let mut connections = JoinSet::new();
         let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
         loop {
@@ -114,7 +116,9 @@ fn advice(error: &io::Error, address: SocketAddr) -> String {
         io::ErrorKind::AddrInUse => {
             format!("another program has it (`ss -ltnp sport = :{}` names it): choose another port", address.port())
         }
-        io::ErrorKind::AddrNotAvailable => "this host does not have the address".to_owned(),
+        io::ErrorKind::AddrNotAvailable => {
+            "this host does not have the address, or not yet (`ip address` lists those it has)".to_owned()
+        }
         io::ErrorKind::PermissionDenied => "a port below 1024 needs CAP_NET_BIND_SERVICE".to_owned(),
         _ => "see the key `listen` of [daemon]".to_owned(),
     }
@@ -124,7 +128,7 @@ fn advice(error: &io::Error, address: SocketAddr) -> String {
 async fn serve(stream: TcpStream, desk: Arc<Desk>) {
     let service = service_fn(move |request: Request<Incoming>| {
         let desk = Arc::clone(&desk);
-        async move { Ok::<_, Infallible>(desk.answer(request.method(), request.uri().path()).await) }
+        async move { Ok::<_, Infallible>(desk.answer(&request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -142,18 +146,27 @@ type Answer = Response<Full<Bytes>>;
 /// Where all connections ask.
 struct Desk {
     asked: mpsc::Sender<Question>,
+    /// Whether only this host reaches it.
+    is_local: bool,
     /// What was asked for last. Who asks holds the lock, so that the others get the same.
     last: Mutex<Option<(Instant, Arc<Snapshot>)>>,
 }
 
 impl Desk {
-    async fn answer(&self, method: &Method, path: &str) -> Answer {
-        if !matches!(*method, Method::GET | Method::HEAD) {
+    async fn answer<B>(&self, request: &Request<B>) -> Answer {
+        let named = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
+        if self.is_local && !named.chain(request.uri().authority().map(Authority::as_str)).all(host::is_local) {
+            return text(
+                StatusCode::MISDIRECTED_REQUEST,
+                "ask for localhost, 127.0.0.1 or [::1] here: see daemon.listen\n",
+            );
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "there is nothing but GET here\n");
             refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             return refused;
         }
-        let answer = match path {
+        let answer = match request.uri().path() {
             "/" => Some(text(StatusCode::OK, "dyn-prefix: /metrics /status /healthz /readyz\n")),
             "/healthz" => self.alive().await,
             "/readyz" => self.snapshot().await.map(|snapshot| readyz(&snapshot)),

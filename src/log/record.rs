@@ -12,6 +12,7 @@ use super::{Entry, Priority};
 mod cluster;
 mod dhcpv6;
 mod lease;
+mod listening;
 mod recording;
 
 pub use cluster::{
@@ -19,6 +20,7 @@ pub use cluster::{
     still, written,
 };
 pub use dhcpv6::{dhcpv6_dropped, dhcpv6_warning, unreachable_route};
+pub use listening::{listening, not_listening};
 pub use recording::recording_ended;
 
 const STARTED: &str = "dfd6f26fad1f499b9b29760499cb020d";

@@ -7,6 +7,7 @@ impl Status {
     /// target in sync.
     pub fn is_healthy(&self) -> bool {
         self.daemon.reload_errors.is_empty()
+            && self.daemon.listen_error.is_none()
             && self.sources.iter().all(|source| source.trouble().is_none())
             && self.dynamic_prefixes.iter().all(DynamicPrefixStatus::is_healthy)
             && self.clusters.iter().all(|cluster| cluster.state == "connected" && cluster.reason.is_none())
@@ -24,6 +25,7 @@ impl Status {
             synced: self.targets.iter().filter(|target| target.synced).count(),
             away: away.map(|cluster| cluster.name.as_str()).collect(),
             reload_refused: !self.daemon.reload_errors.is_empty(),
+            is_deaf: self.daemon.listen_error.is_some(),
         })
     }
 }
@@ -40,6 +42,8 @@ pub(crate) struct Summary<'a> {
     /// The clusters that are not connected.
     pub(crate) away: Vec<&'a str>,
     pub(crate) reload_refused: bool,
+    /// Metrics and health cannot be read.
+    pub(crate) is_deaf: bool,
 }
 
 pub(crate) fn summary(facts: &Summary<'_>) -> String {
@@ -56,6 +60,9 @@ pub(crate) fn summary(facts: &Summary<'_>) -> String {
     }
     if facts.reload_refused {
         line.push_str("; the last reload was refused");
+    }
+    if facts.is_deaf {
+        line.push_str("; `listen` cannot be listened on");
     }
     line
 }

@@ -94,6 +94,7 @@ fn socket_path(text: At<&str>, report: &mut Report<'_>) -> Option<PathBuf> {
 fn socket_address(text: At<&str>, report: &mut Report<'_>) -> Option<SocketAddr> {
     let address: Option<SocketAddr> = text.value.parse().ok();
     if let Some(address) = address.filter(|address| address.port() != 0) {
+        warn_of_exposed(address, text.span, report);
         return Some(address);
     }
     let wanted = "wanted: an address and a port, as in \"[::1]:9478\" or \"127.0.0.1:9478\"";
@@ -112,6 +113,24 @@ fn socket_address(text: At<&str>, report: &mut Report<'_>) -> Option<SocketAddr>
         _ => found.hint(wanted),
     };
     None
+}
+
+/// Nobody is asked who he is there.
+fn warn_of_exposed(address: SocketAddr, span: Span, report: &mut Report<'_>) {
+    const READ: &str = "/status and /metrics without a password: the prefixes, clusters and targets, and why they fail";
+    let (ip, port) = (address.ip().to_canonical(), address.port());
+    if ip.is_loopback() {
+        return;
+    }
+    let message = if ip.is_unspecified() {
+        format!("on every address of this host, those the internet reaches too, anybody can read {READ}")
+    } else {
+        format!("whoever reaches {ip} can read {READ}")
+    };
+    let local = if address.is_ipv4() { "127.0.0.1" } else { "[::1]" };
+    report.warning("listen-exposed", span, message).hint(format!(
+        "\"{local}:{port}\" is for this host only; for a Prometheus elsewhere, let a packet filter pass only its address"
+    ));
 }
 
 /// The checked text of a key that may be absent; `None` when it is there and wrong.

@@ -31,6 +31,7 @@ fn status(version: &str, reload_errors: &[&str]) -> Box<Status> {
             config_applied_at: None,
             leftovers: Vec::new(),
             reload_errors: reload_errors.iter().map(|error| (*error).to_owned()).collect(),
+            listen_error: None,
         },
         sources: Vec::new(),
         dynamic_prefixes: Vec::new(),

@@ -43,10 +43,12 @@ impl Home {
     }
 
     /// What the daemon of a story has asked for so far: verb and path of each request. `/version` only tells whether the
-    /// server is there, and a watch that ends in time is begun again where it was.
+    /// server is there, a watch that ends in time is begun again where it was, and Kubernetes events tell of a write, after
+    /// it.
     pub(crate) fn requests(&self, account: &str) -> Result<Vec<String>> {
         let all = self.api.audit_of(&account_user(account))?.into_iter();
-        let counts = all.filter(|event| event.verb != "watch" && !event.uri.starts_with("/version"));
+        let counts =
+            all.filter(|event| event.verb != "watch" && !event.is_notice() && !event.uri.starts_with("/version"));
         Ok(counts.map(|event| format!("{} {}", event.verb, event.uri)).collect())
     }
 }

@@ -9,6 +9,7 @@ use crate::daemon::prefix;
 use crate::interop::daemon::{Daemon, SOON, current, state};
 use crate::interop::scene::NAME;
 use crate::interop::servers::{Kind, Pool};
+use crate::lab::wait_for;
 use crate::netns::{Radvd, WAN};
 
 use super::Test;
@@ -84,7 +85,10 @@ fn unconcerned(story: &Story<'_>) -> Result<()> {
     ensure!(states[bound..].iter().all(|state| *state == "bound"), "the client was disturbed: {states:?}");
     ensure!(story.scene.link.kinds(from).is_empty(), "it has sent {:?}", story.scene.link.kinds(from));
     ensure!(story.requests()? == requests, "{:?}", &story.requests()?[requests.len()..]);
-    targets.expect(&[&[&held.prefix]])
+    targets.expect(&[&[&held.prefix]])?;
+    // It would have been seen: a range that ends elsewhere is written.
+    file.reload(&daemon, "::f001:0:0:ffff", "::f001:0:0:fffe")?;
+    wait_for("a write in the audit log", SOON, || Ok((story.requests()?.len() > requests.len()).then_some(())))
 }
 
 /// A binding under a name of its own.

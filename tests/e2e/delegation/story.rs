@@ -121,7 +121,7 @@ addressRanges = [
 
     /// What the daemon has asked of the API server so far, but for what keeps the connection alive.
     pub(super) fn requests(&self) -> Result<Vec<String>> {
-        self.home.requests(self.name)
+        self.home.requests(&self.account())
     }
 
     /// Fails if the client has sent a message of this kind since a place on the link.

@@ -160,6 +160,22 @@ fn a_refused_reload_exits_78_shows_in_the_status_and_leaves_the_old_configuratio
     assert_eq!(status["dynamicPrefixes"][0]["currentPrefix"], "2001:db8:2::/56");
 }
 
+/// Opening a FIFO waits for somebody who writes.
+#[test]
+fn a_fifo_in_place_of_the_configuration_is_refused_and_holds_nothing_up() {
+    let home = Home::new(FIXED);
+    let mut daemon = home.start();
+    let path = home.path().join("c.toml");
+    std::fs::remove_file(&path).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    daemon.until_logged("it is no regular file");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.ended(), Some(0));
+    let started = home.ask(&["run"]);
+    assert!(started.code == Some(78) && started.stderr.contains("a regular file is needed"), "{started:?}");
+}
+
 /// The daemon is asked where it listens, not where the file would put the default.
 #[test]
 fn a_file_that_is_no_toml_any_more_is_refused_like_any_other() {

@@ -101,17 +101,17 @@ fn there_is_nothing_but_reading() {
     let _daemon = home.start();
     for method in ["POST", "DELETE", "PUT", "PATCH"] {
         let (code, head, _) =
-            exchange(address, &format!("{method} /status HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"));
+            exchange(address, &format!("{method} /status HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"));
         assert!(code == 405 && head.contains("allow: get, head"), "{method}: {head}");
     }
-    let (code, head, body) = exchange(address, "HEAD /status HTTP/1.1\r\nHost: x\r\n\r\n");
+    let (code, head, body) = exchange(address, "HEAD /status HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(code == 200 && body.is_empty(), "{head}");
     assert_eq!(get(address, "/etc/passwd").0, 404);
     assert_eq!(get(address, "/metrics?x=1").0, 200);
     // What is no request, or too long a one, ends the connection; a head of 8 kB is more than any client sends.
     let (code, _, _) = exchange(address, "what is this\r\n\r\n");
     assert_eq!(code, 400);
-    let long = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(20_000));
+    let long = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "x".repeat(20_000));
     let mut stream = connect(address);
     // It may hang up before it was all sent.
     let _sent = stream.write_all(long.as_bytes());
@@ -122,6 +122,25 @@ fn there_is_nothing_but_reading() {
     let (code, _, _) = exchange(address, &format!("GET /healthz HTTP/1.1\r\n{many}\r\n"));
     assert_eq!(code, 431);
     assert_eq!(get(address, "/healthz").0, 200);
+}
+
+/// As a page of the web has it asked that lets its own name point here.
+#[test]
+fn a_name_of_somebody_else_is_not_answered() {
+    let address = free();
+    let home = Home::new(&listening(address));
+    let _daemon = home.start();
+    let ask = |host: &str| exchange(address, &format!("GET /status HTTP/1.1\r\n{host}\r\n"));
+    for host in ["Host: rebind.example\r\n", "Host: x:9478\r\n", "Host: localhost\r\nHost: rebind.example\r\n"] {
+        let (code, _, body) = ask(host);
+        assert!(code == 421 && !body.contains("2001:db8"), "{host}: {code} {body}");
+    }
+    let (code, _, _) = exchange(address, "GET http://rebind.example/status HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(code, 421);
+    let own = format!("Host: {address}\r\n");
+    for host in [own.as_str(), "Host: localhost:9478\r\n", "Host: 127.0.0.1\r\n"] {
+        assert_eq!(ask(host).0, 200, "{host}");
+    }
 }
 
 /// Ten thousand connections that say nothing, a byte, or half a request, a thousand of them held at the same time.
@@ -136,7 +155,7 @@ fn who_dawdles_is_in_nobodys_way() {
     let mut held = std::collections::VecDeque::new();
     for number in 0..10_000 {
         let mut stream = connect(address);
-        let said = ["", "G", "GET /metrics HTTP/1.1\r\nHost: x\r\n"][number % 3];
+        let said = ["", "G", "GET /metrics HTTP/1.1\r\nHost: localhost\r\n"][number % 3];
         // It may have been ended already, in favour of a newer one.
         let _sent = stream.write_all(said.as_bytes());
         held.push_back(stream);
@@ -165,18 +184,31 @@ fn who_dawdles_is_in_nobodys_way() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_named_at_the_start() {
+fn an_address_that_is_taken_is_named_and_had_once_it_is_free() {
     let taken = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();
     let address = taken.local_addr().unwrap();
     let home = Home::new(&listening(address));
-    let outcome = home.ask(&["run"]);
-    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    let mut daemon = home.start();
     let expected = format!(
         "cannot listen on {address} (daemon.listen): Address already in use (os error 98); another program has it (`ss \
          -ltnp sport = :{}` names it): choose another port",
         address.port()
     );
-    assert!(outcome.stderr.contains(&expected), "{}", outcome.stderr);
+    daemon.until_logged(&expected);
+    let works_without = |status: &Value| {
+        status["daemon"]["listenError"] == *expected
+            && status["dynamicPrefixes"][0]["currentPrefix"] == "2001:db8:1::/56"
+    };
+    daemon.until("it works on", works_without);
+    let status = home.ask(&["status"]);
+    assert!(status.code == Some(3) && status.stdout.contains(&format!("  no metrics: {expected}\n")), "{status:?}");
+    // What else a reload changes is taken into use.
+    home.configure(&listening(address).replace("2001:db8:1::", "2001:db8:2::"));
+    assert_eq!(home.ask(&["reload"]).code, Some(0));
+    drop(taken);
+    daemon.until_logged(&format!("can be read on {address} now"));
+    assert!(get(address, "/readyz").2.contains("home 2001:db8:2::/56"));
+    daemon.until("the status is well of it", |status| status["daemon"]["listenError"].is_null());
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! `withdraw`, `resume` and `take-over`, as far as the coordinator has to do with them.
 
+use std::time::Duration;
+
 use super::world::*;
 use crate::cluster::{ConnectionState, Managed, OtherWriter, TargetReport, Update};
 use crate::config::{Kind, ObjectRef};
 use crate::control::Response;
-use crate::daemon::errand::Errand;
+use crate::daemon::errand::{Errand, Errands, PATIENCE};
 use crate::daemon::pause::{Scope, to_release};
 use crate::time::Epoch;
 
@@ -99,20 +101,20 @@ fn the_answer_waits_for_the_clusters_and_names_what_is_left() {
     let mut world = world();
     let withdrawal = world.coordinator.withdraw(&all()).unwrap();
     let errand = Errand::Withdraw(withdrawal);
-    assert_eq!(errand.outcome(&mut world.coordinator, false), None);
+    assert_eq!(errand.outcome(&world.coordinator, false), None);
     world.targets("one", vec![target("pool", "u1")]);
-    assert_eq!(errand.outcome(&mut world.coordinator, false), None);
+    assert_eq!(errand.outcome(&world.coordinator, false), None);
     world.targets("one", vec![because("other", "u2", "CannotEmpty")]);
-    assert_eq!(errand.outcome(&mut world.coordinator, false), None, "two has not answered");
+    assert_eq!(errand.outcome(&world.coordinator, false), None, "two has not answered");
     world.connect("two", ConnectionState::Unreachable);
-    assert_eq!(errand.outcome(&mut world.coordinator, false), None, "it may come back");
-    let Some(Response::Handled { done, left }) = errand.outcome(&mut world.coordinator, true) else { panic!() };
+    assert_eq!(errand.outcome(&world.coordinator, false), None, "it may come back");
+    let Some(Response::Handled { done, left }) = errand.outcome(&world.coordinator, true) else { panic!() };
     assert_eq!(done, ["CiliumLoadBalancerIPPool/pool in one: released."]);
     assert_eq!(left[0], "CiliumLoadBalancerIPPool/other in one: CannotEmpty A sentence.");
     assert!(left[1].starts_with("CiliumLoadBalancerIPPool/pool in two: the cluster is not connected"), "{left:?}");
     let gone = Update { removed: vec![pool("pool")], ..Update::default() };
     world.coordinator.handle_update("two", gone, world.now);
-    let Some(Response::Handled { done, left }) = errand.outcome(&mut world.coordinator, false) else { panic!() };
+    let Some(Response::Handled { done, left }) = errand.outcome(&world.coordinator, false) else { panic!() };
     assert_eq!((done.len(), left.len()), (2, 1), "what stays for good is not waited for");
 }
 
@@ -134,18 +136,49 @@ fn a_take_over_is_allowed_for_what_another_daemon_has_and_ends_once_it_is_ours()
     let errand = Errand::TakeOver(take(&mut world, &all(), false).unwrap());
     let taken = world.coordinator.wanted("one").told.taken.clone();
     assert_eq!(taken.into_iter().collect::<Vec<_>>(), [("u1".to_owned(), "other".to_owned())]);
-    assert_eq!(errand.outcome(&mut world.coordinator, false), None);
+    assert_eq!(errand.outcome(&world.coordinator, false), None);
     world.targets("one", vec![managed("pool", "u1", OURS)]);
-    let Some(Response::Handled { done, left }) = errand.outcome(&mut world.coordinator, false) else { panic!() };
+    let Some(Response::Handled { done, left }) = errand.outcome(&world.coordinator, false) else { panic!() };
     assert_eq!(done, ["CiliumLoadBalancerIPPool/pool in one is ours now; it was managed by \"other\"."]);
     assert!(left.is_empty());
+    errand.end(&mut world.coordinator, std::iter::empty());
     assert!(world.coordinator.wanted("one").told.taken.is_empty(), "once, not for ever");
     // One that cannot be had is given up.
     world.targets("one", vec![of_other("other", "u2", Some("2026-01-04T09:59:59Z"))]);
     let errand = Errand::TakeOver(take(&mut world, &only("CiliumLoadBalancerIPPool/other"), true).unwrap());
-    let Some(Response::Handled { done, left }) = errand.outcome(&mut world.coordinator, true) else { panic!() };
+    let Some(Response::Handled { done, left }) = errand.outcome(&world.coordinator, true) else { panic!() };
     assert_eq!((done.len(), left.len()), (0, 1));
+    errand.end(&mut world.coordinator, std::iter::empty());
     assert!(world.coordinator.wanted("one").told.taken.is_empty());
+}
+
+/// Two persons take over at the same time: the end of the one is not the end of the other.
+#[test]
+fn take_overs_that_run_at_the_same_time_do_not_end_each_other() {
+    let mut world = world();
+    let old = Some("2026-01-04T09:00:00Z");
+    world.targets("one", vec![of_other("pool", "u1", old), of_other("other", "u2", old)]);
+    let epoch: Epoch = world.epoch();
+    let mut errands = Errands::default();
+    let begin = |errands: &mut Errands, world: &mut World, scope: &Scope, now| {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let taken = world.coordinator.take_over(scope, false, &epoch).unwrap();
+        errands.begin(Errand::TakeOver(taken), answer, now);
+        answered
+    };
+    let (now, later) = (world.now, world.now + Duration::from_secs(1));
+    let mut first = begin(&mut errands, &mut world, &only("CiliumLoadBalancerIPPool/pool"), now);
+    let mut second = begin(&mut errands, &mut world, &all(), later);
+    let uids = |world: &World| world.coordinator.wanted("one").told.taken.keys().cloned().collect::<Vec<_>>();
+    errands.advance(&mut world.coordinator, now + PATIENCE);
+    assert!(first.try_recv().is_ok() && second.try_recv().is_err());
+    assert_eq!(uids(&world), ["u1", "u2"], "the second waits for both");
+    let mut third = begin(&mut errands, &mut world, &only("CiliumLoadBalancerIPPool/other"), now + PATIENCE);
+    errands.advance(&mut world.coordinator, later + PATIENCE);
+    assert!(second.try_recv().is_ok() && third.try_recv().is_err());
+    assert_eq!(uids(&world), ["u2"], "the third waits for this one");
+    errands.advance(&mut world.coordinator, now + PATIENCE * 2);
+    assert!(third.try_recv().is_ok() && uids(&world).is_empty());
 }
 
 /// Whoever withdraws a pool without a daemon must not leave Services behind that ask for what nobody serves.
@@ -187,7 +220,7 @@ fn what_is_another_daemons_by_now_is_said_to_be() {
     let given_up = vec![(pool("other"), "two".to_owned())];
     let update = Update { given_up, removed: vec![pool("other")], ..Update::default() };
     world.coordinator.handle_update("one", update, world.now);
-    let outcome = Errand::Withdraw(withdrawal).outcome(&mut world.coordinator, false);
+    let outcome = Errand::Withdraw(withdrawal).outcome(&world.coordinator, false);
     let Some(Response::Handled { done, left }) = outcome else { panic!() };
     assert!(left.is_empty());
     assert_eq!(
@@ -215,11 +248,11 @@ fn what_a_cluster_shows_and_cannot_delete_is_told_at_once() {
         world.coordinator.handle_update("one", shows(), world.now);
         let withdrawal = Errand::Withdraw(world.coordinator.withdraw(&all()).unwrap());
         if !dry {
-            assert_eq!(withdrawal.outcome(&mut world.coordinator, false), None, "it may be on its way");
+            assert_eq!(withdrawal.outcome(&world.coordinator, false), None, "it may be on its way");
             let stuck = Some([("home".to_owned(), why.to_owned())].into());
             world.coordinator.handle_update("one", Update { stuck, ..Update::default() }, world.now);
         }
-        let Some(Response::Handled { left, .. }) = withdrawal.outcome(&mut world.coordinator, false) else { panic!() };
+        let Some(Response::Handled { left, .. }) = withdrawal.outcome(&world.coordinator, false) else { panic!() };
         assert!(left[0].starts_with("DynamicPrefix/home in one: ") && left[0].ends_with(why), "{left:?}");
     }
 }
@@ -232,9 +265,9 @@ fn what_a_removed_cluster_has_kept_is_named_as_left() {
     world.reload(HOME);
     world.targets("one", vec![target("pool", "u1"), target("other", "u2")]);
     let errand = Errand::Withdraw(world.coordinator.withdraw(&all()).unwrap());
-    assert_eq!(errand.outcome(&mut world.coordinator, false), None, "two is on its way out");
+    assert_eq!(errand.outcome(&world.coordinator, false), None, "two is on its way out");
     world.pass(10);
-    let Some(Response::Handled { done, left }) = errand.outcome(&mut world.coordinator, false) else { panic!() };
+    let Some(Response::Handled { done, left }) = errand.outcome(&world.coordinator, false) else { panic!() };
     assert!(done.is_empty(), "{done:?}");
     assert_eq!(left.len(), 1, "{left:?}");
     assert!(left[0].contains("the cluster two is not in the configuration") && left[0].contains("put its [[cluster]]"));
@@ -244,7 +277,7 @@ fn what_a_removed_cluster_has_kept_is_named_as_left() {
     assert_eq!(crate::daemon::parting::leftovers_in(&state, config, &world.epoch()), left);
     let errand = Errand::Withdraw(world.coordinator.withdraw(&of("one")).unwrap());
     let nothing = Response::Handled { done: Vec::new(), left: Vec::new() };
-    assert_eq!(errand.outcome(&mut world.coordinator, false), Some(nothing), "two was not asked about");
+    assert_eq!(errand.outcome(&world.coordinator, false), Some(nothing), "two was not asked about");
 }
 
 /// Another kubeconfig for the name moves what is listed; that is no release.
@@ -258,8 +291,7 @@ fn a_reload_that_points_a_cluster_elsewhere_releases_nothing() {
     let new = config(&text);
     world.coordinator.leave_changed(&mut withdrawal, &new);
     world.reload(&text);
-    let Some(Response::Handled { done, left }) = Errand::Withdraw(withdrawal).outcome(&mut world.coordinator, true)
-    else {
+    let Some(Response::Handled { done, left }) = Errand::Withdraw(withdrawal).outcome(&world.coordinator, true) else {
         panic!()
     };
     assert_eq!(done, ["CiliumLoadBalancerIPPool/other in one: released."]);
