@@ -259,7 +259,9 @@ fn init(_: &Lab) -> Result<()> {
     let text = printed()?;
     ensure!(text.contains(&format!("target = \"IPAddressPool/{METALLB_NAMESPACE}/dual\"")), "{text}");
     ensure!(text.contains("Another pool: CiliumLoadBalancerIPPool/v4."), "{text}");
-    ensure!(text.contains(&format!("kubeconfig = \"{}\"", kubeconfig.display())), "{text}");
+    let joins = format!("dyn-prefix join --admin-kubeconfig {}`", kubeconfig.display());
+    ensure!(text.replace("\n# ", " ").contains(&joins), "{text}");
+    ensure!(text.contains("kubeconfig = \"/etc/dyn-prefix/home.kubeconfig\""), "{text}");
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("dyn-prefix.toml");
     std::fs::write(&path, &text)?;
