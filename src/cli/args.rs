@@ -11,7 +11,6 @@ use clap_complete::Shell;
 use ipnet::Ipv6Net;
 
 use crate::config::keys::DEFAULT_PATH;
-use crate::prefix::PrefixFilter;
 
 // With its path, as this file is included from another place, too.
 #[path = "args/account.rs"]
@@ -340,9 +339,6 @@ impl FromStr for Supposed {
         let prefix: Ipv6Net = prefix.parse().map_err(|_| {
             format!("`{prefix}` is not an IPv6 prefix; write it like 2001:db8:1234::/60 or NAME=2001:db8:1234::/60")
         })?;
-        // What no acquisition.prefixFilter lets in would never be planned with.
-        let any = PrefixFilter { require_global_unicast: false, allow: Vec::new() };
-        any.check(prefix).map_err(|rejection| format!("the prefix {prefix} would never be used: {rejection}"))?;
         Ok(Self { name, prefix: prefix.trunc() })
     }
 }

@@ -37,6 +37,8 @@ enum Exit {
     Done,
     /// It failed.
     Failed,
+    /// The command line asks for something that cannot be.
+    Usage,
     /// The daemon runs, and something is not well.
     Degraded,
     /// The daemon is not running.
@@ -50,6 +52,7 @@ impl From<Exit> for ExitCode {
         Self::from(match exit {
             Exit::Done => 0,
             Exit::Failed => 1,
+            Exit::Usage => 2,
             Exit::Degraded => 3,
             Exit::NotRunning => 4,
             Exit::Configuration => 78,

@@ -11,6 +11,7 @@ use crate::clock;
 use crate::config::{Config, Severity};
 use crate::daemon::shadow::Seen;
 use crate::daemon::{self, identity};
+use crate::prefix::PrefixFilter;
 use crate::source::{SourceId, SourceKind};
 use crate::store;
 use crate::time::{Deadline, Epoch};
@@ -20,6 +21,10 @@ use super::{Exit, Output, live, preview, terminal};
 
 /// Prints the plan.
 pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Exit> {
+    if let Some(refusal) = args.prefix.iter().find_map(refusal) {
+        terminal::complain(&format!("dyn-prefix: {refusal}"));
+        return Ok(Exit::Usage);
+    }
     let Some(config) = usable(&args.config) else { return Ok(Exit::Configuration) };
     if args.live {
         return live::plan(config, args);
@@ -41,6 +46,13 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Exit> {
     };
     terminal::say(&text)?;
     Ok(Exit::Done)
+}
+
+/// Why no source could bring a prefix: what no `acquisition.prefixFilter` lets in would never be planned with.
+fn refusal(supposed: &Supposed) -> Option<String> {
+    let any = PrefixFilter { require_global_unicast: false, allow: Vec::new() };
+    let rejection = any.check(supposed.prefix).err()?;
+    Some(format!("the prefix {} would never be used: {rejection}", supposed.prefix))
 }
 
 /// The configuration, or why it cannot be used on standard error.
