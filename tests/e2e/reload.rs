@@ -54,13 +54,18 @@ fn source_on(status: &Value, interface: &str) -> bool {
     status["sources"].as_array().is_some_and(|all| all.len() == 1 && all[0]["interface"] == interface)
 }
 
+/// A daemon is ready before it listens.
+fn is_soliciting(status: &Value) -> bool {
+    status["sources"][0]["state"] == "soliciting"
+}
+
 fn another_interface(scene: &mut Scene<'_>) -> Result<()> {
     let scene = &*scene;
     let _second = SecondLink::new(scene);
     let config = scene.configure(Setup { transition: r#"onLoss = "withdraw""#, ..Setup::default() })?;
     let mut watched = [scene.watch(POOL)?, scene.watch(CIDR_GROUP)?, scene.watch(METALLB_POOL)?];
-    let mut daemon = Daemon::start(scene, &config)?;
-    daemon.wait_ready()?;
+    let daemon = Daemon::start(scene, &config)?;
+    daemon.wait_status("it solicits", 3, |status| source_on(status, WAN) && is_soliciting(status))?;
     scene.forger().send(&advertise(&[(A, 1200, 3000)]));
     expect(&mut watched, &[A])?;
     daemon.wait_well("the first", |status| prefix(status)["currentPrefix"] == A)?;
@@ -68,7 +73,8 @@ fn another_interface(scene: &mut Scene<'_>) -> Result<()> {
     let (first, second) = (format!("interface = \"{WAN}\""), format!("interface = \"{SECOND_WAN}\""));
     reload(&config, &first, &second)?;
     // Nobody has spoken there yet, and that is no reason to let go of anything.
-    let is_there = |status: &Value| source_on(status, SECOND_WAN) && prefix(status)["currentPrefix"] == A;
+    let is_there =
+        |status: &Value| source_on(status, SECOND_WAN) && is_soliciting(status) && prefix(status)["currentPrefix"] == A;
     daemon.wait_status("it listens on the other interface", 3, is_there)?;
     let forger = Forger::new(&scene.pair().router, SECOND_LAN);
     forger.send(&advertise(&[(A, 1200, 3000)]));
@@ -105,8 +111,8 @@ fn ending(end: &str) -> Vec<Value> {
 fn other_ranges(scene: &mut Scene<'_>) -> Result<()> {
     let config = scene.configure(Setup::default())?;
     let mut watched = [scene.watch(POOL)?, scene.watch(CIDR_GROUP)?, scene.watch(METALLB_POOL)?];
-    let mut daemon = Daemon::start(scene, &config)?;
-    daemon.wait_ready()?;
+    let daemon = Daemon::start(scene, &config)?;
+    daemon.wait_status("it solicits", 3, |status| source_on(status, WAN) && is_soliciting(status))?;
     scene.forger().send(&advertise(&[(A, 1200, 3000)]));
     expect(&mut watched, &[A])?;
     daemon.wait_well("the first", |status| prefix(status)["currentPrefix"] == A)?;
