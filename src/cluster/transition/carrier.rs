@@ -19,6 +19,8 @@ pub struct Carrier<'a> {
     pub new: Option<Ipv6Addr>,
     /// The IPv6 addresses that it asks for on our behalf, in order: the recorded ones that are still in its list.
     pub pins: &'a [Ipv6Addr],
+    /// The addresses that another Service has, and does not share.
+    pub kept_from_it: &'a [Ipv6Addr],
     /// Whether the user's own entries ask for the new address.
     pub user_asks: bool,
     /// The IPv6 addresses in its status.
@@ -159,7 +161,13 @@ fn others(
     // One that asks for nothing yet would lose what it has by asking for something else.
     let begins = asks && carrier.pins.is_empty();
     let held = carrier.holds.iter().filter(move |held| begins && age(**held).is_some());
-    let others = carrier.pins.iter().chain(held).copied().filter(move |other| *other != new);
+    // Of the addresses of the current generation it has given way in one, and would get that besides once it is free.
+    let is_yielded = move |other: &Ipv6Addr| {
+        let is_current = || age(*other).is_some_and(|age| age.role == Role::Current);
+        carrier.kept_from_it.contains(other) && !carrier.holds.contains(other) && is_current()
+    };
+    let pins = carrier.pins.iter().filter(move |pin| !is_yielded(pin));
+    let others = pins.chain(held).copied().filter(move |other| *other != new);
     others.take(match (carrier.allocator, asks) {
         (Allocator::Cilium, _) => usize::MAX,
         (Allocator::MetalLb, false) => 1,

@@ -38,8 +38,9 @@ pub struct Customer {
     pub stage: Stage,
     /// It cannot be written (no permission, another daemon's, a collision), so nothing is gained by waiting for it.
     pub given_up: bool,
-    /// The addresses that it asks for on our behalf, as seen on it and in a write of ours that is under way. Of one that is refused and has been left to its
-    /// allocator these are, for [`LEFT_ALONE`](super::LEFT_ALONE), the addresses that it holds.
+    /// The addresses that it asks for on our behalf, as seen on it and in a write of ours that is under way. Of one that
+    /// is refused and has been left to its allocator these are, for [`LEFT_ALONE`](super::LEFT_ALONE), the addresses that
+    /// it holds.
     pub pins: Vec<Ipv6Addr>,
 }
 

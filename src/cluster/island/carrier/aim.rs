@@ -68,6 +68,7 @@ impl Step<'_> {
             mode: self.carrier.want.mode,
             new,
             pins,
+            kept_from_it: &self.neighbours.kept_from_it,
             user_asks,
             holds: &holds,
             targets: self.names().then_some(&named[..]),

@@ -19,6 +19,8 @@ pub(in super::super) struct Neighbours {
     pub(in super::super) rivals: Vec<ObjectRef>,
     /// Whether it is to take another host part.
     pub(in super::super) gives_way: GivesWay,
+    /// The addresses that it asks for and another Service has, and does not share.
+    pub(in super::super) kept_from_it: Vec<Ipv6Addr>,
     /// Whether the pools that have its addresses are narrowed, as far as they will be, and their controllers know it.
     pub(in super::super) narrowed: bool,
 }
@@ -89,7 +91,9 @@ pub(in super::super) fn neighbours<'a>(
     // Only those that have as good a right to it.
     let is_given = |rival: &ObjectRef| books.footing(rival).is_some_and(|footing| footing.right == Right::Given);
     let rivals = rivals.into_iter().filter(|rival| carrier.right == Right::Given && is_given(rival)).collect();
-    Neighbours { holder, rivals, gives_way, narrowed, allocator }
+    let asked = books.addresses(reference).filter(|address| !books.holds(reference, *address));
+    let kept_from_it = asked.filter(|address| books.takers(*address).any(|taker| keeps_out(&taker))).collect();
+    Neighbours { holder, rivals, gives_way, kept_from_it, narrowed, allocator }
 }
 
 /// Which of two Services with the same address to come gives way.

@@ -124,6 +124,33 @@ fn of_all_services_one_whose_place_is_taken_gets_the_next_one() {
     assert_eq!(town.ingress(&fixed), ips(&["2001:db8:1::7"]));
 }
 
+/// It would get that besides once the other one leaves, and have two addresses of one prefix.
+#[test]
+fn what_a_service_yields_it_does_not_ask_for_any_more() {
+    let mut town = town(&pool("lb"), ServiceScope::Annotated);
+    let any = town.create("any", ours(&[]), V6, at(1));
+    town.live(at(1));
+    let squatter = town.create("a-squatter", json!({ IPS: "2001:db8:2::" }), V6, at(2));
+    town.rotate(2, at(10));
+    town.live(at(10));
+    assert_eq!(
+        town.note(&any, IPS).as_deref(),
+        Some("2001:db8:2::,2001:db8:1::"),
+        "the other one may be on its way out"
+    );
+    town.live_until(at(15));
+    assert_eq!(town.note(&any, IPS).as_deref(), Some("2001:db8:2::1,2001:db8:1::"));
+    town.lab.api.delete(&squatter);
+    town.lab.island.handle_deleted(&squatter, at(20));
+    town.live(at(20));
+    assert_eq!(town.ingress(&any), ips(&["2001:db8:1::", "2001:db8:2::1"]));
+    town.draining = 0;
+    town.tell(at(HOUR));
+    town.live(at(HOUR));
+    town.live_until(at(2 * HOUR));
+    assert_eq!((town.ingress(&any), town.lab.reason(&any)), (ips(&["2001:db8:2::1"]), "Synced"));
+}
+
 /// Its prefix is dead and DNS is not ours, so nothing makes it wait but the pool: the next Service would get what it gives
 /// up, with its host part.
 #[test]

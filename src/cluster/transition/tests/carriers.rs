@@ -31,6 +31,7 @@ struct Case {
     allocator: Allocator,
     mode: Mode,
     pins: &'static str,
+    kept_from_it: &'static str,
     holds: &'static str,
     /// `None`: DNS is not ours to say.
     named: Option<&'static str>,
@@ -44,6 +45,7 @@ const HA: Case = Case {
     allocator: Allocator::Cilium,
     mode: Mode::Ha,
     pins: "",
+    kept_from_it: "",
     holds: "",
     named: Some(""),
     offered: true,
@@ -62,6 +64,7 @@ impl Case {
             mode: self.mode,
             new: Some("c::1".parse().expect("an address")),
             pins: &addresses(self.pins),
+            kept_from_it: &addresses(self.kept_from_it),
             user_asks: false,
             holds: &addresses(self.holds),
             targets: named.as_deref(),
@@ -109,6 +112,10 @@ fn what_it_asks_for_and_what_dns_names() {
             "c::1 d::1",
             "c::1",
         ),
+        // It had another host part: what another Service has of the current generation is not asked for any more.
+        (Case { pins: "c::2 b::2", kept_from_it: "c::2", holds: "b::2", ..HA }, AwaitingPin, "c::1 b::2", ""),
+        (Case { pins: "c::2 b::2", holds: "b::2", ..HA }, AwaitingPin, "c::1 c::2 b::2", ""),
+        (Case { pins: "c::2 b::2", kept_from_it: "b::2", holds: "c::2", ..HA }, AwaitingPin, "c::1 c::2 b::2", ""),
         // DNS is not ours to say, and names what it has: the old address is remembered no less.
         (Case { pins: "c::1 a::1", holds: "c::1 a::1", named: None, ..HA }, Served, "c::1 a::1", ""),
         // It has it from the allocator: pin and target in one write.
@@ -166,6 +173,7 @@ fn without_a_current_prefix_only_what_drains_is_asked_for() {
         mode: Mode::Ha,
         new: None,
         pins: &addresses("b::1 a::1"),
+        kept_from_it: &[],
         user_asks: false,
         holds: &addresses("b::1 a::1"),
         targets: Some(&named),

@@ -95,6 +95,7 @@ pub(super) fn decide(
         mode: line.mode,
         new,
         pins: &v6(&pins),
+        kept_from_it: &[],
         user_asks: new.is_some_and(|new| ips.contains(&IpAddr::V6(new)) && !managed.contains(&IpAddr::V6(new))),
         holds: &service.v6(),
         targets: dns_is_ours.then_some(&named),
