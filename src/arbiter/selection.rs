@@ -94,7 +94,7 @@ impl SourceView {
         let ra =
             config.acquisition.router_advertisement.as_ref().filter(|_| id.kind == SourceKind::RouterAdvertisement);
         let routers = ra.map(|ra| ra.routers.clone()).unwrap_or_default();
-        let length = ra.and_then(|ra| ra.delegated_prefix_length).unwrap_or(128);
+        let length = config.delegated_length(id.kind).unwrap_or(128);
         let mut heard: BTreeMap<Ipv6Net, Vec<&Offer>> = BTreeMap::new();
         let is_released = |offer: &&Offer| id.kind == SourceKind::Dhcpv6Pd && released.contains(&offer.prefix);
         let offers = report.into_iter().flat_map(|report| &report.offers).filter(|offer| !is_released(offer));

@@ -117,7 +117,7 @@ fn names(prefixes: &[crate::config::DynamicPrefix]) -> String {
 /// The first prefix as the current one, the others as its draining history, newest first.
 fn snapshot(prefixes: &[Ipv6Net], epoch: &Epoch) -> Option<Snapshot> {
     let (current, history) = prefixes.split_first()?;
-    let source = SourceId { kind: SourceKind::Static, interface: None };
+    let source = SourceId::of(SourceKind::Static);
     let generation = |age: usize| Generation((prefixes.len() - age) as u64);
     let history = history.iter().enumerate().map(|(age, prefix)| Previous {
         generation: generation(age + 1),

@@ -297,7 +297,6 @@ pub(super) const SYNTAX: &str = "syntax";
 pub const RULES: &[(&str, &str)] = &[
     (SYNTAX, "the file is TOML"),
     ("unknown-key", "only keys that exist are used"),
-    ("later-key", "a key of a later version is not used yet"),
     ("missing-key", "required keys are there"),
     ("wrong-type", "values have the type their key wants"),
     ("wrong-value", "values are in the range or the list their key wants"),
@@ -314,6 +313,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("no-cluster", "there is a cluster to write to"),
     (NOTHING_TO_DO, "there is something to do"),
     ("invalid-interface", "interface names are possible"),
+    ("invalid-url", "what is asked by HTTP can be asked"),
     ("no-source", "a DynamicPrefix has a source"),
     ("invalid-router", "routers are link-local addresses"),
     ("invalid-network", "prefixes are networks"),

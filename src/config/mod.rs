@@ -152,18 +152,27 @@ pub struct DynamicPrefix {
 impl DynamicPrefix {
     /// The sources this prefix may come from, best rank first.
     pub fn sources(&self) -> Vec<SourceId> {
-        let dhcpv6 = self
-            .acquisition
-            .dhcpv6
-            .as_ref()
-            .map(|dhcpv6| SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some(dhcpv6.interface.clone()) });
-        let ra = self
-            .acquisition
-            .router_advertisement
-            .as_ref()
-            .map(|ra| SourceId { kind: SourceKind::RouterAdvertisement, interface: Some(ra.interface.clone()) });
-        let fixed = self.acquisition.fixed.map(|_| SourceId { kind: SourceKind::Static, interface: None });
-        dhcpv6.into_iter().chain(ra).chain(fixed).collect()
+        let Acquisition { dhcpv6, observe, router_advertisement, interface, http, fixed, filter: _ } =
+            &self.acquisition;
+        let all = [
+            dhcpv6.as_ref().map(|dhcpv6| SourceId::on(SourceKind::Dhcpv6Pd, &dhcpv6.interface)),
+            observe.as_ref().map(|observe| SourceId::on(SourceKind::Observed, &observe.interface)),
+            router_advertisement.as_ref().map(|ra| SourceId::on(SourceKind::RouterAdvertisement, &ra.interface)),
+            interface.as_ref().map(|interface| SourceId::on(SourceKind::Interface, &interface.name)),
+            http.as_ref().map(|http| SourceId::at(&http.url)),
+            fixed.map(|_| SourceId::of(SourceKind::Static)),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    /// The length of the prefix that what a source of this kind sees is a part of; `None`: what it sees is the prefix.
+    pub fn delegated_length(&self, kind: SourceKind) -> Option<u8> {
+        match kind {
+            SourceKind::RouterAdvertisement => self.acquisition.router_advertisement.as_ref()?.delegated_prefix_length,
+            SourceKind::Interface => self.acquisition.interface.as_ref()?.delegated_prefix_length,
+            SourceKind::Http => Some(self.acquisition.http.as_ref()?.prefix_length),
+            SourceKind::Dhcpv6Pd | SourceKind::Observed | SourceKind::Static => None,
+        }
     }
 }
 
@@ -172,8 +181,14 @@ impl DynamicPrefix {
 pub struct Acquisition {
     /// `dhcpv6` or `dhcpv6pd`
     pub dhcpv6: Option<Dhcpv6>,
+    /// `observe`
+    pub observe: Option<Observe>,
     /// `routerAdvertisement`; `None` also when `enabled = false`.
     pub router_advertisement: Option<RouterAdvertisement>,
+    /// `interface`
+    pub interface: Option<InterfaceAddresses>,
+    /// `http`
+    pub http: Option<Http>,
     /// `static.prefix`
     pub fixed: Option<Ipv6Net>,
     /// `prefixFilter`
@@ -230,6 +245,33 @@ impl Dhcpv6 {
             unreachable_route: false,
         }
     }
+}
+
+/// `acquisition.observe`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observe {
+    /// `interface`: where the other DHCPv6 client runs.
+    pub interface: String,
+}
+
+/// `acquisition.interface`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceAddresses {
+    /// `name`: the interface that has the addresses.
+    pub name: String,
+    /// `delegatedPrefixLength`: the prefix of the addresses is part of a delegation of this length.
+    pub delegated_prefix_length: Option<u8>,
+}
+
+/// `acquisition.http`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// `url`: http or https.
+    pub url: String,
+    /// `prefixLength`, 1 to 64: the address is part of a prefix of this length.
+    pub prefix_length: u8,
+    /// `intervalSeconds`: how long after an answer it is asked again.
+    pub interval: Duration,
 }
 
 /// `acquisition.routerAdvertisement`

@@ -165,12 +165,6 @@ fn compare(table: Table<'_>, report: &mut Report<'_>) {
 }
 
 fn refuse_key(spec: &TableSpec, name: At<&str>, report: &mut Report<'_>) {
-    if let Some((later, what)) = spec.later.iter().find(|(later, _)| *later == name.value) {
-        report
-            .error("later-key", name.span, format!("`{later}` ({what}) is not available in this version"))
-            .hint("remove it, or install a version that has it");
-        return;
-    }
     let found = report.error("unknown-key", name.span, format!("{} has no key {}", spec.title, quoted(name.value)));
     match nearest(name.value, spec.keys.iter().flat_map(|key| std::iter::once(key.name).chain(key.alias))) {
         Some(meant) => found.hint(format!("did you mean `{meant}`? Valid here: {}", spec.names())),

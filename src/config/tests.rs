@@ -136,7 +136,6 @@ fn in_order(table: &TableSpec) {
     let names: BTreeSet<&str> = table.keys.iter().flat_map(|key| std::iter::once(key.name).chain(key.alias)).collect();
     let aliases = table.keys.iter().filter(|key| key.alias.is_some()).count();
     assert_eq!(names.len(), table.keys.len() + aliases, "{} has a name twice", table.title);
-    assert!(table.later.iter().all(|(later, _)| !names.contains(later)), "{}", table.title);
     for key in table.keys {
         assert!(key.help.ends_with('.'), "{}: {}", key.name, key.help);
         assert!(!(key.required && key.default.is_some()), "{} cannot be required and have a default", key.name);

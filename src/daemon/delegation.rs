@@ -52,7 +52,7 @@ impl Coordinator {
     /// nobody else would tell.
     pub(super) fn note_on(&self, source: &SourceId) -> Option<String> {
         let interface = source.interface.as_ref().filter(|_| source.kind == SourceKind::Dhcpv6Pd)?;
-        let routers = SourceId { kind: SourceKind::RouterAdvertisement, interface: Some(interface.clone()) };
+        let routers = SourceId::on(SourceKind::RouterAdvertisement, &interface);
         let why = self.clients.deaf(interface).filter(|_| !self.reports.contains_key(&routers))?;
         Some(format!("What routers say on {interface} cannot be heard: {why}"))
     }
@@ -152,7 +152,7 @@ impl Coordinator {
 
 /// The DHCPv6 client of an interface.
 fn client_on(interface: &str) -> SourceId {
-    SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some(interface.to_owned()) }
+    SourceId::on(SourceKind::Dhcpv6Pd, interface)
 }
 
 /// Whether a client has no way to its server.

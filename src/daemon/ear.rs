@@ -166,7 +166,7 @@ impl Heard {
 }
 
 fn client_on(interface: &str) -> SourceId {
-    SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some(interface.to_owned()) }
+    SourceId::on(SourceKind::Dhcpv6Pd, interface)
 }
 
 fn name(id: &SourceId) -> String {

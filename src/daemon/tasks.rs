@@ -210,7 +210,7 @@ impl Tasks {
         let listeners = self.interfaces.iter().map(|(name, task)| (SourceKind::RouterAdvertisement, name, &task.tally));
         let clients = self.clients.iter().map(|(name, task)| (SourceKind::Dhcpv6Pd, name, &task.tally));
         let tally = |(kind, name, tally): (SourceKind, &String, &watch::Receiver<Tally>)| {
-            (SourceId { kind, interface: Some(name.clone()) }, tally.borrow().clone())
+            (SourceId::on(kind, name), tally.borrow().clone())
         };
         listeners.chain(clients).map(tally).collect()
     }

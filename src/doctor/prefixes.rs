@@ -130,7 +130,7 @@ fn fixed(prefix: &DynamicPrefix, epoch: &Epoch) -> Option<Snapshot> {
     let current = Current {
         generation: Generation(1),
         prefix: prefix.acquisition.fixed?,
-        source: SourceId { kind: crate::source::SourceKind::Static, interface: None },
+        source: SourceId::of(crate::source::SourceKind::Static),
         routers: Vec::new(),
         acquired_at: epoch.now(),
         preferred_until: Deadline::Never,

@@ -188,7 +188,7 @@ fn anywhere(interface: &str, state: &SourceState) -> (Priority, String) {
 
 /// Something in a Router Advertisement is not used.
 pub fn ignored(interface: &str, what: &str) -> Entry {
-    let source = SourceId { kind: SourceKind::RouterAdvertisement, interface: Some(interface.to_owned()) };
+    let source = SourceId::on(SourceKind::RouterAdvertisement, interface);
     let message = format!("{interface}: {what}. Further ones are only counted.");
     Entry { source: Some(source.to_string()), ..Entry::new(IGNORED, Priority::Info, message) }
 }

@@ -24,7 +24,7 @@ const PREFIX: &str = "[[dynamicPrefix]]\nname = \"home-ipv6\"\nacquisition.stati
 const NAMED: &str = "[[dynamicPrefix]]\nname = \"n\"\n";
 const STATIC: &str = "[dynamicPrefix.acquisition.static]\nprefix = \"2001:db8::/48\"\n";
 
-const CONTEXTS: [Context; 18] = [
+const CONTEXTS: [Context; 21] = [
     Context { title: "[daemon]", before: "[daemon]\n", required: &[], after: "" },
     Context {
         title: "[[cluster]]",
@@ -56,6 +56,24 @@ const CONTEXTS: [Context; 18] = [
         before: "[[dynamicPrefix]]\nname = \"n\"\nacquisition.static = { prefix = \"2001:db8::/48\" }\n\
             [dynamicPrefix.acquisition.routerAdvertisement]\n",
         required: &[("interface", "interface = \"eth0\"")],
+        after: "",
+    },
+    Context {
+        title: "[dynamicPrefix.acquisition.observe]",
+        before: "[[dynamicPrefix]]\nname = \"n\"\n[dynamicPrefix.acquisition.observe]\n",
+        required: &[],
+        after: "",
+    },
+    Context {
+        title: "[dynamicPrefix.acquisition.interface]",
+        before: "[[dynamicPrefix]]\nname = \"n\"\n[dynamicPrefix.acquisition.interface]\n",
+        required: &[("name", "name = \"br-lan\"")],
+        after: "",
+    },
+    Context {
+        title: "[dynamicPrefix.acquisition.http]",
+        before: "[[dynamicPrefix]]\nname = \"n\"\n[dynamicPrefix.acquisition.http]\n",
+        required: &[("url", "url = \"https://a.example/\""), ("prefixLength", "prefixLength = 56")],
         after: "",
     },
     Context {
@@ -211,7 +229,6 @@ fn a_key_without_a_text_and_a_text_without_a_key_are_refused() {
             default: Some("true"),
             help: "A key.",
         }],
-        later: &[],
     };
     let of = |text: &str| section(&TABLE, &prose::parse(text).unwrap());
     assert!(of("").unwrap_err().contains("has no text with an example for `y` of [x]"));

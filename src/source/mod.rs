@@ -68,13 +68,33 @@ pub struct SourceId {
     pub kind: SourceKind,
     /// The interface it listens on; `None` for sources that need none.
     pub interface: Option<String>,
+    /// What it asks, of a source that asks by HTTP.
+    pub url: Option<String>,
+}
+
+impl SourceId {
+    /// A source that listens on an interface.
+    pub fn on(kind: SourceKind, interface: &str) -> Self {
+        Self { interface: Some(interface.to_owned()), ..Self::of(kind) }
+    }
+
+    /// The source of a kind of which there is only one.
+    pub const fn of(kind: SourceKind) -> Self {
+        Self { kind, interface: None, url: None }
+    }
+
+    /// The service at this URL.
+    pub fn at(url: &str) -> Self {
+        Self { url: Some(url.to_owned()), ..Self::of(SourceKind::Http) }
+    }
 }
 
 impl fmt::Display for SourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.interface {
-            Some(interface) => write!(f, "{} on {interface}", self.kind),
-            None => self.kind.fmt(f),
+        match (&self.interface, &self.url) {
+            (Some(interface), _) => write!(f, "{} on {interface}", self.kind),
+            (None, Some(url)) => write!(f, "{} from {url}", self.kind),
+            (None, None) => self.kind.fmt(f),
         }
     }
 }
@@ -260,7 +280,7 @@ pub fn fixed(prefix: Ipv6Net, now: Instant) -> SourceReport {
         first_seen: now,
         cut: None,
     };
-    let id = SourceId { kind: SourceKind::Static, interface: None };
+    let id = SourceId::of(SourceKind::Static);
     SourceReport { offers: vec![offer], ..SourceReport::new(id, SourceState::Configured) }
 }
 

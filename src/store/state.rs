@@ -109,6 +109,8 @@ struct StoredPrevious {
 struct StoredSource {
     kind: String,
     interface: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -324,11 +326,12 @@ impl StoredPrevious {
 
 impl StoredSource {
     fn new(source: &SourceId) -> Self {
-        Self { kind: source.kind.as_str().to_owned(), interface: source.interface.clone() }
+        Self { kind: source.kind.as_str().to_owned(), interface: source.interface.clone(), url: source.url.clone() }
     }
 
     fn restore(&self) -> Option<SourceId> {
-        Some(SourceId { kind: SourceKind::from_name(&self.kind)?, interface: self.interface.clone() })
+        let (kind, interface, url) = (SourceKind::from_name(&self.kind)?, self.interface.clone(), self.url.clone());
+        Some(SourceId { kind, interface, url })
     }
 }
 

@@ -20,7 +20,7 @@ fn epoch() -> Epoch {
 }
 
 fn snapshot() -> Snapshot {
-    let source = SourceId { kind: SourceKind::RouterAdvertisement, interface: Some("eth0".to_owned()) };
+    let source = SourceId::on(SourceKind::RouterAdvertisement, "eth0");
     Snapshot {
         current: Some(Current {
             generation: Generation(2),

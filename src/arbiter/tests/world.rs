@@ -113,7 +113,7 @@ pub(super) fn withdrawing() -> DynamicPrefix {
 }
 
 pub(super) fn ra_on_eth0() -> SourceId {
-    SourceId { kind: SourceKind::RouterAdvertisement, interface: Some("eth0".into()) }
+    SourceId::on(SourceKind::RouterAdvertisement, "eth0")
 }
 
 /// A DynamicPrefix by DHCPv6 on eth0, with Router Advertisements there to fall back to.
@@ -124,11 +124,11 @@ pub(super) fn by_pd() -> DynamicPrefix {
 }
 
 pub(super) fn pd_on_eth0() -> SourceId {
-    SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some("eth0".into()) }
+    SourceId::on(SourceKind::Dhcpv6Pd, "eth0")
 }
 
 pub(super) fn fixed() -> SourceId {
-    SourceId { kind: SourceKind::Static, interface: None }
+    SourceId::of(SourceKind::Static)
 }
 
 pub(super) struct World {

@@ -9,6 +9,7 @@ use super::finding::{At, NOTHING_TO_DO, Report, Span, quoted};
 use super::read::Table;
 use super::{Config, Daemon, Host};
 
+mod acquisition;
 mod binding;
 mod cluster;
 mod dhcpv6;

@@ -26,7 +26,6 @@ pub static ROOT: TableSpec = TableSpec {
         key("binding", Tables(&BINDING), "Puts ranges of a prefix on an object.").also("dynamicPrefixBinding"),
         key("service", Tables(&SERVICE), "A Service whose address keeps its host part."),
     ],
-    later: &[],
 };
 
 /// `[daemon]`
@@ -42,7 +41,6 @@ pub static DAEMON: TableSpec = TableSpec {
         key("listen", Text, "The address and port of /metrics, /status, /healthz and /readyz, as in \"[::1]:9478\".")
             .or("not opened"),
     ],
-    later: &[],
 };
 
 /// `[[cluster]]`
@@ -66,7 +64,6 @@ pub static CLUSTER: TableSpec = TableSpec {
         )
         .or("false"),
     ],
-    later: &[],
 };
 
 /// `[[dynamicPrefix]]`
@@ -80,7 +77,6 @@ pub static DYNAMIC_PREFIX: TableSpec = TableSpec {
         key("subnets", Tables(&SUBNET), "Subnets carved from the prefix."),
         key("transition", Table(&TRANSITION), "What happens to the old prefix when a new one comes."),
     ],
-    later: &[],
 };
 
 /// `[dynamicPrefix.acquisition]`
@@ -90,11 +86,13 @@ pub static ACQUISITION: TableSpec = TableSpec {
     keys: &[
         key("dhcpv6", Table(&DHCPV6), "Delegated to a DHCPv6 client of our own; the others stand in for it.")
             .also("dhcpv6pd"),
+        key("observe", Table(&OBSERVE), "Delegated to another DHCPv6 client on this host, which is watched."),
         key("routerAdvertisement", Table(&ROUTER_ADVERTISEMENT), "From Router Advertisements heard on an interface."),
+        key("interface", Table(&INTERFACE), "From the addresses of an interface of this host."),
+        key("http", Table(&HTTP), "From a service that says which address asks it."),
         key("static", Table(&STATIC), "A prefix that does not change."),
         key("prefixFilter", Table(&PREFIX_FILTER), "Which prefixes are accepted."),
     ],
-    later: &[("observe", "the prefix that another DHCPv6 client on this host holds")],
 };
 
 /// `[dynamicPrefix.acquisition.dhcpv6]`
@@ -122,7 +120,6 @@ pub static DHCPV6: TableSpec = TableSpec {
         key("unreachableRoute", Boolean, "Keeps an unreachable route for what is delegated, against loops.")
             .or("false"),
     ],
-    later: &[],
 };
 
 /// `[[dynamicPrefix.acquisition.dhcpv6.rawOptions]]`
@@ -136,7 +133,36 @@ pub static RAW_OPTION: TableSpec = TableSpec {
         key("messages", Choice(&["all", "establishing"]), "Where it goes; establishing: Solicit and Request.")
             .or("all"),
     ],
-    later: &[],
+};
+
+/// `[dynamicPrefix.acquisition.observe]`
+pub static OBSERVE: TableSpec = TableSpec {
+    title: "[dynamicPrefix.acquisition.observe]",
+    help: "Delegated to another DHCPv6 client on this host, which is watched and left alone.",
+    keys: &[key("interface", Text, "The interface that the other client asks on: the uplink.").required()],
+};
+
+/// `[dynamicPrefix.acquisition.interface]`
+pub static INTERFACE: TableSpec = TableSpec {
+    title: "[dynamicPrefix.acquisition.interface]",
+    help: "From the addresses of an interface of this host.",
+    keys: &[
+        key("name", Text, "The interface that has the addresses.").required(),
+        key("delegatedPrefixLength", Integer(1, 64), "The prefix of the addresses is part of one of this length.")
+            .or("the length of the addresses' prefix"),
+    ],
+};
+
+/// `[dynamicPrefix.acquisition.http]`
+pub static HTTP: TableSpec = TableSpec {
+    title: "[dynamicPrefix.acquisition.http]",
+    help: "From a service that says which address asks it, as text or JSON; asked by IPv6 only.",
+    keys: &[
+        key("url", Text, "What to ask, by http or https.").required(),
+        key("prefixLength", Integer(1, 64), "The address that is answered is part of a prefix of this length.")
+            .required(),
+        key("intervalSeconds", Integer(10, 86_400), "How long after an answer it is asked again.").or("60"),
+    ],
 };
 
 /// `[dynamicPrefix.acquisition.routerAdvertisement]`
@@ -150,7 +176,6 @@ pub static ROUTER_ADVERTISEMENT: TableSpec = TableSpec {
             .or("the length that is seen"),
         key("routers", Texts, "Listens only to these routers, by link-local address.").or("all"),
     ],
-    later: &[],
 };
 
 /// `[dynamicPrefix.acquisition.static]`
@@ -158,7 +183,6 @@ pub static STATIC: TableSpec = TableSpec {
     title: "[dynamicPrefix.acquisition.static]",
     help: "A prefix that does not change.",
     keys: &[key("prefix", Text, "The prefix, as ADDRESS/LENGTH.").required()],
-    later: &[],
 };
 
 /// `[dynamicPrefix.acquisition.prefixFilter]`
@@ -169,7 +193,6 @@ pub static PREFIX_FILTER: TableSpec = TableSpec {
         key("requireGlobalUnicast", Boolean, "Only prefixes inside 2000::/3.").or("true"),
         key("allow", Texts, "Only prefixes inside one of these.").or("all"),
     ],
-    later: &[],
 };
 
 /// `[[dynamicPrefix.addressRanges]]`
@@ -181,7 +204,6 @@ pub static ADDRESS_RANGE: TableSpec = TableSpec {
         key("start", Text, "The host part of the first address, as in \"::f000:0:0:0\".").required(),
         key("end", Text, "The host part of the last address.").required(),
     ],
-    later: &[],
 };
 
 /// `[[dynamicPrefix.subnets]]`
@@ -194,7 +216,6 @@ pub static SUBNET: TableSpec = TableSpec {
         key("offset", Amount, "Instead of index: its distance from the start of the prefix, in addresses."),
         key("prefixLength", Integer(1, 128), "The length of the subnet.").required(),
     ],
-    later: &[],
 };
 
 /// `[dynamicPrefix.transition]`
@@ -225,7 +246,6 @@ pub static TRANSITION: TableSpec = TableSpec {
         key("onLoss", Choice(&["keep", "withdraw"]), "What happens to a prefix that is lost without a successor.")
             .or("keep"),
     ],
-    later: &[],
 };
 
 /// `[[binding]]`
@@ -241,7 +261,6 @@ pub static BINDING: TableSpec = TableSpec {
         key("updateStrategy", TextOrTable(&UPDATE_STRATEGY), "Whether the user's own entries of the list stay.")
             .or("Append"),
     ],
-    later: &[],
 };
 
 /// `[[service]]`
@@ -261,7 +280,6 @@ pub static SERVICE: TableSpec = TableSpec {
         key("suffix", Text, "The host part, counted from the start of the prefix, as in \"::f000:0:0:2\".")
             .or("that of the address it has"),
     ],
-    later: &[],
 };
 
 /// `prefixRef` at length
@@ -274,7 +292,6 @@ pub static PREFIX_REF: TableSpec = TableSpec {
         key("subnet", Names, "An entry of its subnets, or a list of them."),
         key("whole", Boolean, "All of the prefix.").or("false, and true without a range, except for a pool"),
     ],
-    later: &[],
 };
 
 /// `target` at length
@@ -286,7 +303,6 @@ pub static TARGET: TableSpec = TableSpec {
         key("name", Text, "The name of the object.").required(),
         key("namespace", Text, "Its namespace, for an IPAddressPool.").or("metallb-system"),
     ],
-    later: &[],
 };
 
 /// `updateStrategy` at length
@@ -294,7 +310,6 @@ pub static UPDATE_STRATEGY: TableSpec = TableSpec {
     title: "updateStrategy",
     help: "Whether the user's own entries of the list stay.",
     keys: &[key("type", Choice(STRATEGIES), "Append keeps them, Replace removes them.").or("Append")],
-    later: &[],
 };
 
 /// The values of `updateStrategy`, short and at length.

@@ -9,8 +9,6 @@ pub struct TableSpec {
     pub help: &'static str,
     /// Its keys, in the order in which they are documented.
     pub keys: &'static [KeySpec],
-    /// Keys that a later version knows, with what they will be for.
-    pub later: &'static [(&'static str, &'static str)],
 }
 
 /// A key of a table.

@@ -12,10 +12,17 @@ fn prefix() -> DynamicPrefix {
         name: "home-ipv6".to_owned(),
         acquisition: Acquisition {
             dhcpv6: Some(dhcpv6()),
+            observe: Some(Observe { interface: "ppp0".to_owned() }),
             router_advertisement: Some(RouterAdvertisement {
                 interface: "enp1s0.222".to_owned(),
                 delegated_prefix_length: Some(56),
                 routers: vec!["fe80::1".parse().unwrap()],
+            }),
+            interface: Some(InterfaceAddresses { name: "br-lan".to_owned(), delegated_prefix_length: Some(56) }),
+            http: Some(Http {
+                url: "https://address.example.net/".to_owned(),
+                prefix_length: 56,
+                interval: Duration::from_secs(120),
             }),
             fixed: Some("2001:db8:1234::/56".parse().unwrap()),
             filter: PrefixFilter {

@@ -55,7 +55,7 @@ fn memory(leases: Vec<Lease>) -> dhcpv6::Memory {
 }
 
 fn report(interface: &str, memory: dhcpv6::Memory) -> SourceReport {
-    let id = SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some(interface.to_owned()) };
+    let id = SourceId::on(SourceKind::Dhcpv6Pd, interface);
     SourceReport { client: Some(Arc::new(memory)), ..SourceReport::new(id, SourceState::Bound) }
 }
 

@@ -56,7 +56,7 @@ fn state() -> State {
     let current = Current {
         generation: Generation(3),
         prefix: "2001:db8:a::/56".parse().unwrap(),
-        source: SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some("wan".to_owned()) },
+        source: SourceId::on(SourceKind::Dhcpv6Pd, "wan"),
         routers: Vec::new(),
         acquired_at: epoch().now(),
         preferred_until: at(60),

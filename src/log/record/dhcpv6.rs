@@ -35,6 +35,6 @@ pub fn unreachable_route(interface: &str, prefix: &Ipv6Net, added: bool) -> Entr
 }
 
 fn of_client(interface: &str, entry: Entry) -> Entry {
-    let source = SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some(interface.to_owned()) };
+    let source = SourceId::on(SourceKind::Dhcpv6Pd, interface);
     Entry { source: Some(source.to_string()), ..entry }
 }

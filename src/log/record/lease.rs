@@ -221,7 +221,7 @@ mod tests {
     const NOW: Instant = Instant::from_secs(1000);
 
     fn report(state: SourceState, prefixes: &[&str]) -> SourceReport {
-        let id = SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some("eth0".to_owned()) };
+        let id = SourceId::on(SourceKind::Dhcpv6Pd, "eth0");
         let mut memory = Memory::new(Duid::new(&[0, 4, 1]).unwrap());
         memory.server = Some(Duid::new(&[0, 3, 0, 1, 0xaa]).unwrap());
         let offers = prefixes.iter().map(|prefix| Offer {

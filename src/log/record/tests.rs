@@ -12,7 +12,7 @@ fn current() -> Current {
     Current {
         generation: Generation(7),
         prefix: "2001:db8:2::/64".parse().unwrap(),
-        source: SourceId { kind: SourceKind::RouterAdvertisement, interface: Some("eth0".to_owned()) },
+        source: SourceId::on(SourceKind::RouterAdvertisement, "eth0"),
         routers: Vec::new(),
         acquired_at: Instant::from_secs(0),
         preferred_until: Deadline::At(Instant::from_secs(1800)),

@@ -62,7 +62,7 @@ fn show(blocks: &[Block]) -> Vec<String> {
 }
 
 fn source() -> SourceId {
-    SourceId { kind: SourceKind::Static, interface: None }
+    SourceId::of(SourceKind::Static)
 }
 
 fn current(prefix: Ipv6Net) -> Current {

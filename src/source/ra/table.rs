@@ -354,8 +354,7 @@ impl Table {
 
     /// What is known now.
     pub fn report(&self) -> SourceReport {
-        let interface = Some(self.settings.interface.clone());
-        let id = SourceId { kind: SourceKind::RouterAdvertisement, interface };
+        let id = SourceId::on(SourceKind::RouterAdvertisement, &self.settings.interface);
         SourceReport {
             offers: self.routers.iter().flat_map(|(address, router)| router.offers(*address)).collect(),
             next_wake: self.poll_timeout(),

@@ -23,7 +23,7 @@ fn state() -> State {
     let current = Current {
         generation: Generation(1),
         prefix,
-        source: SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some(WAN.to_owned()) },
+        source: SourceId::on(SourceKind::Dhcpv6Pd, WAN),
         routers: Vec::new(),
         acquired_at: epoch.now(),
         preferred_until: soon,

@@ -22,7 +22,7 @@ fn duid(last: u8) -> Duid {
 }
 
 pub(super) fn client() -> SourceId {
-    SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some("eth0".to_owned()) }
+    SourceId::on(SourceKind::Dhcpv6Pd, "eth0")
 }
 
 /// What the client reports of this prefix, delegated now for an hour preferred and two valid.
@@ -80,7 +80,7 @@ fn consistent(world: &World) -> Option<(String, String)> {
 }
 
 fn heard(world: &mut World) {
-    let id = SourceId { kind: SourceKind::RouterAdvertisement, interface: Some("eth0".to_owned()) };
+    let id = SourceId::on(SourceKind::RouterAdvertisement, "eth0");
     let advertised = Advertised { dhcpv6: true, prefixes: [B.parse().unwrap()].into(), ..Advertised::default() };
     let report = SourceReport { advertised: Some(advertised), ..SourceReport::new(id, SourceState::Receiving) };
     world.report(report);

@@ -60,7 +60,7 @@ fn identity() -> Identity {
 }
 
 pub(super) fn on(interface: &str) -> SourceId {
-    SourceId { kind: SourceKind::RouterAdvertisement, interface: Some(interface.to_owned()) }
+    SourceId::on(SourceKind::RouterAdvertisement, interface)
 }
 
 pub(super) fn pool(name: &str) -> ObjectRef {

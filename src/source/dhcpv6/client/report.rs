@@ -12,7 +12,7 @@ use crate::source::{SourceId, SourceKind, SourceReport, SourceState};
 impl Client {
     /// What is known now.
     pub(super) fn report(&self) -> SourceReport {
-        let id = SourceId { kind: SourceKind::Dhcpv6Pd, interface: Some(self.settings.interface.clone()) };
+        let id = SourceId::on(SourceKind::Dhcpv6Pd, &self.settings.interface);
         SourceReport {
             offers: self.ias.iter().flat_map(Ia::offers).collect(),
             next_wake: self.next_act().or_else(|| self.poll_timeout()),

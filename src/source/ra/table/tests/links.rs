@@ -162,10 +162,9 @@ pub(super) fn dynamic_prefix(interface: &str, routers: &[&str], allow: &[&str]) 
     DynamicPrefix {
         name: "p".to_owned(),
         acquisition: Acquisition {
-            dhcpv6: None,
             router_advertisement: Some(router_advertisement),
-            fixed: None,
             filter,
+            ..Acquisition::default()
         },
         address_ranges: vec![],
         subnets: vec![],
