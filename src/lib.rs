@@ -64,6 +64,7 @@
 //! | [`metrics`] | the text of `/metrics`, and what is counted | decider |
 //! | [`listen`] | `/metrics`, `/status`, `/healthz`, `/readyz` by HTTP | driver |
 //! | [`control`] | the control socket, both sides | driver |
+//! | [`accept`] | accepts the connections of both, and goes on when the host is short of something | driver |
 //! | [`log`] | the journal; [`log::record`] has every kind of line | driver |
 //! | [`clock`] | the only reader of clocks, and the timer | driver |
 //! | [`doctor`] | what can be wrong and how to mend it: checks over facts ([`doctor::gather`] reads them) | both |
@@ -131,6 +132,7 @@
 //! | another input of a source's decider | [`record::Event`], its driver's tape, [`replay`] |
 //! | something that must survive a restart | [`store::state`], readable by the version before |
 
+pub mod accept;
 pub mod arbiter;
 pub mod cli;
 pub mod clock;

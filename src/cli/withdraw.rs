@@ -127,16 +127,16 @@ fn show(response: Response) -> anyhow::Result<Exit> {
 fn dry_run(args: &ConfigArgs, scope: &Scope) -> anyhow::Result<Exit> {
     let Some(config) = plan::usable(&args.config) else { return Ok(Exit::Configuration) };
     let object = read(scope)?;
-    if let Some(name) = &scope.cluster {
-        anyhow::ensure!(
-            config.clusters.iter().any(|cluster| cluster.name == *name),
-            "there is no cluster {name:?} in the configuration"
-        );
-    }
     let epoch = clock::epoch();
     let directory = daemon::state_directory(&config);
     let Some(state) = store::peek(&directory)? else { return say_no_record(&directory) };
     let daemon_id = config.daemon.id.clone().unwrap_or_else(identity::daemon_id);
+    let mut leftovers = parting::leftovers_in(&state, &config, &epoch);
+    if let Some(name) = &scope.cluster
+        && !config.clusters.iter().any(|cluster| cluster.name == *name)
+    {
+        anyhow::bail!("{}", pause::no_cluster(name, &config, leftovers.remove(name)));
+    }
     let (mut setups, mut is_empty) = (Vec::new(), true);
     for cluster in config.clusters.iter().filter(|cluster| scope.cluster.as_ref().is_none_or(|it| *it == cluster.name))
     {
@@ -152,8 +152,10 @@ fn dry_run(args: &ConfigArgs, scope: &Scope) -> anyhow::Result<Exit> {
         }
     }
     let is_all = scope.cluster.is_none() && object.is_none();
-    let leftovers = if is_all { parting::leftovers_in(&state, &config, &epoch) } else { Vec::new() };
-    leftovers.iter().for_each(|left| terminal::complain(left));
+    if !is_all {
+        leftovers.clear();
+    }
+    leftovers.values().for_each(|left| terminal::complain(left));
     let mut is_whole = leftovers.is_empty();
     if setups.is_empty() {
         if is_whole && is_empty {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::backoff::Backoff;
 use super::discovery::{self, Server};
 use super::failure::Failure;
-use super::files::FileWatch;
+use super::files::{FileWatch, Readers};
 use super::health::{self, Link};
 use super::island::{Event, Island};
 use super::mirror::{Mirrors, Publication, Request};
@@ -104,6 +104,7 @@ struct Driver<L> {
     alarm: Alarm,
     session: Option<Session>,
     files: Option<FileWatch>,
+    readers: Readers,
     /// An attempt to connect; the session, if there is one, goes on meanwhile.
     opening: Option<Task<Attempt>>,
     discovering: Option<Task<Result<Served, Failure>>>,
@@ -170,6 +171,7 @@ impl<L: FnMut(&str, Event)> Driver<L> {
             alarm: Alarm::new()?,
             session: None,
             files: None,
+            readers: Readers::default(),
             opening: None,
             discovering: None,
             notices,
@@ -251,7 +253,8 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         let due = |timer: &mut Option<Instant>| timer.take_if(|at| *at <= now).is_some();
         let open = due(&mut self.timers.open) | due(&mut self.timers.renew);
         if open {
-            let opening = session::open(self.cluster.clone(), self.island.kinds(), self.setup.timeouts);
+            let (cluster, readers) = (self.cluster.clone(), self.readers.clone());
+            let opening = session::open(cluster, readers, self.island.kinds(), self.setup.timeouts);
             self.opening = Some(Box::pin(opening));
         }
         let Some(session) = &mut self.session else { return };

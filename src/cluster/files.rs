@@ -4,17 +4,24 @@
 //! the symlink `..data` to a new directory. So every directory on the way to a file is watched, and only a change of
 //! the content counts. Where inotify cannot be had (no watches left, directory missing) the files are read once a
 //! minute.
+//!
+//! A file system may hang (NFS), and whoever reads there hangs with it. So files are read beside the loop, and those of one
+//! cluster by one reader at a time ([`Readers`]): however long it lasts, no more than that one hangs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::Mutex;
+use tokio::task::JoinError;
 use tokio::time::Instant;
 
 use crate::config::file::open_regular;
@@ -64,10 +71,31 @@ fn hash(file: &Path) -> Result<u64, io::ErrorKind> {
     Ok(hasher.finish())
 }
 
+/// Those who read the files of a cluster, one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Readers(Arc<Mutex<()>>);
+
+impl Readers {
+    /// Reads beside the loop, once nobody else does. Who is not waited for any more reads to the end, if it has begun.
+    ///
+    /// # Errors
+    /// When the reader panicked, or the runtime ends.
+    pub async fn read<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+        let turn = Arc::clone(&self.0).lock_owned().await;
+        let reading = tokio::task::spawn_blocking(move || {
+            let _until_read = turn;
+            read()
+        });
+        reading.await
+    }
+}
+
 /// Waits for files to hold something else than their fingerprint.
-#[derive(Debug)]
 pub struct FileWatch {
     fingerprint: Fingerprint,
+    readers: Readers,
+    /// Somebody looks at the files.
+    looking: Option<Looking>,
     inotify: Option<AsyncFd<OwnedFd>>,
     /// Something happened since the files were read last.
     is_suspect: bool,
@@ -76,6 +104,22 @@ pub struct FileWatch {
     poll: Duration,
     /// When the files are read again if there is no inotify.
     poll_at: Instant,
+}
+
+type Looking = Pin<Box<dyn Future<Output = Result<Seen, JoinError>> + Send>>;
+
+/// What a look at the files brought.
+struct Seen {
+    inotify: io::Result<OwnedFd>,
+    is_outdated: bool,
+}
+
+impl Seen {
+    fn of(fingerprint: &Fingerprint) -> Self {
+        // First, and anew: a symlink may lead elsewhere now.
+        let inotify = open(fingerprint.files());
+        Self { inotify, is_outdated: fingerprint.is_outdated() }
+    }
 }
 
 /// What happens to a file, or to a directory or symlink on the way to it, when its content is replaced. ATTRIB for
@@ -91,8 +135,17 @@ const REPLACED: WatchFlags = WatchFlags::CLOSE_WRITE
 
 impl FileWatch {
     /// Watches the files of `fingerprint`. A change since it was taken is noticed, too.
-    pub fn new(fingerprint: Fingerprint, settle: Duration, poll: Duration) -> Self {
-        Self { fingerprint, inotify: None, is_suspect: true, settle, poll, poll_at: Instant::now() + poll }
+    pub fn new(fingerprint: Fingerprint, readers: Readers, settle: Duration, poll: Duration) -> Self {
+        Self {
+            fingerprint,
+            readers,
+            looking: None,
+            inotify: None,
+            is_suspect: true,
+            settle,
+            poll,
+            poll_at: Instant::now() + poll,
+        }
     }
 
     /// Returns when the files hold something else. Loses nothing when it is dropped while it waits, and does not
@@ -100,11 +153,19 @@ impl FileWatch {
     pub async fn changed(&mut self) {
         loop {
             if self.is_suspect {
-                self.inotify = open(self.fingerprint.files()).ok(); // first, and anew: a symlink may lead elsewhere now
-                if self.fingerprint.is_outdated() {
-                    return;
+                self.look(|fingerprint| Seen::of(&fingerprint));
+            }
+            if let Some(looking) = &mut self.looking {
+                let seen = looking.await;
+                self.looking = None;
+                self.inotify = None;
+                if let Ok(Seen { inotify, is_outdated }) = seen {
+                    self.inotify = inotify.and_then(readable).ok();
+                    self.is_suspect = is_outdated;
+                    if is_outdated {
+                        return;
+                    }
                 }
-                self.is_suspect = false;
                 self.poll_at = Instant::now() + self.poll;
             }
             match &self.inotify {
@@ -115,13 +176,26 @@ impl FileWatch {
             tokio::time::sleep(self.settle).await;
         }
     }
+
+    /// Has somebody look at the files, unless somebody does.
+    fn look(&mut self, look: impl FnOnce(Fingerprint) -> Seen + Send + 'static) {
+        self.is_suspect = false;
+        if self.looking.is_none() {
+            let (readers, fingerprint) = (self.readers.clone(), self.fingerprint.clone());
+            self.looking = Some(Box::pin(async move { readers.read(move || look(fingerprint)).await }));
+        }
+    }
 }
 
-fn open<'a>(files: impl Iterator<Item = &'a PathBuf>) -> io::Result<AsyncFd<OwnedFd>> {
+fn open<'a>(files: impl Iterator<Item = &'a PathBuf>) -> io::Result<OwnedFd> {
     let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
     for directory in files.flat_map(|file| directories(file)).collect::<BTreeSet<_>>() {
         inotify::add_watch(&inotify, &directory, REPLACED)?;
     }
+    Ok(inotify)
+}
+
+fn readable(inotify: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     #[expect(deprecated, reason = "its successor is unsafe; an OwnedFd keeps the descriptor open, as that one asks")]
     AsyncFd::with_interest(inotify, Interest::READABLE)
 }
@@ -152,6 +226,7 @@ async fn next_event(inotify: &AsyncFd<OwnedFd>) {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::sync::mpsc;
 
     use super::*;
 
@@ -160,7 +235,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(5);
 
     fn watch(file: &Path) -> FileWatch {
-        FileWatch::new(Fingerprint::of([&file.to_owned()]), Duration::from_millis(1), NEVER)
+        FileWatch::new(Fingerprint::of([&file.to_owned()]), Readers::default(), Duration::from_millis(1), NEVER)
     }
 
     async fn notices(watch: &mut FileWatch, change: impl FnOnce()) {
@@ -250,11 +325,50 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("not-yet").join("token");
         let fingerprint = Fingerprint::of([&file]);
-        let mut watch = FileWatch::new(fingerprint, Duration::from_millis(1), Duration::from_millis(5));
+        let mut watch =
+            FileWatch::new(fingerprint, Readers::default(), Duration::from_millis(1), Duration::from_millis(5));
         let quiet = tokio::time::timeout(Duration::from_millis(20), watch.changed()).await;
         assert!(quiet.is_err() && watch.inotify.is_none());
         fs::create_dir(dir.path().join("not-yet")).unwrap();
         fs::write(&file, "one").unwrap();
         tokio::time::timeout(PATIENCE, watch.changed()).await.expect("the change is noticed");
+    }
+
+    /// The loop goes on, and so does whoever waits for something else meanwhile: nothing is begun a second time.
+    #[tokio::test]
+    async fn a_file_system_that_hangs_holds_up_its_reader_and_nobody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token");
+        fs::write(&file, "one").unwrap();
+        let mut watch = watch(&file);
+        fs::write(&file, "two").unwrap();
+        let (go_on, hangs) = mpsc::channel::<()>();
+        watch.look(move |fingerprint| {
+            let _hung = hangs.recv();
+            Seen::of(&fingerprint)
+        });
+        for _ in 0..2 {
+            let early = tokio::time::timeout(Duration::from_millis(5), watch.changed()).await;
+            assert!(early.is_err(), "it hangs, and nobody else has read meanwhile");
+        }
+        let readers = watch.readers.clone();
+        let another = tokio::time::timeout(Duration::from_millis(5), readers.read(|| ())).await;
+        assert!(another.is_err(), "one at a time");
+        go_on.send(()).unwrap();
+        tokio::time::timeout(PATIENCE, watch.changed()).await.expect("it was another content all the time");
+        tokio::time::timeout(PATIENCE, readers.read(|| ())).await.expect("nobody reads").unwrap();
+    }
+
+    /// The watch is dropped as soon as there is another connection. Who hangs then hangs alone all the same.
+    #[tokio::test]
+    async fn a_reader_whom_nobody_waits_for_any_more_has_the_files_until_he_is_done() {
+        let readers = Readers::default();
+        let (go_on, hangs) = mpsc::channel::<()>();
+        let first = tokio::time::timeout(Duration::from_millis(5), readers.read(move || hangs.recv())).await;
+        assert!(first.is_err());
+        let second = tokio::time::timeout(Duration::from_millis(5), readers.read(|| ())).await;
+        assert!(second.is_err(), "the first one has not come back");
+        go_on.send(()).unwrap();
+        tokio::time::timeout(PATIENCE, readers.read(|| ())).await.expect("he is done").unwrap();
     }
 }

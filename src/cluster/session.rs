@@ -15,7 +15,7 @@ use super::client;
 use super::discovery::{self, Server};
 use super::expiry;
 use super::failure::{Failure, within};
-use super::files::Fingerprint;
+use super::files::{Fingerprint, Readers};
 use super::island::{Island, Write};
 use super::kubeconfig::{self, Unusable};
 use super::mirror::Mirrors;
@@ -53,8 +53,13 @@ pub(super) enum Refusal {
 }
 
 /// Reads the credentials, connects, and asks what is served.
-pub(super) async fn open(cluster: Arc<Cluster>, kinds: BTreeSet<Kind>, timeouts: Timeouts) -> Attempt {
-    let reading = tokio::task::spawn_blocking(move || {
+pub(super) async fn open(
+    cluster: Arc<Cluster>,
+    readers: Readers,
+    kinds: BTreeSet<Kind>,
+    timeouts: Timeouts,
+) -> Attempt {
+    let reading = readers.read(move || {
         let credentials = kubeconfig::read(&cluster.kubeconfig, cluster.context.as_deref());
         let built = credentials.config.map_err(Refusal::Misconfigured).and_then(|config| {
             let url = config.cluster_url.to_string();

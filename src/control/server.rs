@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::seats::Seats;
 use super::{MAX_REQUEST, Request, Response, describe};
+use crate::accept::Acceptor;
 
 /// How long a client may take to send its request, or to read a line.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
@@ -60,7 +61,7 @@ impl Server {
     /// Serves clients until `cancel`. `changed` counts up whenever the status may have changed.
     ///
     /// # Errors
-    /// When no connection can be accepted any more.
+    /// None: what goes wrong with a connection concerns nobody else.
     pub async fn run(
         self,
         asked: mpsc::Sender<Asked>,
@@ -68,6 +69,7 @@ impl Server {
         cancel: CancellationToken,
     ) -> anyhow::Result<()> {
         let mut seats = Seats::new(rustix::process::geteuid().as_raw());
+        let mut acceptor = Acceptor::new("the control socket");
         let mut clients = tokio::task::JoinSet::new();
         let mut users = HashMap::new();
         loop {
@@ -79,8 +81,7 @@ impl Server {
                         seats.leave(user);
                     }
                 }
-                accepted = self.listener.accept() => {
-                    let (stream, _) = accepted.context("cannot accept on the control socket")?;
+                (stream, _) = acceptor.next(|context| self.listener.poll_accept(context)) => {
                     // Who has gone again already.
                     let Ok(user) = stream.peer_cred().map(|peer| peer.uid()) else { continue };
                     match seats.take(user) {

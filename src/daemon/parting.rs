@@ -33,13 +33,14 @@ pub(crate) struct Partings {
     left_behind: Vec<String>,
 }
 
-/// What of ours a store lists in clusters that a configuration does not have, a sentence for each cluster.
-pub fn leftovers_in(state: &State, config: &Config, epoch: &Epoch) -> Vec<String> {
+/// What of ours a store lists in clusters that a configuration does not have, a sentence for each cluster by its name.
+pub fn leftovers_in(state: &State, config: &Config, epoch: &Epoch) -> BTreeMap<String, String> {
     let is_there = |name: &&String| config.clusters.iter().any(|cluster| cluster.name == **name);
     let stored: BTreeSet<&String> = state.managed.keys().chain(state.published.keys()).collect();
     let of = |name: &String| {
         let objects = state.managed(name, epoch).into_iter().map(|managed| (managed.object.clone(), managed)).collect();
-        leftover(name, &objects, state.published.get(name).unwrap_or(&BTreeMap::new()))
+        let left = leftover(name, &objects, state.published.get(name).unwrap_or(&BTreeMap::new()))?;
+        Some((name.clone(), left))
     };
     stored.into_iter().filter(|name| !is_there(name)).filter_map(of).collect()
 }
@@ -316,15 +317,27 @@ impl Coordinator {
 
     /// What of ours is in clusters that are not in the configuration any more, a sentence for each cluster.
     pub(super) fn leftovers(&self) -> Vec<String> {
-        let runs = |name: &String| self.clusters_to_run().any(|cluster| cluster.name == *name);
         let stored: BTreeSet<&String> = self.managed.keys().chain(self.published.keys()).collect();
-        let (no_objects, none_shown) = (BTreeMap::new(), BTreeMap::new());
-        let of = |name: &String| {
-            let objects = self.managed.get(name).unwrap_or(&no_objects);
-            leftover(name, objects, self.published.get(name).unwrap_or(&none_shown))
-        };
-        let stored = stored.into_iter().filter(|name| !runs(name)).filter_map(of);
+        let stored = stored.into_iter().filter_map(|name| self.leftover_of(name));
         stored.chain(self.partings.left_behind.iter().cloned()).collect()
+    }
+
+    /// The same of one cluster; none of one that has a task.
+    pub(super) fn leftover_of(&self, name: &str) -> Option<String> {
+        if self.clusters_to_run().any(|cluster| cluster.name == name) {
+            return None;
+        }
+        let (no_objects, none_shown) = (BTreeMap::new(), BTreeMap::new());
+        let objects = self.managed.get(name).unwrap_or(&no_objects);
+        leftover(name, objects, self.published.get(name).unwrap_or(&none_shown))
+    }
+
+    /// The same of the first cluster in which this object is left.
+    pub(super) fn leftover_with(&self, object: &ObjectRef) -> Option<String> {
+        let has = |(name, objects): (&String, &BTreeMap<_, _>)| {
+            if objects.contains_key(object) { self.leftover_of(name) } else { None }
+        };
+        self.managed.iter().find_map(has)
     }
 }
 
@@ -340,8 +353,8 @@ fn leftover(
     let left: Vec<String> = entries.into_iter().chain(shown).collect();
     (!left.is_empty()).then(|| {
         format!(
-            "the cluster {name} is not in the configuration any more, and {}; put its [[cluster]] back, reload, and run \
-             `dyn-prefix withdraw --cluster NAME`",
+            "the cluster {name} is not in the configuration any more, and {}; put its [[cluster]] back, reload if \
+             the daemon runs, and run `dyn-prefix withdraw --cluster NAME`",
             left.join(", and ")
         )
     })

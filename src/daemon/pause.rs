@@ -119,7 +119,9 @@ impl Coordinator {
         if let Some(object) = &object {
             clusters.retain(|cluster| self.knows(cluster, object));
             if clusters.is_empty() {
-                return Err(format!("{object} is no target of this daemon; `dyn-prefix status` lists them"));
+                let left = self.leftover_with(object).map(|left| format!("{left}{BY_HAND}"));
+                let nothing = || format!("{object} is no target of this daemon; `dyn-prefix status` lists them");
+                return Err(left.unwrap_or_else(nothing));
             }
         }
         let mut withdrawal = Withdrawal {
@@ -264,7 +266,7 @@ impl Coordinator {
         match &scope.cluster {
             None => Ok(names),
             Some(name) if names.contains(name) => Ok(vec![name.clone()]),
-            Some(name) => Err(format!("there is no cluster \"{name}\" in the configuration; it has {}", list(&names))),
+            Some(name) => Err(no_cluster(name, &self.config, self.leftover_of(name))),
         }
     }
 
@@ -286,6 +288,20 @@ impl Coordinator {
 /// When it names none that there can be.
 pub(super) fn read_target(scope: &Scope) -> Result<Option<ObjectRef>, String> {
     scope.target.as_ref().map(|text| text.parse()).transpose()
+}
+
+/// For who cannot let us do it.
+const BY_HAND: &str = ". Or do it by hand: take out of each object (`kubectl edit`) what its annotations \
+                       dynamic-prefix.io/managed-* list, and then these annotations; delete the objects of kind \
+                       DynamicPrefix";
+
+/// Says that the configuration has no cluster of this name, and what of ours is left where there was one.
+pub fn no_cluster(name: &str, config: &Config, left: Option<String>) -> String {
+    if let Some(left) = left {
+        return format!("{left}{BY_HAND}");
+    }
+    let names: Vec<String> = config.clusters.iter().map(|cluster| cluster.name.clone()).collect();
+    format!("there is no cluster \"{name}\" in the configuration; it has {}", list(&names))
 }
 
 /// What keeps something of ours on an object.

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Question, host};
+use crate::accept::Acceptor;
 use crate::metrics::process::{Files, Process};
 use crate::metrics::{self, Snapshot};
 
@@ -46,9 +47,6 @@ const MAX_HEAD: usize = 8192;
 
 /// How many headers a request may have.
 const MAX_HEADERS: usize = 64;
-
-/// The pause after a connection could not be accepted, as when there are no file descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The bound socket.
 #[derive(Debug)]
@@ -89,17 +87,14 @@ impl Server {
     pub async fn run(self, asked: mpsc::Sender<Question>, cancel: CancellationToken) -> anyhow::Result<()> {
         let is_local = self.listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
         let desk = Arc::new(Desk { asked, is_local, last: Mutex::new(None) });
+        let mut acceptor = Acceptor::new("`listen` of [daemon]");
         let mut connections = JoinSet::new();
         let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
                 Some(_) = connections.join_next() => by_age.retain(|connection| !connection.is_finished()),
-                accepted = self.listener.accept() => {
-                    let Ok((stream, _)) = accepted else {
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                        continue;
-                    };
+                (stream, _) = acceptor.next(|context| self.listener.poll_accept(context)) => {
                     while by_age.len() >= MAX_CONNECTIONS && let Some(oldest) = by_age.pop_front() {
                         oldest.abort();
                     }

@@ -20,7 +20,7 @@ pub use cluster::{
     still, written,
 };
 pub use dhcpv6::{dhcpv6_dropped, dhcpv6_warning, unreachable_route};
-pub use listening::{listening, not_listening};
+pub use listening::{accepting, listening, not_accepting, not_listening};
 pub use recording::recording_ended;
 
 const STARTED: &str = "dfd6f26fad1f499b9b29760499cb020d";

@@ -11,5 +11,6 @@ mod listen;
 mod offline;
 mod rbac;
 mod record;
+mod scarce;
 mod shape;
 mod withdraw;

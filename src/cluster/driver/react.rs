@@ -5,7 +5,7 @@ use crate::clock;
 use crate::cluster::Exchange;
 use crate::cluster::discovery::Server;
 use crate::cluster::failure::Failure;
-use crate::cluster::files::FileWatch;
+use crate::cluster::files::{FileWatch, Readers};
 use crate::cluster::health::Link;
 use crate::cluster::island::{Event, WatchState, WriteError};
 use crate::cluster::object::{Object, Served};
@@ -79,6 +79,8 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         self.session = None;
         self.abandon();
         self.files = None;
+        // Whoever still reads the former files may hang there for ever.
+        self.readers = Readers::default();
         self.backoff.reset();
         self.timers.open = Some(now);
         self.link = Link::Connecting;
@@ -100,7 +102,7 @@ impl<L: FnMut(&str, Event)> Driver<L> {
 
     fn opened(&mut self, attempt: Attempt, now: Instant) {
         let Timeouts { files_settle, files_poll, .. } = self.setup.timeouts;
-        self.files = Some(FileWatch::new(attempt.fingerprint, files_settle, files_poll));
+        self.files = Some(FileWatch::new(attempt.fingerprint, self.readers.clone(), files_settle, files_poll));
         match attempt.result {
             Ok(opened) => {
                 let served = opened.served.clone();

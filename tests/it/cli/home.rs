@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 
 /// Bounds how long a failing test takes.
@@ -249,6 +250,14 @@ impl Daemon<'_> {
     pub(super) fn whole_log(&mut self) -> &[String] {
         self.logged.extend(self.log.iter().map(|line| self.home.masked(&line)));
         &self.logged
+    }
+
+    /// Lets it have this many open files from now on; those that it has stay open. `None`: as many as we.
+    pub(super) fn limit_open_files(&self, limit: Option<u64>) {
+        let own = getrlimit(Resource::Nofile);
+        let limit = Rlimit { current: limit.or(own.current), maximum: own.maximum };
+        prlimit(rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Resource::Nofile, limit)
+            .unwrap();
     }
 
     pub(super) fn signal(&self, signal: Signal) {

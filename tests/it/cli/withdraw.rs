@@ -34,6 +34,44 @@ fn what_is_left_in_a_removed_cluster_is_no_nothing() {
     }
 }
 
+/// Who names the cluster hears what is there, with and without a daemon; who names one that never was, what there is.
+#[test]
+fn who_names_a_removed_cluster_hears_what_is_left_there() {
+    let home = stored(&LEFT.replace("\"name\": \"pool\"", "\"name\": \"old\""));
+    let hears = |arguments: &[&str]| {
+        let outcome = home.ask(arguments);
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        for part in [
+            "the cluster gone is not in the configuration any more",
+            "entries of ours are left on CiliumLoadBalancerIPPool/old",
+            "put its [[cluster]] back",
+            "`dyn-prefix withdraw --cluster NAME`",
+            "by hand",
+            "dynamic-prefix.io/managed-",
+        ] {
+            assert!(outcome.stderr.contains(part), "{part}: {outcome:?}");
+        }
+    };
+    let pool = "CiliumLoadBalancerIPPool/old";
+    let commands: [&[&str]; 3] = [
+        &["withdraw", "--cluster", "gone"],
+        &["withdraw", pool, "--cluster", "gone"],
+        &["resume", "--cluster", "gone"],
+    ];
+    let dry = ["withdraw", "--dry-run", "--cluster", "gone"];
+    commands.into_iter().chain([&dry[..]]).for_each(hears);
+    for arguments in [&["withdraw", "--cluster", "never"][..], &["withdraw", "--dry-run", "--cluster", "never"]] {
+        let outcome = home.ask(arguments);
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        assert!(
+            outcome.stderr.contains("there is no cluster \"never\" in the configuration; it has lab"),
+            "{outcome:?}"
+        );
+    }
+    let _daemon = home.start();
+    commands.into_iter().chain([&["withdraw", pool][..]]).for_each(hears);
+}
+
 #[test]
 fn a_state_that_cannot_be_read_stays_where_it_is() {
     for text in ["{", &LEFT.replace("\"version\": 1", "\"version\": 99")] {

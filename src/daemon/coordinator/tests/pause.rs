@@ -274,7 +274,8 @@ fn what_a_removed_cluster_has_kept_is_named_as_left() {
 
     let state = world.coordinator.state(&world.epoch());
     let config = world.coordinator.config();
-    assert_eq!(crate::daemon::parting::leftovers_in(&state, config, &world.epoch()), left);
+    let stored = crate::daemon::parting::leftovers_in(&state, config, &world.epoch());
+    assert_eq!(stored.into_values().collect::<Vec<_>>(), left);
     let errand = Errand::Withdraw(world.coordinator.withdraw(&of("one")).unwrap());
     let nothing = Response::Handled { done: Vec::new(), left: Vec::new() };
     assert_eq!(errand.outcome(&world.coordinator, false), Some(nothing), "two was not asked about");
