@@ -122,9 +122,7 @@ impl Coordinator {
         if let Some(object) = &object {
             clusters.retain(|cluster| self.knows(cluster, object));
             if clusters.is_empty() {
-                let left = self.leftover_with(object).map(|left| format!("{left}{BY_HAND}"));
-                let nothing = || format!("{object} is no target of this daemon; `dyn-prefix status` lists them");
-                return Err(left.unwrap_or_else(nothing));
+                return Err(no_target(object, self.leftover_with(object)));
             }
         }
         let mut withdrawal = Withdrawal {
@@ -327,6 +325,12 @@ pub fn no_cluster(name: &str, config: &Config, left: Option<String>) -> String {
     }
     let names: Vec<String> = config.clusters.iter().map(|cluster| cluster.name.clone()).collect();
     format!("there is no cluster \"{name}\" in the configuration; it has {}", list(&names))
+}
+
+/// Why nothing can be done about an object; `left`: what is left in a cluster that has gone and had it.
+pub fn no_target(object: &ObjectRef, left: Option<String>) -> String {
+    let left = left.map(|left| format!("{left}{BY_HAND}"));
+    left.unwrap_or_else(|| format!("{object} is no target of this daemon; `dyn-prefix status` lists them"))
 }
 
 /// What keeps something of ours on an object.
