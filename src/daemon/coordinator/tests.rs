@@ -9,4 +9,5 @@ mod release;
 mod reload;
 mod restart;
 mod services;
+mod shown;
 mod world;
