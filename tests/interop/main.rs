@@ -26,6 +26,7 @@ mod coexistence;
 mod daemon;
 mod lease;
 mod life;
+mod observed;
 mod others;
 mod planned;
 mod reference;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         beside::TESTS,
         uplinks::TESTS,
         coexistence::TESTS,
+        observed::TESTS,
         reference::TESTS,
     ];
     let trials = all.into_iter().flatten().map(|test| trial(test, missing.clone()));

@@ -23,6 +23,7 @@ pub(crate) const FILES: [&str; 12] = [
     "/usr/share/doc/dyn-prefix/examples/home.toml",
     "/usr/share/doc/dyn-prefix/examples/kubernetes/dynamicprefixes.yaml",
     "/usr/share/doc/dyn-prefix/examples/monitoring/alerts.yaml",
+    "/usr/share/doc/dyn-prefix/examples/observe.conf",
     "/usr/share/doc/dyn-prefix/examples/unreachable-route.conf",
 ];
 
