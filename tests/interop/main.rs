@@ -24,6 +24,7 @@ mod beside;
 mod capture;
 mod coexistence;
 mod daemon;
+mod hooked;
 mod lease;
 mod life;
 mod others;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         beside::TESTS,
         uplinks::TESTS,
         coexistence::TESTS,
+        hooked::TESTS,
         reference::TESTS,
     ];
     let trials = all.into_iter().flatten().map(|test| trial(test, missing.clone()));
