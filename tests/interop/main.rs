@@ -27,6 +27,7 @@ mod daemon;
 mod hooked;
 mod lease;
 mod life;
+mod observed;
 mod others;
 mod planned;
 mod reference;
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
         uplinks::TESTS,
         coexistence::TESTS,
         hooked::TESTS,
+        observed::TESTS,
         reference::TESTS,
     ];
     let trials = all.into_iter().flatten().map(|test| trial(test, missing.clone()));

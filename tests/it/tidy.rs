@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Deciders: files, or directories with all that is in them. Their tests may do what they like.
-const DECIDERS: [&str; 81] = [
+const DECIDERS: [&str; 88] = [
     "src/listen/host.rs",
     "src/control/seats.rs",
     "src/init.rs",
@@ -57,6 +57,13 @@ const DECIDERS: [&str; 81] = [
     "src/source/dhcpv6/identity.rs",
     "src/source/dhcpv6/wire/",
     "src/source/dhcpv6/client/",
+    "src/source/observe/mod.rs",
+    "src/source/observe/evidence.rs",
+    "src/source/observe/exchange.rs",
+    "src/source/observe/leases.rs",
+    "src/source/observe/observer.rs",
+    "src/source/observe/packet.rs",
+    "src/source/observe/report.rs",
     "src/source/ra/packet.rs",
     "src/source/ra/table.rs",
     "src/source/ra/solicit.rs",

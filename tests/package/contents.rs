@@ -24,6 +24,7 @@ pub(crate) const FILES: [&str; 13] = [
     "/usr/share/doc/dyn-prefix/examples/hooks/odhcp6c",
     "/usr/share/doc/dyn-prefix/examples/kubernetes/dynamicprefixes.yaml",
     "/usr/share/doc/dyn-prefix/examples/monitoring/alerts.yaml",
+    "/usr/share/doc/dyn-prefix/examples/observe.conf",
     "/usr/share/doc/dyn-prefix/examples/unreachable-route.conf",
 ];
 

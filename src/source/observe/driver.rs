@@ -264,7 +264,8 @@ fn open_failure(interface: &str, error: &io::Error) -> String {
         "The capability CAP_NET_RAW is missing: run it by its systemd unit (AmbientCapabilities=CAP_NET_RAW), as root, \
          or after `setcap cap_net_raw=ep` on the binary"
     } else if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) {
-        "The unit's RestrictAddressFamilies= lacks AF_PACKET, or the kernel has no packet sockets (CONFIG_PACKET)"
+        "The unit does not allow packet sockets by itself: run `systemctl edit dyn-prefix`, write `[Service]` and \
+         `RestrictAddressFamilies=AF_PACKET` on a line each, and restart dyn-prefix"
     } else {
         "It is also tried again when the interface changes"
     };
@@ -289,6 +290,9 @@ mod tests {
              run it by its systemd unit (AmbientCapabilities=CAP_NET_RAW), as root, or after `setcap cap_net_raw=ep` on \
              the binary. Next attempt in 60 s."
         );
-        assert!(open_failure("ppp0", &io::Error::from_raw_os_error(nix::libc::EAFNOSUPPORT)).contains("AF_PACKET"));
+        assert!(
+            open_failure("ppp0", &io::Error::from_raw_os_error(nix::libc::EAFNOSUPPORT))
+                .contains("`systemctl edit dyn-prefix`")
+        );
     }
 }
