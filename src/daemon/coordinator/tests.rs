@@ -7,6 +7,7 @@ mod parting;
 mod pause;
 mod release;
 mod reload;
+mod reporting;
 mod restart;
 mod services;
 mod shown;
