@@ -21,6 +21,10 @@ use super::coordinator::Coordinator;
 use super::delegation::Release;
 use super::supervisor::Supervisor;
 
+mod lookouts;
+
+use lookouts::Lookouts;
+
 /// The far ends of what tasks send to the daemon.
 #[derive(Debug)]
 pub(super) struct Inbox {
@@ -37,6 +41,7 @@ pub(super) struct Tasks {
     links: Option<watch::Receiver<Arc<Links>>>,
     interfaces: BTreeMap<String, Interface>,
     clients: BTreeMap<String, Client>,
+    lookouts: Lookouts,
     /// Of the last client on each interface: cancelled once it has let go of the port.
     gone: BTreeMap<String, CancellationToken>,
     clusters: BTreeMap<String, Island>,
@@ -84,6 +89,7 @@ impl Tasks {
             links: None,
             interfaces: BTreeMap::new(),
             clients: BTreeMap::new(),
+            lookouts: Lookouts::default(),
             gone: BTreeMap::new(),
             clusters: BTreeMap::new(),
             reports,
@@ -103,6 +109,7 @@ impl Tasks {
             self.follow_interface(&name, &config.dynamic_prefixes, coordinator);
         }
         self.follow_clients(coordinator);
+        self.follow_lookouts(coordinator);
         self.follow_clusters(coordinator);
     }
 
@@ -132,6 +139,7 @@ impl Tasks {
     pub(super) fn restart(&mut self, coordinator: &mut Coordinator) {
         self.interfaces.retain(|_, task| stopped(&task.cancel));
         self.clients.retain(|_, task| stopped(&task.cancel));
+        self.lookouts.stop();
         self.clusters.retain(|_, task| stopped(&task.cancel));
         self.follow(coordinator);
     }

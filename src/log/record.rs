@@ -13,6 +13,7 @@ mod cluster;
 mod dhcpv6;
 mod lease;
 mod listening;
+mod lookout;
 mod recording;
 
 pub use cluster::{
@@ -116,11 +117,9 @@ pub fn resumed(slept: Duration) -> Entry {
 pub fn source(former: Option<&SourceReport>, report: &SourceReport, now: Instant) -> Option<Entry> {
     let (priority, message) = match report.id.kind {
         SourceKind::Dhcpv6Pd => lease::client(former, report, now)?,
-        SourceKind::Observed
-        | SourceKind::RouterAdvertisement
-        | SourceKind::Interface
-        | SourceKind::Http
-        | SourceKind::Static => {
+        SourceKind::Interface => lookout::addresses(former, report)?,
+        SourceKind::Http => lookout::service(former, report)?,
+        SourceKind::Observed | SourceKind::RouterAdvertisement | SourceKind::Static => {
             let is_news = former.is_none_or(|former| former.state != report.state);
             is_news.then(|| listener(report))?
         }
@@ -146,6 +145,9 @@ fn listener(report: &SourceReport) -> (Priority, String) {
         | SourceState::LinkDown
         | SourceState::NoLinkLocal
         | SourceState::AwaitingRouter
+        | SourceState::AwaitingAddress
+        | SourceState::NoAddress
+        | SourceState::Asking
         | SourceState::Requesting
         | SourceState::Bound
         | SourceState::Renewing
@@ -174,6 +176,9 @@ fn anywhere(interface: &str, state: &SourceState) -> (Priority, String) {
         ),
         SourceState::Failed(reason) => (Priority::Error, reason.clone()),
         SourceState::Soliciting
+        | SourceState::AwaitingAddress
+        | SourceState::NoAddress
+        | SourceState::Asking
         | SourceState::Silent
         | SourceState::Receiving
         | SourceState::Requesting

@@ -170,7 +170,7 @@ fn is_about_the_interface(message: &LinkMessage) -> bool {
 }
 
 /// The local address; on a point-to-point link IFA_ADDRESS is the peer's, and IFA_LOCAL ours.
-fn own_address(message: &AddressMessage) -> Option<Ipv6Addr> {
+pub(super) fn own_address(message: &AddressMessage) -> Option<Ipv6Addr> {
     if message.header.family != AddressFamily::Inet6 {
         return None;
     }
