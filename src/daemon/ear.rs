@@ -11,6 +11,8 @@ use crate::clock::{self, Alarm};
 use crate::config::Config;
 use crate::record::Recorder;
 use crate::source::dhcpv6::{self, probe};
+use crate::source::http;
+use crate::source::interface;
 use crate::source::link::{self, Links};
 use crate::source::ra::{self, Settings};
 use crate::source::{Offer, SourceId, SourceKind, SourceReport, SourceState, Tally};
@@ -61,6 +63,7 @@ impl Heard {
         let watching = tokio::spawn(link::run(publish, stop.clone()));
         let (news, mut heard) = mpsc::channel(64);
         let mut waits = self.start_listeners(&links, &news, &stop);
+        waits.extend(self.start_lookouts(&links, &news, &stop));
         waits.extend(self.start_probes(asks, &links, &news, until));
         let mut alarm = Alarm::new()?;
         while !waits.is_empty() && clock::now() < until {
@@ -71,7 +74,7 @@ impl Heard {
         }
         stop.cancel();
         drop(watching.await);
-        self.notes.extend(waits.iter().map(|id| format!("{} has said nothing in time.", name(id))));
+        self.notes.extend(waits.iter().map(|id| format!("{id} has said nothing in time.")));
         Ok(())
     }
 
@@ -87,22 +90,40 @@ impl Heard {
         for interface in routers.iter().filter_map(|id| id.interface.clone()) {
             let (settings, followed) = watch::channel(Settings::for_interface(&interface, prefixes));
             let (tally, _) = watch::channel(Tally::default());
-            let (reports, mut reported) = mpsc::channel(16);
+            let (reports, reported) = mpsc::channel(16);
             let listening =
                 ra::run(followed, Vec::new(), links.clone(), reports, Recorder::default(), tally, stop.clone());
-            let news = news.clone();
-            tokio::spawn(async move {
-                // Ends with the listener, which ends at `stop`.
-                let _held = settings;
-                let passing = async {
-                    while let Some(report) = reported.recv().await {
-                        drop(news.send(News::Report(Box::new(report))).await)
-                    }
-                };
-                drop(tokio::join!(listening, passing));
-            });
+            pass_on(settings, listening, reported, news);
         }
         routers
+    }
+
+    /// Looks at addresses, and asks services. It takes no port and tells nobody anything, so that a running daemon is not
+    /// in the way.
+    fn start_lookouts(
+        &self,
+        links: &watch::Receiver<Arc<Links>>,
+        news: &mpsc::Sender<News>,
+        stop: &CancellationToken,
+    ) -> BTreeSet<SourceId> {
+        let prefixes = &self.coordinator.config().dynamic_prefixes;
+        let mut asked = BTreeSet::new();
+        for id in self.coordinator.sources() {
+            let (reports, reported) = mpsc::channel(16);
+            if let (SourceKind::Interface, Some(name)) = (id.kind, &id.interface) {
+                let (settings, followed) = watch::channel(interface::Settings::for_interface(name, prefixes));
+                let looking = interface::run(followed, Vec::new(), links.clone(), reports, stop.clone());
+                pass_on(settings, looking, reported, news);
+            } else if let Some(wanted) = id.url.as_ref().and_then(|url| http::Settings::for_url(url, prefixes)) {
+                let (settings, followed) = watch::channel(wanted);
+                let asking = http::run(followed, clock::now().as_nanos().unsigned_abs(), reports, stop.clone());
+                pass_on(settings, asking, reported, news);
+            } else {
+                continue;
+            }
+            asked.insert(id);
+        }
+        asked
     }
 
     fn start_probes(
@@ -144,7 +165,7 @@ impl Heard {
                 let id = report.id.clone();
                 let fails = matches!(report.state, SourceState::Failed(_));
                 if let SourceState::Failed(why) = &report.state {
-                    self.notes.push(format!("{}: {why}", name(&id)));
+                    self.notes.push(format!("{id}: {why}"));
                 }
                 let is_done = fails || !report.offers.is_empty();
                 self.coordinator.handle_report(*report, now);
@@ -165,15 +186,28 @@ impl Heard {
     }
 }
 
-fn client_on(interface: &str) -> SourceId {
-    SourceId::on(SourceKind::Dhcpv6Pd, interface)
+/// Runs a source, and passes on what it reports. `settings` are held so that it does not end for want of them; it ends when
+/// it is told to.
+fn pass_on<S: Send + Sync + 'static, E: Send + 'static>(
+    settings: watch::Sender<S>,
+    source: impl Future<Output = Result<(), E>> + Send + 'static,
+    mut reported: mpsc::Receiver<SourceReport>,
+    news: &mpsc::Sender<News>,
+) {
+    let news = news.clone();
+    tokio::spawn(async move {
+        let _held = settings;
+        let passing = async {
+            while let Some(report) = reported.recv().await {
+                drop(news.send(News::Report(Box::new(report))).await);
+            }
+        };
+        drop(tokio::join!(source, passing));
+    });
 }
 
-fn name(id: &SourceId) -> String {
-    match &id.interface {
-        Some(interface) => format!("{} on {interface}", id.kind),
-        None => id.kind.to_string(),
-    }
+fn client_on(interface: &str) -> SourceId {
+    SourceId::on(SourceKind::Dhcpv6Pd, interface)
 }
 
 /// What a server has in mind, as if it had been delegated.
