@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::stream::ReadyChunks;
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::{Handle, MulticastGroup};
@@ -161,21 +161,23 @@ impl Driver {
         }
         if lost {
             tracing::debug!(interface = %self.interface, "Netlink messages were lost; reading all addresses again.");
+            // What queued up before the loss may come after it, and tells of addresses whose end was lost. It is all there
+            // once the answer to a request is.
+            drop(read(&self.handle).await);
+            while self.messages.next().now_or_never().flatten().is_some() {}
             self.dump().await;
         } else if changed && self.dump_at.is_none() {
             self.tell(now);
         }
     }
 
-    /// Reads all addresses of the interface, as far as there is one.
+    /// Takes all addresses of the interface, as far as there is one.
     async fn dump(&mut self) {
         let Some(link) = &self.link else { return };
         let mut addresses = Addresses::of(link.ifindex);
-        let dump = self.handle.address().get().set_link_index_filter(link.ifindex).execute();
-        let messages: Result<Vec<_>, rtnetlink::Error> =
-            dump.map_ok(RouteNetlinkMessage::NewAddress).try_collect().await;
+        let read = read(&self.handle).await;
         let now = clock::now();
-        match messages {
+        match read {
             Ok(messages) => {
                 for message in &messages {
                     addresses.apply(message, now);
@@ -204,6 +206,11 @@ impl Driver {
             self.dump().await;
         }
     }
+}
+
+async fn read(handle: &Handle) -> Result<Vec<RouteNetlinkMessage>, rtnetlink::Error> {
+    let dump = handle.address().get().execute();
+    dump.map_ok(RouteNetlinkMessage::NewAddress).try_collect().await
 }
 
 fn dump_failure(interface: &str, error: &str) -> String {

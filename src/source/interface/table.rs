@@ -26,7 +26,7 @@ pub const SETTLE: Duration = Duration::from_secs(2);
 pub const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a prefix that has ended stays in the reports, so that everyone learns of its end.
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
-/// How many prefixes are kept, unless more are there at once.
+/// How many prefixes are kept.
 const MAX_PREFIXES: usize = 64;
 
 /// What the table has to know of the configuration.
@@ -181,9 +181,8 @@ impl Table {
                 seen.entry(prefix).or_default().push(address);
             }
         }
-        for (prefix, addresses) in &seen {
-            self.see(*prefix, ifindex, Lifetimes::of(addresses), now);
-        }
+        let seen: BTreeMap<Ipv6Net, Option<Lifetimes>> =
+            seen.into_iter().map(|(prefix, addresses)| (prefix, Lifetimes::of(&addresses))).collect();
         let holds = |prefix: &Ipv6Net, entry: &Entry| {
             let is_in = |seen: &Ipv6Net| seen == prefix || entry.ifindex.is_none() && prefix.contains(seen);
             seen.keys().any(is_in)
@@ -192,7 +191,9 @@ impl Table {
             entry.leave();
             entry.gone = is_up.then_some(Gone { since: now, how: How::Removed });
         }
-        self.make_room(now);
+        for (prefix, lifetimes) in seen {
+            self.see(prefix, ifindex, lifetimes, now);
+        }
         self.handle_timeout(now);
     }
 
@@ -209,20 +210,25 @@ impl Table {
             }
             return;
         };
+        if !self.entries.contains_key(&prefix) && stored.is_none() && !self.make_room(now) {
+            return;
+        }
         // From now on the real one counts.
         let first_seen = stored.and_then(|stored| self.entries.remove(&stored)).map_or(now, |entry| entry.first_seen);
         let entry = self.entries.entry(prefix).or_insert_with(|| Entry::new(&lifetimes, first_seen));
         entry.see(&lifetimes, ifindex, now);
     }
 
-    /// Forgets what is not there, so that whoever announces one prefix after the other cannot fill the memory.
-    fn make_room(&mut self, now: Instant) {
-        while self.entries.len() > MAX_PREFIXES {
-            let absent = self.entries.iter().filter(|(_, entry)| !entry.is_present);
-            let first = absent.min_by_key(|(_, entry)| (!entry.valid_until.is_over(now), entry.first_seen));
-            let Some(prefix) = first.map(|(prefix, _)| *prefix) else { return };
-            self.entries.remove(&prefix);
+    /// Whether there is room for one more, if need be in the place of one that is not there: first one that has ended,
+    /// then the one that came last, so that nobody drives out what is in use by showing one prefix after the other.
+    fn make_room(&mut self, now: Instant) -> bool {
+        if self.entries.len() < MAX_PREFIXES {
+            return true;
         }
+        let absent = self.entries.iter().filter(|(_, entry)| !entry.is_present);
+        let first = absent.max_by_key(|(_, entry)| (entry.valid_until.is_over(now), entry.first_seen));
+        let first = first.map(|(prefix, _)| *prefix);
+        first.is_some_and(|prefix| self.entries.remove(&prefix).is_some())
     }
 
     /// Does what is due. Harmless when called early.

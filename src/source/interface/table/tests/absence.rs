@@ -182,4 +182,9 @@ fn whoever_announces_one_prefix_after_the_other_fills_no_memory() {
     }
     assert!(lab.table.report().offers.len() <= MAX_PREFIXES);
     assert_eq!(lab.cut(A), None);
+    for number in 0..500 {
+        lab.add(1000, &format!("2001:db8:d:{number:x}::1/64"), None);
+    }
+    assert!(lab.table.report().offers.len() <= MAX_PREFIXES);
+    assert_eq!(lab.cut(A), None, "what was there first is not driven out");
 }
