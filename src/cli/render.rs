@@ -119,7 +119,8 @@ fn rows(out: &mut String, rows: &[Row]) {
 }
 
 fn source(source: &SourceStatus) -> Row {
-    let on = source.interface.as_ref().map(|interface| format!(" on {interface}")).unwrap_or_default();
+    let on = source.interface.as_ref().map(|interface| format!(" on {interface}"));
+    let on = on.or_else(|| source.url.as_ref().map(|url| format!(" from {url}"))).unwrap_or_default();
     let mut text = source.state.clone();
     if let Some(reason) = &source.reason {
         let _ = write!(text, ": {reason}");

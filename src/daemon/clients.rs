@@ -182,6 +182,9 @@ impl Clients {
             | SourceState::LinkDown
             | SourceState::NoLinkLocal
             | SourceState::AwaitingRouter
+            | SourceState::AwaitingAddress
+            | SourceState::NoAddress
+            | SourceState::Asking
             | SourceState::Soliciting
             | SourceState::Silent
             | SourceState::Receiving

@@ -11,6 +11,8 @@ use crate::clock::{self, Alarm};
 use crate::config::Config;
 use crate::record::Recorder;
 use crate::source::dhcpv6::{self, probe};
+use crate::source::http;
+use crate::source::interface;
 use crate::source::link::{self, Links};
 use crate::source::observe;
 use crate::source::ra::{self, Settings};
@@ -63,6 +65,7 @@ impl Heard {
         let (news, mut heard) = mpsc::channel(64);
         let mut waits = self.start_listeners(&links, &news, &stop);
         waits.extend(self.start_observers(&links, &news, &stop));
+        waits.extend(self.start_lookouts(&links, &news, &stop));
         waits.extend(self.start_probes(asks, &links, &news, until));
         let mut alarm = Alarm::new()?;
         while !waits.is_empty() && clock::now() < until {
@@ -73,7 +76,7 @@ impl Heard {
         }
         stop.cancel();
         drop(watching.await);
-        self.notes.extend(waits.iter().map(|id| format!("{} has said nothing in time.", name(id))));
+        self.notes.extend(waits.iter().map(|id| format!("{id} has said nothing in time.")));
         Ok(())
     }
 
@@ -89,20 +92,10 @@ impl Heard {
         for interface in routers.iter().filter_map(|id| id.interface.clone()) {
             let (settings, followed) = watch::channel(Settings::for_interface(&interface, prefixes));
             let (tally, _) = watch::channel(Tally::default());
-            let (reports, mut reported) = mpsc::channel(16);
+            let (reports, reported) = mpsc::channel(16);
             let listening =
                 ra::run(followed, Vec::new(), links.clone(), reports, Recorder::default(), tally, stop.clone());
-            let news = news.clone();
-            tokio::spawn(async move {
-                // Ends with the listener, which ends at `stop`.
-                let _held = settings;
-                let passing = async {
-                    while let Some(report) = reported.recv().await {
-                        drop(news.send(News::Report(Box::new(report))).await)
-                    }
-                };
-                drop(tokio::join!(listening, passing));
-            });
+            pass_on(settings, listening, reported, news);
         }
         routers
     }
@@ -118,24 +111,41 @@ impl Heard {
             let prefixes = &self.coordinator.config().dynamic_prefixes;
             let (settings, followed) = watch::channel(observe::Settings::for_interface(interface, prefixes));
             let (tally, _) = watch::channel(Tally::default());
-            let (reports, mut reported) = mpsc::channel(16);
+            let (reports, reported) = mpsc::channel(16);
             let (held, told) = mpsc::channel(1);
             let (seed, links) = (self.coordinator.observed_seeds(interface), links.clone());
             let setup = observe::driver::Setup { settings: followed, seed, links, told, reports, tally };
-            let watching = observe::run(setup, stop.clone());
-            let news = news.clone();
-            tokio::spawn(async move {
-                // Ends with the observer, which ends at `stop`.
-                let _held = (settings, held);
-                let passing = async {
-                    while let Some(report) = reported.recv().await {
-                        drop(news.send(News::Report(Box::new(report))).await)
-                    }
-                };
-                drop(tokio::join!(watching, passing));
-            });
+            pass_on((settings, held), observe::run(setup, stop.clone()), reported, news);
         }
         interfaces.iter().map(|interface| SourceId::on(SourceKind::Observed, interface)).collect()
+    }
+
+    /// Looks at addresses, and asks services. It takes no port and tells nobody anything, so that a running daemon is not
+    /// in the way.
+    fn start_lookouts(
+        &self,
+        links: &watch::Receiver<Arc<Links>>,
+        news: &mpsc::Sender<News>,
+        stop: &CancellationToken,
+    ) -> BTreeSet<SourceId> {
+        let prefixes = &self.coordinator.config().dynamic_prefixes;
+        let mut asked = BTreeSet::new();
+        for id in self.coordinator.sources() {
+            let (reports, reported) = mpsc::channel(16);
+            if let (SourceKind::Interface, Some(name)) = (id.kind, &id.interface) {
+                let (settings, followed) = watch::channel(interface::Settings::for_interface(name, prefixes));
+                let looking = interface::run(followed, Vec::new(), links.clone(), reports, stop.clone());
+                pass_on(settings, looking, reported, news);
+            } else if let Some(wanted) = id.url.as_ref().and_then(|url| http::Settings::for_url(url, prefixes)) {
+                let (settings, followed) = watch::channel(wanted);
+                let asking = http::run(followed, clock::now().as_nanos().unsigned_abs(), reports, stop.clone());
+                pass_on(settings, asking, reported, news);
+            } else {
+                continue;
+            }
+            asked.insert(id);
+        }
+        asked
     }
 
     fn start_probes(
@@ -177,7 +187,7 @@ impl Heard {
                 let id = report.id.clone();
                 let fails = matches!(report.state, SourceState::Failed(_));
                 if let SourceState::Failed(why) = &report.state {
-                    self.notes.push(format!("{}: {why}", name(&id)));
+                    self.notes.push(format!("{id}: {why}"));
                 }
                 let is_done = fails || !report.offers.is_empty();
                 self.coordinator.handle_report(*report, now);
@@ -198,15 +208,28 @@ impl Heard {
     }
 }
 
-fn client_on(interface: &str) -> SourceId {
-    SourceId::on(SourceKind::Dhcpv6Pd, interface)
+/// Runs a source, and passes on what it reports. `held` is what it would end for want of; it ends when it is
+/// told to.
+fn pass_on<S: Send + 'static, E: Send + 'static>(
+    held: S,
+    source: impl Future<Output = Result<(), E>> + Send + 'static,
+    mut reported: mpsc::Receiver<SourceReport>,
+    news: &mpsc::Sender<News>,
+) {
+    let news = news.clone();
+    tokio::spawn(async move {
+        let _held = held;
+        let passing = async {
+            while let Some(report) = reported.recv().await {
+                drop(news.send(News::Report(Box::new(report))).await);
+            }
+        };
+        drop(tokio::join!(source, passing));
+    });
 }
 
-fn name(id: &SourceId) -> String {
-    match &id.interface {
-        Some(interface) => format!("{} on {interface}", id.kind),
-        None => id.kind.to_string(),
-    }
+fn client_on(interface: &str) -> SourceId {
+    SourceId::on(SourceKind::Dhcpv6Pd, interface)
 }
 
 /// What a server has in mind, as if it had been delegated.

@@ -2,7 +2,8 @@
 
 use super::coordinator::Coordinator;
 use crate::arbiter;
-use crate::source::{Offer, SourceKind};
+use crate::config::DynamicPrefix;
+use crate::source::{Offer, SourceId, SourceKind};
 
 impl Coordinator {
     /// What the RA table of `interface` should know from before: the prefixes that came from there, so that their
@@ -33,5 +34,31 @@ impl Coordinator {
             arbiter::seeds_observed(name, arbiter.snapshot()?, interface)
         };
         self.arbiters.iter().filter_map(seed).collect()
+    }
+
+    /// What was in use of the addresses of `interface`, so that another prefix there does not take its place before it
+    /// could come back. None, if DynamicPrefixes cut it in different ways.
+    pub fn address_seeds(&self, interface: &str) -> Vec<Offer> {
+        let id = SourceId::on(SourceKind::Interface, interface);
+        let users: Vec<&DynamicPrefix> =
+            self.config.dynamic_prefixes.iter().filter(|prefix| prefix.sources().contains(&id)).collect();
+        let mut lengths: Vec<_> = users.iter().map(|prefix| prefix.delegated_length(SourceKind::Interface)).collect();
+        lengths.dedup();
+        if lengths.len() > 1 {
+            return Vec::new();
+        }
+        let current = users.iter().filter_map(|prefix| self.arbiters.get(&prefix.name)?.snapshot()?.current.as_ref());
+        let current = current.filter(|current| current.source == id);
+        let offers = current.map(|current| Offer {
+            prefix: current.prefix,
+            recipient: None,
+            router: None,
+            preferred_until: current.preferred_until,
+            valid_until: current.valid_until,
+            excluded: Vec::new(),
+            first_seen: current.acquired_at,
+            cut: None,
+        });
+        offers.collect()
     }
 }

@@ -21,6 +21,10 @@ use super::coordinator::Coordinator;
 use super::delegation::Release;
 use super::supervisor::Supervisor;
 
+mod lookouts;
+
+use lookouts::Lookouts;
+
 /// The far ends of what tasks send to the daemon.
 #[derive(Debug)]
 pub(super) struct Inbox {
@@ -37,6 +41,7 @@ pub(super) struct Tasks {
     links: Option<watch::Receiver<Arc<Links>>>,
     interfaces: BTreeMap<String, Interface>,
     clients: BTreeMap<String, Client>,
+    lookouts: Lookouts,
     /// Of the last client on each interface: cancelled once it has let go of the port.
     gone: BTreeMap<String, CancellationToken>,
     observers: BTreeMap<String, Observer>,
@@ -93,6 +98,7 @@ impl Tasks {
             links: None,
             interfaces: BTreeMap::new(),
             clients: BTreeMap::new(),
+            lookouts: Lookouts::default(),
             gone: BTreeMap::new(),
             observers: BTreeMap::new(),
             clusters: BTreeMap::new(),
@@ -114,6 +120,7 @@ impl Tasks {
         }
         self.follow_clients(coordinator);
         self.follow_observers(coordinator);
+        self.follow_lookouts(coordinator);
         self.follow_clusters(coordinator);
     }
 
@@ -144,6 +151,7 @@ impl Tasks {
         self.interfaces.retain(|_, task| stopped(&task.cancel));
         self.clients.retain(|_, task| stopped(&task.cancel));
         self.observers.retain(|_, task| stopped(&task.cancel));
+        self.lookouts.stop();
         self.clusters.retain(|_, task| stopped(&task.cancel));
         self.follow(coordinator);
     }

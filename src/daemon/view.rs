@@ -1,6 +1,8 @@
 //! What the coordinator and `dyn-prefix plan` show: the [`Status`] value, from the same computed ranges that the
 //! clusters get.
 
+use std::collections::BTreeMap;
+
 use crate::arbiter::{Arbiter, Current, Previous, PreviousState, Reason, Snapshot};
 use crate::cluster::{ConnectionState, Health, TargetReport};
 use crate::config::DynamicPrefix;
@@ -63,7 +65,7 @@ impl Coordinator {
                 listen_error: self.listen_error.clone(),
                 leftovers: self.leftovers(),
             },
-            sources: sources.collect(),
+            sources: told_apart(sources.collect()),
             dynamic_prefixes: prefixes.collect(),
             clusters: clusters.collect(),
             targets: targets.collect(),
@@ -79,7 +81,8 @@ impl Coordinator {
             status::in_use(&prefix.name, text.as_deref(), current.is_some_and(|current| current.lost.is_some()))
         });
         let troubled = self.reports.values().filter_map(|report| {
-            status::trouble(report.id.kind.as_str(), report.id.interface.as_deref(), report.state.as_str())
+            let id = &report.id;
+            status::trouble(id.kind.as_str(), id.interface.as_deref(), id.shown_url().as_deref(), report.state.as_str())
         });
         let views = self.clusters.values();
         let targets = views.clone().flat_map(|view| view.targets.values());
@@ -202,6 +205,7 @@ fn source_status(report: &SourceReport, epoch: &Epoch) -> SourceStatus {
     SourceStatus {
         kind: report.id.kind.to_string(),
         interface: report.id.interface.clone(),
+        url: report.id.shown_url(),
         state: report.state.as_str().to_owned(),
         reason: trouble(report),
         lease: report.client.as_ref().map(|memory| lease(memory, epoch)),
@@ -210,6 +214,19 @@ fn source_status(report: &SourceReport, epoch: &Epoch) -> SourceStatus {
             .map(|(at, reason)| NextWake { at: Some(epoch.wall(at)), reason: reason.to_owned() }),
         notes: report.notes.clone(),
     }
+}
+
+/// URLs that differ only in what is not shown get a number, or two sources would look like one.
+fn told_apart(mut sources: Vec<SourceStatus>) -> Vec<SourceStatus> {
+    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    for url in sources.iter_mut().filter_map(|source| source.url.as_mut()) {
+        let count = seen.entry(url.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            url.push_str(&format!(" ({count})"));
+        }
+    }
+    sources
 }
 
 /// Why a source does not do its work now; what it says begins a line, or follows the state.
@@ -224,6 +241,9 @@ fn trouble(report: &SourceReport) -> Option<String> {
         SourceState::AwaitingRouter => {
             "no router says that there is DHCPv6, by the M or O flag, and requireRouterAdvertisement = true"
         }
+        SourceState::NoAddress => {
+            "the interface has no address with a prefix that could be used; see `ip -6 address show` and prefixFilter"
+        }
         SourceState::Silent if is_client => match &report.refusal {
             Some(refusal) => refusal,
             None => {
@@ -237,6 +257,8 @@ fn trouble(report: &SourceReport) -> Option<String> {
         SourceState::Silent => "no router answers; is there one, and does a firewall drop ICMPv6 type 134?",
         SourceState::Rebinding => "the lease is not confirmed; every server is asked",
         SourceState::Soliciting
+        | SourceState::AwaitingAddress
+        | SourceState::Asking
         | SourceState::Receiving
         | SourceState::Requesting
         | SourceState::Bound

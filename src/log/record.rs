@@ -13,6 +13,7 @@ mod cluster;
 mod dhcpv6;
 mod lease;
 mod listening;
+mod lookout;
 mod recording;
 
 pub use cluster::{
@@ -116,11 +117,13 @@ pub fn resumed(slept: Duration) -> Entry {
 pub fn source(former: Option<&SourceReport>, report: &SourceReport, now: Instant) -> Option<Entry> {
     let (priority, message) = match report.id.kind {
         SourceKind::Dhcpv6Pd => lease::client(former, report, now)?,
+        SourceKind::Interface => lookout::addresses(former, report)?,
+        SourceKind::Http => lookout::service(former, report)?,
         SourceKind::Observed => {
             let is_news = former.is_none_or(|former| is_other(&former.state, &report.state));
             is_news.then(|| observer(report))?
         }
-        SourceKind::RouterAdvertisement | SourceKind::Interface | SourceKind::Http | SourceKind::Static => {
+        SourceKind::RouterAdvertisement | SourceKind::Static => {
             let is_news = former.is_none_or(|former| former.state != report.state);
             is_news.then(|| listener(report))?
         }
@@ -158,6 +161,9 @@ fn observer(report: &SourceReport) -> (Priority, String) {
         state @ (SourceState::InterfaceAbsent
         | SourceState::LinkDown
         | SourceState::NoLinkLocal
+        | SourceState::AwaitingAddress
+        | SourceState::NoAddress
+        | SourceState::Asking
         | SourceState::AwaitingRouter
         | SourceState::Receiving
         | SourceState::Released
@@ -184,6 +190,9 @@ fn listener(report: &SourceReport) -> (Priority, String) {
         | SourceState::LinkDown
         | SourceState::NoLinkLocal
         | SourceState::AwaitingRouter
+        | SourceState::AwaitingAddress
+        | SourceState::NoAddress
+        | SourceState::Asking
         | SourceState::Requesting
         | SourceState::Bound
         | SourceState::Renewing
@@ -212,6 +221,9 @@ fn anywhere(interface: &str, state: &SourceState) -> (Priority, String) {
         ),
         SourceState::Failed(reason) => (Priority::Error, reason.clone()),
         SourceState::Soliciting
+        | SourceState::AwaitingAddress
+        | SourceState::NoAddress
+        | SourceState::Asking
         | SourceState::Silent
         | SourceState::Receiving
         | SourceState::Requesting

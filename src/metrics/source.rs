@@ -3,17 +3,16 @@
 use super::Snapshot;
 use super::text::{Kind, Text};
 use crate::source::SourceId;
+use crate::status::SourceStatus;
 
 pub(super) fn render(snapshot: &Snapshot, text: &mut Text) {
     text.family("dyn_prefix_source_info", Kind::Gauge, "What a source is doing: one sample each, with its state.");
     for source in &snapshot.status.sources {
-        let interface = source.interface.as_deref().unwrap_or_default();
-        text.sample(&[("source", &source.kind), ("interface", interface), ("state", &source.state)], 1);
+        text.sample(&[shown(source).as_slice(), &[("state", &source.state)]].concat(), 1);
     }
     text.family("dyn_prefix_source_working", Kind::Gauge, "Whether a source does its work.");
     for source in &snapshot.status.sources {
-        let interface = source.interface.as_deref().unwrap_or_default();
-        text.sample(&[("source", &source.kind), ("interface", interface)], u8::from(source.is_working()));
+        text.sample(&shown(source), u8::from(source.is_working()));
     }
     let packets = "Packets that came in on the socket of a source, whether they were used or not.";
     text.family("dyn_prefix_source_packets_total", Kind::Counter, packets);
@@ -27,6 +26,13 @@ pub(super) fn render(snapshot: &Snapshot, text: &mut Text) {
             text.sample(&[kind, interface, ("reason", reason)], count);
         }
     }
+}
+
+/// Of several sources that ask by HTTP only the URL tells which is which.
+fn shown(source: &SourceStatus) -> Vec<(&'static str, &str)> {
+    let interface = source.interface.as_deref().unwrap_or_default();
+    let url = source.url.as_deref().map(|url| ("url", url));
+    [("source", source.kind.as_str()), ("interface", interface)].into_iter().chain(url).collect()
 }
 
 fn labels(id: &SourceId) -> [(&'static str, &str); 2] {

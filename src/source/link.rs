@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::log::{self, record};
 use anyhow::Context;
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
@@ -170,7 +170,7 @@ fn is_about_the_interface(message: &LinkMessage) -> bool {
 }
 
 /// The local address; on a point-to-point link IFA_ADDRESS is the peer's, and IFA_LOCAL ours.
-fn own_address(message: &AddressMessage) -> Option<Ipv6Addr> {
+pub(super) fn own_address(message: &AddressMessage) -> Option<Ipv6Addr> {
     if message.header.family != AddressFamily::Inet6 {
         return None;
     }
@@ -238,6 +238,10 @@ async fn follow(
         };
         if take(&mut links, &batch) == Completeness::MessagesLost {
             tracing::debug!("Netlink messages about interfaces were lost; reading all interfaces again.");
+            // What queued up before the loss may come after it, and tells of interfaces and addresses whose end was lost.
+            // It is all there once the answer to a request is.
+            reload(handle, &mut links).await;
+            while batches.next().now_or_never().flatten().is_some() {}
             reload(handle, &mut links).await;
         }
     }

@@ -14,6 +14,8 @@ use ipnet::Ipv6Net;
 use crate::time::{Deadline, Instant};
 
 pub mod dhcpv6;
+pub mod http;
+pub mod interface;
 pub mod link;
 pub mod observe;
 pub mod ra;
@@ -88,14 +90,22 @@ impl SourceId {
     pub fn at(url: &str) -> Self {
         Self { url: Some(url.to_owned()), ..Self::of(SourceKind::Http) }
     }
+
+    /// The URL as everyone may see it: a query may have a secret in it.
+    pub fn shown_url(&self) -> Option<String> {
+        let url = self.url.as_ref()?;
+        Some(url.split_once('?').map_or_else(|| url.clone(), |(place, _secret)| format!("{place}?…")))
+    }
 }
 
 impl fmt::Display for SourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.interface, &self.url) {
             (Some(interface), _) => write!(f, "{} on {interface}", self.kind),
-            (None, Some(url)) => write!(f, "{} from {url}", self.kind),
-            (None, None) => self.kind.fmt(f),
+            (None, _) => match self.shown_url() {
+                Some(url) => write!(f, "{} from {url}", self.kind),
+                None => self.kind.fmt(f),
+            },
         }
     }
 }
@@ -148,6 +158,12 @@ pub enum SourceState {
     NoLinkLocal,
     /// Waiting for a Router Advertisement that says there is DHCPv6 (`requireRouterAdvertisement`).
     AwaitingRouter,
+    /// The interface is up, and whoever gives it addresses may still be about to.
+    AwaitingAddress,
+    /// The interface is up, and has no address that a prefix could be taken from.
+    NoAddress,
+    /// A service is asked for the first time.
+    Asking,
     /// Asking, no answer yet.
     Soliciting,
     /// Asked in vain; still listening.
@@ -180,6 +196,9 @@ impl SourceState {
             Self::LinkDown => "link-down",
             Self::NoLinkLocal => "no-link-local",
             Self::AwaitingRouter => "awaiting-router",
+            Self::AwaitingAddress => "awaiting-address",
+            Self::NoAddress => "no-address",
+            Self::Asking => "asking",
             Self::Soliciting => "soliciting",
             Self::Silent => "silent",
             Self::Receiving => "receiving",
@@ -197,7 +216,7 @@ impl SourceState {
     /// Whether the source has said all it can say for now. While a source of higher rank is still asking, one of
     /// lower rank is not listened to.
     pub const fn is_settled(&self) -> bool {
-        !matches!(self, Self::Soliciting)
+        !matches!(self, Self::Soliciting | Self::AwaitingAddress | Self::Asking)
     }
 }
 
@@ -288,6 +307,13 @@ pub fn fixed(prefix: Ipv6Net, now: Instant) -> SourceReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_query_of_a_url_is_not_shown() {
+        let shown = |url| SourceId::at(url).to_string();
+        assert_eq!(shown("https://a.example/ip?token=secret"), "http from https://a.example/ip?…");
+        assert_eq!(shown("https://a.example/ip"), "http from https://a.example/ip");
+    }
 
     #[test]
     fn a_fixed_prefix_is_there_for_ever() {

@@ -70,13 +70,14 @@ pub(crate) fn summary(facts: &Summary<'_>) -> String {
 /// What a source that does not do its work adds to the one line; `None`: all is well. Routers that do not answer are no
 /// failure of their own, for there may be a delegation. A DHCPv6 server is asked because there should be one: without
 /// it the prefix is only a fallback, or will end.
-pub(crate) fn trouble(kind: &str, interface: Option<&str>, state: &str) -> Option<String> {
+pub(crate) fn trouble(kind: &str, interface: Option<&str>, url: Option<&str>, state: &str) -> Option<String> {
     let is_well = match state {
-        "failed" | "interface-absent" | "link-down" | "no-link-local" => false,
+        "failed" | "interface-absent" | "link-down" | "no-link-local" | "no-address" => false,
         "silent" | "rebinding" => kind != "dhcpv6-pd",
         _ => true,
     };
-    let on = interface.map(|interface| format!(" on {interface}")).unwrap_or_default();
+    let on = interface.map(|interface| format!(" on {interface}"));
+    let on = on.or_else(|| url.map(|url| format!(" from {url}"))).unwrap_or_default();
     (!is_well).then(|| format!("{kind}{on} is {state}"))
 }
 
@@ -96,7 +97,7 @@ impl SourceStatus {
     }
 
     fn trouble(&self) -> Option<String> {
-        trouble(&self.kind, self.interface.as_deref(), &self.state)
+        trouble(&self.kind, self.interface.as_deref(), self.url.as_deref(), &self.state)
     }
 }
 

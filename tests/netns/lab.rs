@@ -1,6 +1,7 @@
 //! The driver, running in the host's namespace, and what it reports.
 
 use std::net::Ipv6Addr;
+use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -20,12 +21,31 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 pub(crate) const A: &str = "2001:db8:a::/64";
 pub(crate) const B: &str = "2001:db8:b::/64";
 
-/// The reports of a driver.
+/// A driver of Router Advertisements, and what it reports.
 pub(crate) struct Probe {
-    reports: mpsc::Receiver<SourceReport>,
-    last: Option<SourceReport>,
+    reports: Reports,
     _settings: watch::Sender<Settings>,
     _cancel: tokio_util::sync::DropGuard,
+}
+
+/// The reports of a driver.
+pub(crate) struct Reports {
+    reports: mpsc::Receiver<SourceReport>,
+    last: Option<SourceReport>,
+}
+
+impl Deref for Probe {
+    type Target = Reports;
+
+    fn deref(&self) -> &Reports {
+        &self.reports
+    }
+}
+
+impl DerefMut for Probe {
+    fn deref_mut(&mut self) -> &mut Reports {
+        &mut self.reports
+    }
 }
 
 /// Runs `test` inside the host's namespace, with a driver on its interface.
@@ -52,7 +72,20 @@ impl Probe {
             Default::default(),
             cancel.clone(),
         ));
-        Self { reports, last: None, _settings: settings, _cancel: cancel.drop_guard() }
+        Self { reports: Reports::new(reports), _settings: settings, _cancel: cancel.drop_guard() }
+    }
+}
+
+impl Reports {
+    pub(crate) fn new(reports: mpsc::Receiver<SourceReport>) -> Self {
+        Self { reports, last: None }
+    }
+
+    /// The next report, if one comes in time.
+    pub(crate) async fn next(&mut self, limit: Duration) -> Option<SourceReport> {
+        let report = tokio::time::timeout(limit, self.reports.recv()).await.ok()?;
+        self.last = Some(report.expect("the driver runs"));
+        self.last.clone()
     }
 
     /// Waits until a report is as `wanted`. The latest report counts, even if it came before.

@@ -10,9 +10,17 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 #[path = "../support/netns.rs"]
 mod support;
 
+#[path = "../support/answers.rs"]
+mod answers;
+#[expect(dead_code, reason = "these tests need a part of it")]
+#[path = "../support/lab/certs.rs"]
+mod certs;
+
+mod addresses;
 mod dhcpv6;
 mod doctor;
 mod forged;
+mod http;
 mod lab;
 mod radvd;
 
@@ -22,6 +30,8 @@ fn main() -> ExitCode {
     }
     let missing = support::missing();
     let no_radvd = support::radvd().is_none().then(|| "radvd is not on PATH (Debian package radvd)".to_owned());
+    let lookouts = [addresses::TESTS, http::TESTS].concat();
+    let lookouts: Vec<Trial> = lookouts.iter().map(|test| trial(test, missing.clone())).collect();
     let forged = forged::TESTS.iter().map(|test| trial(test, missing.clone()));
     let radvd = radvd::TESTS.iter().map(|test| trial(test, missing.clone().or_else(|| no_radvd.clone())));
     let no_socat =
@@ -45,7 +55,7 @@ fn main() -> ExitCode {
     let no_kea = without("kea-dhcp6", "kea-dhcp6-server").or_else(|| no_radvd.clone());
     let kea = doctor::BESIDE_KEA.iter().map(|test| trial(test, no_kea.clone()));
     let doctor = doctor.chain(heard).chain(filters).chain(tables).chain(dnsmasq).chain(kea);
-    let trials = forged.chain(doctor).chain(radvd).chain(dhcpv6).chain(tun).chain(cgroups).collect();
+    let trials = forged.chain(lookouts).chain(doctor).chain(radvd).chain(dhcpv6).chain(tun).chain(cgroups).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

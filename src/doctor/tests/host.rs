@@ -57,6 +57,7 @@ fn the_daemon() {
     ill.sources.push(crate::status::SourceStatus {
         kind: "dhcpv6-pd".to_owned(),
         interface: Some("wan".to_owned()),
+        url: None,
         state: "failed".to_owned(),
         reason: Some("x".to_owned()),
         lease: None,

@@ -74,6 +74,9 @@ fn of_state(former: Option<&SourceReport>, lease: &Lease<'_>) -> Option<(Priorit
         | SourceState::LinkDown
         | SourceState::NoLinkLocal
         | SourceState::AwaitingRouter
+        | SourceState::AwaitingAddress
+        | SourceState::NoAddress
+        | SourceState::Asking
         | SourceState::Receiving
         | SourceState::Configured
         | SourceState::Failed(_)) => {

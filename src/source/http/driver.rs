@@ -1,0 +1,95 @@
+//! Drives the [`Asker`]: reads the clock, and has somebody asked.
+
+use std::io;
+use std::net::Ipv6Addr;
+use std::pin::Pin;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::asker::{Asker, Failure, Settings};
+use super::client::{self, Trust};
+use crate::clock::{self, Alarm};
+use crate::source::SourceReport;
+
+type Asking = Pin<Box<dyn Future<Output = (Result<Ipv6Addr, Failure>, Trust)> + Send>>;
+
+/// Asks one service until cancelled, and reports what it answers.
+///
+/// `settings` may change, all but the URL; handing them in again has what failed tried again. The same `seed` makes the
+/// same pauses.
+///
+/// # Errors
+/// When a timer cannot be created. A service that does not answer is no error: it is reported, and asked again.
+pub async fn run(
+    mut settings: watch::Receiver<Settings>,
+    seed: u64,
+    reports: mpsc::Sender<SourceReport>,
+    cancel: CancellationToken,
+) -> io::Result<()> {
+    let current = settings.borrow_and_update().clone();
+    let mut driver = Driver {
+        alarm: Alarm::new()?,
+        url: current.url.clone(),
+        asker: Asker::new(current, seed, clock::now()),
+        settings,
+        asking: None,
+        trust: None,
+    };
+    tokio::select! {
+        // Who is told to end says no more: whoever cancelled it would take that for news.
+        biased;
+        () = cancel.cancelled() => {}
+        () = driver.ask(&reports) => {}
+    }
+    Ok(())
+}
+
+struct Driver {
+    settings: watch::Receiver<Settings>,
+    alarm: Alarm,
+    url: String,
+    asker: Asker,
+    /// The question that waits for its answer.
+    asking: Option<Asking>,
+    trust: Trust,
+}
+
+impl Driver {
+    /// Ends when whoever gave the channels is gone.
+    async fn ask(&mut self, reports: &mpsc::Sender<SourceReport>) {
+        loop {
+            if self.asker.poll_request(clock::now()) {
+                let (url, trust) = (self.url.clone(), self.trust.clone());
+                self.asking = Some(Box::pin(async move { client::ask(&url, trust).await }));
+            }
+            let wake = self.asker.poll_timeout().map(|(at, _)| at);
+            tokio::select! {
+                biased;
+                permit = reports.reserve(), if self.asker.has_news() => match (permit, self.asker.poll_report()) {
+                    (Ok(permit), Some(report)) => permit.send(report),
+                    (Ok(_), None) => {}
+                    (Err(_closed), _) => return,
+                },
+                changed = self.settings.changed() => match changed {
+                    Ok(()) => self.asker.reconfigure(self.settings.borrow_and_update().clone(), clock::now()),
+                    Err(_closed) => return,
+                },
+                (answer, trust) = answered(self.asking.as_mut()) => {
+                    self.asking = None;
+                    self.trust = trust;
+                    self.asker.handle_answer(answer, clock::now());
+                }
+                () = self.alarm.wait(wake) => self.asker.handle_timeout(clock::now()),
+            }
+        }
+    }
+}
+
+/// Waits for the answer; for ever when nobody is asked.
+async fn answered(asking: Option<&mut Asking>) -> (Result<Ipv6Addr, Failure>, Trust) {
+    match asking {
+        Some(asking) => asking.await,
+        None => std::future::pending().await,
+    }
+}
