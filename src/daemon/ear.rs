@@ -121,7 +121,8 @@ impl Heard {
             let (reports, mut reported) = mpsc::channel(16);
             let (held, told) = mpsc::channel(1);
             let (seed, links) = (self.coordinator.observed_seeds(interface), links.clone());
-            let setup = observe::driver::Setup { settings: followed, seed, links, told, reports, tally };
+            let recorder = Recorder::default();
+            let setup = observe::driver::Setup { settings: followed, seed, links, told, reports, recorder, tally };
             let watching = observe::run(setup, stop.clone());
             let news = news.clone();
             tokio::spawn(async move {

@@ -8,11 +8,12 @@
 //! Pure: the same record gives the same moments.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::arbiter::Snapshot;
-use crate::config::Config;
+use crate::config::{Config, Host, Severity};
 use crate::log::Entry;
 use crate::record::{Event, Line, Record, Start};
 use crate::time::{Epoch, Instant};
@@ -20,6 +21,7 @@ use crate::time::{Epoch, Instant};
 mod describe;
 mod exchange;
 mod listener;
+mod observed;
 mod session;
 
 use session::Session;
@@ -140,6 +142,15 @@ fn sleep_before(began: Instant, before: Instant, ahead: &[Line]) -> Option<Durat
     let slept = |line: &Line| if let Event::Resumed { slept } = &line.event { Some(slept.0) } else { None };
     let gap = at.saturating_since(before);
     soon.filter_map(slept).next().filter(|slept| gap + LATENESS >= *slept)
+}
+
+/// Reads a configuration as if every file and variable that it names were there.
+fn configuration(text: &str, path: &Path) -> Result<Config, String> {
+    let variable = |name: &str| Some(format!("/{name}"));
+    let loaded = Config::parse(text, path, &Host { variable: &variable, exists: &|_| true });
+    let errors = loaded.findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let errors: Vec<String> = errors.map(ToString::to_string).collect();
+    loaded.config.ok_or_else(|| format!("its configuration cannot be used:\n{}", errors.join("\n")))
 }
 
 #[cfg(test)]
