@@ -2,7 +2,7 @@
 //!
 //! A decider is called when the record says that it was. What has become due without such a line, because another version
 //! of the program waits for other times or because somebody wrote the record by hand, happens when it is due: at once
-//! in a record without any wake, and in one that a daemon wrote after it is overdue by a second. While the machine
+//! in a record without any wake or report, and in one that a daemon wrote after it is overdue by a second. While the machine
 //! slept nothing happens.
 //!
 //! Pure: the same record gives the same moments.
@@ -120,7 +120,7 @@ pub fn run(record: &Record, out: &mut dyn FnMut(Moment)) -> Result<(), Unusable>
 
 fn run_session(start: &Start, lines: &[Line], out: &mut dyn FnMut(Moment)) -> Result<(), String> {
     let began = Instant::BOOT + start.boot_time.0;
-    let of_a_daemon = lines.iter().any(|line| matches!(line.event, Event::Wake { .. }));
+    let of_a_daemon = lines.iter().any(|line| matches!(line.event, Event::Wake { .. } | Event::Report { .. }));
     let mut session = Session::new(start, began, of_a_daemon, out)?;
     let mut before = began;
     for (index, line) in lines.iter().enumerate() {
