@@ -24,6 +24,7 @@ mod beside;
 mod capture;
 mod coexistence;
 mod daemon;
+mod hooked;
 mod lease;
 mod life;
 mod observed;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         beside::TESTS,
         uplinks::TESTS,
         coexistence::TESTS,
+        hooked::TESTS,
         observed::TESTS,
         reference::TESTS,
     ];

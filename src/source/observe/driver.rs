@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::netlink::{self, Heard};
@@ -32,13 +32,22 @@ pub struct Setup {
     /// The interfaces of the host.
     pub links: watch::Receiver<Arc<Links>>,
     /// What people and hook scripts say.
-    pub told: mpsc::Receiver<Told>,
+    pub told: mpsc::Receiver<Saying>,
     /// Where reports go.
     pub reports: mpsc::Sender<SourceReport>,
     /// Where inputs are recorded.
     pub recorder: Recorder,
     /// Always has what was counted.
     pub tally: watch::Sender<Tally>,
+}
+
+/// A [`Told`] on its way to the observer.
+#[derive(Debug)]
+pub struct Saying {
+    /// What is said.
+    pub told: Told,
+    /// Hears that it was taken, once the report on what follows from it is on its way.
+    pub taken: oneshot::Sender<()>,
 }
 
 /// Watches the DHCPv6 client of somebody else on one interface until cancelled.
@@ -70,6 +79,8 @@ struct Driver {
     socket: Option<Socket>,
     /// When to try to open the socket again.
     reopen_at: Option<Instant>,
+    /// Who waits for what follows from what he said.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl Driver {
@@ -79,7 +90,18 @@ impl Driver {
         let tape = setup.recorder.tape(Decider::Observer, &interface);
         let mut observer = Observer::new(settings);
         observer.seed(&setup.seed, clock::now());
-        Self { setup, heard, alarm, tape, observer, interface, link: None, socket: None, reopen_at: None }
+        Self {
+            setup,
+            heard,
+            alarm,
+            tape,
+            observer,
+            interface,
+            link: None,
+            socket: None,
+            reopen_at: None,
+            waiting: Vec::new(),
+        }
     }
 
     /// Ends when whoever gave the channels is gone.
@@ -93,6 +115,12 @@ impl Driver {
         self.hear(first);
         loop {
             self.drain();
+            if !self.observer.has_news() {
+                // Who has gone meanwhile need not hear it.
+                for taken in self.waiting.drain(..) {
+                    let _gone = taken.send(());
+                }
+            }
             let wake = self.observer.poll_timeout().map(|(at, _)| at).into_iter().chain(self.reopen_at).min();
             tokio::select! {
                 biased;
@@ -112,10 +140,11 @@ impl Driver {
                     Ok(()) => self.observer.reconfigure(self.setup.settings.borrow_and_update().clone(), clock::now()),
                     Err(_closed) => return,
                 },
-                Some(told) = self.setup.told.recv() => {
+                Some(Saying { told, taken }) = self.setup.told.recv() => {
                     let now = clock::now();
                     self.tape.told(&told, now);
                     self.observer.handle_told(&told, now);
+                    self.waiting.push(taken);
                 }
                 // What the packets say wins: they come first.
                 ready = readable(self.socket.as_ref()) => self.receive(ready),

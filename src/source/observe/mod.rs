@@ -45,7 +45,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-pub use driver::run;
+pub use driver::{Saying, run};
 pub use exchange::Unfollowed;
 pub use observer::{Notice, Observer};
 pub use octets::{from_octets, to_octets};

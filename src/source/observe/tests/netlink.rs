@@ -10,7 +10,7 @@ use rtnetlink::RouteMessageBuilder;
 
 use super::world::*;
 use crate::source::dhcpv6::wire::ClientMessage;
-use crate::source::observe::{Observer, from_octets, to_octets};
+use crate::source::observe::{Observer, Told, from_octets, to_octets};
 use crate::source::{Cut, Offer, SourceState};
 use crate::time::Deadline;
 
@@ -280,4 +280,26 @@ fn messages_come_back_from_a_record_as_they_were() {
     }
     assert_eq!(from_octets(&[]), None);
     assert_eq!(from_octets(&[0, 24, 1]), None, "a route without a header");
+}
+
+/// A route says nothing of lifetimes; who reports does, and so does the client at its next report.
+#[test]
+fn what_is_told_of_lifetimes_counts_for_a_route_that_stands() {
+    let mut observer = observer();
+    observer.handle_events(&[new(networkd(A))], at(5));
+    let told = |preferred, valid| Told {
+        dynamic_prefix: "home".to_owned(),
+        prefix: A.parse().unwrap(),
+        preferred: Some(preferred),
+        valid: Some(valid),
+        excluded: Vec::new(),
+        gone: false,
+    };
+    observer.handle_told(&told(200, 400), at(10));
+    let ends = |observer: &Observer| -> Vec<(Deadline, Deadline)> {
+        observer.report().offers.iter().map(|offer| (offer.preferred_until, offer.valid_until)).collect()
+    };
+    assert_eq!(ends(&observer), [(Deadline::At(at(210)), Deadline::At(at(410))); 2]);
+    observer.handle_told(&told(20, 40), at(20));
+    assert_eq!(ends(&observer), [(Deadline::At(at(40)), Deadline::At(at(60))); 2]);
 }
