@@ -324,6 +324,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("raw-option-form", "rawOptions have the form of their code, and are there once"),
     ("client-differs", "DynamicPrefixes on one interface agree on their DHCPv6 client"),
     ("duplicate-iaid", "IAIDs are unique on an interface"),
+    ("observes-own-client", "there is one DHCPv6 client on an interface: one of ours, or one to observe"),
     ("message-size", "what a DHCPv6 client asks for fits into a packet"),
     ("needs-right", "what a setting needs beyond the rights of the unit"),
     ("refused-prefix", "the filter lets the static prefix pass"),

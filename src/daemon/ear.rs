@@ -114,7 +114,8 @@ impl Heard {
             let (reports, reported) = mpsc::channel(16);
             let (held, told) = mpsc::channel(1);
             let (seed, links) = (self.coordinator.observed_seeds(interface), links.clone());
-            let setup = observe::driver::Setup { settings: followed, seed, links, told, reports, tally };
+            let recorder = Recorder::default();
+            let setup = observe::driver::Setup { settings: followed, seed, links, told, reports, recorder, tally };
             pass_on((settings, held), observe::run(setup, stop.clone()), reported, news);
         }
         interfaces.iter().map(|interface| SourceId::on(SourceKind::Observed, interface)).collect()

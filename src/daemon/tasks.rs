@@ -240,6 +240,7 @@ impl Tasks {
             links: self.links(),
             told: heard,
             reports: self.reports.clone(),
+            recorder: self.recorder.clone(),
             tally: counted,
         };
         let name = format!("observer of the DHCPv6 client on {interface}");
