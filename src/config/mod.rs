@@ -152,7 +152,7 @@ pub struct DynamicPrefix {
 impl DynamicPrefix {
     /// The sources this prefix may come from, best rank first.
     pub fn sources(&self) -> Vec<SourceId> {
-        let Acquisition { dhcpv6, observe, router_advertisement, interface, http, fixed, filter: _ } =
+        let Acquisition { dhcpv6, observe, router_advertisement, interface, http, fixed, auto: _, filter: _ } =
             &self.acquisition;
         let all = [
             dhcpv6.as_ref().map(|dhcpv6| SourceId::on(SourceKind::Dhcpv6Pd, &dhcpv6.interface)),
@@ -191,8 +191,39 @@ pub struct Acquisition {
     pub http: Option<Http>,
     /// `static.prefix`
     pub fixed: Option<Ipv6Net>,
+    /// `auto`: which of `dhcpv6`, `observe` and `router_advertisement` there are is chosen while the daemon runs.
+    pub auto: Option<Auto>,
     /// `prefixFilter`
     pub filter: PrefixFilter,
+}
+
+/// `acquisition.auto`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Auto {
+    /// `interface`; `None`: it is looked for.
+    pub interface: Option<String>,
+    /// What was chosen; not in the file.
+    pub chosen: Option<Chosen>,
+    /// Why nothing is chosen yet; not in the file.
+    pub waits: Option<String>,
+}
+
+/// What `acquisition.auto` has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// `dhcpv6`, `observe` or `routerAdvertisement`.
+    pub kind: SourceKind,
+    /// The interface.
+    pub interface: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Chosen {
+    /// The source.
+    pub fn id(&self) -> SourceId {
+        SourceId::on(self.kind, &self.interface)
+    }
 }
 
 /// `acquisition.dhcpv6`

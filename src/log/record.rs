@@ -9,12 +9,14 @@ use crate::time::{Deadline, Epoch, Instant};
 
 use super::{Entry, Priority};
 
+mod choice;
 mod cluster;
 mod dhcpv6;
 mod lease;
 mod listening;
 mod recording;
 
+pub use choice::{chosen, not_chosen};
 pub use cluster::{
     STEPS, Written, cluster_left, contested, credentials_end, dry_run, failing, health, note, recovered, released,
     still, written,
