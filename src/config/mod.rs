@@ -14,6 +14,7 @@ use crate::prefix::PrefixFilter;
 use crate::source::dhcpv6::{DuidSetting, RawOption};
 use crate::source::{SourceId, SourceKind};
 
+mod auto;
 mod check;
 pub mod file;
 mod finding;
@@ -25,6 +26,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 
+pub use auto::{Auto, Chosen};
 pub use finding::{Excerpt, Finding, RULES, Severity};
 pub use object::{Binding, Kind, ObjectRef, Part, Service, Strategy};
 
@@ -195,35 +197,6 @@ pub struct Acquisition {
     pub auto: Option<Auto>,
     /// `prefixFilter`
     pub filter: PrefixFilter,
-}
-
-/// `acquisition.auto`
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Auto {
-    /// `interface`; `None`: it is looked for.
-    pub interface: Option<String>,
-    /// What was chosen; not in the file.
-    pub chosen: Option<Chosen>,
-    /// Why nothing is chosen yet; not in the file.
-    pub waits: Option<String>,
-}
-
-/// What `acquisition.auto` has come to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chosen {
-    /// `dhcpv6`, `observe` or `routerAdvertisement`.
-    pub kind: SourceKind,
-    /// The interface.
-    pub interface: String,
-    /// Why.
-    pub reason: String,
-}
-
-impl Chosen {
-    /// The source.
-    pub fn id(&self) -> SourceId {
-        SourceId::on(self.kind, &self.interface)
-    }
 }
 
 /// `acquisition.dhcpv6`

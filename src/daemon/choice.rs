@@ -26,7 +26,7 @@ pub enum Step {
     Take(Chosen),
     /// Whether a DHCPv6 server answers on this interface decides.
     Ask(String),
-    /// Nothing can be chosen yet: why, a sentence, and whether to look again although nothing happens.
+    /// Nothing can be chosen yet: why, a sentence without a full stop.
     Wait(String),
 }
 
@@ -52,6 +52,9 @@ pub fn choose(auto: &Auto, seen: &[Interface], answer: Option<Answer>) -> Step {
         // What it goes on to say is for those who want the port.
         let who = text.split_once(". ").map_or(text.as_str(), |(who, _)| who);
         return take(SourceKind::Observed, who);
+    }
+    if let Verdict::Undecided(who) = &uplink.client {
+        return Step::Wait(format!("whether there will be another DHCPv6 client on {name} is still open: {who}"));
     }
     let routers = uplink.routers.as_deref().unwrap_or_default();
     if let Some(router) = routers.iter().find(|router| speaks_of_dhcpv6(router)) {
@@ -173,11 +176,6 @@ impl Coordinator {
         autos(&self.config).next().is_some()
     }
 
-    /// Whether something could not be chosen.
-    pub fn waits_for_a_choice(&self) -> bool {
-        autos(&self.config).any(|(_, auto)| auto.waits.is_some())
-    }
-
     /// Whether what was chosen gives the prefix in use.
     fn works(&self, name: &str, auto: &Auto, now: Instant) -> bool {
         let Some(chosen) = &auto.chosen else { return false };
@@ -226,11 +224,10 @@ impl Coordinator {
 
     /// What `status` adds to a source that was chosen.
     pub(super) fn notes_on_choice(&self, source: &SourceId) -> impl Iterator<Item = String> {
-        let chosen = autos(&self.config).filter_map(move |(prefix, auto)| {
+        autos(&self.config).filter_map(move |(prefix, auto)| {
             let chosen = auto.chosen.as_ref().filter(|chosen| chosen.id() == *source)?;
             Some(format!("Chosen for {} (acquisition.auto): {}", prefix.name, chosen.reason))
-        });
-        chosen
+        })
     }
 }
 

@@ -20,8 +20,10 @@ use super::choice::{self, Answer, Step};
 /// How long a DHCPv6 server may take to answer: a second of delay, and three Solicits (RFC 9915 §15).
 const ANSWER: Duration = Duration::from_secs(8);
 
-/// When to look again where nothing could be chosen: not everything that would help is told to us.
-const AGAIN: Duration = Duration::from_secs(60);
+/// How long after the first look in vain the next one is, and the longest pause: each is twice the one before. Not
+/// everything that would help is told to us, as a default route, or that another program has made up its mind.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// By name, what was chosen, or why nothing was.
 type Made = Vec<(String, Result<Chosen, String>)>;
@@ -35,6 +37,8 @@ pub(super) struct Choosing {
     looking: JoinSet<Made>,
     is_due: bool,
     again_at: Option<Instant>,
+    /// How long was waited for that.
+    pause: Option<Duration>,
     links: Option<watch::Receiver<Arc<Links>>>,
     known: Known,
 }
@@ -52,6 +56,14 @@ impl Choosing {
     /// There is a reason to look round.
     pub(super) fn call(&mut self) {
         self.is_due = true;
+        self.pause = None;
+    }
+
+    /// It was looked round, and something has to be looked for again.
+    fn look_again(&mut self, now: Instant) {
+        let pause = self.pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
+        self.pause = Some(pause);
+        self.again_at = Some(now + pause);
     }
 
     /// When to look although nothing has happened.
@@ -90,7 +102,9 @@ impl Daemon {
                     self.tasks.follow(&mut self.coordinator);
                     self.notice_at.get_or_insert(now);
                 }
-                self.choosing.again_at = self.coordinator.waits_for_a_choice().then_some(now + AGAIN);
+                if made.iter().any(|(_, outcome)| outcome.is_err()) {
+                    self.choosing.look_again(now);
+                }
             }
         }
     }
@@ -107,7 +121,7 @@ impl Daemon {
             return;
         }
         let links = self.tasks.links();
-        self.choosing.links.get_or_insert(links.clone());
+        self.choosing.links.get_or_insert_with(|| links.clone());
         let open = self.coordinator.open_choices(now);
         if !open.is_empty() {
             let duid = self.coordinator.identity.duid.clone();
