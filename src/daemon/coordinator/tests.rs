@@ -10,4 +10,5 @@ mod reload;
 mod reporting;
 mod restart;
 mod services;
+mod shown;
 mod world;
