@@ -60,6 +60,7 @@
 //! | [`rbac`] | what the account of the daemon may do and why, as a table and as manifests | decider |
 //! | [`daemon::coordinator`] | the one owner of arbiters, reports, targets, conditions | decider |
 //! | [`daemon::delegation`], `daemon::clients` | who the DHCPv6 clients are, what they must remember, how a delegation is given back | decider |
+//! | [`daemon::choice`] | `acquisition = "auto"`: which source, and whether it stays (`daemon::choosing` looks round) | decider |
 //! | `daemon::reporting` | what `dyn-prefix report` says of another client's delegation, and what follows from it (`daemon::saying` waits) | decider |
 //! | [`daemon::pause`], [`daemon::take_over`], [`daemon::parting`] | what a person withdraws or takes over; clusters that leave the configuration | decider |
 //! | [`daemon::alone`], [`daemon::shadow`], [`daemon::ear`] | `withdraw` without a daemon; the real objects and sources looked at for `plan --live` and `--dry-run` | driver |

@@ -14,6 +14,7 @@ use crate::prefix::PrefixFilter;
 use crate::source::dhcpv6::{DuidSetting, RawOption};
 use crate::source::{SourceId, SourceKind};
 
+mod auto;
 mod check;
 pub mod file;
 mod finding;
@@ -25,6 +26,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 
+pub use auto::{Auto, Chosen};
 pub use finding::{Excerpt, Finding, RULES, Severity};
 pub use object::{Binding, Kind, ObjectRef, Part, Service, Strategy};
 
@@ -152,7 +154,7 @@ pub struct DynamicPrefix {
 impl DynamicPrefix {
     /// The sources this prefix may come from, best rank first.
     pub fn sources(&self) -> Vec<SourceId> {
-        let Acquisition { dhcpv6, observe, router_advertisement, interface, http, fixed, filter: _ } =
+        let Acquisition { dhcpv6, observe, router_advertisement, interface, http, fixed, auto: _, filter: _ } =
             &self.acquisition;
         let all = [
             dhcpv6.as_ref().map(|dhcpv6| SourceId::on(SourceKind::Dhcpv6Pd, &dhcpv6.interface)),
@@ -191,6 +193,8 @@ pub struct Acquisition {
     pub http: Option<Http>,
     /// `static.prefix`
     pub fixed: Option<Ipv6Net>,
+    /// `auto`: which of `dhcpv6`, `observe` and `router_advertisement` there are is chosen while the daemon runs.
+    pub auto: Option<Auto>,
     /// `prefixFilter`
     pub filter: PrefixFilter,
 }

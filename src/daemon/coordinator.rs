@@ -139,7 +139,7 @@ impl Coordinator {
         self.listen_error = error.map(ToOwned::to_owned);
     }
 
-    fn apply(&mut self, config: Arc<Config>, mut restored: BTreeMap<String, Restored>, now: Instant) {
+    pub(super) fn apply(&mut self, config: Arc<Config>, mut restored: BTreeMap<String, Restored>, now: Instant) {
         self.arbiters.retain(|name, _| config.dynamic_prefixes.iter().any(|prefix| prefix.name == *name));
         self.part(&config, now);
         self.clusters.retain(|name, _| config.clusters.iter().any(|cluster| cluster.name == *name));

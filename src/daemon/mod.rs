@@ -32,6 +32,7 @@ use crate::source::SourceReport;
 use crate::store::{Opened, State, Store};
 use crate::time::Instant;
 
+use choosing::Choosing;
 use coordinator::{Coordinator, Identity, Memory};
 use errand::Errands;
 use expiry::Expiry;
@@ -44,6 +45,8 @@ use tasks::{Inbox, Tasks};
 use write_log::WriteLog;
 
 pub mod alone;
+pub mod choice;
+mod choosing;
 mod clients;
 pub mod condition;
 pub mod coordinator;
@@ -158,6 +161,7 @@ struct Daemon {
     releases: Releases,
     errands: Errands,
     sayings: Sayings,
+    choosing: Choosing,
     listening: Listening,
     reading: Reading,
     counters: Counters,
@@ -210,6 +214,7 @@ impl Daemon {
             releases: Releases::default(),
             errands: Errands::default(),
             sayings: Sayings::default(),
+            choosing: Choosing::default(),
             listening,
             reading: Reading::default(),
             counters: Counters::default(),
@@ -224,6 +229,7 @@ impl Daemon {
         let mut signals = systemd::Signals::new()?;
         let mut watchdog = systemd::Watchdog::new();
         self.tasks.follow(&mut self.coordinator);
+        self.choosing.call();
         self.after_input();
         let stopped_by = loop {
             let deadline = self.deadline();
@@ -247,6 +253,7 @@ impl Daemon {
                 Some((request, answer)) = self.requests.recv() => self.answer(request, answer).await,
                 (read, whom) = self.reading.next() => self.reload(read, whom).await,
                 Some(said) = self.sayings.next() => said.answer(&self.coordinator, clock::now()),
+                happened = self.choosing.next() => self.take_choices(happened),
                 () = self.saver.finished() => {}
                 () = watchdog.due() => {}
                 () = self.alarm.wait(deadline) => {}
@@ -269,6 +276,7 @@ impl Daemon {
             self.expiry.poll_timeout(),
             self.listening.poll_timeout(),
             self.reading.poll_timeout(),
+            self.choosing.poll_timeout(),
             self.notice_at,
             self.ready_by,
         ];
@@ -279,6 +287,9 @@ impl Daemon {
         // One from before a suspend judges lifetimes that ran out unheard.
         if !self.notice_suspend() {
             let now = clock::now();
+            if choice::calls_for_another(self.coordinator.config(), &report) {
+                self.choosing.call();
+            }
             self.coordinator.handle_report(report, now);
             // Also when it changes nothing that is published: a lease that is being renewed is shown, too.
             self.notice_at.get_or_insert(now + NOTICE_INTERVAL);
@@ -309,6 +320,7 @@ impl Daemon {
         self.errands.advance(&mut self.coordinator, now);
         self.listen_again(now);
         self.give_up_reading(now);
+        self.look_round(now);
         self.tasks.end_clusters(&self.coordinator);
         self.tasks.publish(&self.coordinator);
         let epoch = clock::epoch();

@@ -14,7 +14,7 @@ use crate::time::Instant;
 
 use super::errand::Errand;
 use super::reading::{self, Read, Waiting};
-use super::{Daemon, reload};
+use super::{Daemon, choice, reload};
 
 impl Daemon {
     pub(super) async fn answer(&mut self, request: Request, answer: oneshot::Sender<Response>) {
@@ -127,6 +127,8 @@ impl Daemon {
         match config {
             Ok(config) => {
                 self.recorder.write(now, || Event::Reload { config: text });
+                let config = choice::with_former(config, self.coordinator.config());
+                self.choosing.call();
                 self.errands.reconfigure(&self.coordinator, &config);
                 self.coordinator.reconfigure(Arc::new(config), now);
                 self.tasks.follow(&mut self.coordinator);

@@ -277,7 +277,7 @@ impl Tasks {
     }
 
     /// The watcher of all links; started when the first source needs it.
-    fn links(&mut self) -> watch::Receiver<Arc<Links>> {
+    pub(super) fn links(&mut self) -> watch::Receiver<Arc<Links>> {
         if let Some(links) = &self.links {
             return links.clone();
         }

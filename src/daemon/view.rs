@@ -33,6 +33,11 @@ impl Coordinator {
         let snapshot = self.arbiters.get(&config.name).and_then(Arbiter::snapshot);
         let mut shown = dynamic_prefix(config, snapshot, &self.catalogue, epoch);
         shown.conditions = self.conditions.of(&config.name, epoch);
+        let waits = config.acquisition.auto.as_ref().and_then(|auto| auto.waits.as_ref());
+        shown.errors.extend(waits.map(|why| EntryStatus {
+            entry: "acquisition.auto".to_owned(),
+            message: format!("No source is chosen yet: {why}."),
+        }));
         shown
     }
 
@@ -52,6 +57,7 @@ impl Coordinator {
         let sources = self.reports.values().map(|report| {
             let mut shown = source_status(report, epoch);
             shown.notes.extend(self.note_on(&report.id));
+            shown.notes.extend(self.notes_on_choice(&report.id));
             shown
         });
         Status {

@@ -9,6 +9,7 @@ use crate::time::{Deadline, Epoch, Instant};
 
 use super::{Entry, Priority};
 
+mod choice;
 mod cluster;
 mod dhcpv6;
 mod lease;
@@ -16,6 +17,7 @@ mod listening;
 mod lookout;
 mod recording;
 
+pub use choice::{chosen, not_chosen};
 pub use cluster::{
     STEPS, Written, cluster_left, contested, credentials_end, dry_run, failing, health, note, recovered, released,
     still, written,

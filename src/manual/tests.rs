@@ -24,7 +24,7 @@ const PREFIX: &str = "[[dynamicPrefix]]\nname = \"home-ipv6\"\nacquisition.stati
 const NAMED: &str = "[[dynamicPrefix]]\nname = \"n\"\n";
 const STATIC: &str = "[dynamicPrefix.acquisition.static]\nprefix = \"2001:db8::/48\"\n";
 
-const CONTEXTS: [Context; 21] = [
+const CONTEXTS: [Context; 22] = [
     Context { title: "[daemon]", before: "[daemon]\n", required: &[], after: "" },
     Context {
         title: "[[cluster]]",
@@ -74,6 +74,12 @@ const CONTEXTS: [Context; 21] = [
         title: "[dynamicPrefix.acquisition.http]",
         before: "[[dynamicPrefix]]\nname = \"n\"\n[dynamicPrefix.acquisition.http]\n",
         required: &[("url", "url = \"https://a.example/\""), ("prefixLength", "prefixLength = 56")],
+        after: "",
+    },
+    Context {
+        title: "[dynamicPrefix.acquisition.auto]",
+        before: "[[dynamicPrefix]]\nname = \"n\"\n[dynamicPrefix.acquisition.auto]\n",
+        required: &[],
         after: "",
     },
     Context {
@@ -164,7 +170,9 @@ fn file(context: &Context, key: &str, example: &str) -> String {
     let replaced = |name: &str| name == key || (name == "hex" && key == "text");
     let required: Vec<&str> =
         context.required.iter().filter(|(name, _)| !replaced(name)).map(|(_, line)| *line).collect();
-    format!("{before}{}\n{example}\n{}", required.join("\n"), context.after)
+    // The example is the acquisition itself.
+    let after = if key == "acquisition" { "name = \"n\"\n" } else { context.after };
+    format!("{before}{}\n{example}\n{after}", required.join("\n"))
 }
 
 fn errors(text: &str) -> Vec<String> {

@@ -72,7 +72,7 @@ pub static DYNAMIC_PREFIX: TableSpec = TableSpec {
     help: "A prefix to follow, and the ranges and subnets in it.",
     keys: &[
         key("name", Text, "What bindings and annotations call it.").required(),
-        key("acquisition", Table(&ACQUISITION), "Where the prefix comes from; one source at least.").required(),
+        key("acquisition", TextOrTable(&ACQUISITION), "Where the prefix comes from: sources, or \"auto\".").required(),
         key("addressRanges", Tables(&ADDRESS_RANGE), "Ranges of addresses, given by their host part."),
         key("subnets", Tables(&SUBNET), "Subnets carved from the prefix."),
         key("transition", Table(&TRANSITION), "What happens to the old prefix when a new one comes."),
@@ -91,6 +91,7 @@ pub static ACQUISITION: TableSpec = TableSpec {
         key("interface", Table(&INTERFACE), "From the addresses of an interface of this host."),
         key("http", Table(&HTTP), "From a service that says which address asks it."),
         key("static", Table(&STATIC), "A prefix that does not change."),
+        key("auto", Table(&AUTO), "Chooses one of dhcpv6, observe and routerAdvertisement by what there is."),
         key("prefixFilter", Table(&PREFIX_FILTER), "Which prefixes are accepted."),
     ],
 };
@@ -183,6 +184,14 @@ pub static STATIC: TableSpec = TableSpec {
     title: "[dynamicPrefix.acquisition.static]",
     help: "A prefix that does not change.",
     keys: &[key("prefix", Text, "The prefix, as ADDRESS/LENGTH.").required()],
+};
+
+/// `[dynamicPrefix.acquisition.auto]`
+pub static AUTO: TableSpec = TableSpec {
+    title: "[dynamicPrefix.acquisition.auto]",
+    help: "Chooses where the prefix comes from by what there is; acquisition = \"auto\" is short for it.",
+    keys: &[key("interface", Text, "The interface that the prefix arrives on: the uplink.")
+        .or("that of the IPv6 default route, else the only one where a router is heard")],
 };
 
 /// `[dynamicPrefix.acquisition.prefixFilter]`

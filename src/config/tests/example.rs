@@ -25,6 +25,7 @@ fn prefix() -> DynamicPrefix {
                 interval: Duration::from_secs(120),
             }),
             fixed: Some("2001:db8:1234::/56".parse().unwrap()),
+            auto: None,
             filter: PrefixFilter {
                 require_global_unicast: true,
                 allow: vec!["2003::/19".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
@@ -47,6 +48,17 @@ fn prefix() -> DynamicPrefix {
             max_prefix_history: 2,
             on_loss: OnLoss::Keep,
         },
+    }
+}
+
+fn chosen() -> DynamicPrefix {
+    let auto = Some(Auto { interface: Some("enp1s0.222".to_owned()), ..Auto::default() });
+    DynamicPrefix {
+        name: "office".to_owned(),
+        acquisition: Acquisition { auto, ..Acquisition::default() },
+        address_ranges: Vec::new(),
+        subnets: Vec::new(),
+        transition: Transition::default(),
     }
 }
 
@@ -159,7 +171,7 @@ fn every_key_of_the_example_arrives() {
         publish_status: true,
     };
     assert_eq!(config.clusters, [home, lab]);
-    assert_eq!(config.dynamic_prefixes, [prefix()]);
+    assert_eq!(config.dynamic_prefixes, [prefix(), chosen()]);
     assert_eq!(config.bindings, bindings());
     assert_eq!(config.services, services());
 }
