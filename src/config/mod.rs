@@ -17,6 +17,7 @@ use crate::source::{SourceId, SourceKind};
 mod check;
 pub mod file;
 mod finding;
+mod host;
 pub mod keys;
 mod object;
 mod read;
@@ -26,6 +27,7 @@ mod suggest;
 mod tests;
 
 pub use finding::{Excerpt, Finding, RULES, Severity};
+pub use host::{COMMAND_TIMEOUT, FileTarget, Hook};
 pub use object::{Binding, Kind, ObjectRef, Part, Service, Strategy};
 
 /// What a file says: the configuration, if it can be used, and everything there is to say about it.
@@ -43,6 +45,8 @@ pub struct Host<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     /// Whether a file exists.
     pub exists: &'a dyn Fn(&Path) -> bool,
+    /// The text of a file, or why there is none.
+    pub read: &'a dyn Fn(&Path) -> Result<String, String>,
 }
 
 impl Config {
@@ -74,6 +78,10 @@ pub struct Config {
     pub bindings: Vec<Binding>,
     /// `[[service]]`, in file order, one per cluster.
     pub services: Vec<Service>,
+    /// `[[hook]]`, in file order; names are unique.
+    pub hooks: Vec<Hook>,
+    /// `[[file]]`, in file order; paths are unique.
+    pub files: Vec<FileTarget>,
 }
 
 /// `[daemon]`

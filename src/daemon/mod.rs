@@ -35,6 +35,7 @@ use crate::time::Instant;
 use coordinator::{Coordinator, Identity, Memory};
 use errand::Errands;
 use expiry::Expiry;
+use host::HostTarget;
 use listening::Listening;
 use reading::Reading;
 use release::Releases;
@@ -51,6 +52,7 @@ pub mod ear;
 mod ending;
 mod errand;
 mod expiry;
+pub mod host;
 pub mod identity;
 mod listening;
 mod mirror;
@@ -154,6 +156,7 @@ struct Daemon {
     write_log: WriteLog,
     releases: Releases,
     errands: Errands,
+    host: HostTarget,
     listening: Listening,
     reading: Reading,
     counters: Counters,
@@ -205,6 +208,7 @@ impl Daemon {
             write_log: WriteLog::default(),
             releases: Releases::default(),
             errands: Errands::default(),
+            host: HostTarget::default(),
             listening,
             reading: Reading::default(),
             counters: Counters::default(),
@@ -219,6 +223,7 @@ impl Daemon {
         let mut signals = systemd::Signals::new()?;
         let mut watchdog = systemd::Watchdog::new();
         self.tasks.follow(&mut self.coordinator);
+        self.host.follow(&self.coordinator, clock::now());
         self.after_input();
         let stopped_by = loop {
             let deadline = self.deadline();
@@ -242,6 +247,7 @@ impl Daemon {
                 Some((request, answer)) = self.requests.recv() => self.answer(request, answer).await,
                 (read, whom) = self.reading.next() => self.reload(read, whom).await,
                 () = self.saver.finished() => {}
+                () = self.host.finished() => { self.notice_at.get_or_insert(clock::now()); }
                 () = watchdog.due() => {}
                 () = self.alarm.wait(deadline) => {}
             }
@@ -261,6 +267,7 @@ impl Daemon {
             self.releases.poll_timeout(),
             self.errands.poll_timeout(),
             self.expiry.poll_timeout(),
+            self.host.poll_timeout(),
             self.listening.poll_timeout(),
             self.reading.poll_timeout(),
             self.notice_at,
@@ -305,6 +312,7 @@ impl Daemon {
         self.give_up_reading(now);
         self.tasks.end_clusters(&self.coordinator);
         self.tasks.publish(&self.coordinator);
+        self.host.advance(&self.coordinator, now);
         let epoch = clock::epoch();
         while let Some(entry) = self.coordinator.poll_entry(&epoch) {
             log::emit(&entry);
@@ -316,7 +324,10 @@ impl Daemon {
             self.saver.want(now);
         }
         self.saver.handle_timeout(now, || self.coordinator.state(&clock::epoch()));
-        let next = || self.expiry.poll_entry().or_else(|| self.write_log.poll_entry());
+        let next = || {
+            let clusters = self.expiry.poll_entry().or_else(|| self.write_log.poll_entry());
+            clusters.or_else(|| self.host.poll_entry())
+        };
         std::iter::from_fn(next).for_each(|entry| log::emit(&entry));
         while let Some(entry) = self.saver.poll_entry() {
             log::emit(&entry);
@@ -325,6 +336,7 @@ impl Daemon {
         if self.notice_at.is_some_and(|at| at <= now) {
             self.notice_at = None;
             self.tasks.publish_mirrors(&self.coordinator);
+            self.note_failing();
             systemd::status(&self.coordinator.summary());
             self.changed.send_modify(|count| *count += 1);
         }
@@ -341,7 +353,7 @@ impl Daemon {
     }
 
     fn log_status(&self) {
-        let status = self.coordinator.status(&clock::epoch());
+        let status = self.status();
         log::emit(&record::status(&crate::cli::render::status(&status)));
     }
 

@@ -24,7 +24,7 @@ const PREFIX: &str = "[[dynamicPrefix]]\nname = \"home-ipv6\"\nacquisition.stati
 const NAMED: &str = "[[dynamicPrefix]]\nname = \"n\"\n";
 const STATIC: &str = "[dynamicPrefix.acquisition.static]\nprefix = \"2001:db8::/48\"\n";
 
-const CONTEXTS: [Context; 21] = [
+const CONTEXTS: [Context; 23] = [
     Context { title: "[daemon]", before: "[daemon]\n", required: &[], after: "" },
     Context {
         title: "[[cluster]]",
@@ -131,6 +131,18 @@ const CONTEXTS: [Context; 21] = [
         after: "",
     },
     Context {
+        title: "[[hook]]",
+        before: "@ALL[[hook]]\n",
+        required: &[("command", "command = [\"/bin/true\"]")],
+        after: "",
+    },
+    Context {
+        title: "[[file]]",
+        before: "@ALL[[file]]\n",
+        required: &[("path", "path = \"/run/x\""), ("text", "text = \"x\"")],
+        after: "",
+    },
+    Context {
         title: "prefixRef",
         before: "@ALL[[binding]]\ntarget = \"CiliumLoadBalancerIPPool/p\"\n",
         required: &[],
@@ -159,16 +171,17 @@ fn file(context: &Context, key: &str, example: &str) -> String {
     let before = before.replace("@STATIC", &format!("{NAMED}{STATIC}"));
     let cluster = if before.contains("[[cluster]]") { "" } else { "[[cluster]]\nkubeconfig = \"/k\"\n" };
     let before = format!("{cluster}{before}");
-    // Of text and hex there can be one only, and a mode that the example gives is not given twice.
+    // Of text and hex, and of text and template, there can be one only, and a mode that the example gives is not given twice.
     let before = if key == "mode" { before.replace("mode = \"ha\"\n", "") } else { before };
-    let replaced = |name: &str| name == key || (name == "hex" && key == "text");
+    let replaced = |name: &str| name == key || (name, key) == ("hex", "text") || (name, key) == ("text", "template");
     let required: Vec<&str> =
         context.required.iter().filter(|(name, _)| !replaced(name)).map(|(_, line)| *line).collect();
     format!("{before}{}\n{example}\n{}", required.join("\n"), context.after)
 }
 
 fn errors(text: &str) -> Vec<String> {
-    let host = Host { variable: &|_| Some("/run/credentials".to_owned()), exists: &|_| true };
+    let host =
+        Host { variable: &|_| Some("/run/credentials".to_owned()), exists: &|_| true, read: &|_| Ok(String::new()) };
     let loaded = Config::parse(text, Path::new("example"), &host);
     let wrong = loaded.findings.iter().filter(|finding| finding.severity != Severity::Note);
     wrong.map(ToString::to_string).collect()

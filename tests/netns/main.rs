@@ -13,6 +13,7 @@ mod support;
 mod dhcpv6;
 mod doctor;
 mod forged;
+mod host;
 mod lab;
 mod radvd;
 
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     let doctor = doctor::TESTS.iter().map(|test| trial(test, missing.clone()));
     let heard = doctor::WITH_RADVD.iter().map(|test| trial(test, missing.clone().or_else(|| no_radvd.clone())));
     let filters = doctor::WITH_NFT.iter().map(|test| trial(test, missing.clone().or_else(|| no_nft.clone())));
+    let host = host::WITH_NFT.iter().map(|test| trial(test, missing.clone().or_else(|| no_nft.clone())));
     let no_tables = missing.clone().or_else(doctor::missing_ip6tables);
     let tables = doctor::WITH_IP6TABLES.iter().map(|test| trial(test, no_tables.clone()));
     let without = |program: &str, package: &str| {
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
     let no_kea = without("kea-dhcp6", "kea-dhcp6-server").or_else(|| no_radvd.clone());
     let kea = doctor::BESIDE_KEA.iter().map(|test| trial(test, no_kea.clone()));
     let doctor = doctor.chain(heard).chain(filters).chain(tables).chain(dnsmasq).chain(kea);
-    let trials = forged.chain(doctor).chain(radvd).chain(dhcpv6).chain(tun).chain(cgroups).collect();
+    let trials = forged.chain(doctor).chain(radvd).chain(dhcpv6).chain(tun).chain(cgroups).chain(host).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
