@@ -1,7 +1,7 @@
 //! Hooks and files behind a real router's words: the nftables example filters what a real kernel forwards, before, while
 //! and after the prefix changes.
 
-use std::net::{Ipv6Addr, SocketAddrV6, TcpListener, TcpStream};
+use std::net::{Ipv6Addr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -17,6 +17,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_dyn-prefix");
 
 pub(crate) const WITH_NFT: &[Test] =
     &[("host: a packet filter and a hook follow the prefix that a router announces", packet_filter)];
+
+pub(crate) const WITH_UNBOUND: &[Test] = &[("host: unbound answers with what the example writes", names)];
 
 /// How long a packet may be on its way before it counts as dropped.
 const ON_ITS_WAY: Duration = Duration::from_millis(500);
@@ -71,7 +73,7 @@ impl Files {
 
 /// A running daemon; it is killed with the value.
 struct Daemon<'a> {
-    child: Child,
+    _running: Killed,
     host: &'a Namespace,
     config: PathBuf,
 }
@@ -82,7 +84,7 @@ impl<'a> Daemon<'a> {
         let mut command = host.command(PROGRAM);
         command.args(["run", "--config"]).arg(&config).env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET");
         let log = std::fs::File::create(files.at("log")).expect("a log");
-        Self { child: command.stderr(log).spawn().expect("it starts"), host, config }
+        Self { _running: Killed(command.stderr(log).spawn().expect("it starts")), host, config }
     }
 
     /// Waits until the status is as wanted.
@@ -106,13 +108,6 @@ impl<'a> Daemon<'a> {
             let current = &status["dynamicPrefixes"][0]["currentPrefix"];
             current == prefix && is_done(&status["hooks"]) && is_done(&status["files"])
         });
-    }
-}
-
-impl Drop for Daemon<'_> {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }
 
@@ -182,4 +177,77 @@ fn packet_filter() {
     // Whoever loads the filter anew finds what was written last.
     load(&pair.host, &files.at("filter.nft"));
     assert_eq!(fates("b"), [true, false, true, false]);
+}
+
+/// A question for the address of a name, as it goes over the wire.
+fn question(name: &str) -> Vec<u8> {
+    let mut message = vec![0x12, 0x34, 0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        message.push(u8::try_from(label.len()).expect("a short label"));
+        message.extend_from_slice(label.as_bytes());
+    }
+    // The root; AAAA, IN.
+    message.extend_from_slice(&[0, 0, 28, 0, 1]);
+    message
+}
+
+/// The address that the server on port 5353 has for a name; it may not listen yet.
+fn address_of(name: &str) -> Option<Ipv6Addr> {
+    let until = dyn_prefix::clock::now() + SOON;
+    let (socket, question) = (UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).expect("a socket"), question(name));
+    socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a time-out");
+    socket.connect((Ipv6Addr::LOCALHOST, 5353)).expect("an address");
+    let mut answer = [0; 512];
+    loop {
+        let asked = socket.send(&question).and_then(|_| socket.recv(&mut answer));
+        assert!(dyn_prefix::clock::now() < until, "unbound does not answer: {asked:?}");
+        let Ok(length) = asked else { continue };
+        // One answer at most, and its address is the end of the message.
+        let address: Option<[u8; 16]> = answer[..length].last_chunk().copied();
+        return address.filter(|_| answer[7] == 1).map(Ipv6Addr::from);
+    }
+}
+
+fn names() {
+    let (host, directory) = (Namespace::new("names"), tempfile::tempdir().expect("a temporary directory"));
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    let here = |text: &str| text.replace("/etc/dyn-prefix", &at("")).replace("/run/dyn-prefix", &at("run"));
+    std::fs::write(at("hosts.conf.in"), include_str!("../../examples/host/hosts.conf.in")).expect("a template");
+    std::fs::write(at("c.toml"), here(include_str!("../../examples/host/unbound.toml"))).expect("a configuration");
+    std::fs::create_dir(at("run")).expect("a directory");
+    let server = format!(
+        "server:\n interface: ::1\n port: 5353\n username: \"\"\n chroot: \"\"\n pidfile: \"\"\n use-syslog: no\n \
+         directory: \"{}\"\n do-not-query-localhost: yes\n{}",
+        at(""),
+        here("include: \"/run/dyn-prefix/*.conf\"\n"),
+    );
+    std::fs::write(at("unbound.conf"), server).expect("a configuration");
+    let asked = ["nas.home.example", "www.home.example"];
+    let answers = |prefix: Option<&str>| {
+        if let Some(prefix) = prefix {
+            let mut plan = Command::new(PROGRAM);
+            plan.args(["plan", "--output", "json", "--config", &at("c.toml"), "--prefix", prefix]);
+            let plan: Value = serde_json::from_slice(&plan.output().expect("it runs").stdout).expect("a plan");
+            std::fs::write(at("run/hosts.conf"), plan["files"][0]["content"].as_str().expect("a text"))
+                .expect("written");
+        }
+        let mut unbound = host.command("unbound");
+        let log = std::fs::File::create(at("log")).expect("a log");
+        let _unbound = Killed(unbound.args(["-d", "-c", &at("unbound.conf")]).stderr(log).spawn().expect("it starts"));
+        asked.map(|name| host.inside(|| address_of(name)))
+    };
+    assert_eq!(answers(None), [None, None], "a pattern that finds nothing is no error");
+    let both = |addresses: [&str; 2]| addresses.map(|address| Some(address.parse().expect("an address")));
+    assert_eq!(answers(Some("2001:db8:a::/56")), both(["2001:db8:a:5::2", "2001:db8:a:0:f000::2"]));
+    assert_eq!(answers(Some("2001:db8:b::/56")), both(["2001:db8:b:5::2", "2001:db8:b:0:f000::2"]));
+}
+
+/// A process that is killed with the value.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
 }

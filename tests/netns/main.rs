@@ -42,12 +42,15 @@ fn main() -> ExitCode {
         let absent = support::on_path(program).is_none();
         missing.clone().or_else(|| absent.then(|| format!("{program} is not on PATH (Debian package {package})")))
     };
+    let no_unbound = without("unbound", "unbound");
+    let names = host::WITH_UNBOUND.iter().map(|test| trial(test, no_unbound.clone()));
     let no_dnsmasq = without("dnsmasq", "dnsmasq-base");
     let dnsmasq = doctor::BESIDE_DNSMASQ.iter().map(|test| trial(test, no_dnsmasq.clone()));
     let no_kea = without("kea-dhcp6", "kea-dhcp6-server").or_else(|| no_radvd.clone());
     let kea = doctor::BESIDE_KEA.iter().map(|test| trial(test, no_kea.clone()));
     let doctor = doctor.chain(heard).chain(filters).chain(tables).chain(dnsmasq).chain(kea);
-    let trials = forged.chain(doctor).chain(radvd).chain(dhcpv6).chain(tun).chain(cgroups).chain(host).collect();
+    let trials =
+        forged.chain(doctor).chain(radvd).chain(dhcpv6).chain(tun).chain(cgroups).chain(host).chain(names).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
