@@ -70,10 +70,15 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn template(path: &Path) -> Result<String, String> {
-    let bytes = read(path).map_err(|error| match error.kind() {
-        ErrorKind::FileTooLarge => "it is larger than 1 MiB".to_owned(),
-        ErrorKind::NotFound => "there is no such file".to_owned(),
-        _ => error.to_string(),
+    let bytes = read(path).map_err(|error| {
+        let kind = error.kind();
+        if kind == ErrorKind::FileTooLarge {
+            "it is larger than 1 MiB".to_owned()
+        } else if kind == ErrorKind::NotFound {
+            "there is no such file".to_owned()
+        } else {
+            error.to_string()
+        }
     })?;
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
 }

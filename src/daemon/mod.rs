@@ -247,7 +247,7 @@ impl Daemon {
                 Some((request, answer)) = self.requests.recv() => self.answer(request, answer).await,
                 (read, whom) = self.reading.next() => self.reload(read, whom).await,
                 () = self.saver.finished() => {}
-                () = self.host.finished() => { self.notice_at.get_or_insert(clock::now()); }
+                () = self.host.finished() => { self.notice_at.get_or_insert_with(clock::now); }
                 () = watchdog.due() => {}
                 () = self.alarm.wait(deadline) => {}
             }

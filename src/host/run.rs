@@ -115,10 +115,12 @@ async fn end(child: &mut Child, group: Option<Pid>) {
 }
 
 fn not_started(program: &str, error: &io::Error) -> Failure {
-    let advice = match error.kind() {
-        io::ErrorKind::NotFound => "; is it installed, and is the interpreter that its first line names?",
-        io::ErrorKind::PermissionDenied => "; the user of the daemon has to be able to read and execute it",
-        _ => "",
+    let advice = if error.kind() == io::ErrorKind::NotFound {
+        "; is it installed, and is the interpreter that its first line names?"
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "; the user of the daemon has to be able to read and execute it"
+    } else {
+        ""
     };
     let message = format!("{program} cannot be started: {}{advice}.", plain(error));
     Failure { reason: Failure::NOT_STARTED, message }
@@ -127,7 +129,7 @@ fn not_started(program: &str, error: &io::Error) -> Failure {
 /// Without the number.
 pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
-    text.split_once(" (os error").map_or(text.clone(), |(text, _)| text.to_owned())
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 fn judge(ending: Ending, program: &str, limit: Duration, tail: &Tail) -> Result<Done, Failure> {

@@ -89,14 +89,16 @@ fn replace(write: &Write, new: &Path, mark: &Path) -> io::Result<()> {
 }
 
 fn not_written(path: &Path, error: &io::Error) -> Failure {
-    let advice = match error.kind() {
-        ErrorKind::NotFound => "; its directory has to be there",
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "; the unit lets the daemon write below /run/dyn-prefix and /var/lib/dyn-prefix only: elsewhere it needs \
-             ReadWritePaths= in a drop-in (`systemctl edit dyn-prefix`) and a directory that its user may write to"
-        }
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room",
-        _ => "",
+    let kind = error.kind();
+    let advice = if kind == ErrorKind::NotFound {
+        "; its directory has to be there"
+    } else if [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem].contains(&kind) {
+        "; the unit lets the daemon write below /run/dyn-prefix and /var/lib/dyn-prefix only: elsewhere it needs \
+         ReadWritePaths= in a drop-in (`systemctl edit dyn-prefix`) and a directory that its user may write to"
+    } else if [ErrorKind::StorageFull, ErrorKind::QuotaExceeded].contains(&kind) {
+        "; make room"
+    } else {
+        ""
     };
     let message = format!("{} cannot be written: {}{advice}.", path.display(), plain(error));
     Failure { reason: Failure::NOT_WRITTEN, message }
