@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::config::{self, Config};
-use crate::daemon::{self, supervisor};
+use crate::daemon;
 use crate::{control, log};
 
 mod args;
@@ -102,7 +102,6 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(args: RunArgs) -> anyhow::Result<Exit> {
     log::init();
-    supervisor::end_at_a_panic();
     let (loaded, text) = Config::load_with_text(&args.config.config);
     for finding in loaded.findings.iter().filter(|finding| finding.is_for_the_journal()) {
         log::emit(&log::record::finding(finding));

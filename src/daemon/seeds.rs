@@ -1,8 +1,8 @@
-//! What a table of routers starts from.
+//! What a table of routers, and an observer, start from.
 
 use super::coordinator::Coordinator;
 use crate::arbiter;
-use crate::source::Offer;
+use crate::source::{Offer, SourceKind};
 
 impl Coordinator {
     /// What the RA table of `interface` should know from before: the prefixes that came from there, so that their
@@ -20,5 +20,18 @@ impl Coordinator {
         let alike = listening.iter().all(|(_, length)| listening.first().is_some_and(|(_, first)| first == length));
         let announced = listening.iter().filter(|(_, length)| alike || length.is_none());
         arbiter::seeds(announced.filter_map(|(name, _)| self.arbiters.get(*name)?.snapshot()), interface)
+    }
+
+    /// The interfaces with an observer.
+    pub fn observed_interfaces(&self) -> impl Iterator<Item = String> {
+        self.sources().into_iter().filter(|id| id.kind == SourceKind::Observed).filter_map(|id| id.interface)
+    }
+
+    /// What the observer on `interface` should know from before: the prefix of each DynamicPrefix that it gave.
+    pub fn observed_seeds(&self, interface: &str) -> Vec<Offer> {
+        let seed = |(name, arbiter): (&String, &arbiter::Arbiter)| {
+            arbiter::seeds_observed(name, arbiter.snapshot()?, interface)
+        };
+        self.arbiters.iter().filter_map(seed).collect()
     }
 }

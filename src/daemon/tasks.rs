@@ -15,7 +15,7 @@ use crate::config::{Cluster, DynamicPrefix};
 use crate::record::Recorder;
 use crate::source::link::Links;
 use crate::source::ra::Settings;
-use crate::source::{Advertised, SourceId, SourceKind, SourceReport, Tally, dhcpv6, link, ra};
+use crate::source::{Advertised, SourceId, SourceKind, SourceReport, Tally, dhcpv6, link, observe, ra};
 
 use super::coordinator::Coordinator;
 use super::delegation::Release;
@@ -39,6 +39,7 @@ pub(super) struct Tasks {
     clients: BTreeMap<String, Client>,
     /// Of the last client on each interface: cancelled once it has let go of the port.
     gone: BTreeMap<String, CancellationToken>,
+    observers: BTreeMap<String, Observer>,
     clusters: BTreeMap<String, Island>,
     reports: mpsc::Sender<SourceReport>,
     recorder: Recorder,
@@ -59,6 +60,14 @@ struct Client {
     settings: watch::Sender<dhcpv6::Settings>,
     advertised: watch::Sender<Advertised>,
     releases: mpsc::Sender<String>,
+    tally: watch::Receiver<Tally>,
+}
+
+#[derive(Debug)]
+struct Observer {
+    cancel: CancellationToken,
+    settings: watch::Sender<observe::Settings>,
+    told: mpsc::Sender<observe::Told>,
     tally: watch::Receiver<Tally>,
 }
 
@@ -85,6 +94,7 @@ impl Tasks {
             interfaces: BTreeMap::new(),
             clients: BTreeMap::new(),
             gone: BTreeMap::new(),
+            observers: BTreeMap::new(),
             clusters: BTreeMap::new(),
             reports,
             recorder,
@@ -103,6 +113,7 @@ impl Tasks {
             self.follow_interface(&name, &config.dynamic_prefixes, coordinator);
         }
         self.follow_clients(coordinator);
+        self.follow_observers(coordinator);
         self.follow_clusters(coordinator);
     }
 
@@ -132,6 +143,7 @@ impl Tasks {
     pub(super) fn restart(&mut self, coordinator: &mut Coordinator) {
         self.interfaces.retain(|_, task| stopped(&task.cancel));
         self.clients.retain(|_, task| stopped(&task.cancel));
+        self.observers.retain(|_, task| stopped(&task.cancel));
         self.clusters.retain(|_, task| stopped(&task.cancel));
         self.follow(coordinator);
     }
@@ -197,6 +209,44 @@ impl Tasks {
         self.clients.insert(interface.to_owned(), Client { cancel, settings, advertised: advertise, releases, tally });
     }
 
+    fn follow_observers(&mut self, coordinator: &Coordinator) {
+        let wanted: Vec<String> = coordinator.observed_interfaces().collect();
+        self.observers.retain(|interface, task| wanted.contains(interface) || stopped(&task.cancel));
+        for interface in wanted {
+            let settings = observe::Settings::for_interface(&interface, &coordinator.config().dynamic_prefixes);
+            match self.observers.get(&interface) {
+                Some(task) => drop(task.settings.send_replace(settings)),
+                None => self.start_observer(interface, settings, coordinator),
+            }
+        }
+    }
+
+    fn start_observer(&mut self, interface: String, settings: observe::Settings, coordinator: &Coordinator) {
+        let cancel = self.stop.child_token();
+        let (told, heard) = mpsc::channel(16);
+        let (settings, followed) = watch::channel(settings);
+        let (counted, tally) = watch::channel(Tally::default());
+        let setup = observe::driver::Setup {
+            settings: followed,
+            seed: coordinator.observed_seeds(&interface),
+            links: self.links(),
+            told: heard,
+            reports: self.reports.clone(),
+            tally: counted,
+        };
+        let name = format!("observer of the DHCPv6 client on {interface}");
+        self.supervisor.spawn(name, cancel.clone(), observe::run(setup, cancel.clone()));
+        self.observers.insert(interface, Observer { cancel, settings, told, tally });
+    }
+
+    /// Tells the observer on an interface what somebody says of a delegation there.
+    #[expect(dead_code, reason = "the command `report` is the one to call it")]
+    pub(super) fn told(&self, interface: &str, told: observe::Told) -> Result<(), String> {
+        let observer = self.observers.get(interface).ok_or_else(|| format!("nobody observes {interface}"))?;
+        let busy = |_| format!("the observer on {interface} does not listen; try again");
+        observer.told.try_send(told).map_err(busy)
+    }
+
     /// Tells a client to give back what it holds for a DynamicPrefix.
     pub(super) fn release(&self, release: &Release) -> Result<(), String> {
         let Release { name, interface, .. } = release;
@@ -209,10 +259,11 @@ impl Tasks {
     pub(super) fn tallies(&self) -> BTreeMap<SourceId, Tally> {
         let listeners = self.interfaces.iter().map(|(name, task)| (SourceKind::RouterAdvertisement, name, &task.tally));
         let clients = self.clients.iter().map(|(name, task)| (SourceKind::Dhcpv6Pd, name, &task.tally));
+        let observers = self.observers.iter().map(|(name, task)| (SourceKind::Observed, name, &task.tally));
         let tally = |(kind, name, tally): (SourceKind, &String, &watch::Receiver<Tally>)| {
             (SourceId::on(kind, name), tally.borrow().clone())
         };
-        listeners.chain(clients).map(tally).collect()
+        listeners.chain(clients).chain(observers).map(tally).collect()
     }
 
     /// The watcher of all links; started when the first source needs it.

@@ -15,6 +15,7 @@ use crate::time::{Deadline, Instant};
 
 pub mod dhcpv6;
 pub mod link;
+pub mod observe;
 pub mod ra;
 
 /// The kinds of source. The order is their rank: the first that has a usable prefix wins.

@@ -164,6 +164,7 @@ fn file(table: &Table<'_>, names: &Names<'_>, host: &Host<'_>, report: &mut Repo
             report.error("invalid-path", path.span, message).hint("add the name of the file");
             return None;
         }
+        note_right(&absolute, path.span, report);
         Some(absolute)
     });
     let template = template(table, names, host, report);
@@ -177,6 +178,21 @@ fn file(table: &Table<'_>, names: &Names<'_>, host: &Host<'_>, report: &mut Repo
         reload: reload?,
         timeout: timeout?,
     })
+}
+
+/// Where a file may stand without more rights than the unit gives.
+const WRITABLE: [&str; 2] = ["/run/dyn-prefix", "/var/lib/dyn-prefix"];
+
+fn note_right(path: &Path, span: Span, report: &mut Report<'_>) {
+    let Some(directory) = path.parent().filter(|_| !WRITABLE.iter().any(|place| path.starts_with(place))) else {
+        return;
+    };
+    let directory = directory.display();
+    let message = format!("the unit does not let the daemon write to {directory}");
+    report.note("needs-right", span, message).hint(format!(
+        "unless a drop-in does: `systemctl edit dyn-prefix`, and below [Service] add ReadWritePaths={directory}; the user \
+         dyn-prefix has to be able to write there, too"
+    ));
 }
 
 /// What the kernel takes for permissions, without those that would make a program of the file's owner of it.

@@ -159,6 +159,10 @@ fn who_may_not_listen_asks_the_daemon() {
     provoked(&by_daemon("failed"), Check::RouterAdvertisement, Level::Unseen, "does not listen");
     let found = heard(Heard::Nobody("it takes the capability CAP_NET_RAW".to_owned()), uses(false, true));
     provoked(&found, Check::RouterAdvertisement, Level::Unseen, "it takes the capability CAP_NET_RAW.");
+    let error = std::io::Error::from_raw_os_error(nix::libc::ENOPROTOOPT);
+    let found = heard(Heard::Nobody(format!("no socket for it could be opened: {error}")), uses(false, true));
+    let advice = provoked(&found, Check::RouterAdvertisement, Level::Unseen, "Protocol not available (os error 92).");
+    assert!(advice.contains("lacks an option of sockets") && !advice.contains("as root"), "{advice}");
 }
 
 /// sysctl.d(5): "If the first separator is a dot, slashes and dots are interchanged", as in net.ipv4.conf.enp3s0/200.

@@ -161,11 +161,7 @@ pub(super) fn dynamic_prefix(interface: &str, routers: &[&str], allow: &[&str]) 
     let filter = PrefixFilter { require_global_unicast: true, allow: allow.iter().map(|text| net(text)).collect() };
     DynamicPrefix {
         name: "p".to_owned(),
-        acquisition: Acquisition {
-            router_advertisement: Some(router_advertisement),
-            filter,
-            ..Acquisition::default()
-        },
+        acquisition: Acquisition { router_advertisement: Some(router_advertisement), filter, ..Acquisition::default() },
         address_ranges: vec![],
         subnets: vec![],
         transition: Transition::default(),
