@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::home::Home;
+use super::listen::{free, get, sample};
 
 /// A hook that appends a line for each run, unless there is a file `broken`; and a file that is reloaded the same way.
 const CONFIG: &str = r#"[daemon]
@@ -163,4 +164,40 @@ fn plan_shows_what_a_file_would_hold_and_writes_nothing() {
     let unknown = home.ask(&["plan"]);
     assert!(unknown.stdout.contains("NoOpinion: No prefix of home is known; the file stays as it is."), "{unknown:?}");
     assert!(!home.path().join("set").exists() && !home.path().join("runs").exists());
+}
+
+#[test]
+fn metrics_count_what_ran_and_what_failed() {
+    let (home, address) = (home(), free());
+    home.configure(&CONFIG.replacen("[daemon]\n", &format!("[daemon]\nlisten = \"{address}\"\n"), 1));
+    home.write("broken", "");
+    let daemon = home.start();
+    daemon.until("the hook fails", |status| {
+        status["hooks"][0]["reason"] == "Failed" && status["files"][0]["synced"] == true
+    });
+    let path = home.path().join("set").display().to_string();
+    let expect = |samples: &[(&str, f64)]| {
+        let (_, _, metrics) = get(address, "/metrics");
+        for (name, value) in samples {
+            let name = name.replace("PATH", &path);
+            assert_eq!(sample(&metrics, &name), Some(*value), "{name}: {metrics}");
+        }
+    };
+    let synced = "dyn_prefix_hook_synced{hook=\"follow\",dynamic_prefix=\"home\"}";
+    expect(&[
+        ("dyn_prefix_healthy", 0.0),
+        (synced, 0.0),
+        ("dyn_prefix_file_synced{path=\"PATH\"}", 1.0),
+        ("dyn_prefix_file_writes_total{path=\"PATH\",outcome=\"success\"}", 1.0),
+        ("dyn_prefix_file_reloads_total{path=\"PATH\",outcome=\"success\"}", 1.0),
+    ]);
+    fs::remove_file(home.path().join("broken")).unwrap();
+    daemon.until("all is done", all_synced);
+    let succeeded = "dyn_prefix_hook_runs_total{hook=\"follow\",outcome=\"success\"}";
+    expect(&[("dyn_prefix_healthy", 1.0), (synced, 1.0), (succeeded, 1.0)]);
+    let (_, _, metrics) = get(address, "/metrics");
+    let of = |name: &str| sample(&metrics, name).unwrap_or_else(|| panic!("{name}: {metrics}"));
+    let failed = of("dyn_prefix_hook_runs_total{hook=\"follow\",outcome=\"failure\"}");
+    assert!(failed >= 1.0);
+    assert_eq!(of("dyn_prefix_hook_duration_seconds_count{hook=\"follow\"}"), failed + 1.0);
 }
