@@ -159,7 +159,7 @@ fn ended_with(status: ExitStatus) -> String {
 
 /// The end of what a command prints. All of it is read, so that no command waits for a reader.
 #[derive(Default)]
-struct Tail {
+pub(super) struct Tail {
     bytes: Vec<u8>,
 }
 
@@ -191,14 +191,20 @@ impl Tail {
         }
     }
 
-    fn take(&mut self, bytes: &[u8]) {
+    pub(super) fn take(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
         let excess = self.bytes.len().saturating_sub(KEPT);
         self.bytes.drain(..excess);
     }
 
+    /// How much is kept.
+    #[cfg(test)]
+    pub(super) const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The last lines in one, without what a terminal would act on.
-    fn lines(&self) -> String {
+    pub(super) fn lines(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let last = lines[lines.len().saturating_sub(TOLD)..].join(" | ");

@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::host::decide::Run;
-use crate::host::run::run;
+use crate::host::run::{Tail, run};
 use crate::host::{Done, Failure};
 
 /// No test waits longer than this, whatever is wrong.
@@ -90,6 +90,16 @@ async fn a_status_is_told_with_the_last_lines() {
     assert_eq!(message, "/bin/sh ended with signal 9: a\u{fffd}[31mb");
     let (_, message) = failure(shell("exit 1")).await;
     assert_eq!(message, "/bin/sh ended with status 1; it printed nothing.");
+}
+
+#[test]
+fn only_the_end_of_what_it_prints_is_kept() {
+    let mut tail = Tail::default();
+    for line in 0..100_000 {
+        tail.take(format!("line {line}\n").as_bytes());
+    }
+    assert!(tail.len() <= 4096, "{}", tail.len());
+    assert!(tail.lines().ends_with("line 99998 | line 99999"), "{}", tail.lines());
 }
 
 #[tokio::test]
