@@ -4,9 +4,9 @@
 //!
 //! | field | values |
 //! |---|---|
-//! | `sources[].kind`, `prefixSource` | `dhcpv6-pd`, `router-advertisement`, `static` |
+//! | `sources[].kind`, `prefixSource` | `dhcpv6-pd`, `observed`, `router-advertisement`, `static` |
 //! | `sources[].state` | `interface-absent`, `link-down`, `no-link-local`, `awaiting-router`, `soliciting`, `silent`, `receiving`, `requesting`, `bound`, `renewing`, `rebinding`, `releasing`, `released`, `configured`, `failed`; what each means: [`crate::source::SourceState`] |
-//! | `sources[].nextWake.reason` | a message is sent: `solicit`, `request`, `confirm`, `renew`, `rebind`, `inform`, `release`; `retry`: what is missing is asked for again; `stop-waiting`: sources of lower rank are listened to; `expire`: a lifetime ends; `forget`: what has ended is shown no longer; `open-port`: UDP port 546 is tried again |
+//! | `sources[].nextWake.reason` | a message is sent: `solicit`, `request`, `confirm`, `renew`, `rebind`, `inform`, `release`; `retry`: what is missing is asked for again; `stop-waiting`: sources of lower rank are listened to; `expire`: a lifetime ends; `forget`: what has ended is shown no longer; `open-port`: UDP port 546 is tried again; of a client that is observed, `given-back`: what it gave back counts as lost, `evidence`: a route that went away does |
 //! | `history[].state` | `draining`, `expired` |
 //! | `history[].reason` | `Replaced`, `DrainPeriodOver`, `TooMany`, `Dead`, `Released` |
 //! | `history[].dead` | `true`: it has left the targets and its addresses reach nobody any more, which may have come after its drain had ended for the reason; absent otherwise |
@@ -377,6 +377,7 @@ mod tests {
             (include_str!("source/dhcpv6/client/due.rs"), &wakes, 9),
             (include_str!("source/dhcpv6/driver.rs"), &wakes, 1),
             (include_str!("source/ra/table.rs"), &wakes, 3),
+            (include_str!("source/observe/observer.rs"), &["(at, \"", "GIVEN_BACK, \""][..], 5),
             (include_str!("arbiter/mod.rs"), &["Self::"], 4),
             (include_str!("daemon/view.rs"), &["Reason::", "PreviousState::"], 7),
             (include_str!("host/facts.rs"), &["Self::"], 7),
@@ -388,7 +389,7 @@ mod tests {
             let words = words(source, marks);
             assert!(words.len() >= least, "{words:?}");
             // Kinds of source that there are only names for.
-            let unborn = ["observed", "interface", "http"];
+            let unborn = ["interface", "http"];
             for word in words.iter().filter(|word| !unborn.contains(&word.as_str())) {
                 assert!(documented.contains(&format!("`{word}`")), "{word} is in no row of the table");
             }

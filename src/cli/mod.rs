@@ -1,4 +1,4 @@
-//! The command line: `run | check | plan | status | history | reload | rbac | join | dhcp-release | replay | convert |
+//! The command line: `run | check | plan | status | history | reload | rbac | join | dhcp-release | report | replay | convert |
 //! completions | man`. What each accepts is in `args`.
 
 use std::ffi::OsString;
@@ -25,6 +25,7 @@ mod preview;
 mod rbac;
 pub mod render;
 mod replay;
+mod report;
 mod terminal;
 mod withdraw;
 
@@ -90,6 +91,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { page } => manual::page(page),
         Command::DhcpRelease { name, config } => ask::dhcp_release(&socket(&config), name),
+        Command::Report(args) => report::report(args),
     };
     match outcome {
         Ok(exit) => exit.into(),

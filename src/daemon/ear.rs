@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::record::Recorder;
 use crate::source::dhcpv6::{self, probe};
 use crate::source::link::{self, Links};
+use crate::source::observe;
 use crate::source::ra::{self, Settings};
 use crate::source::{Offer, SourceId, SourceKind, SourceReport, SourceState, Tally};
 use crate::store;
@@ -61,6 +62,7 @@ impl Heard {
         let watching = tokio::spawn(link::run(publish, stop.clone()));
         let (news, mut heard) = mpsc::channel(64);
         let mut waits = self.start_listeners(&links, &news, &stop);
+        waits.extend(self.start_observers(&links, &news, &stop));
         waits.extend(self.start_probes(asks, &links, &news, until));
         let mut alarm = Alarm::new()?;
         while !waits.is_empty() && clock::now() < until {
@@ -103,6 +105,37 @@ impl Heard {
             });
         }
         routers
+    }
+
+    fn start_observers(
+        &self,
+        links: &watch::Receiver<Arc<Links>>,
+        news: &mpsc::Sender<News>,
+        stop: &CancellationToken,
+    ) -> BTreeSet<SourceId> {
+        let interfaces: Vec<String> = self.coordinator.observed_interfaces().collect();
+        for interface in &interfaces {
+            let prefixes = &self.coordinator.config().dynamic_prefixes;
+            let (settings, followed) = watch::channel(observe::Settings::for_interface(interface, prefixes));
+            let (tally, _) = watch::channel(Tally::default());
+            let (reports, mut reported) = mpsc::channel(16);
+            let (held, told) = mpsc::channel(1);
+            let (seed, links) = (self.coordinator.observed_seeds(interface), links.clone());
+            let setup = observe::driver::Setup { settings: followed, seed, links, told, reports, tally };
+            let watching = observe::run(setup, stop.clone());
+            let news = news.clone();
+            tokio::spawn(async move {
+                // Ends with the observer, which ends at `stop`.
+                let _held = (settings, held);
+                let passing = async {
+                    while let Some(report) = reported.recv().await {
+                        drop(news.send(News::Report(Box::new(report))).await)
+                    }
+                };
+                drop(tokio::join!(watching, passing));
+            });
+        }
+        interfaces.iter().map(|interface| SourceId::on(SourceKind::Observed, interface)).collect()
     }
 
     fn start_probes(

@@ -40,6 +40,7 @@ use listening::Listening;
 use reading::Reading;
 use release::Releases;
 use saver::Saver;
+use saying::Sayings;
 use tasks::{Inbox, Tasks};
 use write_log::WriteLog;
 
@@ -62,8 +63,10 @@ mod reading;
 mod recording;
 mod release;
 mod reload;
+mod reporting;
 mod requests;
 mod saver;
+mod saying;
 mod seeds;
 pub mod shadow;
 pub mod supervisor;
@@ -157,6 +160,7 @@ struct Daemon {
     releases: Releases,
     errands: Errands,
     host: HostTarget,
+    sayings: Sayings,
     listening: Listening,
     reading: Reading,
     counters: Counters,
@@ -209,6 +213,7 @@ impl Daemon {
             releases: Releases::default(),
             errands: Errands::default(),
             host: HostTarget::default(),
+            sayings: Sayings::default(),
             listening,
             reading: Reading::default(),
             counters: Counters::default(),
@@ -246,6 +251,7 @@ impl Daemon {
                 question = self.listening.next() => self.tell(question),
                 Some((request, answer)) = self.requests.recv() => self.answer(request, answer).await,
                 (read, whom) = self.reading.next() => self.reload(read, whom).await,
+                Some(said) = self.sayings.next() => said.answer(&self.coordinator, clock::now()),
                 () = self.saver.finished() => {}
                 () = self.host.finished() => { self.notice_at.get_or_insert_with(clock::now); }
                 () = watchdog.due() => {}

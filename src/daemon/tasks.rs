@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -67,7 +67,7 @@ struct Client {
 struct Observer {
     cancel: CancellationToken,
     settings: watch::Sender<observe::Settings>,
-    told: mpsc::Sender<observe::Told>,
+    told: mpsc::Sender<observe::Saying>,
     tally: watch::Receiver<Tally>,
 }
 
@@ -240,11 +240,12 @@ impl Tasks {
     }
 
     /// Tells the observer on an interface what somebody says of a delegation there.
-    #[expect(dead_code, reason = "the command `report` is the one to call it")]
-    pub(super) fn told(&self, interface: &str, told: observe::Told) -> Result<(), String> {
+    pub(super) fn tell(&self, interface: &str, told: observe::Told) -> Result<oneshot::Receiver<()>, String> {
         let observer = self.observers.get(interface).ok_or_else(|| format!("nobody observes {interface}"))?;
+        let (taken, is_taken) = oneshot::channel();
         let busy = |_| format!("the observer on {interface} does not listen; try again");
-        observer.told.try_send(told).map_err(busy)
+        observer.told.try_send(observe::Saying { told, taken }).map_err(busy)?;
+        Ok(is_taken)
     }
 
     /// Tells a client to give back what it holds for a DynamicPrefix.

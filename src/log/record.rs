@@ -251,6 +251,15 @@ pub fn links(error: &str, retry: Duration) -> Entry {
     Entry::new(LINKS, Priority::Warning, message)
 }
 
+/// The routes and addresses of this host cannot be listed.
+pub fn routes(error: &str, retry: Duration) -> Entry {
+    let message = format!(
+        "Cannot list the routes and addresses of this host by netlink ({error}); trying again every {}.",
+        duration(retry)
+    );
+    Entry::new(LINKS, Priority::Warning, message)
+}
+
 /// An object has another shape than its kind should have.
 pub fn unreadable(kind: &str, error: &str) -> Entry {
     let message = format!("An object of kind {kind} is left alone, for it cannot be read: {error}");

@@ -14,6 +14,7 @@ mod binding;
 mod cluster;
 mod dhcpv6;
 mod host;
+mod observe;
 mod overlap;
 mod prefix;
 mod range;
@@ -32,6 +33,7 @@ pub(super) fn config(root: &Table<'_>, host: &Host<'_>, report: &mut Report<'_>)
     let prefixes = prefix::dynamic_prefixes(root, report);
     let asked = prefixes.iter().filter_map(|prefix| Some((prefix.name, prefix.dhcpv6.as_ref()?)));
     dhcpv6::client::clients(asked, report);
+    observe::contradictions(root, report);
     let choices = cluster::Choices::among(root, &clusters);
     let bindings = binding::bindings(root, &choices, &prefixes, report);
     let services = service::services(root, &choices, &prefixes, report);

@@ -125,12 +125,12 @@ fn the_configuration_itself() {
     assert!(text.contains(&format!("`chgrp dyn-prefix {path} && chmod 0640 {path}`")), "{text}");
     assert!(text.contains("then `systemctl reload-or-restart dyn-prefix`"), "{text}");
     assert!(!text.contains("notices it"), "{text}");
-    let hidden = Account { hidden: vec![("/home", "ProtectHome=yes")], ..daemon() };
+    let hidden = Account { hidden: vec![("/srv", "InaccessiblePaths=/srv")], ..daemon() };
     let home = File {
-        path: "/home/me/my.toml".into(),
-        steps: vec![step("/home", 0, 0, 0o755), step("/home/me/my.toml", 0, 0, 0o644)],
+        path: "/srv/dyn-prefix/my.toml".into(),
+        steps: vec![step("/srv", 0, 0, 0o755), step("/srv/dyn-prefix/my.toml", 0, 0, 0o644)],
     };
     let found = check(Check::Configuration, &hidden, &[home]);
-    let text = provoked(&found, Check::Configuration, Level::Error, "its unit hides /home from it");
-    assert!(text.contains("`install -m 0640 -g dyn-prefix /home/me/my.toml /etc/dyn-prefix.toml`"), "{text}");
+    let text = provoked(&found, Check::Configuration, Level::Error, "its unit hides /srv from it");
+    assert!(text.contains("`install -m 0640 -g dyn-prefix /srv/dyn-prefix/my.toml /etc/dyn-prefix.toml`"), "{text}");
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::netlink::{self, Heard};
@@ -31,11 +31,20 @@ pub struct Setup {
     /// The interfaces of the host.
     pub links: watch::Receiver<Arc<Links>>,
     /// What people and hook scripts say.
-    pub told: mpsc::Receiver<Told>,
+    pub told: mpsc::Receiver<Saying>,
     /// Where reports go.
     pub reports: mpsc::Sender<SourceReport>,
     /// Always has what was counted.
     pub tally: watch::Sender<Tally>,
+}
+
+/// A [`Told`] on its way to the observer.
+#[derive(Debug)]
+pub struct Saying {
+    /// What is said.
+    pub told: Told,
+    /// Hears that it was taken, once the report on what follows from it is on its way.
+    pub taken: oneshot::Sender<()>,
 }
 
 /// Watches the DHCPv6 client of somebody else on one interface until cancelled.
@@ -66,6 +75,8 @@ struct Driver {
     socket: Option<Socket>,
     /// When to try to open the socket again.
     reopen_at: Option<Instant>,
+    /// Who waits for what follows from what he said.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl Driver {
@@ -74,7 +85,17 @@ impl Driver {
         let interface = settings.interface.clone();
         let mut observer = Observer::new(settings);
         observer.seed(&setup.seed, clock::now());
-        Self { setup, heard, alarm, observer, interface, link: None, socket: None, reopen_at: None }
+        Self {
+            setup,
+            heard,
+            alarm,
+            observer,
+            interface,
+            link: None,
+            socket: None,
+            reopen_at: None,
+            waiting: Vec::new(),
+        }
     }
 
     /// Ends when whoever gave the channels is gone.
@@ -88,6 +109,12 @@ impl Driver {
         self.hear(first);
         loop {
             self.drain();
+            if !self.observer.has_news() {
+                // Who has gone meanwhile need not hear it.
+                for taken in self.waiting.drain(..) {
+                    let _gone = taken.send(());
+                }
+            }
             let wake = self.observer.poll_timeout().map(|(at, _)| at).into_iter().chain(self.reopen_at).min();
             tokio::select! {
                 biased;
@@ -104,7 +131,10 @@ impl Driver {
                     Ok(()) => self.observer.reconfigure(self.setup.settings.borrow_and_update().clone(), clock::now()),
                     Err(_closed) => return,
                 },
-                Some(told) = self.setup.told.recv() => self.observer.handle_told(&told, clock::now()),
+                Some(Saying { told, taken }) = self.setup.told.recv() => {
+                    self.observer.handle_told(&told, clock::now());
+                    self.waiting.push(taken);
+                }
                 // What the packets say wins: they come first.
                 ready = readable(self.socket.as_ref()) => self.receive(ready),
                 heard = self.heard.recv() => match heard {
@@ -234,7 +264,8 @@ fn open_failure(interface: &str, error: &io::Error) -> String {
         "The capability CAP_NET_RAW is missing: run it by its systemd unit (AmbientCapabilities=CAP_NET_RAW), as root, \
          or after `setcap cap_net_raw=ep` on the binary"
     } else if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) {
-        "The unit's RestrictAddressFamilies= lacks AF_PACKET, or the kernel has no packet sockets (CONFIG_PACKET)"
+        "The unit does not allow packet sockets by itself: run `systemctl edit dyn-prefix`, write `[Service]` and \
+         `RestrictAddressFamilies=AF_PACKET` on a line each, and restart dyn-prefix"
     } else {
         "It is also tried again when the interface changes"
     };
@@ -259,6 +290,9 @@ mod tests {
              run it by its systemd unit (AmbientCapabilities=CAP_NET_RAW), as root, or after `setcap cap_net_raw=ep` on \
              the binary. Next attempt in 60 s."
         );
-        assert!(open_failure("ppp0", &io::Error::from_raw_os_error(nix::libc::EAFNOSUPPORT)).contains("AF_PACKET"));
+        assert!(
+            open_failure("ppp0", &io::Error::from_raw_os_error(nix::libc::EAFNOSUPPORT))
+                .contains("`systemctl edit dyn-prefix`")
+        );
     }
 }

@@ -236,7 +236,24 @@ impl Evidence {
         let told_by_packets = |prefix| leased.iter().any(|offer| offer.prefix == prefix);
         let hints = self.hints.iter().filter(|hint| !hint.is_aside);
         let hints = hints.filter(move |hint| hint.origin == Origin::Told || !told_by_packets(hint.offer.prefix));
-        hints.map(|hint| hint.offer.clone())
+        hints.map(|hint| self.with_told(hint))
+    }
+
+    /// The offer of a hint. Somebody who said how long the prefix lives knows more than a route that stands, and than a
+    /// former run.
+    fn with_told(&self, hint: &Hint) -> Offer {
+        let knows_more = |told: &&Hint| {
+            let is_of_it = told.origin == Origin::Told && told.offer.prefix == hint.offer.prefix;
+            is_of_it && told.offer.cut.is_none() && hint.offer.cut.is_none()
+        };
+        let is_vague = hint.origin == Origin::FormerRun
+            || (hint.origin == Origin::Route && hint.offer.valid_until == Deadline::Never);
+        let told = self.hints.iter().filter(|_| is_vague).find(knows_more);
+        let (preferred_until, valid_until) = told
+            .map_or((hint.offer.preferred_until, hint.offer.valid_until), |told| {
+                (told.offer.preferred_until, told.offer.valid_until)
+            });
+        Offer { preferred_until, valid_until, ..hint.offer.clone() }
     }
 
     /// When [`Self::settle`] has something to do by itself.

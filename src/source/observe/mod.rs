@@ -42,7 +42,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-pub use driver::run;
+pub use driver::{Saying, run};
 pub use exchange::Unfollowed;
 pub use observer::{Notice, Observer};
 pub use packet::{Captured, DropReason};

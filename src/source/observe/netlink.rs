@@ -34,9 +34,11 @@ pub(super) enum Heard {
 /// When the netlink socket cannot be opened or ends.
 pub(super) async fn run(tell: mpsc::Sender<Heard>) -> anyhow::Result<()> {
     let groups = [MulticastGroup::Ipv6Ifaddr, MulticastGroup::Ipv6Route];
-    let (connection, handle, messages) = rtnetlink::new_multicast_connection(&groups)
+    let (connection, _, messages) = rtnetlink::new_multicast_connection(&groups)
         .context("cannot open a netlink socket to watch the routes (RestrictAddressFamilies= needs AF_NETLINK)")?;
-    let connection = tokio::spawn(connection);
+    // What is asked for comes by a socket of its own: a storm that fills the other one's queue would take it away, too.
+    let (asking, handle, _nothing) = rtnetlink::new_connection().context("cannot open a second netlink socket")?;
+    let connections = [tokio::spawn(connection), tokio::spawn(asking)];
     let mut batches = messages.map(|(message, _)| message).ready_chunks(CHUNK);
     let mut heard = Heard::Dump(reload(&handle).await);
     while tell.send(heard).await.is_ok() {
@@ -51,7 +53,7 @@ pub(super) async fn run(tell: mpsc::Sender<Heard>) -> anyhow::Result<()> {
             Heard::Events(batch.into_iter().filter_map(|message| inner(message.payload)).collect())
         };
     }
-    connection.abort();
+    connections.iter().for_each(tokio::task::JoinHandle::abort);
     Ok(())
 }
 
@@ -66,7 +68,7 @@ async fn reload(handle: &Handle) -> Vec<RouteNetlinkMessage> {
             Ok(dump) => return dump,
             Err(error) => {
                 if !std::mem::replace(&mut told, true) {
-                    log::emit(&record::links(&error.to_string(), DUMP_RETRY));
+                    log::emit(&record::routes(&error.to_string(), DUMP_RETRY));
                 }
                 tokio::time::sleep(DUMP_RETRY).await;
             }
