@@ -18,6 +18,7 @@ mod auto;
 mod check;
 pub mod file;
 mod finding;
+mod host;
 pub mod keys;
 mod object;
 mod read;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use auto::{Auto, Chosen};
 pub use finding::{Excerpt, Finding, RULES, Severity};
+pub use host::{COMMAND_TIMEOUT, FileTarget, Hook};
 pub use object::{Binding, Kind, ObjectRef, Part, Service, Strategy};
 
 /// What a file says: the configuration, if it can be used, and everything there is to say about it.
@@ -45,6 +47,8 @@ pub struct Host<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     /// Whether a file exists.
     pub exists: &'a dyn Fn(&Path) -> bool,
+    /// The text of a file, or why there is none.
+    pub read: &'a dyn Fn(&Path) -> Result<String, String>,
 }
 
 impl Config {
@@ -76,6 +80,10 @@ pub struct Config {
     pub bindings: Vec<Binding>,
     /// `[[service]]`, in file order, one per cluster.
     pub services: Vec<Service>,
+    /// `[[hook]]`, in file order; names are unique.
+    pub hooks: Vec<Hook>,
+    /// `[[file]]`, in file order; paths are unique.
+    pub files: Vec<FileTarget>,
 }
 
 /// `[daemon]`

@@ -36,6 +36,7 @@ use choosing::Choosing;
 use coordinator::{Coordinator, Identity, Memory};
 use errand::Errands;
 use expiry::Expiry;
+use host::HostTarget;
 use listening::Listening;
 use reading::Reading;
 use release::Releases;
@@ -55,6 +56,7 @@ pub mod ear;
 mod ending;
 mod errand;
 mod expiry;
+pub mod host;
 pub mod identity;
 mod listening;
 mod mirror;
@@ -160,6 +162,7 @@ struct Daemon {
     write_log: WriteLog,
     releases: Releases,
     errands: Errands,
+    host: HostTarget,
     sayings: Sayings,
     choosing: Choosing,
     listening: Listening,
@@ -213,6 +216,7 @@ impl Daemon {
             write_log: WriteLog::default(),
             releases: Releases::default(),
             errands: Errands::default(),
+            host: HostTarget::default(),
             sayings: Sayings::default(),
             choosing: Choosing::default(),
             listening,
@@ -230,6 +234,7 @@ impl Daemon {
         let mut watchdog = systemd::Watchdog::new();
         self.tasks.follow(&mut self.coordinator);
         self.choosing.call();
+        self.host.follow(&self.coordinator, clock::now());
         self.after_input();
         let stopped_by = loop {
             let deadline = self.deadline();
@@ -255,6 +260,7 @@ impl Daemon {
                 Some(said) = self.sayings.next() => said.answer(&self.coordinator, clock::now()),
                 happened = self.choosing.next() => self.take_choices(happened),
                 () = self.saver.finished() => {}
+                () = self.host.finished() => { self.notice_at.get_or_insert_with(clock::now); }
                 () = watchdog.due() => {}
                 () = self.alarm.wait(deadline) => {}
             }
@@ -274,6 +280,7 @@ impl Daemon {
             self.releases.poll_timeout(),
             self.errands.poll_timeout(),
             self.expiry.poll_timeout(),
+            self.host.poll_timeout(),
             self.listening.poll_timeout(),
             self.reading.poll_timeout(),
             self.choosing.poll_timeout(),
@@ -323,6 +330,7 @@ impl Daemon {
         self.look_round(now);
         self.tasks.end_clusters(&self.coordinator);
         self.tasks.publish(&self.coordinator);
+        self.host.advance(&self.coordinator, now);
         let epoch = clock::epoch();
         while let Some(entry) = self.coordinator.poll_entry(&epoch) {
             log::emit(&entry);
@@ -334,7 +342,10 @@ impl Daemon {
             self.saver.want(now);
         }
         self.saver.handle_timeout(now, || self.coordinator.state(&clock::epoch()));
-        let next = || self.expiry.poll_entry().or_else(|| self.write_log.poll_entry());
+        let next = || {
+            let clusters = self.expiry.poll_entry().or_else(|| self.write_log.poll_entry());
+            clusters.or_else(|| self.host.poll_entry())
+        };
         std::iter::from_fn(next).for_each(|entry| log::emit(&entry));
         while let Some(entry) = self.saver.poll_entry() {
             log::emit(&entry);
@@ -343,6 +354,7 @@ impl Daemon {
         if self.notice_at.is_some_and(|at| at <= now) {
             self.notice_at = None;
             self.tasks.publish_mirrors(&self.coordinator);
+            self.note_failing();
             systemd::status(&self.coordinator.summary());
             self.changed.send_modify(|count| *count += 1);
         }
@@ -359,7 +371,7 @@ impl Daemon {
     }
 
     fn log_status(&self) {
-        let status = self.coordinator.status(&clock::epoch());
+        let status = self.status();
         log::emit(&record::status(&crate::cli::render::status(&status)));
     }
 

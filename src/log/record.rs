@@ -12,6 +12,7 @@ use super::{Entry, Priority};
 mod choice;
 mod cluster;
 mod dhcpv6;
+mod host;
 mod lease;
 mod listening;
 mod lookout;
@@ -23,6 +24,9 @@ pub use cluster::{
     still, written,
 };
 pub use dhcpv6::{dhcpv6_dropped, dhcpv6_warning, unreachable_route};
+pub use host::{
+    file_failing, file_recovered, file_reloaded, file_written, hook_failing, hook_ran, hook_recovered, reload_failing,
+};
 pub use listening::{accepting, listening, not_accepting, not_listening};
 pub use recording::recording_ended;
 

@@ -8,6 +8,7 @@ mod cluster;
 mod daemon;
 mod doctor;
 mod home;
+mod host;
 mod listen;
 mod offline;
 mod rbac;

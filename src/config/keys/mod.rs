@@ -25,6 +25,8 @@ pub static ROOT: TableSpec = TableSpec {
         key("dynamicPrefix", Tables(&DYNAMIC_PREFIX), "A prefix to follow, and the ranges and subnets in it."),
         key("binding", Tables(&BINDING), "Puts ranges of a prefix on an object.").also("dynamicPrefixBinding"),
         key("service", Tables(&SERVICE), "A Service whose address keeps its host part."),
+        key("hook", Tables(&HOOK), "A command of this host that is run at every change of a prefix."),
+        key("file", Tables(&FILE), "A file of this host that follows the prefixes."),
     ],
 };
 
@@ -288,6 +290,32 @@ pub static SERVICE: TableSpec = TableSpec {
         .required(),
         key("suffix", Text, "The host part, counted from the start of the prefix, as in \"::f000:0:0:2\".")
             .or("that of the address it has"),
+    ],
+};
+
+/// `[[hook]]`
+pub static HOOK: TableSpec = TableSpec {
+    title: "[[hook]]",
+    help: "A command of this host that is run at every change of a prefix, until it has succeeded.",
+    keys: &[
+        key("name", Text, "What status and the journal call it.").or("the name of the program"),
+        key("command", Texts, "The program by its absolute path, and its arguments; no shell reads them.").required(),
+        key("dynamicPrefix", Names, "The DynamicPrefix or DynamicPrefixes it is run for.").or("every DynamicPrefix"),
+        key("timeoutSeconds", Integer(1, 3600), "How long it may take before it is ended.").or("30"),
+    ],
+};
+
+/// `[[file]]`
+pub static FILE: TableSpec = TableSpec {
+    title: "[[file]]",
+    help: "A file of this host that follows the prefixes: a template with what is known of them.",
+    keys: &[
+        key("path", Text, "The file that is written.").required(),
+        key("template", Text, "The file with the template."),
+        key("text", Text, "Instead of template: the template itself."),
+        key("mode", Text, "The permissions of the file, in octal.").or("0644"),
+        key("reload", Texts, "A command that is run after each change of the file, as that of a hook."),
+        key("timeoutSeconds", Integer(1, 3600), "How long reload may take before it is ended.").or("30"),
     ],
 };
 

@@ -1,6 +1,7 @@
 //! What the documented example turns into: every key of it has to arrive.
 
 use super::*;
+use crate::host::template::Template;
 use crate::source::dhcpv6::RawOptionMessages;
 
 fn text() -> String {
@@ -174,6 +175,33 @@ fn every_key_of_the_example_arrives() {
     assert_eq!(config.dynamic_prefixes, [prefix(), chosen()]);
     assert_eq!(config.bindings, bindings());
     assert_eq!(config.services, services());
+    let names = [("home-ipv6", vec!["loadbalancers", "web", "services"])].into();
+    let parsed = |text: &str| Template::parse(text, &names).unwrap();
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect();
+    assert_eq!(
+        config.hooks,
+        [Hook {
+            name: "router".to_owned(),
+            command: words("/usr/local/sbin/prefix-changed --verbose"),
+            dynamic_prefixes: vec!["home-ipv6".to_owned()],
+            timeout: Duration::from_secs(60),
+        }]
+    );
+    let set = FileTarget {
+        path: "/run/dyn-prefix/prefix.nft".into(),
+        template: parsed(include_str!("../../../examples/host/prefix.nft.in")),
+        mode: 0o640,
+        reload: Some(words("/usr/sbin/nft --file /run/dyn-prefix/prefix.nft")),
+        timeout: Duration::from_secs(10),
+    };
+    let hosts = FileTarget {
+        path: "/run/dyn-prefix/hosts".into(),
+        template: parsed("${*home-ipv6.all+::f000:0:0:2} www.home.example\n"),
+        mode: 0o644,
+        reload: None,
+        timeout: COMMAND_TIMEOUT,
+    };
+    assert_eq!(config.files, [set, hosts]);
 }
 
 /// Its only finding is the note that goes with every `offset`.

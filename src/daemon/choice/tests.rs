@@ -111,7 +111,7 @@ fn the_uplink_is_where_the_default_route_is_else_where_the_only_router_is() {
 }
 
 fn config(text: &str) -> Config {
-    let host = Host { variable: &|_| None, exists: &|_| true };
+    let host = Host { variable: &|_| None, exists: &|_| true, read: &|_| Ok(String::new()) };
     let loaded = Config::parse(text, Path::new("test.toml"), &host);
     loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.findings))
 }
