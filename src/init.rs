@@ -136,6 +136,7 @@ fn cluster(file: &mut File, cluster: Option<&Cluster>) {
         file.line("# kubeconfig = \"/etc/dyn-prefix/home.kubeconfig\"");
         return;
     };
+    let tried = if found.is_ok() { "looked at" } else { "tried" };
     match found {
         Ok(found) => {
             let version = if found.version.is_empty() { "which keeps its version to itself" } else { &found.version };
@@ -151,7 +152,7 @@ fn cluster(file: &mut File, cluster: Option<&Cluster>) {
         return file.pair("kubeconfig", kubeconfig);
     }
     file.comment(&format!(
-        "It was looked at with {kubeconfig}. The daemon gets an account and a kubeconfig of its own, with no more rights \
+        "It was {tried} with {kubeconfig}. The daemon gets an account and a kubeconfig of its own, with no more rights \
          than it needs: once this file is in place, `dyn-prefix join --admin-kubeconfig {kubeconfig}` makes both."
     ));
     file.line("[[cluster]]");
@@ -204,15 +205,14 @@ fn prefix(file: &mut File, seen: &Seen) -> Choice {
     file.line("[[dynamicPrefix]]");
     file.pair("name", "home");
     let quoted_name = quoted(&name);
-    match choice {
-        Choice::Dhcpv6 => {
-            file.line(&format!("acquisition.dhcpv6 = {{ interface = {quoted_name}, requestedPrefixLength = 60 }}"));
-            file.line(&format!("acquisition.routerAdvertisement = {{ interface = {quoted_name} }}"));
-        }
-        Choice::RouterAdvertisement => {
-            file.line(&format!("acquisition.routerAdvertisement = {{ interface = {quoted_name} }}"));
-        }
+    let delegation = format!("acquisition.dhcpv6 = {{ interface = {quoted_name}, requestedPrefixLength = 60 }}");
+    if choice == Choice::Dhcpv6 {
+        file.line(&delegation);
+    } else if !interface.is_some_and(|interface| matches!(interface.client, Verdict::Taken(_))) {
+        file.comment("If the router delegates prefixes (DHCPv6-PD), one of your own is better:");
+        file.line(&format!("# {delegation}"));
     }
+    file.line(&format!("acquisition.routerAdvertisement = {{ interface = {quoted_name} }}"));
     if has_only_ula(routers) {
         file.comment("Only unique local prefixes are announced; by themselves they are not used.");
         file.line("acquisition.prefixFilter.requireGlobalUnicast = false");
@@ -256,8 +256,7 @@ fn source(file: &mut File, name: &str, interface: Option<&Interface>, forwards: 
     if announces && !forwards && !prefers_pd && !name.starts_with("ppp") {
         file.comment(
             "This host does not forward IPv6 and a router announces a prefix, so it is taken for a host on the link, not \
-             for the edge router. If the router delegates prefixes (DHCPv6-PD), this is better: acquisition.dhcpv6 = { \
-             interface = \"…\", requestedPrefixLength = 60 }",
+             for the edge router.",
         );
         return Choice::RouterAdvertisement;
     }

@@ -2,8 +2,8 @@
 //!
 //! # Bird's eye
 //!
-//! A host is delegated its prefix by DHCPv6, or hears it in Router Advertisements (or sees it in the addresses that
-//! another program gives an interface, asks a service on the Internet, or is told a fixed one). The daemon
+//! A host is delegated its prefix by DHCPv6 (or watches another client that is), or hears it in Router Advertisements (or
+//! sees it in the addresses that somebody else gives an interface, asks a service, or is told a fixed one). The daemon
 //! decides which prefix is in use and which former ones still drain, computes the ranges that the configuration asks
 //! for, and makes the pools and CIDR groups of one or many clusters hold them: its own entries, beside whatever the user
 //! wrote. Services move along without a gap: each asks for its new address beside the old one, and DNS names it once it
@@ -12,6 +12,7 @@
 //! ```text
 //!  sources (sockets)       decisions (pure)                              targets (sockets)
 //!  DHCPv6 clients ────────┐
+//!  observed clients ──────┤
 //!  router advertisements ─┤ reports ┌─────────┐ snapshot ┌──────┐ wanted  ┌─ cluster "home": island ⇄ driver
 //!  static ────────────────┼───────► │ arbiter │ ───────► │ plan │ ──────► ├─ cluster "lab":  island ⇄ driver
 //!  links (netlink) ───────┘         └─────────┘          └──────┘ (latest │
@@ -42,6 +43,7 @@
 //! | [`source::dhcpv6::driver`], [`source::dhcpv6::socket`], [`source::dhcpv6::route`] | its socket and timer, and the unreachable route | driver |
 //! | [`source::interface`] | the addresses of an interface: `addresses`, `table` decide; `driver` does | both |
 //! | [`source::http`] | what a service answers: `answer`, `asker` decide; `client`, `driver` do | both |
+//! | [`source::observe`] | the DHCPv6 client of somebody else: `packet`, `exchange`, `leases`, `evidence`, `observer` decide; `socket`, `netlink`, `driver` do | both |
 //! | [`source::link`] | the host's interfaces, by netlink | driver |
 //! | [`arbiter`] | which prefix is in use, which ones drain, since when and until when | decider |
 //! | [`plan`] | every range, subnet and object for every generation known | decider |
@@ -57,6 +59,7 @@
 //! | [`rbac`] | what the account of the daemon may do and why, as a table and as manifests | decider |
 //! | [`daemon::coordinator`] | the one owner of arbiters, reports, targets, conditions | decider |
 //! | [`daemon::delegation`], `daemon::clients` | who the DHCPv6 clients are, what they must remember, how a delegation is given back | decider |
+//! | `daemon::reporting` | what `dyn-prefix report` says of another client's delegation, and what follows from it (`daemon::saying` waits) | decider |
 //! | [`daemon::pause`], [`daemon::take_over`], [`daemon::parting`] | what a person withdraws or takes over; clusters that leave the configuration | decider |
 //! | [`daemon::alone`], [`daemon::shadow`], [`daemon::ear`] | `withdraw` without a daemon; the real objects and sources looked at for `plan --live` and `--dry-run` | driver |
 //! | [`daemon::view`], [`status`] | the status value, for `status` and `plan` alike | decider |
@@ -100,6 +103,7 @@
 //! * Who a DHCPv6 client is hangs on no interface, no card and no order in the file.
 //! * UDP port 546 is not taken on an interface where another DHCPv6 client was seen in this boot, unless `takeOver` says
 //!   so.
+//! * Nothing is ever sent for a client that is observed, and no Reply counts whose exchange was not seen to leave the host.
 //! * No datagram is decoded that the strict scan has not let through.
 //! * No cluster waits for another one: each has its task, its client, its back-off and a queue of one.
 //! * Nothing waits for a Kubernetes event, and who reads by HTTP can take neither time nor memory from the rest.
@@ -117,7 +121,7 @@
 //! | another source | a module in [`source`] with a decider and a driver; [`daemon`] starts it |
 //! | another DHCPv6 option | [`source::dhcpv6::wire`]; `client::message` sends it, `client::receive` takes it |
 //! | another answer of a DHCPv6 server | `client::reply` and `client::select` in [`source::dhcpv6`]; a test with its T-number |
-//! | another program that runs a DHCPv6 client | [`source::dhcpv6::others`] |
+//! | another program that runs a DHCPv6 client | [`source::dhcpv6::others`]; the routes it makes: `evidence` in [`source::observe`] |
 //! | which prefix wins | [`arbiter`] |
 //! | another way to cut a prefix | [`plan`] |
 //! | another kind of object | [`config::Kind`], [`cluster::object`], [`cluster::entry`] |

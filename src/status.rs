@@ -4,10 +4,10 @@
 //!
 //! | field | values |
 //! |---|---|
-//! | `sources[].kind`, `prefixSource` | `dhcpv6-pd`, `router-advertisement`, `interface`, `http`, `static` |
+//! | `sources[].kind`, `prefixSource` | `dhcpv6-pd`, `observed`, `router-advertisement`, `interface`, `http`, `static` |
 //! | `sources[].state` | `interface-absent`, `link-down`, `no-link-local`, `awaiting-router`, `awaiting-address`, `no-address`, `asking`, `soliciting`, `silent`, `receiving`, `requesting`, `bound`, `renewing`, `rebinding`, `releasing`, `released`, `configured`, `failed`; what each means: [`crate::source::SourceState`] |
 //! | `sources[].url` | of a source of kind `http`, without the query; of several that look alike all but the first have a number |
-//! | `sources[].nextWake.reason` | a message is sent: `solicit`, `request`, `confirm`, `renew`, `rebind`, `inform`, `release`; `ask`: a service is asked, and by `confirm` once more, because it answered something else; `believe-removal`: an address is gone for long enough to count; `retry`: what is missing is asked for again; `stop-waiting`: sources of lower rank are listened to; `expire`: a lifetime ends; `forget`: what has ended is shown no longer; `open-port`: UDP port 546 is tried again |
+//! | `sources[].nextWake.reason` | a message is sent: `solicit`, `request`, `confirm`, `renew`, `rebind`, `inform`, `release`; `ask`: a service is asked, and by `confirm` once more, because it answered something else; `believe-removal`: an address is gone for long enough to count; `retry`: what is missing is asked for again; `stop-waiting`: sources of lower rank are listened to; `expire`: a lifetime ends; `forget`: what has ended is shown no longer; `open-port`: UDP port 546 is tried again; of a client that is observed, `given-back`: what it gave back counts as lost, `evidence`: a route that went away does |
 //! | `history[].state` | `draining`, `expired` |
 //! | `history[].reason` | `Replaced`, `DrainPeriodOver`, `TooMany`, `Dead`, `Released` |
 //! | `history[].dead` | `true`: it has left the targets and its addresses reach nobody any more, which may have come after its drain had ended for the reason; absent otherwise |
@@ -373,15 +373,14 @@ mod tests {
             (include_str!("source/ra/table.rs"), &wakes, 3),
             (include_str!("source/interface/table.rs"), &wakes, 3),
             (include_str!("source/http/asker.rs"), &["(at, \"", "if self.doubt.is_some() { \""], 2),
+            (include_str!("source/observe/observer.rs"), &["(at, \"", "GIVEN_BACK, \""][..], 5),
             (include_str!("arbiter/mod.rs"), &["Self::"], 4),
             (include_str!("daemon/view.rs"), &["Reason::", "PreviousState::"], 7),
         ];
         for (source, marks, least) in sources {
             let words = words(source, marks);
             assert!(words.len() >= least, "{words:?}");
-            // Kinds of source that there are only names for.
-            let unborn = ["observed"];
-            for word in words.iter().filter(|word| !unborn.contains(&word.as_str())) {
+            for word in words {
                 assert!(documented.contains(&format!("`{word}`")), "{word} is in no row of the table");
             }
         }

@@ -16,7 +16,7 @@ mod selection;
 mod tests;
 
 pub use decide::Arbiter;
-pub use seeds::seeds;
+pub use seeds::{observed as seeds_observed, seeds};
 
 /// Numbers the prefixes that were current, in the order in which they were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

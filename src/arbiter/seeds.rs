@@ -1,4 +1,4 @@
-//! What a table of routers should know from before.
+//! What a table of routers, or the observer of another DHCPv6 client, should know from before.
 
 use std::cmp::Reverse;
 use std::net::Ipv6Addr;
@@ -24,6 +24,23 @@ pub fn seeds<'a>(snapshots: impl Iterator<Item = &'a Snapshot> + Clone, interfac
     let mut former: Vec<&Previous> = former.filter(|previous| !is_in_use(previous.prefix)).collect();
     former.sort_by_key(|previous| Reverse(previous.deprecated_at));
     current.iter().flat_map(|current| of_current(current)).chain(former.into_iter().flat_map(of_former)).collect()
+}
+
+/// What a former run has seen another DHCPv6 client hold on `interface`, for the DynamicPrefix `name`: what is in use, as
+/// long as it was not lost.
+pub fn observed(name: &str, snapshot: &Snapshot, interface: &str) -> Option<Offer> {
+    let current = snapshot.current.as_ref().filter(|current| current.lost.is_none())?;
+    let is_seen = current.source == SourceId::on(SourceKind::Observed, interface);
+    is_seen.then(|| Offer {
+        prefix: current.prefix,
+        recipient: Some(name.to_owned()),
+        router: None,
+        preferred_until: current.preferred_until,
+        valid_until: current.valid_until,
+        excluded: current.excluded.clone(),
+        first_seen: current.acquired_at,
+        cut: None,
+    })
 }
 
 fn of_current(current: &Current) -> impl Iterator<Item = Offer> + '_ {

@@ -152,16 +152,14 @@ impl SourceView {
 }
 
 /// Whether a source has said all it can say for now to the DynamicPrefix `name`. A DHCPv6 client serves each on its own,
-/// and its state cannot say it for all: while it asks for this one's delegation, or holds it, be it deprecated, what
+/// and its state cannot say it for all, and so does one that is observed: while it asks for this one's delegation, or holds it, be it deprecated, what
 /// Router Advertisements say is no substitute.
 fn is_settled(report: &SourceReport, name: &str) -> bool {
     match report.id.kind {
-        SourceKind::Dhcpv6Pd => !report.pending.contains(name),
-        SourceKind::Observed
-        | SourceKind::RouterAdvertisement
-        | SourceKind::Interface
-        | SourceKind::Http
-        | SourceKind::Static => report.state.is_settled(),
+        SourceKind::Dhcpv6Pd | SourceKind::Observed => !report.pending.contains(name),
+        SourceKind::RouterAdvertisement | SourceKind::Interface | SourceKind::Http | SourceKind::Static => {
+            report.state.is_settled()
+        }
     }
 }
 
@@ -228,10 +226,10 @@ impl View {
         self.source(source).is_none_or(|view| view.settled)
     }
 
-    /// Whether the DHCPv6 client says that the delegation of `current` has ended. Nobody else could have renewed it
+    /// Whether the DHCPv6 client, ours or an observed one, says that the delegation of `current` has ended. Nobody else could have renewed it
     /// unheard, so that is final although the client asks for another one already.
     pub(super) fn has_ended(&self, current: &Current) -> bool {
-        let is_delegated = current.source.kind == SourceKind::Dhcpv6Pd;
+        let is_delegated = matches!(current.source.kind, SourceKind::Dhcpv6Pd | SourceKind::Observed);
         let said = self.said_by(&current.source, current.prefix).and_then(|candidate| candidate.cut);
         is_delegated && said == Some(Cut::Withdrawn)
     }

@@ -177,6 +177,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         config: ConfigArgs,
     },
+    /// Tell the daemon what another DHCPv6 client on this host was delegated
+    ///
+    /// For the hook scripts of such clients (see dyn-prefix-networks(7)) and for a dynamicPrefix with acquisition.observe.
+    /// What is not said stays as it was: a report without lifetimes ends none, and a prefix that is not reported again is
+    /// not gone. What the daemon sees of the client by itself counts more. Exit status 0 when the daemon has taken it, 1
+    /// when it refuses it, 4 when the daemon is not running.
+    Report(ReportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -205,6 +212,30 @@ pub(crate) struct WithdrawArgs {
     /// Show what would be removed from each object, and remove nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+/// What `report` says.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The name of the dynamicPrefix
+    pub(crate) name: String,
+    /// The prefix that was delegated, as in 2001:db8:1200::/56
+    #[arg(value_name = "P/LEN")]
+    pub(crate) prefix: Ipv6Net,
+    /// The preferred lifetime in seconds, or infinity
+    #[arg(long, value_name = "S", value_parser = lifetime)]
+    pub(crate) preferred: Option<u32>,
+    /// The valid lifetime in seconds, or infinity; with 0 the prefix is gone
+    #[arg(long, value_name = "S", value_parser = lifetime)]
+    pub(crate) valid: Option<u32>,
+    /// A part of the prefix that no range may touch (RFC 6603); may be given more than once
+    #[arg(long, value_name = "P/LEN")]
+    pub(crate) excluded: Vec<Ipv6Net>,
+    /// The prefix is delegated no longer
+    #[arg(long, conflicts_with_all = ["preferred", "valid", "excluded"])]
+    pub(crate) gone: bool,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }
@@ -341,4 +372,12 @@ impl FromStr for Supposed {
         })?;
         Ok(Self { name, prefix: prefix.trunc() })
     }
+}
+
+/// A lifetime as DHCPv6 has them: 4294967295 seconds, which is written "infinity", too, have no end.
+fn lifetime(text: &str) -> Result<u32, String> {
+    if text.eq_ignore_ascii_case("infinity") {
+        return Ok(u32::MAX);
+    }
+    text.parse().map_err(|_| format!("`{text}` is no lifetime; write seconds from 0 to 4294967295, or infinity"))
 }

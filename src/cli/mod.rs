@@ -1,4 +1,4 @@
-//! The command line: `run | check | plan | status | history | reload | rbac | join | dhcp-release | replay | convert |
+//! The command line: `run | check | plan | status | history | reload | rbac | join | dhcp-release | report | replay | convert |
 //! completions | man`. What each accepts is in `args`.
 
 use std::ffi::OsString;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::config::{self, Config};
-use crate::daemon::{self, supervisor};
+use crate::daemon;
 use crate::{control, log};
 
 mod args;
@@ -25,6 +25,7 @@ mod preview;
 mod rbac;
 pub mod render;
 mod replay;
+mod report;
 mod terminal;
 mod withdraw;
 
@@ -90,6 +91,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { page } => manual::page(page),
         Command::DhcpRelease { name, config } => ask::dhcp_release(&socket(&config), name),
+        Command::Report(args) => report::report(args),
     };
     match outcome {
         Ok(exit) => exit.into(),
@@ -102,7 +104,6 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(args: RunArgs) -> anyhow::Result<Exit> {
     log::init();
-    supervisor::end_at_a_panic();
     let (loaded, text) = Config::load_with_text(&args.config.config);
     for finding in loaded.findings.iter().filter(|finding| finding.is_for_the_journal()) {
         log::emit(&log::record::finding(finding));

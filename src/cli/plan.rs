@@ -64,12 +64,14 @@ pub(super) fn usable(path: &Path) -> Option<Config> {
     loaded.config
 }
 
-/// Says that a cluster could not be read in time.
+/// Says that a cluster could not be read: why, or that there was not enough time.
 pub(super) fn not_read(cluster: &str, seen: &Seen) -> String {
     let health = seen.health.as_ref();
     let state = health.map_or("not connected", |health| health.state.as_str());
-    let why = health.and_then(|health| health.reason.as_ref()).map(|(_, message)| format!(": {message}"));
-    format!("{cluster} could not be read in time, it is {state}{}", why.unwrap_or_default())
+    match health.and_then(|health| health.reason.as_ref()) {
+        Some((_, message)) => format!("{cluster} could not be read, it is {state}: {message}"),
+        None => format!("{cluster} could not be read in time, it is {state}"),
+    }
 }
 
 /// What the state directory knows of the prefixes.

@@ -128,7 +128,10 @@ fn source(source: &SourceStatus) -> Row {
     if let Some(wake) = &source.next_wake
         && let Some(at) = wake.at
     {
-        let _ = write!(text, " (next: {} at {at})", wake.reason);
+        let _ = match wake.reason.as_str() {
+            "forget" => write!(text, " (forgotten at {at} unless heard again)"),
+            next => write!(text, " (next: {next} at {at})"),
+        };
     }
     let lease = source.lease.as_ref().map(lease).unwrap_or_default();
     let notes = source.notes.iter().map(|note| format!("note: {note}"));
@@ -227,8 +230,8 @@ fn target(target: &TargetStatus, with_cluster: bool) -> Row {
     let cluster = if with_cluster { format!("{} ", target.cluster) } else { String::new() };
     let namespace = target.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
     let mut text = target.reason.clone();
-    if target.observed == Some(false) {
-        text.push_str(", its controller has not seen it yet");
+    if target.synced && target.observed == Some(false) {
+        text.push_str(", its controller has not seen it yet (does it run?)");
     }
     if let Some(message) = &target.message {
         let _ = write!(text, ": {message}");

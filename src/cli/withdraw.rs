@@ -43,10 +43,9 @@ pub(super) fn withdraw(args: WithdrawArgs) -> anyhow::Result<Exit> {
         }
         Err(Failure::Other(error)) => return Err(error),
     };
-    let way_back = match &scope.target {
-        Some(target) => format!("dyn-prefix resume {target}"),
-        None => "dyn-prefix resume".to_owned(),
-    };
+    let target = scope.target.as_ref().map(|target| format!(" {target}")).unwrap_or_default();
+    let cluster = scope.cluster.as_ref().map(|cluster| format!(" --cluster {cluster}")).unwrap_or_default();
+    let way_back = format!("dyn-prefix resume{target}{cluster}");
     let exit = show(response)?;
     terminal::say(&format!("Nothing is written there any more, not after a restart either, until `{way_back}`."))?;
     Ok(exit)
@@ -150,6 +149,11 @@ fn dry_run(args: &ConfigArgs, scope: &Scope) -> anyhow::Result<Exit> {
         if !managed.is_empty() {
             setups.push(shadow::Setup { cluster: cluster.clone(), managed, wanted: of_nothing(&daemon_id) });
         }
+    }
+    if let Some(object) = object.as_ref().filter(|_| setups.is_empty()) {
+        let has_it = |(name, _): &(&String, &String)| state.managed(name, &epoch).iter().any(|it| it.object == *object);
+        let left = leftovers.iter().find(has_it).map(|(_, left)| left.clone());
+        anyhow::bail!("{}", pause::no_target(object, left));
     }
     let is_all = scope.cluster.is_none() && object.is_none();
     if !is_all {

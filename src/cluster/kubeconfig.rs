@@ -194,11 +194,22 @@ impl<'a> Chosen<'a> {
         let options = KubeConfigOptions { context: Some(self.context.clone()), cluster: None, user: None };
         let config = block_on(Config::from_custom_kubeconfig(self.kubeconfig.clone(), &options));
         let mut config = config.map_err(|error| self.unusable(&chain(&error)))?;
+        self.check_server(&config.cluster_url)?;
         // kube also takes HTTPS_PROXY, which is meant for the way to the Internet, and holds NO_PROXY against the
         // proxy's own name.
         config.proxy_url = proxy;
         config.default_retry = false; // the decider retries, and knows what for
         Ok(config)
+    }
+
+    /// kube panics at the first request to a URL without a scheme. kubectl takes it for http.
+    fn check_server(&self, url: &http::Uri) -> Result<(), Unusable> {
+        if matches!(url.scheme_str(), Some("http" | "https")) && url.authority().is_some() {
+            return Ok(());
+        }
+        let meant =
+            url.authority().map_or_else(|| "https://HOST:PORT".to_owned(), |authority| format!("https://{authority}"));
+        Err(self.unusable(&format!("the server \"{url}\" is no URL: write {meant}")))
     }
 
     fn proxy_url(&self) -> Result<Option<http::Uri>, Unusable> {

@@ -154,6 +154,11 @@ impl Session {
         self.settled.insert(subject.clone());
     }
 
+    /// Ends the watches that the server refuses, so that they begin anew.
+    pub(super) fn end_refused_watches(&mut self) {
+        self.refused.keys().for_each(|subject| self.watches.end(subject));
+    }
+
     /// There is a definition of a kind, new or changed.
     pub(super) fn defined(&mut self, subject: &Subject) {
         if let Subject::Definition(kind) = subject {

@@ -93,6 +93,11 @@ impl Watches {
         }
     }
 
+    /// Ends one. Another one is started by [`Self::set`].
+    pub fn end(&mut self, subject: &Subject) {
+        self.running.remove(subject);
+    }
+
     /// The watches that run.
     pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
         self.running.keys()

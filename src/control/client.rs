@@ -45,7 +45,7 @@ impl Connection {
                 Request::DhcpRelease { .. } | Request::Withdraw { .. } | Request::TakeOver { .. } => {
                     Some(RELEASE_PATIENCE)
                 }
-                Request::Status | Request::Reload | Request::Resume { .. } => Some(PATIENCE),
+                Request::Status | Request::Reload | Request::Resume { .. } | Request::Report { .. } => Some(PATIENCE),
             })?;
             let mut line = serde_json::to_vec(&request)?;
             line.push(b'\n');

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::pause::Scope;
@@ -47,6 +48,30 @@ pub enum Request {
         /// Also when the other daemon seems to run.
         force: bool,
     },
+    /// Tell what another DHCPv6 client on this host was delegated; answered when it is known what follows.
+    Report {
+        /// What is said.
+        report: Report,
+    },
+}
+
+/// What a person, or a hook script of another DHCPv6 client, says of a delegation. What is absent says nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The DynamicPrefix it is for.
+    pub name: String,
+    /// The prefix, as it was written.
+    pub prefix: Ipv6Net,
+    /// The preferred lifetime in seconds; 4294967295: for ever.
+    pub preferred: Option<u32>,
+    /// The valid lifetime in the same way.
+    pub valid: Option<u32>,
+    /// Parts that no range may touch.
+    #[serde(default)]
+    pub excluded: Vec<Ipv6Net>,
+    /// It is delegated no longer.
+    #[serde(default)]
+    pub gone: bool,
 }
 
 impl Request {
@@ -58,7 +83,8 @@ impl Request {
             | Self::DhcpRelease { .. }
             | Self::Withdraw { .. }
             | Self::Resume { .. }
-            | Self::TakeOver { .. } => false,
+            | Self::TakeOver { .. }
+            | Self::Report { .. } => false,
         }
     }
 }
@@ -87,7 +113,7 @@ pub enum Response {
         /// What was done, a sentence each.
         done: Vec<String>,
     },
-    /// To `withdraw`, `resume` and `take-over`.
+    /// To `withdraw`, `resume`, `take-over` and `report`.
     Handled {
         /// What was done, a sentence each.
         done: Vec<String>,

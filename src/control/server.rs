@@ -168,7 +168,7 @@ async fn send(writer: &mut (impl tokio::io::AsyncWrite + Unpin), response: &Resp
 #[cfg(test)]
 mod tests {
     use super::super::client::{Connection, Failure};
-    use super::super::seats;
+    use super::super::{Report, seats};
     use super::*;
 
     struct Daemon {
@@ -225,7 +225,17 @@ mod tests {
     #[test]
     fn the_group_may_ask_and_root_and_the_daemon_itself_may_do() {
         let release = Request::DhcpRelease { name: "home".to_owned() };
-        for request in [Request::Reload, release] {
+        let report = Request::Report {
+            report: Report {
+                name: "home".to_owned(),
+                prefix: "2001:db8::/56".parse().unwrap(),
+                preferred: None,
+                valid: None,
+                excluded: Vec::new(),
+                gone: false,
+            },
+        };
+        for request in [Request::Reload, release, report] {
             assert_eq!([0, 998, 1000].map(|user| may(&request, user, 998)), [true, true, false], "{request:?}");
         }
         for request in [Request::Status, Request::Watch] {

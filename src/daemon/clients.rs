@@ -203,6 +203,11 @@ impl Clients {
         self.save_at.get_or_insert(earliest);
     }
 
+    /// Somebody else's lease was extended, as an observer says. It is never urgent: what is saved of it has some time yet.
+    pub(super) fn note_renewal(&mut self, now: Instant) {
+        self.save_at.get_or_insert(now + RENEWALS_SAVED_EVERY);
+    }
+
     /// Whether leases that were extended are to be saved now.
     pub(super) fn save_is_due(&mut self, now: Instant) -> bool {
         let due = self.save_at.take_if(|at| *at <= now).is_some();

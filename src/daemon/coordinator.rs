@@ -235,6 +235,9 @@ impl Coordinator {
         }
         if known {
             let former = self.reports.get(&report.id);
+            if report.id.kind == SourceKind::Observed && former.is_some_and(|former| former.offers != report.offers) {
+                self.clients.note_renewal(now);
+            }
             if let Some(entry) = record::source(former, &report, now) {
                 self.journal.tell(entry);
             }

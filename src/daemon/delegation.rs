@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ipnet::Ipv6Net;
 
 use crate::cluster::entry;
+use crate::config::DynamicPrefix;
 use crate::source::{Advertised, Cut, Offer, SourceId, SourceKind, SourceReport, SourceState, dhcpv6};
 use crate::time::Instant;
 
@@ -88,15 +89,21 @@ impl Coordinator {
         }
     }
 
+    /// The DynamicPrefix with this name; else a sentence that says which there are.
+    pub(super) fn named(&self, name: &str) -> Result<&DynamicPrefix, String> {
+        let prefixes = &self.config.dynamic_prefixes;
+        prefixes.iter().find(|prefix| prefix.name == name).ok_or_else(|| {
+            let names: Vec<&str> = prefixes.iter().map(|prefix| prefix.name.as_str()).collect();
+            format!("there is no dynamicPrefix \"{name}\"; there are: {}", names.join(", "))
+        })
+    }
+
     /// Takes the delegation of a DynamicPrefix out of the targets, so that it can be given back.
     ///
     /// # Errors
     /// When there is none; a sentence that says what to do.
     pub fn release(&mut self, name: &str, now: Instant) -> Result<Release, String> {
-        let Some(prefix) = self.config.dynamic_prefixes.iter().find(|prefix| prefix.name == name) else {
-            let names: Vec<&str> = self.config.dynamic_prefixes.iter().map(|prefix| prefix.name.as_str()).collect();
-            return Err(format!("there is no dynamicPrefix \"{name}\"; there are: {}", names.join(", ")));
-        };
+        let prefix = self.named(name)?;
         let Some(dhcpv6) = &prefix.acquisition.dhcpv6 else {
             return Err(format!("{name} has no acquisition.dhcpv6, so nothing is delegated to it"));
         };

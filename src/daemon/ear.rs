@@ -14,6 +14,7 @@ use crate::source::dhcpv6::{self, probe};
 use crate::source::http;
 use crate::source::interface;
 use crate::source::link::{self, Links};
+use crate::source::observe;
 use crate::source::ra::{self, Settings};
 use crate::source::{Offer, SourceId, SourceKind, SourceReport, SourceState, Tally};
 use crate::store;
@@ -64,6 +65,7 @@ impl Heard {
         let (news, mut heard) = mpsc::channel(64);
         let mut waits = self.start_listeners(&links, &news, &stop);
         waits.extend(self.start_lookouts(&links, &news, &stop));
+        waits.extend(self.start_observers(&links, &news, &stop));
         waits.extend(self.start_probes(asks, &links, &news, until));
         let mut alarm = Alarm::new()?;
         while !waits.is_empty() && clock::now() < until {
@@ -126,6 +128,27 @@ impl Heard {
         asked
     }
 
+    fn start_observers(
+        &self,
+        links: &watch::Receiver<Arc<Links>>,
+        news: &mpsc::Sender<News>,
+        stop: &CancellationToken,
+    ) -> BTreeSet<SourceId> {
+        let interfaces: Vec<String> = self.coordinator.observed_interfaces().collect();
+        for interface in &interfaces {
+            let prefixes = &self.coordinator.config().dynamic_prefixes;
+            let (settings, followed) = watch::channel(observe::Settings::for_interface(interface, prefixes));
+            let (tally, _) = watch::channel(Tally::default());
+            let (reports, reported) = mpsc::channel(16);
+            let (held, told) = mpsc::channel(1);
+            let (seed, links) = (self.coordinator.observed_seeds(interface), links.clone());
+            let setup = observe::driver::Setup { settings: followed, seed, links, told, reports, tally };
+            let watching = observe::run(setup, stop.clone());
+            pass_on((settings, held), watching, reported, news);
+        }
+        interfaces.iter().map(|interface| SourceId::on(SourceKind::Observed, interface)).collect()
+    }
+
     fn start_probes(
         &mut self,
         asks: bool,
@@ -186,17 +209,17 @@ impl Heard {
     }
 }
 
-/// Runs a source, and passes on what it reports. `settings` are held so that it does not end for want of them; it ends when
-/// it is told to.
-fn pass_on<S: Send + Sync + 'static, E: Send + 'static>(
-    settings: watch::Sender<S>,
+/// Runs a source, and passes on what it reports. It ends when it is told to, and not for want of the ends of the channels
+/// that are `held`.
+fn pass_on<E: Send + 'static>(
+    held: impl Send + 'static,
     source: impl Future<Output = Result<(), E>> + Send + 'static,
     mut reported: mpsc::Receiver<SourceReport>,
     news: &mpsc::Sender<News>,
 ) {
     let news = news.clone();
     tokio::spawn(async move {
-        let _held = settings;
+        let _held = held;
         let passing = async {
             while let Some(report) = reported.recv().await {
                 drop(news.send(News::Report(Box::new(report))).await);

@@ -1,12 +1,16 @@
 //! What a cluster with `publishStatus` says of every DynamicPrefix: its spec, and its status without lifetimes, so that a
 //! renewal changes nothing.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::coordinator::Coordinator;
 use crate::cluster::TargetReport;
 use crate::cluster::mirror::{Mirror, Publication};
-use crate::config::{Acquisition, Binding, Cluster, DynamicPrefix, Mode, OnLoss, Place, ServiceScope, Transition};
+use crate::config::{
+    Acquisition, Binding, Cluster, DynamicPrefix, Kind, Mode, OnLoss, Place, ServiceScope, Transition,
+};
 use crate::status::{Condition, DynamicPrefixStatus};
 use crate::time::Epoch;
 
@@ -36,8 +40,14 @@ impl Coordinator {
         let view = self.clusters.get(&cluster.name).filter(|view| view.is_connected())?;
         let shown = self.dynamic_prefix(config, epoch);
         let targets: Vec<&TargetReport> = view.targets.values().map(Box::as_ref).collect();
-        let bindings = self.config.bindings.iter().filter(|binding| binding.cluster == cluster.name);
-        let pools = pools(&shown, &targets, bindings);
+        let bindings = || self.config.bindings.iter().filter(|binding| binding.cluster == cluster.name);
+        let bound = bindings().filter(|binding| binding.dynamic_prefix == config.name).map(|binding| &binding.target);
+        let managed = self.managed.get(&cluster.name).into_iter().flat_map(BTreeMap::keys);
+        let managed = managed.filter(|object| Kind::TARGETS.contains(&object.kind));
+        if !bound.chain(managed).all(|object| view.targets.contains_key(object)) {
+            return None;
+        }
+        let pools = pools(&shown, &targets, bindings());
         if pools.iter().any(|target| matches!(target.reason.as_str(), "Waiting" | "Pending")) {
             return None;
         }
@@ -63,7 +73,7 @@ fn pools<'a>(
         current.zip(bound).is_some_and(|(current, bound)| current.contains(&bound))
     };
     let is_its = |target: &&&TargetReport| {
-        crate::config::Kind::TARGETS.contains(&target.object.kind)
+        Kind::TARGETS.contains(&target.object.kind)
             && (target.bindings.iter().any(|name| bindings.contains(&name.as_str()))
                 || target.bound_prefixes.iter().any(is_inside))
     };

@@ -39,6 +39,7 @@ use listening::Listening;
 use reading::Reading;
 use release::Releases;
 use saver::Saver;
+use saying::Sayings;
 use tasks::{Inbox, Tasks};
 use write_log::WriteLog;
 
@@ -60,8 +61,10 @@ mod reading;
 mod recording;
 mod release;
 mod reload;
+mod reporting;
 mod requests;
 mod saver;
+mod saying;
 mod seeds;
 pub mod shadow;
 pub mod supervisor;
@@ -154,6 +157,7 @@ struct Daemon {
     write_log: WriteLog,
     releases: Releases,
     errands: Errands,
+    sayings: Sayings,
     listening: Listening,
     reading: Reading,
     counters: Counters,
@@ -205,6 +209,7 @@ impl Daemon {
             write_log: WriteLog::default(),
             releases: Releases::default(),
             errands: Errands::default(),
+            sayings: Sayings::default(),
             listening,
             reading: Reading::default(),
             counters: Counters::default(),
@@ -241,6 +246,7 @@ impl Daemon {
                 question = self.listening.next() => self.tell(question),
                 Some((request, answer)) = self.requests.recv() => self.answer(request, answer).await,
                 (read, whom) = self.reading.next() => self.reload(read, whom).await,
+                Some(said) = self.sayings.next() => said.answer(&self.coordinator, clock::now()),
                 () = self.saver.finished() => {}
                 () = watchdog.due() => {}
                 () = self.alarm.wait(deadline) => {}

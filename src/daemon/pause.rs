@@ -11,6 +11,7 @@ use crate::cluster::entry::read_recorded;
 use crate::cluster::{ConnectionState, Managed, Paused, TargetReport, Told};
 use crate::config::{Config, Kind, ObjectRef};
 use crate::prefix::Interval;
+use crate::time::Instant;
 
 use super::coordinator::{ClusterView, Coordinator};
 use super::parting::is_same_way;
@@ -32,6 +33,8 @@ pub struct Withdrawal {
     object: Option<ObjectRef>,
     /// What the store lists at the beginning, by cluster.
     listed: BTreeMap<String, BTreeSet<ObjectRef>>,
+    /// When what failed was to be tried again before anybody asked: what is said until then is no answer.
+    stale: BTreeMap<(String, ObjectRef), Instant>,
     /// What has to be released along with the object, by cluster.
     along: BTreeMap<String, BTreeSet<ObjectRef>>,
     /// Whether it is everything of every cluster.
@@ -119,22 +122,23 @@ impl Coordinator {
         if let Some(object) = &object {
             clusters.retain(|cluster| self.knows(cluster, object));
             if clusters.is_empty() {
-                let left = self.leftover_with(object).map(|left| format!("{left}{BY_HAND}"));
-                let nothing = || format!("{object} is no target of this daemon; `dyn-prefix status` lists them");
-                return Err(left.unwrap_or_else(nothing));
+                return Err(no_target(object, self.leftover_with(object)));
             }
         }
         let mut withdrawal = Withdrawal {
             is_all: scope.cluster.is_none() && object.is_none(),
             object: object.clone(),
             listed: BTreeMap::new(),
+            stale: BTreeMap::new(),
             along: BTreeMap::new(),
             released: Vec::new(),
             changed: Vec::new(),
         };
         withdrawal.listed =
             clusters.iter().map(|cluster| (cluster.clone(), self.listed(cluster, &withdrawal))).collect();
+        withdrawal.stale = clusters.iter().flat_map(|cluster| self.refusals(cluster)).collect();
         for cluster in clusters {
+            self.ask(&cluster, object.as_ref());
             let paused = &mut self.told_mut(&cluster).paused;
             match &object {
                 Some(object) => drop(paused.objects.insert(object.clone())),
@@ -163,10 +167,12 @@ impl Coordinator {
                 }
                 Some(object) => {
                     if self.told_mut(&cluster).paused.objects.remove(object) {
+                        self.ask(&cluster, Some(object));
                         done.push(format!("{object} in {cluster} is cared for again."));
                     }
                 }
                 None => {
+                    self.ask(&cluster, None);
                     let paused = std::mem::take(&mut self.told_mut(&cluster).paused);
                     let what = if paused.everything { "Everything".to_owned() } else { names(&paused.objects) };
                     done.push(format!("{what} in {cluster} is cared for again."));
@@ -234,7 +240,13 @@ impl Coordinator {
             let is_dry = self.config.clusters.iter().any(|known| known.name == *cluster && known.dry_run);
             let mirrors = mirrors.into_iter().flat_map(BTreeMap::keys);
             let mirrors = mirrors.map(move |name| mirror(cluster, name, view, is_dry));
-            now.map(move |object| left(cluster, &object, view)).chain(mirrors)
+            let left = move |object: ObjectRef| {
+                let at = view.and_then(|view| view.targets.get(&object)).and_then(|report| report.retry_at);
+                let left = left(cluster, &object, view);
+                let is_stale = at.is_some() && withdrawal.stale.get(&(cluster.clone(), object)) == at.as_ref();
+                Left { is_final: left.is_final && !is_stale, ..left }
+            };
+            now.map(left).chain(mirrors)
         });
         let parting = self.on_their_way_out().filter(|_| withdrawal.is_all);
         withdrawal.changed.iter().cloned().chain(left).chain(parting).collect()
@@ -258,6 +270,17 @@ impl Coordinator {
     /// What a person told us about a cluster, to be changed.
     pub(super) fn told_mut(&mut self, cluster: &str) -> &mut Told {
         Arc::make_mut(self.told.entry(cluster.to_owned()).or_default())
+    }
+
+    /// A person wants something done to an object of a cluster, or to all of them: it is tried at once.
+    pub(super) fn ask(&mut self, cluster: &str, object: Option<&ObjectRef>) {
+        *self.told_mut(cluster).asked.entry(object.cloned()).or_default() += 1;
+    }
+
+    /// When what failed in a cluster is tried again.
+    fn refusals(&self, cluster: &str) -> impl Iterator<Item = ((String, ObjectRef), Instant)> {
+        let targets = self.clusters.get(cluster).into_iter().flat_map(|view| view.targets.values());
+        targets.filter_map(move |target| Some(((cluster.to_owned(), target.object.clone()), target.retry_at?)))
     }
 
     /// The clusters of a scope.
@@ -302,6 +325,12 @@ pub fn no_cluster(name: &str, config: &Config, left: Option<String>) -> String {
     }
     let names: Vec<String> = config.clusters.iter().map(|cluster| cluster.name.clone()).collect();
     format!("there is no cluster \"{name}\" in the configuration; it has {}", list(&names))
+}
+
+/// Why nothing can be done about an object; `left`: what is left in a cluster that has gone and had it.
+pub fn no_target(object: &ObjectRef, left: Option<String>) -> String {
+    let left = left.map(|left| format!("{left}{BY_HAND}"));
+    left.unwrap_or_else(|| format!("{object} is no target of this daemon; `dyn-prefix status` lists them"))
 }
 
 /// What keeps something of ours on an object.

@@ -9,6 +9,7 @@ use crate::config::{Config, Loaded, file};
 use crate::control::{Request, Response};
 use crate::log::{self, record};
 use crate::record::Event;
+use crate::source::observe;
 use crate::time::Instant;
 
 use super::errand::Errand;
@@ -48,6 +49,15 @@ impl Daemon {
                 Ok(taken) => return self.errands.begin(Errand::TakeOver(taken), answer, clock::now()),
                 Err(message) => Response::Error { message },
             },
+            Request::Report { report } => {
+                let told = self.coordinator.check_report(report);
+                let tell =
+                    |(interface, told): (String, observe::Told)| Ok((self.tasks.tell(&interface, told.clone())?, told));
+                match told.and_then(tell) {
+                    Ok((taken, told)) => return self.sayings.begin(told, taken, answer),
+                    Err(message) => Response::Error { message },
+                }
+            }
         };
         // A client that went away meanwhile has no use for it.
         drop(answer.send(response));

@@ -1,4 +1,4 @@
-//! What a table of routers starts from.
+//! What a table of routers, and an observer, start from.
 
 use super::coordinator::Coordinator;
 use crate::arbiter;
@@ -47,5 +47,18 @@ impl Coordinator {
             cut: None,
         });
         offers.collect()
+    }
+
+    /// The interfaces with an observer.
+    pub fn observed_interfaces(&self) -> impl Iterator<Item = String> {
+        self.sources().into_iter().filter(|id| id.kind == SourceKind::Observed).filter_map(|id| id.interface)
+    }
+
+    /// What the observer on `interface` should know from before: the prefix of each DynamicPrefix that it gave.
+    pub fn observed_seeds(&self, interface: &str) -> Vec<Offer> {
+        let seed = |(name, arbiter): (&String, &arbiter::Arbiter)| {
+            arbiter::seeds_observed(name, arbiter.snapshot()?, interface)
+        };
+        self.arbiters.iter().filter_map(seed).collect()
     }
 }

@@ -1,36 +1,11 @@
 //! Tasks by name: a task that ends without being told to, or panics, ends the daemon with its name in the log.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::future::Future;
-use std::panic::{self, PanicHookInfo};
-use std::process;
 
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-
-use crate::log::{self, record};
-
-tokio::task_local! {
-    /// The name of the task that runs.
-    static NAME: String;
-}
-
-/// Has a panic end the process. A release does not unwind the stack, which makes it an eighth smaller, so it would end in
-/// any case; this way the log has the name of the task, and tests see what users see.
-pub fn end_at_a_panic() {
-    panic::set_hook(Box::new(|panic| {
-        let name = NAME.try_with(Clone::clone).unwrap_or_else(|_| "dyn-prefix".to_owned());
-        log::emit(&record::task_ended(&name, &told(panic)));
-        process::exit(1);
-    }));
-}
-
-fn told(panic: &PanicHookInfo<'_>) -> String {
-    let payload = panic.payload();
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
-    panic.location().map_or_else(|| format!("panicked: {text}"), |place| format!("panicked at {place}: {text}"))
-}
 
 /// Every task of the daemon.
 #[derive(Debug, Default)]
@@ -56,7 +31,7 @@ impl Supervisor {
         cancel: CancellationToken,
         task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
     ) {
-        let handle = self.tasks.spawn(NAME.scope(name.clone(), task));
+        let handle = self.tasks.spawn(task);
         self.names.insert(handle.id(), (name, cancel));
     }
 
@@ -76,7 +51,14 @@ impl Supervisor {
         let (id, outcome) = match joined {
             Ok((id, Ok(()))) => (id, "without an error".to_owned()),
             Ok((id, Err(error))) => (id, format!("{error:#}")),
-            Err(error) => (error.id(), error.to_string()),
+            Err(error) => {
+                let id = error.id();
+                let outcome = match error.try_into_panic() {
+                    Ok(panic) => format!("panicked: {}", panic_text(panic.as_ref())),
+                    Err(error) => error.to_string(),
+                };
+                (id, outcome)
+            }
         };
         let (name, cancel) = self.names.remove(&id)?;
         (!cancel.is_cancelled()).then_some(Ended { name, outcome })
@@ -86,6 +68,14 @@ impl Supervisor {
     pub async fn drain(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }
 
 #[cfg(test)]
@@ -100,27 +90,11 @@ mod tests {
         assert_eq!(ended, Ended { name: "quitter".to_owned(), outcome: "no more sockets".to_owned() });
     }
 
-    /// The test runs itself again as the process that ends.
     #[tokio::test]
-    async fn a_panic_ends_the_process_with_the_name_of_its_task() {
-        const ENDS: &str = "DYN_PREFIX_TEST_ENDS";
-        if std::env::var_os(ENDS).is_some() {
-            log::init();
-            end_at_a_panic();
-            let mut supervisor = Supervisor::default();
-            supervisor.spawn("jumpy".to_owned(), CancellationToken::new(), async { panic!("boo {}", 7) });
-            supervisor.ended().await;
-            return;
-        }
-        let name = format!("{}::a_panic_ends_the_process_with_the_name_of_its_task", module_path!());
-        let name = name.split_once("::").expect("the crate is not part of it").1;
-        let mut again = process::Command::new(std::env::current_exe().expect("the test program"));
-        let again = again.args(["--exact", name, "--nocapture"]).env(ENDS, "1").env_remove("JOURNAL_STREAM");
-        let output = again.output().expect("it runs");
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{told}");
-        assert!(told.contains("\"jumpy\"") && told.contains("panicked at src/daemon/supervisor.rs:"), "{told}");
-        assert!(told.contains(": boo 7"), "{told}");
+    async fn a_panic_is_named() {
+        let mut supervisor = Supervisor::default();
+        supervisor.spawn("jumpy".to_owned(), CancellationToken::new(), async { panic!("boo") });
+        assert_eq!(supervisor.ended().await.outcome, "panicked: boo");
     }
 
     #[tokio::test]

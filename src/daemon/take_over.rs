@@ -59,6 +59,7 @@ impl Coordinator {
         }
         let mut taken = Vec::new();
         for (cluster, object, uid, other) in found {
+            self.ask(&cluster, Some(&object));
             self.told_mut(&cluster).taken.insert(uid.clone(), other.id.clone());
             taken.push(Taken { cluster, object, uid, from: other.id });
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -15,7 +15,7 @@ use crate::config::{Cluster, DynamicPrefix};
 use crate::record::Recorder;
 use crate::source::link::Links;
 use crate::source::ra::Settings;
-use crate::source::{Advertised, SourceId, SourceKind, SourceReport, Tally, dhcpv6, link, ra};
+use crate::source::{Advertised, SourceId, SourceKind, SourceReport, Tally, dhcpv6, link, observe, ra};
 
 use super::coordinator::Coordinator;
 use super::delegation::Release;
@@ -44,6 +44,7 @@ pub(super) struct Tasks {
     lookouts: Lookouts,
     /// Of the last client on each interface: cancelled once it has let go of the port.
     gone: BTreeMap<String, CancellationToken>,
+    observers: BTreeMap<String, Observer>,
     clusters: BTreeMap<String, Island>,
     reports: mpsc::Sender<SourceReport>,
     recorder: Recorder,
@@ -64,6 +65,14 @@ struct Client {
     settings: watch::Sender<dhcpv6::Settings>,
     advertised: watch::Sender<Advertised>,
     releases: mpsc::Sender<String>,
+    tally: watch::Receiver<Tally>,
+}
+
+#[derive(Debug)]
+struct Observer {
+    cancel: CancellationToken,
+    settings: watch::Sender<observe::Settings>,
+    told: mpsc::Sender<observe::Saying>,
     tally: watch::Receiver<Tally>,
 }
 
@@ -91,6 +100,7 @@ impl Tasks {
             clients: BTreeMap::new(),
             lookouts: Lookouts::default(),
             gone: BTreeMap::new(),
+            observers: BTreeMap::new(),
             clusters: BTreeMap::new(),
             reports,
             recorder,
@@ -110,6 +120,7 @@ impl Tasks {
         }
         self.follow_clients(coordinator);
         self.follow_lookouts(coordinator);
+        self.follow_observers(coordinator);
         self.follow_clusters(coordinator);
     }
 
@@ -140,6 +151,7 @@ impl Tasks {
         self.interfaces.retain(|_, task| stopped(&task.cancel));
         self.clients.retain(|_, task| stopped(&task.cancel));
         self.lookouts.stop();
+        self.observers.retain(|_, task| stopped(&task.cancel));
         self.clusters.retain(|_, task| stopped(&task.cancel));
         self.follow(coordinator);
     }
@@ -205,6 +217,45 @@ impl Tasks {
         self.clients.insert(interface.to_owned(), Client { cancel, settings, advertised: advertise, releases, tally });
     }
 
+    fn follow_observers(&mut self, coordinator: &Coordinator) {
+        let wanted: Vec<String> = coordinator.observed_interfaces().collect();
+        self.observers.retain(|interface, task| wanted.contains(interface) || stopped(&task.cancel));
+        for interface in wanted {
+            let settings = observe::Settings::for_interface(&interface, &coordinator.config().dynamic_prefixes);
+            match self.observers.get(&interface) {
+                Some(task) => drop(task.settings.send_replace(settings)),
+                None => self.start_observer(interface, settings, coordinator),
+            }
+        }
+    }
+
+    fn start_observer(&mut self, interface: String, settings: observe::Settings, coordinator: &Coordinator) {
+        let cancel = self.stop.child_token();
+        let (told, heard) = mpsc::channel(16);
+        let (settings, followed) = watch::channel(settings);
+        let (counted, tally) = watch::channel(Tally::default());
+        let setup = observe::driver::Setup {
+            settings: followed,
+            seed: coordinator.observed_seeds(&interface),
+            links: self.links(),
+            told: heard,
+            reports: self.reports.clone(),
+            tally: counted,
+        };
+        let name = format!("observer of the DHCPv6 client on {interface}");
+        self.supervisor.spawn(name, cancel.clone(), observe::run(setup, cancel.clone()));
+        self.observers.insert(interface, Observer { cancel, settings, told, tally });
+    }
+
+    /// Tells the observer on an interface what somebody says of a delegation there.
+    pub(super) fn tell(&self, interface: &str, told: observe::Told) -> Result<oneshot::Receiver<()>, String> {
+        let observer = self.observers.get(interface).ok_or_else(|| format!("nobody observes {interface}"))?;
+        let (taken, is_taken) = oneshot::channel();
+        let busy = |_| format!("the observer on {interface} does not listen; try again");
+        observer.told.try_send(observe::Saying { told, taken }).map_err(busy)?;
+        Ok(is_taken)
+    }
+
     /// Tells a client to give back what it holds for a DynamicPrefix.
     pub(super) fn release(&self, release: &Release) -> Result<(), String> {
         let Release { name, interface, .. } = release;
@@ -217,10 +268,11 @@ impl Tasks {
     pub(super) fn tallies(&self) -> BTreeMap<SourceId, Tally> {
         let listeners = self.interfaces.iter().map(|(name, task)| (SourceKind::RouterAdvertisement, name, &task.tally));
         let clients = self.clients.iter().map(|(name, task)| (SourceKind::Dhcpv6Pd, name, &task.tally));
+        let observers = self.observers.iter().map(|(name, task)| (SourceKind::Observed, name, &task.tally));
         let tally = |(kind, name, tally): (SourceKind, &String, &watch::Receiver<Tally>)| {
             (SourceId::on(kind, name), tally.borrow().clone())
         };
-        listeners.chain(clients).map(tally).collect()
+        listeners.chain(clients).chain(observers).map(tally).collect()
     }
 
     /// The watcher of all links; started when the first source needs it.

@@ -232,6 +232,7 @@ fn told_apart(mut sources: Vec<SourceStatus>) -> Vec<SourceStatus> {
 /// Why a source does not do its work now; what it says begins a line, or follows the state.
 fn trouble(report: &SourceReport) -> Option<String> {
     let is_client = report.id.kind == SourceKind::Dhcpv6Pd;
+    let is_observer = report.id.kind == SourceKind::Observed;
     let text = match &report.state {
         SourceState::Failed(reason) => reason,
         SourceState::InterfaceAbsent => "there is no interface with this name; waiting for it to appear",
@@ -248,6 +249,10 @@ fn trouble(report: &SourceReport) -> Option<String> {
             None => {
                 "no DHCPv6 server answers; is there one that delegates prefixes, and does a firewall drop UDP port 546?"
             }
+        },
+        SourceState::Silent if is_observer => match &report.refusal {
+            Some(refusal) => refusal,
+            None => "no delegation of another DHCPv6 client is known; does one run there, with prefix delegation on?",
         },
         SourceState::Silent => "no router answers; is there one, and does a firewall drop ICMPv6 type 134?",
         SourceState::Rebinding => "the lease is not confirmed; every server is asked",

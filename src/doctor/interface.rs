@@ -14,6 +14,8 @@ pub struct Uses {
     pub require_router_advertisement: bool,
     /// Router Advertisements are a source of a prefix.
     pub router_advertisement: bool,
+    /// Another DHCPv6 client there is observed.
+    pub observe: bool,
 }
 
 /// What is known of it.
@@ -51,7 +53,9 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     if link.up {
         found.push(link_local(facts, link));
     }
-    found.push(accept_ra(facts));
+    if facts.uses.dhcpv6 || facts.uses.router_advertisement {
+        found.push(accept_ra(facts));
+    }
     found
 }
 

@@ -18,12 +18,39 @@ pub struct Facts {
     pub others: Verdict,
 }
 
-/// Looks at the port. Nothing is to be said of an interface without a DHCPv6 client of ours.
+/// Looks at the port. Nothing is to be said of an interface without a DHCPv6 client, of ours or observed.
 pub fn check(facts: &Facts) -> Vec<Finding> {
-    if !facts.uses.dhcpv6 {
-        return Vec::new();
+    if facts.uses.dhcpv6 {
+        return vec![holder(facts), others(facts)];
     }
-    vec![holder(facts), others(facts)]
+    if facts.uses.observe { vec![observed(facts)] } else { Vec::new() }
+}
+
+/// Whether there is somebody to observe.
+fn observed(facts: &Facts) -> Finding {
+    let Facts { interface, owners, .. } = facts;
+    if let Some(own) = owners.iter().find(|owner| owner.is_this_program()) {
+        let message =
+            format!("{own} holds UDP port 546 on {interface}, where acquisition.observe watches another client.");
+        return Finding::error(Check::OtherClient, interface, message, "Write acquisition.dhcpv6 instead, or stop it.");
+    }
+    if let Some(other) = owners.first() {
+        let message = format!("{other} holds UDP port 546 on {interface}, and is observed.");
+        return Finding::ok(Check::OtherClient, interface, message);
+    }
+    match &facts.others {
+        Verdict::Taken(_) | Verdict::Undecided(_) => {
+            let message = format!("Another DHCPv6 client is configured or runs on {interface}, and is observed.");
+            Finding::ok(Check::OtherClient, interface, message)
+        }
+        Verdict::Free => {
+            let message = format!(
+                "No DHCPv6 client runs or is configured on {interface}, where acquisition.observe watches one."
+            );
+            let advice = "Start it, or write acquisition.dhcpv6 instead, to have one of our own.";
+            Finding::warning(Check::OtherClient, interface, message, advice)
+        }
+    }
 }
 
 /// The search itself failed.
@@ -37,7 +64,10 @@ fn holder(facts: &Facts) -> Finding {
     let subject = format!("UDP port 546 on {interface}");
     if let Some(other) = owners.iter().find(|owner| !owner.is_this_program()) {
         let message = format!("{other} holds UDP port 546 on {interface}, where the answers of DHCPv6 servers arrive.");
-        let advice = format!("Stop it or keep it off {interface}: the port cannot be shared.");
+        let advice = format!(
+            "The port cannot be shared. Take the prefix from that client, by acquisition.observe = {{ interface = \
+             \"{interface}\" }} in place of acquisition.dhcpv6; or stop it or keep it off {interface}."
+        );
         return Finding::error(Check::Dhcpv6Port, subject, message, advice);
     }
     let message = match owners.first() {

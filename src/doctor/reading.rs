@@ -63,7 +63,7 @@ fn one(check: Check, account: &Account, file: &File) -> Option<Finding> {
     let is_hidden = |directory: &str| file.steps.iter().any(|step| step.path.starts_with(directory));
     if let Some((directory, setting)) = account.hidden.iter().find(|(directory, _)| is_hidden(directory)) {
         let message = format!("{who} does not see {path}: its unit hides {directory} from it ({setting}).");
-        return Some(Finding::error(check, subject, message, elsewhere(account, target)));
+        return Some(Finding::error(check, subject, message, elsewhere(check, account, target)));
     }
     if account.reads_all {
         return None;
@@ -87,10 +87,10 @@ fn one(check: Check, account: &Account, file: &File) -> Option<Finding> {
     // What is in a directory of somebody else is for him to open.
     let is_private = |step: &&Step| *step != target && step.owner.0 != 0 && step.owner.0 != account.uid;
     if barred.iter().any(is_private) {
-        return Some(Finding::error(check, subject, message, elsewhere(account, target)));
+        return Some(Finding::error(check, subject, message, elsewhere(check, account, target)));
     }
     let commands: Vec<String> = barred.iter().flat_map(|step| account.opens(step, needs(step))).collect();
-    let advice = format!("Run `{}`; the daemon notices it.", commands.join(" && "));
+    let advice = format!("Run `{}`; {}.", commands.join(" && "), afterwards(check));
     Some(Finding::error(check, subject, message, advice))
 }
 
@@ -118,8 +118,19 @@ impl Account {
     }
 }
 
-fn elsewhere(account: &Account, file: &Step) -> String {
+/// What follows once the daemon may read the file.
+fn afterwards(check: Check) -> &'static str {
+    // Nobody watches it, and a unit that could not read it at its start is not started again.
+    let is_watched = check != Check::Configuration;
+    if is_watched { "the daemon notices it" } else { "then `systemctl reload-or-restart dyn-prefix`" }
+}
+
+fn elsewhere(check: Check, account: &Account, file: &Step) -> String {
     let group = &account.group;
+    if check == Check::Configuration {
+        let path = file.path.display();
+        return format!("Put it where the unit looks: `install -m 0640 -g {group} {path} /etc/dyn-prefix.toml`.");
+    }
     let name = file.path.file_name().map(Path::new).unwrap_or(&file.path).display();
     format!(
         "Put it where the daemon looks, and name it there: `install -m 0640 -g {group} {} /etc/dyn-prefix/{name}`.",

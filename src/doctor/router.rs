@@ -50,10 +50,16 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
         }
         Heard::Nobody(why) => {
             let message = format!("Nobody could listen to Router Advertisements on {name}: {why}.");
-            vec![Finding::unseen(Check::RouterAdvertisement, name, message, LISTEN)]
+            let advice = if why.contains("Protocol not available") { NO_OPTION } else { LISTEN };
+            vec![Finding::unseen(Check::RouterAdvertisement, name, message, advice)]
         }
     }
 }
+
+/// ENOPROTOOPT, and no right helps.
+const NO_OPTION: &str = "The kernel lacks an option of sockets that it takes, so that the daemon hears nothing here either: it \
+                         is too old, or a sandbox that imitates Linux (as gVisor). Run both on a host with Linux 4.10 or \
+                         later.";
 
 const LISTEN: &str = "Run this as root, or as a user with CAP_NET_RAW.";
 

@@ -9,12 +9,16 @@ use crate::source::ra::packet::PrefixInformation;
 /// The file, which passes `check`.
 fn written(seen: &Seen) -> (String, Config) {
     let text = write(seen);
-    let host = Host { variable: &|_| None, exists: &|_| true };
-    let loaded = Config::parse(&text, std::path::Path::new("f.toml"), &host);
-    let errors: Vec<_> = loaded.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    let config = parsed(&text);
     assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
-    let config = loaded.config.unwrap_or_else(|| panic!("{errors:#?}\n{text}"));
     (text, config)
+}
+
+fn parsed(text: &str) -> Config {
+    let host = Host { variable: &|_| None, exists: &|_| true };
+    let loaded = Config::parse(text, std::path::Path::new("f.toml"), &host);
+    let errors: Vec<_> = loaded.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    loaded.config.unwrap_or_else(|| panic!("{errors:#?}\n{text}"))
 }
 
 fn interface(name: &str) -> Interface {
@@ -82,6 +86,8 @@ fn a_host_on_the_link_listens_and_a_router_asks() {
     assert_eq!((dhcpv6_on(&config), hears_on(&config)), (None, Some("lan")));
     assert!(text.contains("The router fe80::1 announces 2001:db8:a::/64."), "{text}");
     assert_eq!(config.dynamic_prefixes[0].address_ranges.len(), 1);
+    let asks = parsed(&text.replace("# acquisition.dhcpv6", "acquisition.dhcpv6"));
+    assert_eq!((dhcpv6_on(&asks), hears_on(&asks)), (Some("lan"), Some("lan")), "the offer can be taken as it stands");
     let (_, config) = written(&Seen { forwards: true, ..on(&[heard(false)]) });
     assert_eq!((dhcpv6_on(&config), hears_on(&config)), (Some("lan"), Some("lan")));
     assert_eq!(config.dynamic_prefixes[0].subnets.len(), 1);
@@ -95,6 +101,7 @@ fn another_client_is_left_alone() {
     let (text, config) = written(&Seen { forwards: true, ..on(&[Interface { client, ..interface("wan") }]) });
     assert_eq!((dhcpv6_on(&config), hears_on(&config)), (None, Some("wan")));
     assert!(text.contains("systemd-networkd is a DHCPv6 client on wan."), "{text}");
+    assert!(!text.contains("acquisition.dhcpv6"), "{text}");
 }
 
 #[test]
@@ -141,6 +148,7 @@ fn the_pool_with_ipv6_gets_the_range() {
 fn a_cluster_that_shows_little_has_its_entry_all_the_same() {
     let (text, config) = written(&with(Err("connection refused\n[evil]".to_owned())));
     assert!(text.contains("could not be looked at: connection refused [evil]"), "{text}");
+    assert!(!text.contains("was looked at with"), "{text}");
     let own = |config: &Config| config.clusters[0].kubeconfig.clone();
     assert_eq!(own(&config), Kubeconfig::File("/etc/dyn-prefix/home.kubeconfig".into()));
     let told = text.replace("\n# ", " ");

@@ -119,12 +119,57 @@ pub fn source(former: Option<&SourceReport>, report: &SourceReport, now: Instant
         SourceKind::Dhcpv6Pd => lease::client(former, report, now)?,
         SourceKind::Interface => lookout::addresses(former, report)?,
         SourceKind::Http => lookout::service(former, report)?,
-        SourceKind::Observed | SourceKind::RouterAdvertisement | SourceKind::Static => {
+        SourceKind::Observed => {
+            let is_news = former.is_none_or(|former| is_other(&former.state, &report.state));
+            is_news.then(|| observer(report))?
+        }
+        SourceKind::RouterAdvertisement | SourceKind::Static => {
             let is_news = former.is_none_or(|former| former.state != report.state);
             is_news.then(|| listener(report))?
         }
     };
     Some(Entry { source: Some(report.id.to_string()), ..Entry::new(SOURCE, priority, message) })
+}
+
+/// Whether the journal should say that the other client went from one state to the other. Its renewals are its own
+/// affair.
+fn is_other(former: &SourceState, state: &SourceState) -> bool {
+    let extends = |state: &SourceState| {
+        matches!(state, SourceState::Bound | SourceState::Renewing | SourceState::Rebinding | SourceState::Releasing)
+    };
+    let asks = |state: &SourceState| matches!(state, SourceState::Soliciting | SourceState::Requesting);
+    former != state && !(extends(former) && extends(state)) && !(asks(former) && asks(state))
+}
+
+/// What an observer sees of the other client.
+fn observer(report: &SourceReport) -> (Priority, String) {
+    let interface = report.id.interface.as_deref().unwrap_or("-");
+    match &report.state {
+        SourceState::Soliciting | SourceState::Requesting => {
+            (Priority::Info, format!("Watching the DHCPv6 client on {interface}; no delegation of it is known yet."))
+        }
+        SourceState::Silent => (
+            Priority::Warning,
+            format!(
+                "No delegation of another DHCPv6 client on {interface} is known; still watching. Does one run there, \
+                 with prefix delegation switched on? What it holds is seen when it renews, or told by `dyn-prefix report`."
+            ),
+        ),
+        SourceState::Bound | SourceState::Renewing | SourceState::Rebinding | SourceState::Releasing => {
+            (Priority::Info, format!("The delegation of the DHCPv6 client on {interface} is known."))
+        }
+        state @ (SourceState::InterfaceAbsent
+        | SourceState::LinkDown
+        | SourceState::NoLinkLocal
+        | SourceState::AwaitingRouter
+        | SourceState::AwaitingAddress
+        | SourceState::NoAddress
+        | SourceState::Asking
+        | SourceState::Receiving
+        | SourceState::Released
+        | SourceState::Configured
+        | SourceState::Failed(_)) => anywhere(interface, state),
+    }
 }
 
 /// What a source does that only listens.
@@ -198,10 +243,26 @@ pub fn ignored(interface: &str, what: &str) -> Entry {
     Entry { source: Some(source.to_string()), ..Entry::new(IGNORED, Priority::Info, message) }
 }
 
+/// A message of the other DHCPv6 client, or to it, is not followed.
+pub fn unfollowed(interface: &str, what: &str) -> Entry {
+    let source = SourceId::on(SourceKind::Observed, interface);
+    let message = format!("{interface}: {what}. Further ones are only counted.");
+    Entry { source: Some(source.to_string()), ..Entry::new(IGNORED, Priority::Info, message) }
+}
+
 /// The interfaces of this host cannot be listed.
 pub fn links(error: &str, retry: Duration) -> Entry {
     let message = format!(
         "Cannot list the interfaces of this host by netlink ({error}); trying again every {}.",
+        duration(retry)
+    );
+    Entry::new(LINKS, Priority::Warning, message)
+}
+
+/// The routes and addresses of this host cannot be listed.
+pub fn routes(error: &str, retry: Duration) -> Entry {
+    let message = format!(
+        "Cannot list the routes and addresses of this host by netlink ({error}); trying again every {}.",
         duration(retry)
     );
     Entry::new(LINKS, Priority::Warning, message)

@@ -17,6 +17,7 @@ pub mod dhcpv6;
 pub mod http;
 pub mod interface;
 pub mod link;
+pub mod observe;
 pub mod ra;
 
 /// The kinds of source. The order is their rank: the first that has a usable prefix wins.

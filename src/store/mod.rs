@@ -106,12 +106,16 @@ impl Store {
 /// # Errors
 /// When the file is there and cannot be read.
 pub fn peek(directory: &Path) -> anyhow::Result<Option<State>> {
-    let unreadable = || unreadable(&directory.join(FILE));
-    match Directory::open(directory) {
-        Ok(directory) => read_state(&directory).with_context(unreadable),
+    let read = match Directory::open(directory) {
+        Ok(directory) => read_state(&directory),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(unreadable),
-    }
+        Err(error) => Err(error.into()),
+    };
+    read.map_err(|error| {
+        let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+        let advice = if error.downcast_ref().is_some_and(denied) { "; run this as root" } else { "" };
+        anyhow::anyhow!("{}: {error:#}{advice}", unreadable(&directory.join(FILE)))
+    })
 }
 
 fn unreadable(path: &Path) -> String {

@@ -28,9 +28,14 @@ const EXCHANGES: usize = 20;
 
 /// A dhcpcd that asks for a prefix, and goes on asking. It knows no other places for its files.
 fn dhcpcd(scene: &Scene) -> Result<Process> {
+    dhcpcd_with(scene, "")
+}
+
+/// The same, which numbers an interface from what it is delegated.
+pub(crate) fn dhcpcd_with(scene: &Scene, inner: &str) -> Result<Process> {
     wait_for_link_local(&scene.pair.host, WAN)?;
     let config = scene.path("dhcpcd.conf");
-    std::fs::write(&config, format!("ipv6only\nnoipv6rs\nduid\ninterface {WAN}\n  ia_pd 1\n"))?;
+    std::fs::write(&config, format!("ipv6only\nnoipv6rs\nduid\ninterface {WAN}\n  ia_pd 1 {inner}\n"))?;
     let script = "mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/dhcpcd && mount -t tmpfs tmpfs /run && exec \"$@\"";
     let mut command = scene.pair.host.command("sh");
     command.args(["-c", script, "sh", "dhcpcd", "-B", "-d", "-6", "-c", "/bin/true", "-f"]).arg(&config).arg(WAN);

@@ -24,8 +24,10 @@ mod beside;
 mod capture;
 mod coexistence;
 mod daemon;
+mod hooked;
 mod lease;
 mod life;
+mod observed;
 mod others;
 mod planned;
 mod reference;
@@ -84,6 +86,8 @@ fn main() -> ExitCode {
         beside::TESTS,
         uplinks::TESTS,
         coexistence::TESTS,
+        hooked::TESTS,
+        observed::TESTS,
         reference::TESTS,
     ];
     let trials = all.into_iter().flatten().map(|test| trial(test, missing.clone()));

@@ -11,6 +11,7 @@ mod listen;
 mod offline;
 mod rbac;
 mod record;
+mod report;
 mod scarce;
 mod shape;
 mod withdraw;

@@ -10,6 +10,7 @@ mod cluster;
 mod convert;
 mod corpus;
 mod coverage;
+mod hooks;
 mod networks;
 mod readme;
 mod replay;

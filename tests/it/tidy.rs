@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Deciders: files, or directories with all that is in them. Their tests may do what they like.
-const DECIDERS: [&str; 85] = [
+const DECIDERS: [&str; 93] = [
     "src/listen/host.rs",
     "src/control/seats.rs",
     "src/init.rs",
@@ -62,6 +62,13 @@ const DECIDERS: [&str; 85] = [
     "src/source/http/asker/",
     "src/source/interface/addresses.rs",
     "src/source/interface/table.rs",
+    "src/source/observe/mod.rs",
+    "src/source/observe/evidence.rs",
+    "src/source/observe/exchange.rs",
+    "src/source/observe/leases.rs",
+    "src/source/observe/observer.rs",
+    "src/source/observe/packet.rs",
+    "src/source/observe/report.rs",
     "src/source/ra/packet.rs",
     "src/source/ra/table.rs",
     "src/source/ra/solicit.rs",
@@ -70,6 +77,7 @@ const DECIDERS: [&str; 85] = [
     "src/daemon/delegation.rs",
     "src/daemon/coordinator.rs",
     "src/daemon/parting.rs",
+    "src/daemon/reporting.rs",
     "src/daemon/pause.rs",
     "src/daemon/take_over.rs",
     "src/cluster/told.rs",

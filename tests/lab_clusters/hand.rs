@@ -239,7 +239,10 @@ fn plan_live(lab: &Lab) -> Result<()> {
     let away = cluster("lab", &full_access(server, id)?.with_extension("none"), "") + &dynamic_prefix(id, "");
     daemon.prepare('a', &(away + &bindings(id)))?;
     let (code, text) = run(&daemon, "plan", &["--live", "--timeout", "1"])?;
-    ensure!(code == 3 && text.contains("lab could not be read in time"), "{code} {text}");
+    ensure!(
+        code == 3 && text.contains("lab could not be read, it is misconfigured: Cannot read the kubeconfig "),
+        "{code} {text}"
+    );
     Ok(())
 }
 

@@ -180,7 +180,9 @@ fn published(_: &Lab) -> Result<()> {
     daemon.wait_reason(id, "Synced")?;
     let count = writes_to(server, id, id)?;
     expect_writes(server, id, id, count)?;
-    ensure!(server.get(&path)?["metadata"]["resourceVersion"] == version, "written although nothing changed");
+    let after = server.get(&path)?;
+    let is_as_it_was = after["metadata"]["resourceVersion"] == version;
+    ensure!(is_as_it_was, "written although nothing changed: {:#}\n{:#}", object["status"], after["status"]);
 
     // A dry run deletes nothing either.
     daemon.edit(&template.replace("discovery = false", "discovery = false\ndryRun = true"))?;

@@ -33,6 +33,9 @@ impl<L: FnMut(&str, Event)> Driver<L> {
                 }
                 let wanted = self.setup.wanted.borrow_and_update().clone();
                 if let Some(wanted) = wanted {
+                    if self.island.is_asked_anew(&wanted) {
+                        self.try_at_once(now);
+                    }
                     self.island.handle_wanted(wanted, now);
                 }
             }
@@ -53,6 +56,15 @@ impl<L: FnMut(&str, Event)> Driver<L> {
             }
             Input::Mirrored((request, answer)) => self.mirrors.handle_answer(&request, answer, now),
             Input::Time => self.time(now),
+        }
+    }
+
+    /// A person waits: what is tried again now and then is tried now.
+    fn try_at_once(&mut self, now: Instant) {
+        match &mut self.session {
+            Some(session) => session.end_refused_watches(),
+            None if self.opening.is_none() => self.timers.open = Some(now),
+            None => {}
         }
     }
 

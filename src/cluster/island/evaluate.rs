@@ -60,7 +60,7 @@ impl Island {
             slot.freed = None;
         }
         let becomes_calm = slot.is_calm && !was_calm && reference.kind.is_pool();
-        let event = slot.follow(reference, verdict, around.dry_run, jitter, now);
+        let event = slot.follow(reference, verdict, &around, jitter, now);
         self.events.extend(event);
         if slot.pending.is_some() && !slot.queued {
             slot.queued = true;
@@ -227,16 +227,16 @@ impl Slot {
         &mut self,
         reference: &ObjectRef,
         verdict: Verdict,
-        dry_run: bool,
+        around: &Surroundings<'_>,
         jitter: u64,
         now: Instant,
     ) -> Option<Event> {
         self.pending = None;
         match verdict {
-            Verdict::NotOurs => self.at_rest(self.idle()),
+            Verdict::NotOurs => self.at_rest(self.idle(&around.wanted.daemon_id)),
             Verdict::Released => {
                 self.memory = None;
-                self.at_rest(self.idle());
+                self.at_rest(self.idle(&around.wanted.daemon_id));
             }
             Verdict::Stay(status) => self.at_rest(status),
             Verdict::InSync(status, memory, next_stray) | Verdict::HoldsBack(status, memory, next_stray) => {
@@ -251,7 +251,9 @@ impl Slot {
                 let peace = self.contest.as_ref().and_then(|contest| contest.peace_at());
                 self.wake = next_stray.into_iter().chain(peace).min();
             }
-            Verdict::Write(patch, status) => return self.prepare(reference, patch, status, dry_run, jitter, now),
+            Verdict::Write(patch, status) => {
+                return self.prepare(reference, patch, status, around.dry_run, jitter, now);
+            }
         }
         None
     }

@@ -148,7 +148,8 @@ impl Island {
         for service in wanted.services.iter() {
             self.slots.entry(service.target.clone()).or_default();
         }
-        self.wanted = Some(wanted);
+        let former = self.wanted.replace(wanted);
+        self.try_what_is_asked(former);
         self.decide_all(now);
     }
 
@@ -275,12 +276,6 @@ impl Island {
         self.paused_until = None;
         self.end_waits(now);
         self.evaluate_where(|_, slot| slot.failure.is_some(), now);
-    }
-
-    /// What failed is tried again at once.
-    fn end_waits(&mut self, now: Instant) {
-        let failed = self.slots.values_mut().filter_map(|slot| slot.failure.as_mut());
-        failed.for_each(|failure| failure.retry_at = now);
     }
 
     /// Time has passed; harmless when called early.

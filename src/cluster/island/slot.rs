@@ -12,6 +12,7 @@ use super::retry::Failure;
 use crate::cluster::entry;
 use crate::cluster::object::{MANAGED_BY, Object};
 use crate::cluster::transition::FREED;
+use crate::config::ObjectRef;
 use crate::plan::{Block, Contribution, ObjectWant, Role};
 use crate::prefix::Interval;
 use crate::time::Instant;
@@ -143,6 +144,15 @@ impl Status {
         Self { synced: true, ..Self::new(Level::Odd, "Paused", text) }
     }
 
+    /// The same of one that another daemon manages by now.
+    fn left_to(id: &str, object: &ObjectRef) -> Self {
+        let text = format!(
+            "Withdrawn by `dyn-prefix withdraw`, and managed by another daemon, {id:?}, by now: what is on it is that one's. \
+             To have it here again, run `dyn-prefix resume {object}` and `dyn-prefix take-over {object}`."
+        );
+        Self { synced: true, ..Self::new(Level::Odd, "Paused", text) }
+    }
+
     /// The same of one that says that something of ours is on it, which the store does not list.
     fn not_listed() -> Self {
         let text = "Withdrawn by `dyn-prefix withdraw`, but what it says is ours on it was left there: the state \
@@ -189,12 +199,14 @@ impl Slot {
     }
 
     /// The status of an object that there is nothing to do about.
-    pub(super) fn idle(&self) -> Status {
-        let is_marked = |object: &Object| object.annotations.contains_key(MANAGED_BY);
-        match &self.object {
-            Some(object) if self.paused && is_marked(object) => Status::not_listed(),
-            _ if self.paused => Status::paused(),
-            _ => Status::default(),
+    pub(super) fn idle(&self, daemon_id: &str) -> Status {
+        let Some(object) = self.object.as_ref().filter(|_| self.paused) else {
+            return if self.paused { Status::paused() } else { Status::default() };
+        };
+        match object.annotations.get(MANAGED_BY) {
+            Some(id) if id != daemon_id => Status::left_to(id, &object.reference),
+            Some(_ours) => Status::not_listed(),
+            None => Status::paused(),
         }
     }
 

@@ -33,6 +33,37 @@ impl Island {
         self.settle_all(now);
     }
 
+    /// What failed is tried again at once.
+    pub(super) fn end_waits(&mut self, now: Instant) {
+        let failed = self.slots.values_mut().filter_map(|slot| slot.failure.as_mut());
+        failed.for_each(|failure| failure.retry_at = now);
+    }
+
+    /// Whether a person has asked for something since the wanted state that is followed.
+    pub fn is_asked_anew(&self, wanted: &Wanted) -> bool {
+        self.wanted.as_ref().is_some_and(|former| !wanted.told.asked_since(&former.told).is_empty())
+    }
+
+    /// What a person has asked for since the `former` wanted state is done as if nothing had ever failed there: whoever
+    /// asks has mended something, or means it. Along with a pool go the Services that ask for addresses in it.
+    pub(super) fn try_what_is_asked(&mut self, former: Option<Wanted>) {
+        let (Some(wanted), Some(former)) = (&self.wanted, former) else { return };
+        let asked = wanted.told.asked_since(&former.told);
+        if asked.is_empty() {
+            return;
+        }
+        let (is_all, is_pool) =
+            (asked.contains(&None), asked.iter().copied().flatten().any(|object| object.kind.is_pool()));
+        for (reference, slot) in &mut self.slots {
+            let is_along = is_pool && reference.kind == Kind::Service;
+            if is_all || is_along || asked.contains(&Some(reference.clone())) {
+                slot.failure = None;
+                slot.contest = None;
+            }
+        }
+        self.paused_until = None;
+    }
+
     pub(super) fn decide_all(&mut self, now: Instant) {
         self.find_bound();
         self.want_where(|_, _| true);

@@ -195,7 +195,9 @@ fn kubeconfig(text: At<&str>, host: &Host<'_>, report: &mut Report<'_>) -> Optio
 fn missing(text: At<&str>, path: &Path, report: &mut Report<'_>) {
     report
         .warning("missing-kubeconfig", text.span, format!("there is no file {}", quoted(&path.to_string_lossy())))
-        .hint("the daemon waits for it; copy a kubeconfig there that is readable for the user of the daemon only");
+        .hint(
+            "the daemon waits for it; `dyn-prefix join` makes an account in the cluster and writes a kubeconfig for it",
+        );
 }
 
 /// Puts in the variables: `Some(None)` when one is not set here, which was reported, `None` when the text is wrong.

@@ -13,6 +13,7 @@ mod acquisition;
 mod binding;
 mod cluster;
 mod dhcpv6;
+mod observe;
 mod overlap;
 mod prefix;
 mod range;
@@ -31,6 +32,7 @@ pub(super) fn config(root: &Table<'_>, host: &Host<'_>, report: &mut Report<'_>)
     let prefixes = prefix::dynamic_prefixes(root, report);
     let asked = prefixes.iter().filter_map(|prefix| Some((prefix.name, prefix.dhcpv6.as_ref()?)));
     dhcpv6::client::clients(asked, report);
+    observe::contradictions(root, report);
     let choices = cluster::Choices::among(root, &clusters);
     let bindings = binding::bindings(root, &choices, &prefixes, report);
     let services = service::services(root, &choices, &prefixes, report);

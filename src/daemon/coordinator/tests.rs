@@ -8,6 +8,8 @@ mod parting;
 mod pause;
 mod release;
 mod reload;
+mod reporting;
 mod restart;
 mod services;
+mod shown;
 mod world;

@@ -16,17 +16,9 @@ use super::{Check, Finding};
 
 pub mod ip6tables;
 pub mod nft;
+mod seen;
 
-/// What was seen of something that only the privileged may see.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// This text.
-    Text(String),
-    /// The program for it is not installed.
-    NotInstalled,
-    /// It could not be seen; why, without a full stop.
-    Hidden(String),
-}
+pub use seen::Seen;
 
 /// What is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -300,17 +292,15 @@ fn of_packet(facts: &Facts, packet: Packet) -> Finding {
             Ok(chains) => walk(&chains),
             Err(error) => return hidden(&format!("the answer of nft is not understood: {error}")),
         },
-        Seen::NotInstalled => Fate::Passes,
-        Seen::Hidden(why) => return hidden(why),
+        Seen::Hidden(why) if facts.nft.lacking().is_none() => return hidden(why),
+        Seen::NotInstalled | Seen::Hidden(_) => Fate::Passes,
     };
     let tables = match &facts.ip6tables {
         Seen::Text(text) => walk(&ip6tables::chains(text, &arriving)),
-        Seen::NotInstalled => Fate::Passes,
-        Seen::Hidden(why) => return hidden(why),
+        Seen::Hidden(why) if facts.ip6tables.lacking().is_none() => return hidden(why),
+        Seen::NotInstalled | Seen::Hidden(_) => Fate::Passes,
     };
-    if facts.nft == Seen::NotInstalled && facts.ip6tables == Seen::NotInstalled {
-        let message =
-            format!("Neither nft nor ip6tables is installed, so probably nothing keeps {what} out on {name}.");
+    if let Some(message) = seen::no_rules(facts, what) {
         return Finding::note(check, name, message);
     }
     let worst = if severity(&nft) >= severity(&tables) { nft } else { tables };

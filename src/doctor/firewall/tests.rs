@@ -149,6 +149,27 @@ fn findings() {
     provoked(&of("netfilter"), dhcpv6, Level::Unseen, "not understood");
     let found = check(&facts(Seen::NotInstalled, Seen::NotInstalled));
     provoked(&found, dhcpv6, Level::Note, "Neither nft nor ip6tables is installed");
+    // What nft, ip6tables-nft before 1.8.3 and after it say where the kernel has no nf_tables: root cannot see more.
+    let lacking = [
+        "netlink: Error: cache initialization failed: Invalid argument",
+        "nft: Unable to initialize Netlink socket: Protocol not supported",
+        "ip6tables-save/1.8.2 Failed to initialize nft: Protocol not supported",
+        "ip6tables-save v1.8.7 (nf_tables): Could not fetch rule set generation id: Invalid argument",
+        "ip6tables-save: Protocol not available",
+    ];
+    for why in lacking {
+        let lacks = || Seen::Hidden(why.to_owned());
+        for (nft, ip6tables) in [(lacks(), Seen::NotInstalled), (Seen::NotInstalled, lacks()), (lacks(), lacks())] {
+            let found = check(&facts(nft, ip6tables));
+            let message = provoked(&found, dhcpv6, Level::Note, "has no packet filter for");
+            for part in [why, "nothing that nft", "`modprobe nf_tables`", "`ip6tables-legacy-save`"] {
+                assert!(message.contains(part), "{part}: {message}");
+            }
+        }
+        // The rules of the other program are there, and count.
+        let found = check(&facts(lacks(), text(include_str!("tests/server.ip6tables"))));
+        provoked(&found, dhcpv6, Level::Error, "REJECT");
+    }
     // The worse of the two counts.
     let found = check(&facts(text(include_str!("tests/opened.json")), text(include_str!("tests/server.ip6tables"))));
     provoked(&found, dhcpv6, Level::Error, "REJECT");

@@ -40,6 +40,9 @@ fn wanted(config: &Config) -> BTreeMap<String, Wanted> {
             uses.take_over |= client.take_over;
             uses.require_router_advertisement |= client.require_router_advertisement;
         }
+        if let Some(observe) = &prefix.acquisition.observe {
+            interfaces.entry(observe.interface.clone()).or_default().uses.observe = true;
+        }
         if let Some(source) = &prefix.acquisition.router_advertisement {
             let wanted = interfaces.entry(source.interface.clone()).or_default();
             wanted.uses.router_advertisement = true;
@@ -79,8 +82,12 @@ async fn one(
     });
     let Some(link) = link else { return Section { place, findings: found } };
 
-    if wanted.uses.dhcpv6 {
+    if wanted.uses.dhcpv6 || wanted.uses.observe {
         found.extend(port(name, link.ifindex, &wanted.uses).await);
+    }
+    if !wanted.uses.dhcpv6 && !wanted.uses.router_advertisement {
+        // What the other client hears is its own affair, and a packet socket gets its copy before any firewall.
+        return Section { place, findings: found };
     }
     let packets = [(wanted.uses.dhcpv6, firewall::Packet::Dhcpv6), (true, firewall::Packet::RouterAdvertisement)];
     found.extend(firewall::check(&firewall::Facts {

@@ -89,6 +89,24 @@ fn who_holds_port_546() {
 }
 
 #[test]
+fn whom_there_is_to_observe() {
+    let watch = || Uses { observe: true, ..Uses::default() };
+    let found = |owners: &[Owner], others| of_port(owners, others, watch());
+    provoked(&found(&[owner("odhcp6c")], Verdict::Free), Check::OtherClient, Level::Ok, "and is observed");
+    provoked(&found(&[], Verdict::Taken("x.".to_owned())), Check::OtherClient, Level::Ok, "and is observed");
+    provoked(&found(&[owner("dyn-prefix")], Verdict::Free), Check::OtherClient, Level::Error, "another client");
+    provoked(&found(&[], Verdict::Free), Check::OtherClient, Level::Warning, "No DHCPv6 client runs");
+    // And where a client of ours is in somebody's way.
+    let text = provoked(
+        &of_port(&[owner("odhcp6c")], Verdict::Free, uses(true, false)),
+        Check::Dhcpv6Port,
+        Level::Error,
+        "holds",
+    );
+    assert!(text.contains("acquisition.observe = { interface = \"wan\" }"), "{text}");
+}
+
+#[test]
 fn who_else_is_a_dhcpv6_client() {
     let taken = || Verdict::Taken("systemd-networkd has DHCP=yes on wan. Write DHCP=ipv4.".to_owned());
     let found = of_port(&[], taken(), uses(true, false));
@@ -159,6 +177,10 @@ fn who_may_not_listen_asks_the_daemon() {
     provoked(&by_daemon("failed"), Check::RouterAdvertisement, Level::Unseen, "does not listen");
     let found = heard(Heard::Nobody("it takes the capability CAP_NET_RAW".to_owned()), uses(false, true));
     provoked(&found, Check::RouterAdvertisement, Level::Unseen, "it takes the capability CAP_NET_RAW.");
+    let error = std::io::Error::from_raw_os_error(nix::libc::ENOPROTOOPT);
+    let found = heard(Heard::Nobody(format!("no socket for it could be opened: {error}")), uses(false, true));
+    let advice = provoked(&found, Check::RouterAdvertisement, Level::Unseen, "Protocol not available (os error 92).");
+    assert!(advice.contains("lacks an option of sockets") && !advice.contains("as root"), "{advice}");
 }
 
 /// sysctl.d(5): "If the first separator is a dot, slashes and dots are interchanged", as in net.ipv4.conf.enp3s0/200.

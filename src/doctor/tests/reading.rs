@@ -10,6 +10,7 @@ pub(super) const TESTS: &[fn()] = &[
     a_directory_on_the_way,
     what_the_unit_hides,
     an_access_control_list,
+    the_configuration_itself,
 ];
 
 const PATH: &str = "/etc/dyn-prefix/home.kubeconfig";
@@ -112,4 +113,24 @@ fn an_access_control_list() {
     let found = of(&daemon(), listed.clone());
     provoked(&found, Check::Credentials, Level::Unseen, &format!("`runuser -u dyn-prefix -- head -c0 {PATH}`"));
     assert_eq!(of(&Account { reads_all: true, ..daemon() }, listed), []);
+}
+
+/// Nobody watches it, and a unit that could not read it at its start is not started again.
+#[test]
+fn the_configuration_itself() {
+    let path = "/etc/dyn-prefix.toml";
+    let steps = |mode| vec![step("/", 0, 0, 0o755), step("/etc", 0, 0, 0o755), step(path, 0, 0, mode)];
+    let found = check(Check::Configuration, &daemon(), &[File { path: path.into(), steps: steps(0o600) }]);
+    let text = provoked(&found, Check::Configuration, Level::Error, "has the mode 0600.");
+    assert!(text.contains(&format!("`chgrp dyn-prefix {path} && chmod 0640 {path}`")), "{text}");
+    assert!(text.contains("then `systemctl reload-or-restart dyn-prefix`"), "{text}");
+    assert!(!text.contains("notices it"), "{text}");
+    let hidden = Account { hidden: vec![("/srv", "InaccessiblePaths=/srv")], ..daemon() };
+    let home = File {
+        path: "/srv/dyn-prefix/my.toml".into(),
+        steps: vec![step("/srv", 0, 0, 0o755), step("/srv/dyn-prefix/my.toml", 0, 0, 0o644)],
+    };
+    let found = check(Check::Configuration, &hidden, &[home]);
+    let text = provoked(&found, Check::Configuration, Level::Error, "its unit hides /srv from it");
+    assert!(text.contains("`install -m 0640 -g dyn-prefix /srv/dyn-prefix/my.toml /etc/dyn-prefix.toml`"), "{text}");
 }

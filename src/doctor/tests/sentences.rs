@@ -19,11 +19,12 @@ pub(super) fn said(found: &[Finding]) {
 }
 
 /// Where findings are made.
-const CHECKS: [(&str, &str); 16] = [
+const CHECKS: [(&str, &str); 17] = [
     ("capability", include_str!("../capability.rs")),
     ("clock", include_str!("../clock.rs")),
     ("daemon", include_str!("../daemon.rs")),
     ("firewall", include_str!("../firewall/mod.rs")),
+    ("firewall", include_str!("../firewall/seen.rs")),
     ("interface", include_str!("../interface.rs")),
     ("port", include_str!("../port.rs")),
     ("prefixes", include_str!("../prefixes.rs")),

@@ -96,8 +96,9 @@ impl Client {
     fn text(&self, interface: &str) -> String {
         format!(
             "{}. UDP port 546 on {interface} is left to it until the next boot, even if it ends before: only one of two \
-             clients hears the servers, and this host could lose its own IPv6. {}, then reboot; or set takeOver = \
-             true in acquisition.dhcpv6, which stops the search for other clients at once.",
+             clients hears the servers, and this host could lose its own IPv6. To take the prefix from it, write \
+             acquisition.observe = {{ interface = \"{interface}\" }} in place of acquisition.dhcpv6. For a client of our own: \
+             {}, then reboot; or set takeOver = true in acquisition.dhcpv6, which stops the search for other clients at once.",
             self.who, self.advice
         )
     }

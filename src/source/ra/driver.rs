@@ -267,6 +267,9 @@ fn open_failure(interface: &str, error: &io::Error) -> String {
          or after `setcap cap_net_raw=ep` on the binary"
     } else if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) {
         "IPv6 is disabled in the kernel (ipv6.disable=1), or the unit's RestrictAddressFamilies= lacks AF_INET6"
+    } else if error.raw_os_error() == Some(nix::libc::ENOPROTOOPT) {
+        "The kernel lacks an option of sockets that this takes: it is older than Linux 4.10, or a sandbox that imitates \
+         Linux (as gVisor); run the daemon on another host, or outside of it"
     } else {
         "It is also tried again when the interface changes"
     };
@@ -291,6 +294,7 @@ mod tests {
              root, or after `setcap cap_net_raw=ep` on the binary. Next attempt in 60 s."
         );
         assert!(open_failure("wan", &io::Error::from_raw_os_error(nix::libc::EAFNOSUPPORT)).contains("ipv6.disable=1"));
+        assert!(open_failure("wan", &io::Error::from_raw_os_error(nix::libc::ENOPROTOOPT)).contains("gVisor"));
         assert!(open_failure("wan", &io::Error::from_raw_os_error(nix::libc::ENODEV)).contains("No such device"));
     }
 

@@ -102,7 +102,7 @@ fn a_pool_that_its_controller_has_not_seen_exits_3() {
     daemon.until("in sync", synced);
     let outcome = home.ask(&["status"]);
     assert_eq!(outcome.code, Some(3));
-    let expected = "\n  CiliumLoadBalancerIPPool/pool  Synced, its controller has not seen it yet";
+    let expected = "\n  CiliumLoadBalancerIPPool/pool  Synced, its controller has not seen it yet (does it run?)";
     assert!(outcome.stdout.contains(expected), "{}", outcome.stdout);
 }
 

@@ -102,7 +102,12 @@ impl Home {
 
     /// The same for a user without any right, who may enter the directory.
     pub(super) fn ask_as_nobody(&self, arguments: &[&str]) -> Outcome {
-        self.outcome(self.command_of_nobody(&[arguments, &["--config", "c.toml"]].concat()))
+        self.run_as_nobody(&[arguments, &["--config", "c.toml"]].concat())
+    }
+
+    /// The same without `--config`.
+    pub(super) fn run_as_nobody(&self, arguments: &[&str]) -> Outcome {
+        self.outcome(self.command_of_nobody(arguments))
     }
 
     /// As whoever runs the tests, unless that is root.

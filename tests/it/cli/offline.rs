@@ -69,6 +69,27 @@ fn a_file_that_must_not_be_read_is_told_from_one_that_is_not_there() {
 }
 
 #[test]
+fn what_may_not_be_looked_at_is_not_said_to_be_missing() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new(&FIXED.replace("DIR/kubeconfig", "DIR/closed/kubeconfig"));
+    for directory in ["closed", "state"] {
+        std::fs::create_dir(home.path().join(directory)).unwrap();
+        let closed = std::fs::Permissions::from_mode(0o000);
+        std::fs::set_permissions(home.path().join(directory), closed).unwrap();
+    }
+    let outcome = home.ask_as_nobody(&["plan"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    let expected =
+        "cannot read the stored state DIR/state/state.json: Permission denied (os error 13); run this as root\n";
+    assert!(outcome.stderr.ends_with(expected), "{}", outcome.stderr);
+    let outcome = home.run_as_nobody(&["check", "c.toml"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(!outcome.stdout.contains("there is no file"), "{}", outcome.stdout);
+    let outcome = Home::new(FIXED).run(&["check", "c.toml"]);
+    assert!(outcome.stdout.contains("`dyn-prefix join` makes an account"), "{}", outcome.stdout);
+}
+
+#[test]
 fn plan_shows_what_every_object_would_hold() {
     let outcome = Home::new(FIXED).ask(&["plan", "--prefix", "2001:db8:a::/56", "--prefix", "home=2001:db8:b::/56"]);
     let expected = "\

@@ -58,8 +58,11 @@ fn who_names_a_removed_cluster_hears_what_is_left_there() {
         &["withdraw", pool, "--cluster", "gone"],
         &["resume", "--cluster", "gone"],
     ];
-    let dry = ["withdraw", "--dry-run", "--cluster", "gone"];
-    commands.into_iter().chain([&dry[..]]).for_each(hears);
+    let dry: [&[&str]; 2] = [&["withdraw", "--dry-run", "--cluster", "gone"], &["withdraw", "--dry-run", pool]];
+    commands.into_iter().chain(dry).for_each(hears);
+    let never = home.ask(&["withdraw", "--dry-run", "CiliumLoadBalancerIPPool/never"]);
+    assert_eq!((never.code, never.stdout.as_str()), (Some(1), ""), "{never:?}");
+    assert!(never.stderr.contains("is no target of this daemon"), "{never:?}");
     for arguments in [&["withdraw", "--cluster", "never"][..], &["withdraw", "--dry-run", "--cluster", "never"]] {
         let outcome = home.ask(arguments);
         assert_eq!(outcome.code, Some(1), "{outcome:?}");

@@ -98,6 +98,8 @@ async fn what_is_wrong_with_a_kubeconfig_is_said() {
         (good.replace("current-context: test\n", ""), "has no current-context; set `context`"),
         (good.replace("user: tester}", "user: nobody}"), "user \"nobody\"): it has no such user, only: tester"),
         (good.replace("{cluster: test,", "{cluster: gone,"), "it has no cluster \"gone\", only: test"),
+        (good.replace("server: \"http://", "server: \""), "is no URL: write https://127.0.0.1:"),
+        (good.replace("server: \"http://", "server: \"/"), "is no URL: write https://HOST:PORT"),
         (good.replace("token: secret", "tokenFile: missing"), "missing of the user: No such file"),
         (good.replace("\"}}]", "\", certificate-authority: gone.pem}}]"), "gone.pem"),
         ("clusters: {".to_owned(), "is not valid"),

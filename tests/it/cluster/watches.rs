@@ -1,12 +1,14 @@
 //! Discovery and watches.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use dyn_prefix::cluster::ConnectionState;
+use dyn_prefix::cluster::{ConnectionState, Told, Wanted};
 use dyn_prefix::config::{Cluster, Discovery, Kind, ObjectRef};
 use serde_json::json;
 
-use super::rig::{FIRST, SECOND, Start, blocks, cilium, nth, pool, rig, wanted_on};
+use super::rig::{FIRST, SECOND, Start, blocks, cilium, nth, pool, rig, wanted, wanted_on};
 use crate::support::api::{Action, Api, Fault, Key};
 
 const POOLS: &str = "/ciliumloadbalancerippools";
@@ -228,5 +230,39 @@ async fn a_watch_that_fails_is_tried_again() {
     api.fault(Fault::new("watch", POOLS, Action::Status(503, "not ready")).times(1));
     let start = Start::new(&api);
     let mut rig = start.run(api, tempfile::tempdir().unwrap());
+    rig.holds(FIRST).await;
+}
+
+/// `dyn-prefix withdraw` once more, now that permission is granted: nobody waits for the next attempt of the watch.
+#[tokio::test]
+async fn a_watch_that_is_refused_is_tried_at_once_when_a_person_asks() {
+    let api = cilium().await;
+    api.fault(Fault::new("list", POOLS, Action::Status(403, "cannot list resource")).except_named());
+    let mut start = Start::new(&api);
+    start.discovery = Discovery::Required;
+    start.timeouts.refused = Duration::from_secs(3600);
+    let mut rig = start.run(api, tempfile::tempdir().unwrap());
+    rig.reason("DiscoveryForbidden").await;
+    rig.api.clear_faults();
+    let told = Told { asked: BTreeMap::from([(None, 1)]), ..Told::default() };
+    rig.wanted.send_replace(Some(Wanted { told: Arc::new(told), ..wanted(FIRST) }));
+    rig.health(|health| health.reason.is_none()).await;
+    rig.holds(FIRST).await;
+}
+
+#[tokio::test]
+async fn a_cluster_that_was_away_is_connected_at_once_when_a_person_asks() {
+    let api = cilium().await;
+    let mut start = Start::new(&api);
+    start.timeouts.backoff_max = Duration::from_secs(3600);
+    let good = std::mem::replace(&mut start.kubeconfig, "contexts: 7".to_owned());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kubeconfig");
+    start.timeouts.files_settle = Duration::from_secs(3600);
+    let mut rig = start.run(api, directory);
+    rig.reason("KubeconfigUnusable").await;
+    std::fs::write(path, good).unwrap();
+    let told = Told { asked: BTreeMap::from([(None, 1)]), ..Told::default() };
+    rig.wanted.send_replace(Some(Wanted { told: Arc::new(told), ..wanted(FIRST) }));
     rig.holds(FIRST).await;
 }

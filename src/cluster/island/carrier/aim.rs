@@ -54,6 +54,7 @@ impl Step<'_> {
         let user_asks = new.is_some_and(|new| owned.users.contains(&IpAddr::V6(new)));
         let asks = new.filter(|new| pins.contains(new) || user_asks);
         course.has_v4(&v4);
+        course.shows_life(allocator, facts);
         let silence = course.silence_ends(allocator, asks, facts, offered);
         let says_no = |new: &Ipv6Addr| !holds.contains(new) && facts.refusal(IpAddr::V6(*new)).is_some();
         if asks.as_ref().is_some_and(says_no) || silence.is_some_and(|at| at <= now) {
@@ -85,8 +86,10 @@ impl Step<'_> {
         let goal = hold_for_v4(carrier::goal(&carrier, age, now), facts, allocator, pins);
         let goal = if is_error { goal.only(can_serve) } else { goal };
         let (goal, is_lost) = self.let_go(goal);
+        course.risk(&goal.pins, new, facts);
         course.named = new.filter(|_| agree).zip(goal.dns_since);
         course.at(goal.stage, new, now);
+        let silence = course.silence_ends(allocator, asks, facts, offered);
         course.hold(goal.waits_for_narrowing, now);
         let soon = if let Offered::From(at) = offered { Some(at) } else { None };
         let is_left = goal.stage == Stage::Refused || is_error || is_lost;

@@ -17,6 +17,8 @@ pub(in super::super) struct Course {
     /// The address that the allocator has refused, and the IPv4 addresses that were asked for beside it. It is not asked
     /// for again before the pools or the Service change.
     refused: Option<(Ipv6Addr, Vec<Ipv4Addr>)>,
+    /// The address for which it asked while it had another one. If it then holds nothing, it is refused beyond doubt.
+    risked: Option<Ipv6Addr>,
     /// The address that another Service has or had; and since when it has it no more.
     taken: Option<(Ipv6Addr, Option<Instant>)>,
     /// Since when it would give up an address and waits for a pool to be narrowed.
@@ -52,6 +54,19 @@ impl Course {
     pub(super) fn has_v4(&mut self, v4: &[Ipv4Addr]) {
         let is_other = |asked: &[Ipv4Addr]| !asked.is_empty() && v4.iter().any(|held| !asked.contains(held));
         self.refused.take_if(|(_, asked)| is_other(asked));
+    }
+
+    /// MetalLB does not say that it refuses, and one that is down gives nothing either. If it gives an address to a Service
+    /// that had none to lose, it may as well have been down: it is asked again, once.
+    pub(super) fn shows_life(&mut self, allocator: Allocator, facts: &Service) {
+        let is_doubtful = allocator == Allocator::MetalLb && !facts.ingress.is_empty();
+        self.refused.take_if(|(refused, _)| is_doubtful && self.risked != Some(*refused));
+    }
+
+    /// It is to ask for `pins`.
+    pub(super) fn risk(&mut self, pins: &[Ipv6Addr], new: Option<Ipv6Addr>, facts: &Service) {
+        let asks = new.filter(|new| pins.contains(new) && !facts.ingress.is_empty());
+        self.risked = asks.or(self.risked);
     }
 
     /// The pools or the Service have changed: what was refused may be given now.

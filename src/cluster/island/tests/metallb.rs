@@ -1,6 +1,6 @@
 //! Services of MetalLB: one IPv6 address each, so they are moved, and never without one.
 
-use super::town::{DUAL, Town, V6, ips, ours};
+use super::town::{DUAL, Town, V6, ips, ours, service, spec};
 use super::*;
 
 const IPS: &str = "metallb.io/loadBalancerIPs";
@@ -68,4 +68,46 @@ fn with_another_ipv4_address_the_pin_is_tried_again() {
     assert_eq!(town.lab.reason(&front), "AddressRefused");
     assert!(town.lab.writes.len() - before < 10, "{}", town.lab.writes.len() - before);
     assert!(town.ingress(&front).contains(&town::ip("192.0.2.2")), "{:?}", town.ingress(&front));
+}
+
+/// It was down when the Service was made. That it gives an address now shows that it has not refused anything.
+#[test]
+fn who_held_nothing_is_tried_again_once_metallb_is_seen_to_live() {
+    let mut town = Town::new(Mode::Ha, &metallb("public"));
+    town.tell(at(0));
+    town.live(at(0));
+    town.is_alive = false;
+    let front = town.create("front", ours(&[("dynamic-prefix.io/suffix", "::5")]), V6, at(10));
+    town.live(at(10));
+    town.pools_are_seen(at(10));
+    town.live(at(10));
+    town.live_until(at(16));
+    assert_eq!(town.note(&front, IPS).as_deref(), Some("2001:db8:1::5"));
+    town.live_until(at(60));
+    assert_eq!((town.note(&front, IPS), town.lab.reason(&front)), (None, "AddressRefused"));
+    town.is_alive = true;
+    town.live(at(60));
+    town.live_until(at(HOUR));
+    assert_eq!((town.ingress(&front), town.lab.reason(&front)), (ips(&["2001:db8:1::5"]), "Synced"));
+}
+
+/// It does refuse, for a reason that is not seen here: that costs the Service its address once, and not again and again.
+#[test]
+fn who_lost_what_it_had_by_asking_does_not_ask_again() {
+    let mut town = Town::new(Mode::Ha, &metallb("public"));
+    town.tell(at(0));
+    town.live(at(0));
+    let hidden = service("hidden");
+    town.lab.api.create_service(&hidden, json!({ IPS: "2001:db8:1::5" }), spec(V6));
+    town.lab.api.edit_service(&hidden, "controller", |value| {
+        value["status"] = json!({ "loadBalancer": { "ingress": [{ "ip": "2001:db8:1::5" }] } });
+        value["metadata"]["annotations"]["metallb.io/ip-allocated-from-pool"] = json!("public");
+    });
+    let front = town.create("front", ours(&[("dynamic-prefix.io/suffix", "::5")]), V6, at(10));
+    town.live(at(10));
+    town.live_until(at(HOUR));
+    assert_eq!((town.ingress(&front), town.lab.reason(&front)), (ips(&["2001:db8:1::"]), "AddressRefused"));
+    let asked =
+        town.lab.writes.iter().filter(|write| write.patch.to_string().contains("loadBalancerIPs\":\"2001:db8:1::5"));
+    assert!((1..=2).contains(&asked.count()), "{:?}", town.lab.writes);
 }

@@ -157,3 +157,45 @@ fn a_pool_alone_takes_pins_and_names_of_its_services_along() {
     assert_eq!(town.lab.text(&lb), ["192.0.2.0/24"]);
     assert_eq!((town.note(&front, IPS), town.note(&front, TARGET)), (None, None));
 }
+
+/// Permission was granted, and the person asks once more: nobody waits for the end of a back-off, and only what was named
+/// is tried again.
+#[test]
+fn what_a_person_asks_for_is_tried_at_once() {
+    let asked = |what: Option<&ObjectRef>, count: u64| {
+        let told = Told { asked: BTreeMap::from([(what.cloned(), count)]), ..(*everything()).clone() };
+        bound(1, Arc::new(told))
+    };
+    for (what, tried) in [(None, &["a", "b"][..]), (Some(pool("a")), &["a"])] {
+        let mut lab = Lab::new(["a", "b"].map(|name| object(&pool(name), [cidr("192.0.2.0/24")])));
+        lab.want(bound(1, Arc::default()), at(0));
+        lab.island.handle_wanted(asked(what.as_ref(), 1), at(1));
+        while let Some(write) = lab.island.poll_write(at(1)) {
+            lab.island.handle_written(&write.object, Err(WriteError::Forbidden("no".to_owned())), at(1));
+        }
+        lab.drain();
+        assert_eq!((lab.reason(&pool("a")), lab.reason(&pool("b"))), ("Forbidden", "Forbidden"));
+        // Whatever else is told is no reason.
+        lab.want(Wanted { denied: Arc::default(), ..asked(what.as_ref(), 1) }, at(2));
+        assert_eq!(lab.reason(&pool("a")), "Forbidden");
+        lab.want(asked(what.as_ref(), 2), at(3));
+        for name in ["a", "b"] {
+            let expected = if tried.contains(&name) { "Paused" } else { "Forbidden" };
+            assert_eq!(lab.reason(&pool(name)), expected, "{what:?} {name}");
+        }
+    }
+}
+
+/// Somebody keeps removing what we write, so that we step back: what a person takes out is no fight.
+#[test]
+fn a_withdrawal_does_not_wait_for_the_end_of_a_fight() {
+    let mut lab = Lab::new([object(&pool("a"), [cidr("192.0.2.0/24")])]);
+    lab.want(bound(1, Arc::default()), at(0));
+    for round in 1..=3 {
+        lab.edit(&pool("a"), "argocd-controller", vec![json!("192.0.2.0/24")], at(round));
+    }
+    assert_eq!(lab.reason(&pool("a")), "Contested");
+    let told = Told { asked: BTreeMap::from([(None, 1)]), ..(*everything()).clone() };
+    lab.want(bound(1, Arc::new(told)), at(4));
+    assert_eq!((lab.reason(&pool("a")), lab.record(&pool("a"))), ("Paused", None));
+}

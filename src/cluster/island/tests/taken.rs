@@ -74,5 +74,11 @@ fn what_is_withdrawn_and_another_daemons_by_now_is_left_to_that_one() {
         assert_eq!(update.given_up, [(pool("a"), "two".to_owned())]);
         assert_eq!((lab.run(at(2)), lab.writes.len()), (0, writes));
         assert_eq!(lab.text(&pool("a")), ["192.0.2.0/24", "2001:db8:1::/64"]);
+        if let Some(report) = update.targets.iter().find(|report| report.object == pool("a")) {
+            assert_eq!((report.reason.as_str(), report.synced), ("Paused", true));
+            let message = report.message.clone().unwrap();
+            assert!(message.contains("another daemon, \"two\"") && message.contains("take-over"), "{message}");
+            assert!(!message.contains("does not list it"), "{message}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::config::{Kind, ObjectRef};
 use crate::control::Response;
 use crate::daemon::errand::{Errand, Errands, PATIENCE};
 use crate::daemon::pause::{Scope, to_release};
-use crate::time::Epoch;
+use crate::time::{Epoch, Instant};
 
 const OURS: &str = "cidr=2001:db8:a::/64";
 
@@ -116,6 +116,31 @@ fn the_answer_waits_for_the_clusters_and_names_what_is_left() {
     world.coordinator.handle_update("two", gone, world.now);
     let Some(Response::Handled { done, left }) = errand.outcome(&world.coordinator, false) else { panic!() };
     assert_eq!((done.len(), left.len()), (2, 1), "what stays for good is not waited for");
+}
+
+/// What the clusters said before the person asked is no answer to him: they are to try again.
+#[test]
+fn an_old_refusal_is_no_answer() {
+    let mut world = world();
+    let refused =
+        |at: i64| TargetReport { retry_at: Some(Instant::from_secs(at)), ..because("pool", "u1", "Forbidden") };
+    world.targets("one", vec![refused(400)]);
+    let scope = Scope { cluster: Some("one".to_owned()), ..only("CiliumLoadBalancerIPPool/pool") };
+    for (count, retry_at) in [(1, 410), (2, 700)] {
+        let errand = Errand::Withdraw(world.coordinator.withdraw(&scope).unwrap());
+        let asked = world.coordinator.wanted("one").told.asked.clone();
+        assert_eq!(asked.into_iter().collect::<Vec<_>>(), [(Some(pool("pool")), count)]);
+        assert_eq!(errand.outcome(&world.coordinator, false), None, "it is tried again");
+        world.targets("one", vec![refused(retry_at)]);
+        let Some(Response::Handled { left, .. }) = errand.outcome(&world.coordinator, false) else { panic!() };
+        assert_eq!(left, ["CiliumLoadBalancerIPPool/pool in one: Forbidden A sentence."]);
+    }
+    world.coordinator.resume(&of("one")).unwrap();
+    assert_eq!(world.coordinator.wanted("one").told.asked.get(&None), Some(&1));
+    world.targets("one", vec![of_other("pool", "u1", None)]);
+    let epoch = world.epoch();
+    world.coordinator.take_over(&all(), false, &epoch).unwrap();
+    assert_eq!(world.coordinator.wanted("one").told.asked.get(&Some(pool("pool"))), Some(&3));
 }
 
 #[test]

@@ -22,7 +22,7 @@ const MOST_PREFIXES: usize = 32;
 
 /// The IA_PD of a DynamicPrefix.
 #[derive(Debug)]
-pub(super) struct Ia {
+pub(in crate::source) struct Ia {
     pub(super) delegation: Delegation,
     pub(super) iaid: u32,
     received_at: Option<Instant>,
@@ -33,7 +33,7 @@ pub(super) struct Ia {
     last: Option<LeasedPrefix>,
     pub(super) patience: Patience,
     /// The server does not know the lease (any longer): to be asked for anew, and used meanwhile.
-    pub(super) unbound: bool,
+    pub(in crate::source) unbound: bool,
     /// It was given back, and is not asked for.
     pub(super) released: bool,
     /// What is held is what a former run held.
@@ -56,7 +56,7 @@ struct Held {
 
 impl Ia {
     /// The IA for `delegation`, with what a former run knew of it.
-    pub(super) fn new(delegation: Delegation, iaid: u32, lease: Option<Lease>, now: Instant) -> Self {
+    pub(in crate::source) fn new(delegation: Delegation, iaid: u32, lease: Option<Lease>, now: Instant) -> Self {
         let patience = if lease.as_ref().is_some_and(|lease| lease.received_at.is_some()) {
             Patience::after_restart()
         } else {
@@ -83,6 +83,14 @@ impl Ia {
         ia
     }
 
+    /// Takes a prefix that is held already, as somebody else knows it; not one that has ended here, or is known.
+    pub(in crate::source) fn adopt(&mut self, leased: LeasedPrefix, session: u64) {
+        let is_known = self.held.iter().any(|held| held.leased.prefix == leased.prefix);
+        if !is_known && self.held.len() < MOST_PREFIXES {
+            self.held.push(Held { leased, cut: None, session, ended_at: None });
+        }
+    }
+
     fn restore(&mut self, lease: Lease, now: Instant) {
         (self.received_at, self.t1, self.t2) = (lease.received_at, lease.t1, lease.t2);
         (self.unbound, self.restored) = (lease.iaid != self.iaid, true);
@@ -99,12 +107,12 @@ impl Ia {
     }
 
     /// The prefixes that are valid.
-    pub(super) fn active(&self) -> impl Iterator<Item = &LeasedPrefix> {
+    pub(in crate::source) fn active(&self) -> impl Iterator<Item = &LeasedPrefix> {
         self.held.iter().filter(|held| held.ended_at.is_none()).map(|held| &held.leased)
     }
 
     /// Whether a prefix is valid.
-    pub(super) fn is_held(&self) -> bool {
+    pub(in crate::source) fn is_held(&self) -> bool {
         self.active().next().is_some()
     }
 
@@ -138,17 +146,17 @@ impl Ia {
     }
 
     /// When a prefix ends next.
-    pub(super) fn expires_at(&self) -> Option<Instant> {
+    pub(in crate::source) fn expires_at(&self) -> Option<Instant> {
         self.active().filter_map(|prefix| prefix.valid_until.instant()).min()
     }
 
     /// When [`Self::forget`] has something to do.
-    pub(super) fn forget_at(&self) -> Option<Instant> {
+    pub(in crate::source) fn forget_at(&self) -> Option<Instant> {
         self.held.iter().filter_map(|held| held.ended_at).min().map(|ended_at| ended_at + REMEMBERED)
     }
 
     /// Ends the prefixes whose valid lifetime is over; `asked`: although a server was asked. Whether there were any.
-    pub(super) fn expire(&mut self, asked: bool, now: Instant) -> bool {
+    pub(in crate::source) fn expire(&mut self, asked: bool, now: Instant) -> bool {
         let mut some = false;
         for held in &mut self.held {
             let end = held.leased.valid_until.instant().filter(|end| *end <= now && held.ended_at.is_none());
@@ -164,12 +172,12 @@ impl Ia {
     }
 
     /// Forgets prefixes that ended long ago.
-    pub(super) fn forget(&mut self, now: Instant) {
+    pub(in crate::source) fn forget(&mut self, now: Instant) {
         self.held.retain(|held| held.ended_at.is_none_or(|ended_at| now < ended_at + REMEMBERED));
     }
 
     /// Ends a prefix now: the server said so, or does not know it and gave another. Whether it was held.
-    pub(super) fn withdraw(&mut self, prefix: Ipv6Net, now: Instant) -> bool {
+    pub(in crate::source) fn withdraw(&mut self, prefix: Ipv6Net, now: Instant) -> bool {
         let Some(held) = self.held.iter_mut().find(|held| held.leased.prefix == prefix && held.ended_at.is_none())
         else {
             return false;
@@ -190,7 +198,7 @@ impl Ia {
 
     /// Takes a prefix that was delegated or extended. Whether it is new, or back after another one replaced it, and may
     /// be used for something new.
-    pub(super) fn grant(&mut self, granted: &IaPrefix, session: u64, now: Instant) -> bool {
+    pub(in crate::source) fn grant(&mut self, granted: &IaPrefix, session: u64, now: Instant) -> bool {
         let preferred_until = Deadline::after(now, granted.preferred);
         let valid_until = Deadline::after(now, granted.valid);
         let cut = (granted.preferred == 0).then_some(Cut::Deprecated);
@@ -230,7 +238,7 @@ impl Ia {
 
     /// A new prefix came, and the server was silent about these: nothing new may use them, and those that came by a
     /// former life of the interface, or that the server does not know, are dead.
-    pub(super) fn supersede(&mut self, mentioned: &[Ipv6Net], session: u64, now: Instant) {
+    pub(in crate::source) fn supersede(&mut self, mentioned: &[Ipv6Net], session: u64, now: Instant) {
         for held in self.held.iter_mut().filter(|held| held.ended_at.is_none()) {
             if mentioned.contains(&held.leased.prefix) {
                 continue;
@@ -285,7 +293,7 @@ impl Ia {
         Ipv6Net::new(std::net::Ipv6Addr::UNSPECIFIED, length).ok().filter(|_| !fits)
     }
 
-    pub(super) fn offers(&self) -> impl Iterator<Item = Offer> + '_ {
+    pub(in crate::source) fn offers(&self) -> impl Iterator<Item = Offer> + '_ {
         self.held.iter().map(|held| Offer {
             prefix: held.leased.prefix,
             recipient: Some(self.delegation.dynamic_prefix.clone()),
@@ -299,7 +307,7 @@ impl Ia {
     }
 
     /// What to remember over a restart.
-    pub(super) fn lease(&self) -> Lease {
+    pub(in crate::source) fn lease(&self) -> Lease {
         let mut prefixes: Vec<_> = self.active().cloned().collect();
         if prefixes.is_empty() {
             prefixes.extend(self.last.clone());

@@ -42,9 +42,13 @@ mod select;
 mod state;
 mod timers;
 
+// For whoever watches the client of somebody else: what a Reply means for an IA is the same there.
+pub(in crate::source) use lease::Ia;
+pub(in crate::source) use reply::{Outcome, is_success, is_unicast, take_ia};
+pub(in crate::source) use report::describe;
+
 use bucket::Bucket;
 use doubt::Surroundings;
-use lease::Ia;
 use random::Random;
 use receive::Counters;
 use state::{Release, State};

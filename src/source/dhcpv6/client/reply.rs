@@ -14,7 +14,7 @@ const LENGTHS: std::ops::RangeInclusive<u8> = 1..=64;
 
 /// What a Reply means for one IA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Outcome {
+pub(in crate::source) enum Outcome {
     /// It is not in the Reply, or not in a way that counts.
     Silence,
     /// It is there, without any prefix that could be used.
@@ -262,7 +262,13 @@ impl Client {
 ///
 /// A prefix with valid lifetime 0 has ended whatever the status says: Kea sends NoPrefixAvail and the end of the old
 /// prefix in one IA.
-fn take_ia(ia: &mut Ia, option: &IaPd, others: &[Ipv6Net], session: u64, now: Instant) -> (Outcome, u64) {
+pub(in crate::source) fn take_ia(
+    ia: &mut Ia,
+    option: &IaPd,
+    others: &[Ipv6Net],
+    session: u64,
+    now: Instant,
+) -> (Outcome, u64) {
     let mut refusal = outcome_of(&option.status);
     let usable = |prefix: &&IaPrefix| {
         prefix.preferred <= prefix.valid && is_unicast(prefix.prefix) && !others.contains(&prefix.prefix)
@@ -311,12 +317,12 @@ fn outcome_of(status: &Status) -> Option<Outcome> {
     }
 }
 
-pub(super) fn is_success(status: &Status) -> bool {
+pub(in crate::source) fn is_success(status: &Status) -> bool {
     status.code == StatusCode::Success
 }
 
 /// Whether ranges can be cut from a prefix.
-pub(super) fn is_unicast(prefix: Ipv6Net) -> bool {
+pub(in crate::source) fn is_unicast(prefix: Ipv6Net) -> bool {
     let network = prefix.network();
     let special =
         network.is_multicast() || network.is_unicast_link_local() || network.is_loopback() || network.is_unspecified();

@@ -127,7 +127,7 @@ fn other_length(ia: &Ia) -> Option<String> {
 }
 
 /// A status as a person can look it up, and what the server says about it.
-fn describe(status: &Status) -> String {
+pub(in crate::source) fn describe(status: &Status) -> String {
     let code = match status.code {
         StatusCode::Success => "Success".to_owned(),
         StatusCode::UnspecFail => "UnspecFail".to_owned(),

@@ -32,6 +32,9 @@ pub enum Malformed {
     /// One of the messages that clients send (RFC 9915 §16).
     #[error("its message type {0} is one that clients send")]
     FromClient(u8),
+    /// One of the messages that servers send, where a client's was looked for.
+    #[error("its message type {0} is one that servers send")]
+    FromServer(u8),
     /// A message between relay agents and servers.
     #[error("its message type {0} is one for relay agents")]
     ForRelay(u8),

@@ -8,6 +8,7 @@ use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 
+mod asked;
 mod auth;
 mod decode;
 mod duid;
@@ -18,6 +19,7 @@ mod scan;
 pub mod server;
 mod text;
 
+pub use asked::{Asked, decode_asked};
 pub use auth::{Authentication, Rkap, verify};
 pub use decode::{Malformed, decode};
 pub use duid::{Duid, InvalidDuid, InvalidDuidText};

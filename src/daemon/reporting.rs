@@ -1,0 +1,99 @@
+//! What `dyn-prefix report` says of a delegation: whether it can be taken, and what follows from it. Pure.
+
+use std::fmt;
+
+use ipnet::Ipv6Net;
+
+use crate::arbiter::{Arbiter, Current};
+use crate::control::Report;
+use crate::source::observe::Told;
+use crate::time::{Deadline, Instant};
+
+use super::coordinator::Coordinator;
+
+impl Coordinator {
+    /// Whether a report can be taken: the interface whose observer it is for, and what to tell that.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it and what to do.
+    pub fn check_report(&self, report: Report) -> Result<(String, Told), String> {
+        let Report { name, prefix, preferred, valid, excluded, gone } = report;
+        let dynamic_prefix = self.named(&name)?;
+        let Some(observe) = &dynamic_prefix.acquisition.observe else {
+            return Err(format!(
+                "{name} has no acquisition.observe, so nobody is told of what another DHCPv6 client holds; add \
+                 acquisition.observe = {{ interface = \"...\" }} with the interface that the client asks on, and reload"
+            ));
+        };
+        no_host_bits(prefix)?;
+        let gone = gone || valid == Some(0);
+        // One that is not to be used may end all the same.
+        if !gone && let Err(why) = dynamic_prefix.acquisition.filter.check(prefix) {
+            return Err(format!("{prefix} cannot be used for {name}: {why}"));
+        }
+        if let (Some(preferred), Some(valid)) = (preferred, valid)
+            && preferred > valid
+        {
+            let (preferred, valid) = (Lifetime(preferred), Lifetime(valid));
+            return Err(format!(
+                "the preferred lifetime ({preferred}) cannot be longer than the valid one ({valid}); are they mixed up?"
+            ));
+        }
+        excluded.iter().try_for_each(|part| no_host_bits(*part))?;
+        if let Some(outside) = excluded.iter().find(|part| !prefix.contains(*part) || **part == prefix) {
+            return Err(format!("{outside} cannot be excluded from {prefix}: it is no part of it"));
+        }
+        let told = Told { dynamic_prefix: name, prefix, preferred, valid, excluded, gone };
+        Ok((observe.interface.clone(), told))
+    }
+
+    /// What follows from what an observer was told, a sentence.
+    pub fn follows_from(&self, told: &Told, now: Instant) -> String {
+        let Told { dynamic_prefix: name, prefix, gone, .. } = told;
+        let current = self.arbiters.get(name).and_then(Arbiter::snapshot).and_then(|now| now.current.as_ref());
+        let Some(current) = current else {
+            let known = if *gone { "is gone" } else { "is known, and is not in use" };
+            return format!("{name}: {prefix} {known}; no other prefix is in use (`dyn-prefix status` says more).");
+        };
+        let Current { prefix: used, source, .. } = current;
+        match (used == prefix, gone) {
+            (true, true) if current.lost.is_some() => {
+                format!("{name}: {prefix} is gone; the targets keep it until there is another (transition.onLoss).")
+            }
+            (true, true) => format!("{name}: {prefix} stays in use: {source} still has it."),
+            (true, false) => {
+                let (preferred, valid) = (left(current.preferred_until, now), left(current.valid_until, now));
+                format!("{name}: {prefix} is in use from {source}, preferred {preferred} and valid {valid}.")
+            }
+            (false, true) => format!("{name}: {prefix} is gone; {used} from {source} is in use."),
+            (false, false) => format!("{name}: {prefix} is known; {used} from {source} is in use."),
+        }
+    }
+}
+
+fn no_host_bits(prefix: Ipv6Net) -> Result<(), String> {
+    if prefix.trunc() == prefix {
+        return Ok(());
+    }
+    Err(format!("{prefix} is an address in a prefix; the prefix is {}", prefix.trunc()))
+}
+
+/// How long something lives yet, in words.
+fn left(until: Deadline, now: Instant) -> String {
+    match until.remaining(now) {
+        Some(left) => format!("for {} s", left.as_secs()),
+        None => "for ever".to_owned(),
+    }
+}
+
+/// A lifetime as a person wrote it.
+struct Lifetime(u32);
+
+impl fmt::Display for Lifetime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Deadline::INFINITY => f.write_str("infinity"),
+            seconds => write!(f, "{seconds} s"),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The delegation of somebody else's DHCPv6 client on this host as a source of prefixes: it is watched, never touched.
+//!
+//! UDP port 546 cannot be shared, and on most routers another program holds it. Two things tell what it was delegated:
+//!
+//! * **What goes over the link**, by a packet socket that gets a copy: the client's own messages, and the Replies to
+//!   them. A Reply counts only if its exchange was seen to leave this host; then it means what it means for a client
+//!   of ours, and the same code judges it ([`super::dhcpv6::client`]).
+//! * **What the client did with it**, by netlink: the unreachable routes for the whole delegation, which tell its length,
+//!   and the addresses of other interfaces inside it, which tell lifetimes. That is all there is before the next Renew,
+//!   which may be hours away. Netlink does not say by which uplink a delegation came.
+//!
+//! A person or a hook script of the client may report besides ([`Told`]). What was seen in packets wins over netlink.
+//!
+//! RTM_NEWPREFIX is of no use here: it is about the prefixes of the uplink itself, not about what was delegated, and
+//! Router Advertisements are heard by a raw socket that needs no help of the kernel ([`super::ra`]).
+//!
+//! | file | what | kind |
+//! |---|---|---|
+//! | `packet` | from an IPv6 packet to the datagram in it | decider |
+//! | `exchange` | the exchanges of the other client, and which Replies belong to them | decider |
+//! | `evidence` | what netlink, a former run and people say of delegations | decider |
+//! | `leases` | what the packets tell of its leases | decider |
+//! | `observer`, `report` | all of it together | decider |
+//! | `socket`, `address`, `netlink`, `driver` | sockets and the clock | driver |
+
+use std::collections::BTreeSet;
+
+use ipnet::Ipv6Net;
+
+use crate::config::DynamicPrefix;
+
+mod address;
+pub mod driver;
+mod evidence;
+mod exchange;
+mod leases;
+mod netlink;
+mod observer;
+mod packet;
+mod report;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+pub use driver::{Saying, run};
+pub use exchange::Unfollowed;
+pub use observer::{Notice, Observer};
+pub use packet::{Captured, DropReason};
+
+/// What an observer has to know of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The interface where the other client runs.
+    pub interface: String,
+    /// The DynamicPrefixes that take their prefix from there.
+    pub names: BTreeSet<String>,
+}
+
+impl Settings {
+    /// What `dynamic_prefixes` ask of the observer on `interface`.
+    pub fn for_interface(interface: &str, dynamic_prefixes: &[DynamicPrefix]) -> Self {
+        let here = |prefix: &&DynamicPrefix| {
+            prefix.acquisition.observe.as_ref().is_some_and(|observe| observe.interface == interface)
+        };
+        let names = dynamic_prefixes.iter().filter(here).map(|prefix| prefix.name.clone());
+        Self { interface: interface.to_owned(), names: names.collect() }
+    }
+}
+
+/// What a person, or a hook script of the other client, says of a delegation.
+///
+/// What is absent says nothing: a script that knows no lifetimes does not end any, and a prefix that is not told again
+/// is not gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The DynamicPrefix it is for.
+    pub dynamic_prefix: String,
+    /// The prefix.
+    pub prefix: Ipv6Net,
+    /// The preferred lifetime in seconds from now on, [`crate::time::Deadline::INFINITY`] for one that does not end;
+    /// `None`: not told.
+    pub preferred: Option<u32>,
+    /// The valid lifetime in the same way.
+    pub valid: Option<u32>,
+    /// Parts that no range may touch.
+    pub excluded: Vec<Ipv6Net>,
+    /// It is delegated no longer.
+    pub gone: bool,
+}
