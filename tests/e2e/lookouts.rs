@@ -134,7 +134,10 @@ fn metallb_dyn6(scene: &mut Scene<'_>) -> Result<()> {
     pool.until_within(ROUND, "another prefix", &dyn6("2001:db8:cafe:1::"))?;
     daemon.wait_well("well again", |status| status["sources"][0]["state"] == "receiving")?;
 
-    // A restart keeps the prefix while nobody answers.
+    // A restart keeps the prefix while nobody answers. It is saved after it was published.
+    wait_for("the prefix is stored", SOON, || {
+        Ok(scene.state()?.to_string().contains("2001:db8:cafe:1::/64").then_some(()))
+    })?;
     drop(daemon);
     service.say(Answer::Silence);
     let before = scene.version(METALLB_POOL)?;
