@@ -53,7 +53,7 @@ impl Coordinator {
     /// nobody else would tell.
     pub(super) fn note_on(&self, source: &SourceId) -> Option<String> {
         let interface = source.interface.as_ref().filter(|_| source.kind == SourceKind::Dhcpv6Pd)?;
-        let routers = SourceId::on(SourceKind::RouterAdvertisement, &interface);
+        let routers = SourceId::on(SourceKind::RouterAdvertisement, interface);
         let why = self.clients.deaf(interface).filter(|_| !self.reports.contains_key(&routers))?;
         Some(format!("What routers say on {interface} cannot be heard: {why}"))
     }
