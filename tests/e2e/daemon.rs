@@ -31,6 +31,11 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it with a configuration.
     pub(crate) fn start(scene: &Scene<'_>, config: &Path) -> Result<Self> {
+        Self::start_with(scene, config, &[])
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn start_with(scene: &Scene<'_>, config: &Path, environment: &[(&str, &Path)]) -> Result<Self> {
         let socket = config.with_extension("notify");
         if socket.exists() {
             std::fs::remove_file(&socket)?;
@@ -40,6 +45,7 @@ impl Daemon {
         let log_from = std::fs::read(&log).map_or(0, |text| text.len());
         let mut command = Command::new(PROGRAM);
         command.arg("run").arg("--config").arg(config).env("NOTIFY_SOCKET", &socket);
+        command.envs(environment.iter().copied());
         for variable in ["JOURNAL_STREAM", "STATE_DIRECTORY", "WATCHDOG_USEC", "DYN_PREFIX_LOG"] {
             command.env_remove(variable);
         }

@@ -21,6 +21,10 @@ mod lab;
 #[path = "../support/netns.rs"]
 mod netns;
 
+#[expect(dead_code, clippy::expect_used, reason = "these tests need a part of it, and a broken rig fails them")]
+#[path = "../support/answers.rs"]
+mod answers;
+
 /// What the tests with DHCPv6 servers are made of.
 #[expect(dead_code, clippy::expect_used, reason = "these tests need a part of it, and a broken rig fails them")]
 #[path = "../interop"]
@@ -39,6 +43,7 @@ mod daemon;
 mod delegation;
 mod forged;
 mod kill;
+mod lookouts;
 mod planned;
 mod pool;
 mod radvd;
@@ -63,7 +68,8 @@ fn main() -> ExitCode {
     let trials = |tests: &[Test], missing: Option<String>| -> Vec<Trial> {
         tests.iter().map(|test| trial(*test, missing.clone(), Arc::clone(&shared))).collect()
     };
-    let without_radvd = [forged::TESTS, reload::TESTS, store::TESTS, away::TESTS, kill::TESTS].concat();
+    let without_radvd =
+        [forged::TESTS, reload::TESTS, store::TESTS, away::TESTS, kill::TESTS, lookouts::TESTS].concat();
     // First those that run at the same time; one thread is left for the others, which wait for each other.
     let mut all = delegation::trials(missing.as_deref());
     let mut arguments = Arguments::from_args();

@@ -27,7 +27,7 @@ mod apiserver;
 #[path = "lab/audit.rs"]
 mod audit;
 #[path = "lab/certs.rs"]
-mod certs;
+pub(crate) mod certs;
 #[path = "lab/cilium.rs"]
 mod cilium;
 #[path = "lab/http.rs"]

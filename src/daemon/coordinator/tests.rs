@@ -2,6 +2,7 @@
 
 mod delegation;
 mod life;
+mod lookouts;
 mod outcome;
 mod parting;
 mod pause;

@@ -22,6 +22,8 @@ use crate::time::Instant;
 
 /// How long to wait after a dump failed.
 const DUMP_RETRY: Duration = Duration::from_secs(1);
+/// How long a dump may take: its answer may be lost, like everything for which the kernel has no room.
+const DUMP_LIMIT: Duration = Duration::from_secs(5);
 /// How many messages are taken before reports and timers have their turn.
 const CHUNK: usize = 1024;
 
@@ -189,7 +191,7 @@ impl Driver {
             }
             Err(error) => {
                 self.dump_at = Some(now + DUMP_RETRY);
-                self.table.handle_failure(Some(dump_failure(&self.interface, &error.to_string())));
+                self.table.handle_failure(Some(dump_failure(&self.interface, &error)));
             }
         }
     }
@@ -208,9 +210,12 @@ impl Driver {
     }
 }
 
-async fn read(handle: &Handle) -> Result<Vec<RouteNetlinkMessage>, rtnetlink::Error> {
-    let dump = handle.address().get().execute();
-    dump.map_ok(RouteNetlinkMessage::NewAddress).try_collect().await
+async fn read(handle: &Handle) -> Result<Vec<RouteNetlinkMessage>, String> {
+    let dump = handle.address().get().execute().map_ok(RouteNetlinkMessage::NewAddress).try_collect();
+    match tokio::time::timeout(DUMP_LIMIT, dump).await {
+        Ok(dump) => dump.map_err(|error: rtnetlink::Error| error.to_string()),
+        Err(_elapsed) => Err(format!("no whole answer within {} s", DUMP_LIMIT.as_secs())),
+    }
 }
 
 fn dump_failure(interface: &str, error: &str) -> String {
