@@ -242,17 +242,13 @@ impl Evidence {
     /// The offer of a hint. Somebody who said how long the prefix lives knows more than a route that stands, and than a
     /// former run.
     fn with_told(&self, hint: &Hint) -> Offer {
-        let knows_more = |told: &&Hint| {
-            let is_of_it = told.origin == Origin::Told && told.offer.prefix == hint.offer.prefix;
-            is_of_it && told.offer.cut.is_none() && hint.offer.cut.is_none()
-        };
         let is_vague = hint.origin == Origin::FormerRun
             || (hint.origin == Origin::Route && hint.offer.valid_until == Deadline::Never);
-        let told = self.hints.iter().filter(|_| is_vague).find(knows_more);
-        let (preferred_until, valid_until) = told
-            .map_or((hint.offer.preferred_until, hint.offer.valid_until), |told| {
-                (told.offer.preferred_until, told.offer.valid_until)
-            });
+        let told =
+            self.hints.iter().filter(|_| is_vague && hint.offer.cut.is_none()).map(|told| (told.origin, &told.offer));
+        let told = told.filter(|(origin, told)| *origin == Origin::Told && told.cut.is_none());
+        let knowing = told.map(|(_, told)| told).find(|told| told.prefix == hint.offer.prefix).unwrap_or(&hint.offer);
+        let Offer { preferred_until, valid_until, .. } = *knowing;
         Offer { preferred_until, valid_until, ..hint.offer.clone() }
     }
 
