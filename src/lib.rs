@@ -3,7 +3,8 @@
 //! # Bird's eye
 //!
 //! A host is delegated its prefix by DHCPv6 (or watches another client that is), or hears it in Router Advertisements (or
-//! sees it in the addresses that somebody else gives an interface, asks a service, or is told a fixed one). The daemon
+//! sees it in the addresses that another program gives an interface, asks a service on the Internet, or is told a fixed
+//! one). The daemon
 //! decides which prefix is in use and which former ones still drain, computes the ranges that the configuration asks
 //! for, and makes the pools and CIDR groups of one or many clusters hold them: its own entries, beside whatever the user
 //! wrote. Services move along without a gap: each asks for its new address beside the old one, and DNS names it once it
@@ -41,9 +42,9 @@
 //! | [`source::dhcpv6::client`] | the DHCPv6 client of an interface: states, exchanges, leases, doubts | decider |
 //! | [`source::dhcpv6::port`], [`source::dhcpv6::others`], [`source::dhcpv6::owner`] | whether UDP port 546 may be taken, and whose it is otherwise | both |
 //! | [`source::dhcpv6::driver`], [`source::dhcpv6::socket`], [`source::dhcpv6::route`] | its socket and timer, and the unreachable route | driver |
+//! | [`source::observe`] | the DHCPv6 client of somebody else: `packet`, `exchange`, `leases`, `evidence`, `observer` decide; `socket`, `netlink`, `driver` do | both |
 //! | [`source::interface`] | the addresses of an interface: `addresses`, `table` decide; `driver` does | both |
 //! | [`source::http`] | what a service answers: `answer`, `asker` decide; `client`, `driver` do | both |
-//! | [`source::observe`] | the DHCPv6 client of somebody else: `packet`, `exchange`, `leases`, `evidence`, `observer` decide; `socket`, `netlink`, `driver` do | both |
 //! | [`source::link`] | the host's interfaces, by netlink | driver |
 //! | [`arbiter`] | which prefix is in use, which ones drain, since when and until when | decider |
 //! | [`plan`] | every range, subnet and object for every generation known | decider |

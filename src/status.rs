@@ -371,16 +371,16 @@ mod tests {
             (include_str!("source/dhcpv6/client/due.rs"), &wakes, 9),
             (include_str!("source/dhcpv6/driver.rs"), &wakes, 1),
             (include_str!("source/ra/table.rs"), &wakes, 3),
+            (include_str!("source/observe/observer.rs"), &["(at, \"", "GIVEN_BACK, \""][..], 5),
             (include_str!("source/interface/table.rs"), &wakes, 3),
             (include_str!("source/http/asker.rs"), &["(at, \"", "if self.doubt.is_some() { \""], 2),
-            (include_str!("source/observe/observer.rs"), &["(at, \"", "GIVEN_BACK, \""][..], 5),
             (include_str!("arbiter/mod.rs"), &["Self::"], 4),
             (include_str!("daemon/view.rs"), &["Reason::", "PreviousState::"], 7),
         ];
         for (source, marks, least) in sources {
             let words = words(source, marks);
             assert!(words.len() >= least, "{words:?}");
-            for word in words {
+            for word in &words {
                 assert!(documented.contains(&format!("`{word}`")), "{word} is in no row of the table");
             }
         }

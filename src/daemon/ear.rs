@@ -64,8 +64,8 @@ impl Heard {
         let watching = tokio::spawn(link::run(publish, stop.clone()));
         let (news, mut heard) = mpsc::channel(64);
         let mut waits = self.start_listeners(&links, &news, &stop);
-        waits.extend(self.start_lookouts(&links, &news, &stop));
         waits.extend(self.start_observers(&links, &news, &stop));
+        waits.extend(self.start_lookouts(&links, &news, &stop));
         waits.extend(self.start_probes(asks, &links, &news, until));
         let mut alarm = Alarm::new()?;
         while !waits.is_empty() && clock::now() < until {
@@ -100,6 +100,26 @@ impl Heard {
         routers
     }
 
+    fn start_observers(
+        &self,
+        links: &watch::Receiver<Arc<Links>>,
+        news: &mpsc::Sender<News>,
+        stop: &CancellationToken,
+    ) -> BTreeSet<SourceId> {
+        let interfaces: Vec<String> = self.coordinator.observed_interfaces().collect();
+        for interface in &interfaces {
+            let prefixes = &self.coordinator.config().dynamic_prefixes;
+            let (settings, followed) = watch::channel(observe::Settings::for_interface(interface, prefixes));
+            let (tally, _) = watch::channel(Tally::default());
+            let (reports, reported) = mpsc::channel(16);
+            let (held, told) = mpsc::channel(1);
+            let (seed, links) = (self.coordinator.observed_seeds(interface), links.clone());
+            let setup = observe::driver::Setup { settings: followed, seed, links, told, reports, tally };
+            pass_on((settings, held), observe::run(setup, stop.clone()), reported, news);
+        }
+        interfaces.iter().map(|interface| SourceId::on(SourceKind::Observed, interface)).collect()
+    }
+
     /// Looks at addresses, and asks services. It takes no port and tells nobody anything, so that a running daemon is not
     /// in the way.
     fn start_lookouts(
@@ -126,27 +146,6 @@ impl Heard {
             asked.insert(id);
         }
         asked
-    }
-
-    fn start_observers(
-        &self,
-        links: &watch::Receiver<Arc<Links>>,
-        news: &mpsc::Sender<News>,
-        stop: &CancellationToken,
-    ) -> BTreeSet<SourceId> {
-        let interfaces: Vec<String> = self.coordinator.observed_interfaces().collect();
-        for interface in &interfaces {
-            let prefixes = &self.coordinator.config().dynamic_prefixes;
-            let (settings, followed) = watch::channel(observe::Settings::for_interface(interface, prefixes));
-            let (tally, _) = watch::channel(Tally::default());
-            let (reports, reported) = mpsc::channel(16);
-            let (held, told) = mpsc::channel(1);
-            let (seed, links) = (self.coordinator.observed_seeds(interface), links.clone());
-            let setup = observe::driver::Setup { settings: followed, seed, links, told, reports, tally };
-            let watching = observe::run(setup, stop.clone());
-            pass_on((settings, held), watching, reported, news);
-        }
-        interfaces.iter().map(|interface| SourceId::on(SourceKind::Observed, interface)).collect()
     }
 
     fn start_probes(
@@ -209,10 +208,10 @@ impl Heard {
     }
 }
 
-/// Runs a source, and passes on what it reports. It ends when it is told to, and not for want of the ends of the channels
-/// that are `held`.
-fn pass_on<E: Send + 'static>(
-    held: impl Send + 'static,
+/// Runs a source, and passes on what it reports. `held` is what it would end for want of; it ends when it is
+/// told to.
+fn pass_on<S: Send + 'static, E: Send + 'static>(
+    held: S,
     source: impl Future<Output = Result<(), E>> + Send + 'static,
     mut reported: mpsc::Receiver<SourceReport>,
     news: &mpsc::Sender<News>,

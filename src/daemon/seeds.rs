@@ -23,6 +23,19 @@ impl Coordinator {
         arbiter::seeds(announced.filter_map(|(name, _)| self.arbiters.get(*name)?.snapshot()), interface)
     }
 
+    /// The interfaces with an observer.
+    pub fn observed_interfaces(&self) -> impl Iterator<Item = String> {
+        self.sources().into_iter().filter(|id| id.kind == SourceKind::Observed).filter_map(|id| id.interface)
+    }
+
+    /// What the observer on `interface` should know from before: the prefix of each DynamicPrefix that it gave.
+    pub fn observed_seeds(&self, interface: &str) -> Vec<Offer> {
+        let seed = |(name, arbiter): (&String, &arbiter::Arbiter)| {
+            arbiter::seeds_observed(name, arbiter.snapshot()?, interface)
+        };
+        self.arbiters.iter().filter_map(seed).collect()
+    }
+
     /// What was in use of the addresses of `interface`, so that another prefix there does not take its place before it
     /// could come back. None, if DynamicPrefixes cut it in different ways.
     pub fn address_seeds(&self, interface: &str) -> Vec<Offer> {
@@ -47,18 +60,5 @@ impl Coordinator {
             cut: None,
         });
         offers.collect()
-    }
-
-    /// The interfaces with an observer.
-    pub fn observed_interfaces(&self) -> impl Iterator<Item = String> {
-        self.sources().into_iter().filter(|id| id.kind == SourceKind::Observed).filter_map(|id| id.interface)
-    }
-
-    /// What the observer on `interface` should know from before: the prefix of each DynamicPrefix that it gave.
-    pub fn observed_seeds(&self, interface: &str) -> Vec<Offer> {
-        let seed = |(name, arbiter): (&String, &arbiter::Arbiter)| {
-            arbiter::seeds_observed(name, arbiter.snapshot()?, interface)
-        };
-        self.arbiters.iter().filter_map(seed).collect()
     }
 }

@@ -119,8 +119,8 @@ impl Tasks {
             self.follow_interface(&name, &config.dynamic_prefixes, coordinator);
         }
         self.follow_clients(coordinator);
-        self.follow_lookouts(coordinator);
         self.follow_observers(coordinator);
+        self.follow_lookouts(coordinator);
         self.follow_clusters(coordinator);
     }
 
@@ -150,8 +150,8 @@ impl Tasks {
     pub(super) fn restart(&mut self, coordinator: &mut Coordinator) {
         self.interfaces.retain(|_, task| stopped(&task.cancel));
         self.clients.retain(|_, task| stopped(&task.cancel));
-        self.lookouts.stop();
         self.observers.retain(|_, task| stopped(&task.cancel));
+        self.lookouts.stop();
         self.clusters.retain(|_, task| stopped(&task.cancel));
         self.follow(coordinator);
     }

@@ -161,10 +161,10 @@ fn observer(report: &SourceReport) -> (Priority, String) {
         state @ (SourceState::InterfaceAbsent
         | SourceState::LinkDown
         | SourceState::NoLinkLocal
-        | SourceState::AwaitingRouter
         | SourceState::AwaitingAddress
         | SourceState::NoAddress
         | SourceState::Asking
+        | SourceState::AwaitingRouter
         | SourceState::Receiving
         | SourceState::Released
         | SourceState::Configured
