@@ -64,7 +64,7 @@ pub struct Found {
 enum Choice {
     /// A DHCPv6 client of our own, with Router Advertisements beside it.
     Dhcpv6,
-    /// Router Advertisements alone.
+    /// Router Advertisements, alone or beside what is observed.
     RouterAdvertisement,
 }
 
@@ -208,11 +208,15 @@ fn prefix(file: &mut File, seen: &Seen) -> Choice {
     let delegation = format!("acquisition.dhcpv6 = {{ interface = {quoted_name}, requestedPrefixLength = 60 }}");
     if choice == Choice::Dhcpv6 {
         file.line(&delegation);
-    } else if !interface.is_some_and(|interface| matches!(interface.client, Verdict::Taken(_))) {
+    } else if interface.is_some_and(|interface| matches!(interface.client, Verdict::Taken(_))) {
+        file.line(&format!("acquisition.observe = {{ interface = {quoted_name} }}"));
+    } else {
         file.comment("If the router delegates prefixes (DHCPv6-PD), one of your own is better:");
         file.line(&format!("# {delegation}"));
     }
     file.line(&format!("acquisition.routerAdvertisement = {{ interface = {quoted_name} }}"));
+    file.comment("Instead of these sources, to have the daemon choose at its start by what there is then:");
+    file.line(&format!("# acquisition.auto = {{ interface = {quoted_name} }}"));
     if has_only_ula(routers) {
         file.comment("Only unique local prefixes are announced; by themselves they are not used.");
         file.line("acquisition.prefixFilter.requireGlobalUnicast = false");
@@ -245,7 +249,9 @@ fn source(file: &mut File, name: &str, interface: Option<&Interface>, forwards: 
         .is_some_and(|routers| routers.iter().flat_map(|router| &router.prefixes).any(|prefix| prefix.pd_preferred));
     match interface.map(|interface| &interface.client) {
         Some(Verdict::Taken(text)) => {
-            file.comment(&format!("{text} So the prefix is taken from Router Advertisements until then."));
+            file.comment(&format!(
+                "{text} What it is delegated is observed; Router Advertisements stand in where that is nothing."
+            ));
             return Choice::RouterAdvertisement;
         }
         Some(Verdict::Undecided(who)) => {

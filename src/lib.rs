@@ -57,9 +57,11 @@
 //! | [`cluster::schema`] | which Cilium is installed, as far as its definitions tell | decider |
 //! | [`cluster::access`], [`cluster::admin`] | asks what the account may do; makes it, by an administrator | driver |
 //! | [`cluster::driver`] | credentials, connection, discovery, watches, writes | driver |
+//! | [`host`] | hooks and files of this host: `decide`, `hook`, `file`, `template` decide; `run`, `write` do | both |
 //! | [`rbac`] | what the account of the daemon may do and why, as a table and as manifests | decider |
 //! | [`daemon::coordinator`] | the one owner of arbiters, reports, targets, conditions | decider |
 //! | [`daemon::delegation`], `daemon::clients` | who the DHCPv6 clients are, what they must remember, how a delegation is given back | decider |
+//! | [`daemon::choice`] | `acquisition = "auto"`: which source, and whether it stays (`daemon::choosing` looks round) | decider |
 //! | `daemon::reporting` | what `dyn-prefix report` says of another client's delegation, and what follows from it (`daemon::saying` waits) | decider |
 //! | [`daemon::pause`], [`daemon::take_over`], [`daemon::parting`] | what a person withdraws or takes over; clusters that leave the configuration | decider |
 //! | [`daemon::alone`], [`daemon::shadow`], [`daemon::ear`] | `withdraw` without a daemon; the real objects and sources looked at for `plan --live` and `--dry-run` | driver |
@@ -132,6 +134,7 @@
 //! | another annotation of a Service | [`plan::annotation`] (what the user writes), [`cluster::service`] (what we write) |
 //! | who manages a Service | [`plan::service`](mod@plan::service) |
 //! | another right that the daemon needs in a cluster | [`rbac::needs`] |
+//! | what is run or written on this host | [`host`]; a field of a template: [`host::template`] |
 //! | another failure of an API server | `cluster::failure` (what it means), [`cluster::island`] (when to try again) |
 //! | another field in `status` | [`status`] and [`daemon::view`]; fields are only ever added |
 //! | another metric | [`metrics`]; what it counts, if the status does not say it: [`metrics::counters`] |
@@ -150,6 +153,7 @@ pub mod control;
 pub mod convert;
 pub mod daemon;
 pub mod doctor;
+pub mod host;
 pub mod init;
 pub mod listen;
 pub mod log;

@@ -21,14 +21,18 @@
 //! | … the cluster is not so | `TargetMissing`, `KindNotInstalled`, `PoolConflict`, `AddressRefused`, `WatchFailed` |
 //! | … it may not or cannot be written | `Forbidden`, `OtherWriter`, `SameCluster`, `Contested`, `Invalid`, `NotKept`, `WebhookFailed`, `Conflict`, `ServerBusy`, `Unauthorized`, `Unreachable` |
 //! | … a person has withdrawn it | `Paused` |
+//! | `hooks[].lastEvent` | `start`, `acquired`, `lost`, `regained`, `withdrawn`, `drain-ended`, `changed`: [`crate::host::Event`] |
+//! | `hooks[].reason`, `files[].reason` | `Synced`; on the way: `NoOpinion`, `Pending`, `Running`, `Reloading`; it is tried again: `NotStarted`, `Failed`, `TimedOut`, `NotWritten`; the template cannot be filled in: `NotRendered`; in `plan`: `Planned` |
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 mod health;
+mod host;
 mod lease;
 
-pub(crate) use health::{Summary, in_use, summary, trouble};
+pub(crate) use health::{Summary, failing, in_use, summary, trouble};
+pub use host::{FileStatus, HookStatus};
 pub use lease::{AddressStatus, DelegationStatus, Lease, LeasedPrefixStatus};
 
 /// The version of the JSON shape; changes only when a field would have to change its meaning.
@@ -50,6 +54,12 @@ pub struct Status {
     pub clusters: Vec<ClusterStatus>,
     /// Every object that is a target, by cluster and object.
     pub targets: Vec<TargetStatus>,
+    /// Every hook, in file order, for each of its DynamicPrefixes; absent when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookStatus>,
+    /// Every file that is written, in file order; absent when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileStatus>,
 }
 
 /// The program itself.
@@ -376,6 +386,10 @@ mod tests {
             (include_str!("source/http/asker.rs"), &["(at, \"", "if self.doubt.is_some() { \""], 2),
             (include_str!("arbiter/mod.rs"), &["Self::"], 4),
             (include_str!("daemon/view.rs"), &["Reason::", "PreviousState::"], 7),
+            (include_str!("host/facts.rs"), &["Self::"], 7),
+            (include_str!("host/mod.rs"), &["&'static str = \""], 5),
+            (include_str!("host/view.rs"), &["=> \"", "=> (\""], 5),
+            (include_str!("host/file.rs"), &["=> (\""], 4),
         ];
         for (source, marks, least) in sources {
             let words = words(source, marks);

@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use crate::arbiter::Snapshot;
 use crate::config::{Binding, Config, Kind};
-use crate::daemon::view;
+use crate::daemon::{host, view};
+use crate::host::view::planned;
 use crate::plan::{self, Catalogue, Contribution, ObjectWant, Role};
-use crate::status::{DaemonStatus, SCHEMA_VERSION, Status, TargetStatus};
+use crate::status::{DaemonStatus, FileStatus, SCHEMA_VERSION, Status, TargetStatus};
 use crate::time::Epoch;
 
 use super::render;
@@ -17,7 +18,8 @@ mod service;
 
 /// The plan for people. Ends with a line break.
 pub(super) fn text(status: &Status) -> String {
-    let text = format!("{}{}", render::prefixes(&status.dynamic_prefixes), render::targets(&status.targets));
+    let (prefixes, targets) = (render::prefixes(&status.dynamic_prefixes), render::targets(&status.targets));
+    let text = format!("{prefixes}{targets}{}", render::files(&status.files));
     if text.is_empty() { "no [[dynamicPrefix]] in the configuration\n".to_owned() } else { text }
 }
 
@@ -48,7 +50,15 @@ pub(super) fn status(
         dynamic_prefixes: prefixes.collect(),
         clusters: Vec::new(),
         targets: targets(config, &catalogue),
+        hooks: Vec::new(),
+        files: files(config, snapshots, &catalogue),
     }
+}
+
+/// Every file, with what it would hold.
+fn files(config: &Config, snapshots: &BTreeMap<String, Snapshot>, catalogue: &Catalogue) -> Vec<FileStatus> {
+    let facts = host::facts(catalogue, |name| snapshots.get(name));
+    config.files.iter().map(|file| planned(file, &facts)).collect()
 }
 
 /// Every object that a binding or a `[[service]]` names. Objects that are found by their annotations are only known in
@@ -134,8 +144,10 @@ pub(super) fn offline(status: &Status) -> anyhow::Result<Value> {
     fn prune(value: &mut Value) {
         match value {
             Value::Object(fields) => {
-                fields
-                    .retain(|name, _| !UNKNOWN.contains(&name.as_str()) && name != "lastSyncTime" && name != "retryAt");
+                fields.retain(|name, _| {
+                    !UNKNOWN.contains(&name.as_str())
+                        && !["lastSyncTime", "lastWriteTime", "retryAt"].contains(&name.as_str())
+                });
                 fields.values_mut().for_each(prune);
             }
             Value::Array(items) => items.iter_mut().for_each(prune),

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use crate::status::{ClusterStatus, DynamicPrefixStatus, HistoryStatus, Lease, SourceStatus, Status, TargetStatus};
+use crate::status::{
+    ClusterStatus, DynamicPrefixStatus, FileStatus, HistoryStatus, HookStatus, Lease, SourceStatus, Status,
+    TargetStatus,
+};
 
 /// The whole status. Ends with a line break.
 pub fn status(status: &Status) -> String {
@@ -22,6 +25,8 @@ pub fn status(status: &Status) -> String {
     out.push_str(&prefixes(&status.dynamic_prefixes));
     section(&mut out, "clusters", status.clusters.iter().map(cluster));
     out.push_str(&targets(&status.targets));
+    section(&mut out, "hooks", status.hooks.iter().map(hook));
+    section(&mut out, "files", status.files.iter().map(file));
     out
 }
 
@@ -242,6 +247,42 @@ fn target(target: &TargetStatus, with_cluster: bool) -> Row {
     let foreign = target.foreign.iter().map(|entry| format!("{entry}  (the user's)"));
     let below = target.desired.iter().cloned().chain(foreign).collect();
     Row { below, ..Row::new(&format!("{cluster}{}/{namespace}{}", target.kind, target.name), text) }
+}
+
+fn hook(hook: &HookStatus) -> Row {
+    let mut text = doing(&hook.reason, hook.message.as_deref(), hook.retry_at);
+    if let (Some(event), Some(at)) = (&hook.last_event, hook.last_run_time) {
+        let _ = write!(text, " (last ran well at {at}: {event})");
+    }
+    Row::new(&format!("{} for {}", hook.name, hook.dynamic_prefix), text)
+}
+
+fn file(file: &FileStatus) -> Row {
+    let mut text = doing(&file.reason, file.message.as_deref(), file.retry_at);
+    if let Some(at) = file.last_write_time {
+        let _ = write!(text, " (written at {at})");
+    }
+    Row::new(&file.path, text)
+}
+
+fn doing(reason: &str, message: Option<&str>, retry_at: Option<Timestamp>) -> String {
+    let message = message.map(|message| format!(": {message}")).unwrap_or_default();
+    let retry = retry_at.map(|at| format!(" (next attempt at {at})")).unwrap_or_default();
+    format!("{reason}{message}{retry}")
+}
+
+/// The files of a plan, each with what it would hold.
+pub fn files(files: &[FileStatus]) -> String {
+    let mut out = String::new();
+    section(
+        &mut out,
+        "files",
+        files.iter().map(|shown| {
+            let content = shown.content.iter().flat_map(|content| content.lines().map(ToOwned::to_owned));
+            Row { below: content.collect(), ..file(shown) }
+        }),
+    );
+    out
 }
 
 #[cfg(test)]

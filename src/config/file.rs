@@ -18,7 +18,7 @@ const MAX_BYTES: u64 = 1024 * 1024;
 impl Config {
     /// Reads and checks a text as a file of this host.
     pub fn parse_here(text: &str, path: &Path) -> Loaded {
-        Self::parse(text, path, &Host { variable: &variable, exists: &exists })
+        Self::parse(text, path, &Host { variable: &variable, exists: &exists, read: &template })
     }
 
     /// Reads and checks a file, with the environment and the files of this host.
@@ -67,6 +67,20 @@ pub fn of_daemon(path: &Path, text: &str, key: &str, code: &'static str, message
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+fn template(path: &Path) -> Result<String, String> {
+    let bytes = read(path).map_err(|error| {
+        let kind = error.kind();
+        if kind == ErrorKind::FileTooLarge {
+            "it is larger than 1 MiB".to_owned()
+        } else if kind == ErrorKind::NotFound {
+            "there is no such file".to_owned()
+        } else {
+            error.to_string()
+        }
+    })?;
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {

@@ -142,6 +142,8 @@ pub(super) struct Report<'t> {
     text: &'t str,
     line_starts: Vec<usize>,
     found: Vec<Found>,
+    /// What was found in files that this one names.
+    elsewhere: Vec<Finding>,
 }
 
 /// A finding that knows its place only as a span.
@@ -171,7 +173,7 @@ impl<'t> Report<'t> {
 
     pub(super) fn new(path: &'t Path, text: &'t str) -> Self {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { path, text, line_starts, found: Vec::new() }
+        Self { path, text, line_starts, found: Vec::new(), elsewhere: Vec::new() }
     }
 
     pub(super) fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>) -> &mut Found {
@@ -194,7 +196,18 @@ impl<'t> Report<'t> {
     }
 
     pub(super) fn has_errors(&self) -> bool {
-        self.found.iter().any(|found| found.severity == Severity::Error)
+        let elsewhere = self.elsewhere.iter().map(|finding| finding.severity);
+        self.found.iter().map(|found| found.severity).chain(elsewhere).any(|severity| severity == Severity::Error)
+    }
+
+    /// Adds what another report found, in a file that this one names.
+    pub(super) fn include(&mut self, other: Report<'_>) {
+        self.elsewhere.extend(other.finish());
+    }
+
+    /// The text as it stands at a place.
+    pub(super) fn written(&self, span: Span) -> &'t str {
+        self.text.get(span.start..span.end).unwrap_or_default()
     }
 
     /// The line (from 1) of a place, for messages that mention a second one.
@@ -232,6 +245,7 @@ impl<'t> Report<'t> {
             found.sort_by_key(|found| found.span.start);
         }
         let mut findings: Vec<Finding> = found.into_iter().map(|found| self.place(found)).collect();
+        findings.append(&mut self.elsewhere);
         if hidden > 0 {
             findings.push(Finding {
                 severity: Severity::Note,
@@ -315,6 +329,8 @@ pub const RULES: &[(&str, &str)] = &[
     ("invalid-interface", "interface names are possible"),
     ("invalid-url", "what is asked by HTTP can be asked"),
     ("no-source", "a DynamicPrefix has a source"),
+    ("auto-beside-source", "a source is written or chosen, not both"),
+    ("observes-own-client", "what is observed is the client of another program"),
     ("invalid-router", "routers are link-local addresses"),
     ("invalid-network", "prefixes are networks"),
     ("prefix-hint", "a prefixHint can be delegated, and agrees with requestedPrefixLength"),
@@ -324,6 +340,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("raw-option-form", "rawOptions have the form of their code, and are there once"),
     ("client-differs", "DynamicPrefixes on one interface agree on their DHCPv6 client"),
     ("duplicate-iaid", "IAIDs are unique on an interface"),
+    ("observes-own-client", "there is one DHCPv6 client on an interface: one of ours, or one to observe"),
     ("message-size", "what a DHCPv6 client asks for fits into a packet"),
     ("needs-right", "what a setting needs beyond the rights of the unit"),
     ("refused-prefix", "the filter lets the static prefix pass"),
@@ -344,6 +361,11 @@ pub const RULES: &[(&str, &str)] = &[
     ("pool-without-range", "a pool gets a part, not the whole prefix unasked"),
     ("unknown-kind", "targets are of kinds that we write"),
     ("invalid-target", "targets can be Kubernetes objects"),
+    ("no-command", "a command is a list that begins with the absolute path of a program"),
+    ("missing-command", "the programs of commands exist"),
+    ("no-template", "a file has one template"),
+    ("template", "templates can be read, and refer to what there is"),
+    ("file-mode", "modes are permissions in octal"),
     ("overlap", "pools of one cluster do not overlap"),
     ("same-twice", "a range is on an object once"),
     ("replace-beside-append", "one object has one updateStrategy"),

@@ -14,9 +14,11 @@ use crate::prefix::PrefixFilter;
 use crate::source::dhcpv6::{DuidSetting, RawOption};
 use crate::source::{SourceId, SourceKind};
 
+mod auto;
 mod check;
 pub mod file;
 mod finding;
+mod host;
 pub mod keys;
 mod object;
 mod read;
@@ -25,7 +27,9 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 
+pub use auto::{Auto, Chosen};
 pub use finding::{Excerpt, Finding, RULES, Severity};
+pub use host::{COMMAND_TIMEOUT, FileTarget, Hook};
 pub use object::{Binding, Kind, ObjectRef, Part, Service, Strategy};
 
 /// What a file says: the configuration, if it can be used, and everything there is to say about it.
@@ -43,6 +47,8 @@ pub struct Host<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     /// Whether a file exists.
     pub exists: &'a dyn Fn(&Path) -> bool,
+    /// The text of a file, or why there is none.
+    pub read: &'a dyn Fn(&Path) -> Result<String, String>,
 }
 
 impl Config {
@@ -74,6 +80,10 @@ pub struct Config {
     pub bindings: Vec<Binding>,
     /// `[[service]]`, in file order, one per cluster.
     pub services: Vec<Service>,
+    /// `[[hook]]`, in file order; names are unique.
+    pub hooks: Vec<Hook>,
+    /// `[[file]]`, in file order; paths are unique.
+    pub files: Vec<FileTarget>,
 }
 
 /// `[daemon]`
@@ -152,7 +162,7 @@ pub struct DynamicPrefix {
 impl DynamicPrefix {
     /// The sources this prefix may come from, best rank first.
     pub fn sources(&self) -> Vec<SourceId> {
-        let Acquisition { dhcpv6, observe, router_advertisement, interface, http, fixed, filter: _ } =
+        let Acquisition { dhcpv6, observe, router_advertisement, interface, http, fixed, auto: _, filter: _ } =
             &self.acquisition;
         let all = [
             dhcpv6.as_ref().map(|dhcpv6| SourceId::on(SourceKind::Dhcpv6Pd, &dhcpv6.interface)),
@@ -191,6 +201,8 @@ pub struct Acquisition {
     pub http: Option<Http>,
     /// `static.prefix`
     pub fixed: Option<Ipv6Net>,
+    /// `auto`: which of `dhcpv6`, `observe` and `router_advertisement` there are is chosen while the daemon runs.
+    pub auto: Option<Auto>,
     /// `prefixFilter`
     pub filter: PrefixFilter,
 }

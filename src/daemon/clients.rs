@@ -255,7 +255,7 @@ pub(super) fn interfaces(dynamic_prefixes: &[DynamicPrefix]) -> impl Iterator<It
 }
 
 /// The IAID of a DynamicPrefix that has none in the configuration: whatever happens to interfaces, it stays.
-fn iaid(name: &str) -> u32 {
+pub(super) fn iaid(name: &str) -> u32 {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, IAID_SALT), name.as_bytes());
     let mut octets = [0; 4];
     octets.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);

@@ -64,6 +64,8 @@ pub struct Coordinator {
     pub(crate) applied_at: Instant,
     pub(crate) reload_errors: Vec<String>,
     pub(crate) listen_error: Option<String>,
+    /// The hooks and files of this host that fail.
+    pub(crate) failing: Vec<String>,
     pub(crate) arbiters: BTreeMap<String, Arbiter>,
     pub(crate) reports: BTreeMap<SourceId, SourceReport>,
     pub(crate) clusters: BTreeMap<String, ClusterView>,
@@ -102,6 +104,7 @@ impl Coordinator {
             applied_at: now,
             reload_errors: Vec::new(),
             listen_error: None,
+            failing: Vec::new(),
             arbiters: BTreeMap::new(),
             reports: BTreeMap::new(),
             clusters: BTreeMap::new(),
@@ -139,7 +142,12 @@ impl Coordinator {
         self.listen_error = error.map(ToOwned::to_owned);
     }
 
-    fn apply(&mut self, config: Arc<Config>, mut restored: BTreeMap<String, Restored>, now: Instant) {
+    /// Notes which hooks and files of this host fail.
+    pub fn note_failing(&mut self, failing: Vec<String>) {
+        self.failing = failing;
+    }
+
+    pub(super) fn apply(&mut self, config: Arc<Config>, mut restored: BTreeMap<String, Restored>, now: Instant) {
         self.arbiters.retain(|name, _| config.dynamic_prefixes.iter().any(|prefix| prefix.name == *name));
         self.part(&config, now);
         self.clusters.retain(|name, _| config.clusters.iter().any(|cluster| cluster.name == *name));

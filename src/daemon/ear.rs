@@ -46,6 +46,10 @@ pub fn listen(config: Config, asks: bool, patience: Duration) -> anyhow::Result<
     let memory = Memory::from_state(state.as_ref(), &config, &epoch);
     let identity = Identity { daemon_id, duid, boot_id };
     let mut heard = Heard { coordinator: Coordinator::new(config, identity, memory, epoch.now()), notes: Vec::new() };
+    let chosen = heard.coordinator.config().dynamic_prefixes.iter().filter(|prefix| prefix.acquisition.auto.is_some());
+    let of_daemon =
+        |name| format!("{name}: what acquisition.auto chooses is the daemon's to say; nobody was asked for it.");
+    heard.notes = chosen.map(|prefix| of_daemon(&prefix.name)).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(heard.hear(asks, clock::now() + patience))?;
     Ok(heard)
@@ -114,7 +118,8 @@ impl Heard {
             let (reports, reported) = mpsc::channel(16);
             let (held, told) = mpsc::channel(1);
             let (seed, links) = (self.coordinator.observed_seeds(interface), links.clone());
-            let setup = observe::driver::Setup { settings: followed, seed, links, told, reports, tally };
+            let recorder = Recorder::default();
+            let setup = observe::driver::Setup { settings: followed, seed, links, told, reports, recorder, tally };
             pass_on((settings, held), observe::run(setup, stop.clone()), reported, news);
         }
         interfaces.iter().map(|interface| SourceId::on(SourceKind::Observed, interface)).collect()

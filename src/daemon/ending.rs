@@ -9,7 +9,8 @@ impl Daemon {
     pub(super) async fn finish(mut self) {
         self.stop.cancel();
         // Who does not end in time is dropped with the runtime.
-        drop(tokio::time::timeout(STOP_PATIENCE, self.drain()).await);
+        let mut host = std::mem::take(&mut self.host);
+        drop(tokio::join!(host.end(), tokio::time::timeout(STOP_PATIENCE, self.drain())));
         if let Err(error) = self.saver.save_now(&self.coordinator.state(&clock::epoch())).await {
             log::emit(&record::store(Priority::Error, format!("{error:#}")));
         }

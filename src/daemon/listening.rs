@@ -192,11 +192,12 @@ impl Daemon {
 
     fn snapshot(&self) -> Snapshot {
         Snapshot {
-            status: self.coordinator.status(&clock::epoch()),
+            status: self.status(),
             is_ready: self.ready_by.is_none(),
             transitions: self.coordinator.transitions().clone(),
             counters: self.counters.clone(),
             sources: self.tasks.tallies(),
+            host: self.host.counts(),
         }
     }
 }

@@ -32,9 +32,11 @@ use crate::source::SourceReport;
 use crate::store::{Opened, State, Store};
 use crate::time::Instant;
 
+use choosing::Choosing;
 use coordinator::{Coordinator, Identity, Memory};
 use errand::Errands;
 use expiry::Expiry;
+use host::HostTarget;
 use listening::Listening;
 use reading::Reading;
 use release::Releases;
@@ -44,6 +46,8 @@ use tasks::{Inbox, Tasks};
 use write_log::WriteLog;
 
 pub mod alone;
+pub mod choice;
+mod choosing;
 mod clients;
 pub mod condition;
 pub mod coordinator;
@@ -52,6 +56,7 @@ pub mod ear;
 mod ending;
 mod errand;
 mod expiry;
+pub mod host;
 pub mod identity;
 mod listening;
 mod mirror;
@@ -157,7 +162,9 @@ struct Daemon {
     write_log: WriteLog,
     releases: Releases,
     errands: Errands,
+    host: HostTarget,
     sayings: Sayings,
+    choosing: Choosing,
     listening: Listening,
     reading: Reading,
     counters: Counters,
@@ -209,7 +216,9 @@ impl Daemon {
             write_log: WriteLog::default(),
             releases: Releases::default(),
             errands: Errands::default(),
+            host: HostTarget::default(),
             sayings: Sayings::default(),
+            choosing: Choosing::default(),
             listening,
             reading: Reading::default(),
             counters: Counters::default(),
@@ -224,6 +233,8 @@ impl Daemon {
         let mut signals = systemd::Signals::new()?;
         let mut watchdog = systemd::Watchdog::new();
         self.tasks.follow(&mut self.coordinator);
+        self.choosing.call();
+        self.host.follow(&self.coordinator, clock::now());
         self.after_input();
         let stopped_by = loop {
             let deadline = self.deadline();
@@ -247,7 +258,9 @@ impl Daemon {
                 Some((request, answer)) = self.requests.recv() => self.answer(request, answer).await,
                 (read, whom) = self.reading.next() => self.reload(read, whom).await,
                 Some(said) = self.sayings.next() => said.answer(&self.coordinator, clock::now()),
+                happened = self.choosing.next() => self.take_choices(happened),
                 () = self.saver.finished() => {}
+                () = self.host.finished() => { self.notice_at.get_or_insert_with(clock::now); }
                 () = watchdog.due() => {}
                 () = self.alarm.wait(deadline) => {}
             }
@@ -267,8 +280,10 @@ impl Daemon {
             self.releases.poll_timeout(),
             self.errands.poll_timeout(),
             self.expiry.poll_timeout(),
+            self.host.poll_timeout(),
             self.listening.poll_timeout(),
             self.reading.poll_timeout(),
+            self.choosing.poll_timeout(),
             self.notice_at,
             self.ready_by,
         ];
@@ -279,6 +294,9 @@ impl Daemon {
         // One from before a suspend judges lifetimes that ran out unheard.
         if !self.notice_suspend() {
             let now = clock::now();
+            if choice::calls_for_another(self.coordinator.config(), &report) {
+                self.choosing.call();
+            }
             self.coordinator.handle_report(report, now);
             // Also when it changes nothing that is published: a lease that is being renewed is shown, too.
             self.notice_at.get_or_insert(now + NOTICE_INTERVAL);
@@ -309,8 +327,10 @@ impl Daemon {
         self.errands.advance(&mut self.coordinator, now);
         self.listen_again(now);
         self.give_up_reading(now);
+        self.look_round(now);
         self.tasks.end_clusters(&self.coordinator);
         self.tasks.publish(&self.coordinator);
+        self.host.advance(&self.coordinator, now);
         let epoch = clock::epoch();
         while let Some(entry) = self.coordinator.poll_entry(&epoch) {
             log::emit(&entry);
@@ -322,7 +342,10 @@ impl Daemon {
             self.saver.want(now);
         }
         self.saver.handle_timeout(now, || self.coordinator.state(&clock::epoch()));
-        let next = || self.expiry.poll_entry().or_else(|| self.write_log.poll_entry());
+        let next = || {
+            let clusters = self.expiry.poll_entry().or_else(|| self.write_log.poll_entry());
+            clusters.or_else(|| self.host.poll_entry())
+        };
         std::iter::from_fn(next).for_each(|entry| log::emit(&entry));
         while let Some(entry) = self.saver.poll_entry() {
             log::emit(&entry);
@@ -331,6 +354,7 @@ impl Daemon {
         if self.notice_at.is_some_and(|at| at <= now) {
             self.notice_at = None;
             self.tasks.publish_mirrors(&self.coordinator);
+            self.note_failing();
             systemd::status(&self.coordinator.summary());
             self.changed.send_modify(|count| *count += 1);
         }
@@ -347,7 +371,7 @@ impl Daemon {
     }
 
     fn log_status(&self) {
-        let status = self.coordinator.status(&clock::epoch());
+        let status = self.status();
         log::emit(&record::status(&crate::cli::render::status(&status)));
     }
 

@@ -14,14 +14,12 @@ use crate::time::Instant;
 
 use super::errand::Errand;
 use super::reading::{self, Read, Waiting};
-use super::{Daemon, reload};
+use super::{Daemon, choice, reload};
 
 impl Daemon {
     pub(super) async fn answer(&mut self, request: Request, answer: oneshot::Sender<Response>) {
         let response = match request {
-            Request::Status | Request::Watch => {
-                Response::Status { status: Box::new(self.coordinator.status(&clock::epoch())) }
-            }
+            Request::Status | Request::Watch => Response::Status { status: Box::new(self.status()) },
             Request::Reload => return self.reading.begin(&self.path, Some(answer), clock::now()),
             Request::DhcpRelease { name } => {
                 let now = clock::now();
@@ -127,9 +125,12 @@ impl Daemon {
         match config {
             Ok(config) => {
                 self.recorder.write(now, || Event::Reload { config: text });
+                let config = choice::with_former(config, self.coordinator.config());
+                self.choosing.call();
                 self.errands.reconfigure(&self.coordinator, &config);
                 self.coordinator.reconfigure(Arc::new(config), now);
                 self.tasks.follow(&mut self.coordinator);
+                self.host.follow(&self.coordinator, now);
                 let coordinator = &self.coordinator;
                 let is_there = |name: &str| coordinator.clusters_to_run().any(|cluster| cluster.name == name);
                 self.write_log.retain(is_there);

@@ -240,6 +240,7 @@ impl Tasks {
             links: self.links(),
             told: heard,
             reports: self.reports.clone(),
+            recorder: self.recorder.clone(),
             tally: counted,
         };
         let name = format!("observer of the DHCPv6 client on {interface}");
@@ -276,7 +277,7 @@ impl Tasks {
     }
 
     /// The watcher of all links; started when the first source needs it.
-    fn links(&mut self) -> watch::Receiver<Arc<Links>> {
+    pub(super) fn links(&mut self) -> watch::Receiver<Arc<Links>> {
         if let Some(links) = &self.links {
             return links.clone();
         }

@@ -7,6 +7,7 @@ use crate::arbiter::{Arbiter, Current, Previous, PreviousState, Reason, Snapshot
 use crate::cluster::{ConnectionState, Health, TargetReport};
 use crate::config::DynamicPrefix;
 use crate::metrics::counters::InUse;
+pub use crate::plan::cidrs;
 use crate::plan::{Block, Catalogue, ComputedGeneration, Role};
 use crate::prefix::Interval;
 use crate::source::{SourceKind, SourceReport, SourceState, dhcpv6};
@@ -33,6 +34,11 @@ impl Coordinator {
         let snapshot = self.arbiters.get(&config.name).and_then(Arbiter::snapshot);
         let mut shown = dynamic_prefix(config, snapshot, &self.catalogue, epoch);
         shown.conditions = self.conditions.of(&config.name, epoch);
+        let waits = config.acquisition.auto.as_ref().and_then(|auto| auto.waits.as_ref());
+        shown.errors.extend(waits.map(|why| EntryStatus {
+            entry: "acquisition.auto".to_owned(),
+            message: format!("No source is chosen yet: {why}."),
+        }));
         shown
     }
 
@@ -52,6 +58,7 @@ impl Coordinator {
         let sources = self.reports.values().map(|report| {
             let mut shown = source_status(report, epoch);
             shown.notes.extend(self.note_on(&report.id));
+            shown.notes.extend(self.notes_on_choice(&report.id));
             shown
         });
         Status {
@@ -69,6 +76,8 @@ impl Coordinator {
             dynamic_prefixes: prefixes.collect(),
             clusters: clusters.collect(),
             targets: targets.collect(),
+            hooks: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -99,6 +108,7 @@ impl Coordinator {
                 .collect(),
             reload_refused: !self.reload_errors.is_empty(),
             is_deaf: self.listen_error.is_some(),
+            failing: self.failing.clone(),
         })
     }
 }
@@ -169,15 +179,6 @@ fn history(history: &[Previous], epoch: &Epoch) -> Vec<HistoryStatus> {
 
 fn blocks<'a>(generation: &'a ComputedGeneration, name: &str) -> Option<&'a [Block]> {
     generation.parts.get(name)?.as_ref().ok().map(Vec::as_slice)
-}
-
-/// The CIDRs that hold exactly the addresses of `blocks`, in their order.
-pub fn cidrs(blocks: &[Block]) -> Vec<String> {
-    let nets = blocks.iter().flat_map(|block| match block {
-        Block::Cidr(net) => vec![*net],
-        Block::Range(interval) => interval.to_nets(),
-    });
-    nets.map(|net| net.to_string()).collect()
 }
 
 fn range_status(generation: &ComputedGeneration, name: &str) -> Option<RangeStatus> {

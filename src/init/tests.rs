@@ -15,7 +15,7 @@ fn written(seen: &Seen) -> (String, Config) {
 }
 
 fn parsed(text: &str) -> Config {
-    let host = Host { variable: &|_| None, exists: &|_| true };
+    let host = Host { variable: &|_| None, exists: &|_| true, read: &|_| Ok(String::new()) };
     let loaded = Config::parse(text, std::path::Path::new("f.toml"), &host);
     let errors: Vec<_> = loaded.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
     loaded.config.unwrap_or_else(|| panic!("{errors:#?}\n{text}"))
@@ -102,6 +102,22 @@ fn another_client_is_left_alone() {
     assert_eq!((dhcpv6_on(&config), hears_on(&config)), (None, Some("wan")));
     assert!(text.contains("systemd-networkd is a DHCPv6 client on wan."), "{text}");
     assert!(!text.contains("acquisition.dhcpv6"), "{text}");
+    let observed = config.dynamic_prefixes[0].acquisition.observe.as_ref().map(|observe| observe.interface.as_str());
+    assert_eq!(observed, Some("wan"), "it holds what there is to have");
+}
+
+/// With the sources out and the comment in, it is a file as good.
+#[test]
+fn the_choice_can_be_left_to_the_daemon() {
+    let client = Verdict::Taken("systemd-networkd is a DHCPv6 client on wan. Write DHCP=ipv4.".to_owned());
+    for wan in [interface("wan"), Interface { client, ..interface("wan") }] {
+        let (text, _) = written(&on(&[wan]));
+        let is_source = |line: &&str| line.starts_with("acquisition.") && !line.starts_with("acquisition.prefixFilter");
+        let lines: Vec<&str> = text.lines().filter(|line| !is_source(line)).collect();
+        let config = parsed(&lines.join("\n").replace("# acquisition.auto", "acquisition.auto"));
+        let auto = config.dynamic_prefixes[0].acquisition.auto.as_ref();
+        assert_eq!(auto.and_then(|auto| auto.interface.as_deref()), Some("wan"), "{text}");
+    }
 }
 
 #[test]

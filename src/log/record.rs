@@ -9,18 +9,24 @@ use crate::time::{Deadline, Epoch, Instant};
 
 use super::{Entry, Priority};
 
+mod choice;
 mod cluster;
 mod dhcpv6;
+mod host;
 mod lease;
 mod listening;
 mod lookout;
 mod recording;
 
+pub use choice::{chosen, not_chosen};
 pub use cluster::{
     STEPS, Written, cluster_left, contested, credentials_end, dry_run, failing, health, note, recovered, released,
     still, written,
 };
 pub use dhcpv6::{dhcpv6_dropped, dhcpv6_warning, unreachable_route};
+pub use host::{
+    file_failing, file_recovered, file_reloaded, file_written, hook_failing, hook_ran, hook_recovered, reload_failing,
+};
 pub use listening::{accepting, listening, not_accepting, not_listening};
 pub use recording::recording_ended;
 

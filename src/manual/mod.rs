@@ -23,7 +23,7 @@ const KEYS: &str = include_str!("../../packaging/man/keys.text");
 const NETWORKS: &str = include_str!("../../packaging/man/dyn-prefix-networks.7.in");
 
 /// The recipes of dyn-prefix-networks(7), by the name of their file in `examples`.
-const RECIPES: [(&str, &str); 7] = [
+const RECIPES: [(&str, &str); 8] = [
     ("telekom-pppoe", include_str!("../../examples/telekom-pppoe.toml")),
     ("fritzbox-ra", include_str!("../../examples/fritzbox-ra.toml")),
     ("fritzbox-pd", include_str!("../../examples/fritzbox-pd.toml")),
@@ -31,6 +31,7 @@ const RECIPES: [(&str, &str); 7] = [
     ("openwrt", include_str!("../../examples/openwrt.toml")),
     ("debian-networkd", include_str!("../../examples/debian-networkd.toml")),
     ("talos", include_str!("../../examples/talos.toml")),
+    ("host/nftables", include_str!("../../examples/host/nftables.toml")),
 ];
 
 /// When the manual was last looked through: a page has to have a date, and a build must give the same one every time.

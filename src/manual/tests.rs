@@ -24,7 +24,7 @@ const PREFIX: &str = "[[dynamicPrefix]]\nname = \"home-ipv6\"\nacquisition.stati
 const NAMED: &str = "[[dynamicPrefix]]\nname = \"n\"\n";
 const STATIC: &str = "[dynamicPrefix.acquisition.static]\nprefix = \"2001:db8::/48\"\n";
 
-const CONTEXTS: [Context; 21] = [
+const CONTEXTS: [Context; 24] = [
     Context { title: "[daemon]", before: "[daemon]\n", required: &[], after: "" },
     Context {
         title: "[[cluster]]",
@@ -74,6 +74,12 @@ const CONTEXTS: [Context; 21] = [
         title: "[dynamicPrefix.acquisition.http]",
         before: "[[dynamicPrefix]]\nname = \"n\"\n[dynamicPrefix.acquisition.http]\n",
         required: &[("url", "url = \"https://a.example/\""), ("prefixLength", "prefixLength = 56")],
+        after: "",
+    },
+    Context {
+        title: "[dynamicPrefix.acquisition.auto]",
+        before: "[[dynamicPrefix]]\nname = \"n\"\n[dynamicPrefix.acquisition.auto]\n",
+        required: &[],
         after: "",
     },
     Context {
@@ -131,6 +137,18 @@ const CONTEXTS: [Context; 21] = [
         after: "",
     },
     Context {
+        title: "[[hook]]",
+        before: "@ALL[[hook]]\n",
+        required: &[("command", "command = [\"/bin/true\"]")],
+        after: "",
+    },
+    Context {
+        title: "[[file]]",
+        before: "@ALL[[file]]\n",
+        required: &[("path", "path = \"/run/x\""), ("text", "text = \"x\"")],
+        after: "",
+    },
+    Context {
         title: "prefixRef",
         before: "@ALL[[binding]]\ntarget = \"CiliumLoadBalancerIPPool/p\"\n",
         required: &[],
@@ -159,16 +177,19 @@ fn file(context: &Context, key: &str, example: &str) -> String {
     let before = before.replace("@STATIC", &format!("{NAMED}{STATIC}"));
     let cluster = if before.contains("[[cluster]]") { "" } else { "[[cluster]]\nkubeconfig = \"/k\"\n" };
     let before = format!("{cluster}{before}");
-    // Of text and hex there can be one only, and a mode that the example gives is not given twice.
+    // Of text and hex, and of text and template, there can be one only, and a mode that the example gives is not given twice.
     let before = if key == "mode" { before.replace("mode = \"ha\"\n", "") } else { before };
-    let replaced = |name: &str| name == key || (name == "hex" && key == "text");
+    let replaced = |name: &str| name == key || (name, key) == ("hex", "text") || (name, key) == ("text", "template");
     let required: Vec<&str> =
         context.required.iter().filter(|(name, _)| !replaced(name)).map(|(_, line)| *line).collect();
-    format!("{before}{}\n{example}\n{}", required.join("\n"), context.after)
+    // The example is the acquisition itself.
+    let after = if key == "acquisition" { "name = \"n\"\n" } else { context.after };
+    format!("{before}{}\n{example}\n{after}", required.join("\n"))
 }
 
 fn errors(text: &str) -> Vec<String> {
-    let host = Host { variable: &|_| Some("/run/credentials".to_owned()), exists: &|_| true };
+    let host =
+        Host { variable: &|_| Some("/run/credentials".to_owned()), exists: &|_| true, read: &|_| Ok(String::new()) };
     let loaded = Config::parse(text, Path::new("example"), &host);
     let wrong = loaded.findings.iter().filter(|finding| finding.severity != Severity::Note);
     wrong.map(ToString::to_string).collect()

@@ -37,7 +37,8 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    fn observe(&mut self, took: Duration) {
+    /// It was done once more.
+    pub fn observe(&mut self, took: Duration) {
         if let Some(place) = BUCKETS.iter().position(|bound| took <= *bound) {
             self.counts[place] += 1;
         }

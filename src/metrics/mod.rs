@@ -9,11 +9,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::host::decide::Counts;
 use crate::source::{SourceId, Tally};
 use crate::status::Status;
 
 mod cluster;
 pub mod counters;
+mod host;
 mod prefix;
 pub mod process;
 mod source;
@@ -40,6 +42,8 @@ pub struct Snapshot {
     pub counters: Counters,
     /// What came in on the sources' sockets.
     pub sources: BTreeMap<SourceId, Tally>,
+    /// What hooks and files of this host did.
+    pub host: Counts,
 }
 
 /// The text of `/metrics`.
@@ -49,6 +53,7 @@ pub fn render(snapshot: &Snapshot, process: &Process) -> String {
     prefix::render(snapshot, &mut text);
     source::render(snapshot, &mut text);
     cluster::render(snapshot, &mut text);
+    host::render(snapshot, &mut text);
     process.render(&mut text);
     text.finish()
 }

@@ -56,6 +56,15 @@ impl std::fmt::Display for Block {
     }
 }
 
+/// The CIDRs that hold exactly the addresses of `blocks`, in their order.
+pub fn cidrs(blocks: &[Block]) -> Vec<String> {
+    let nets = blocks.iter().flat_map(|block| match block {
+        Block::Cidr(net) => vec![*net],
+        Block::Range(interval) => interval.to_nets(),
+    });
+    nets.map(|net| net.to_string()).collect()
+}
+
 /// What a generation is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {

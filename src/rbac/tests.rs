@@ -49,7 +49,7 @@ target = "CiliumCIDRGroup/group"
 
 fn config(cluster: &str, rest: &str) -> Config {
     let text = format!("[[cluster]]\nname = \"lab\"\nkubeconfig = \"in-cluster\"\n{cluster}\n{rest}");
-    let host = Host { variable: &|_| None, exists: &|_| true };
+    let host = Host { variable: &|_| None, exists: &|_| true, read: &|_| Ok(String::new()) };
     let loaded = Config::parse(&text, Path::new("c.toml"), &host);
     loaded.config.unwrap_or_else(|| panic!("{:#?}", loaded.findings))
 }

@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::source::link::{LinkAddress, LinkState};
+use crate::source::observe::Told;
 use crate::store::State;
 
 mod encoding;
@@ -106,6 +107,36 @@ pub enum Event {
         interface: String,
         /// The content of the UDP datagram.
         bytes: Hex,
+    },
+    /// A packet with a DHCPv6 message of a client that is observed, or to it.
+    Observed {
+        /// The interface.
+        interface: String,
+        /// It is the client's.
+        #[serde(default, skip_serializing_if = "is_false")]
+        sent: bool,
+        /// The kernel had verified its checksum, or had not computed it yet.
+        #[serde(default, skip_serializing_if = "is_false")]
+        checksum_known: bool,
+        /// From its IPv6 header on.
+        bytes: Hex,
+    },
+    /// An observer heard of routes and addresses.
+    Netlink {
+        /// The interface that it observes.
+        interface: String,
+        /// These are all there are.
+        #[serde(default, skip_serializing_if = "is_false")]
+        dump: bool,
+        /// Netlink messages ([`crate::source::observe::to_octets`]).
+        messages: Vec<Hex>,
+    },
+    /// Somebody told an observer of a delegation.
+    Told {
+        /// The interface that it observes.
+        interface: String,
+        /// What.
+        told: Told,
     },
     /// There is no socket, or there is one again.
     Failure {
@@ -202,6 +233,8 @@ pub enum Decider {
     RouterAdvertisement,
     /// The DHCPv6 client on an interface.
     Dhcpv6,
+    /// The observer of another client on an interface.
+    Observer,
     /// The coordinator, which has all arbiters.
     Coordinator,
 }

@@ -10,11 +10,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, chan
 use std::time::Duration;
 
 use anyhow::Context;
+use netlink_packet_route::RouteNetlinkMessage;
 
 use super::{Decider, Event, Hex, Line, Link, Seconds, Start};
 use crate::log::{self, record};
 use crate::source::dhcpv6::{Duid, client};
 use crate::source::link::LinkState;
+use crate::source::observe::{self, Captured, Told};
 use crate::source::ra::packet;
 use crate::time::Instant;
 
@@ -173,6 +175,29 @@ impl Tape {
     /// A DHCPv6 message went out.
     pub fn sent(&self, bytes: &[u8], now: Instant) {
         self.write(now, |interface| Event::Sent { interface, bytes: Hex(bytes.to_vec()) });
+    }
+
+    /// A packet of a client that is observed, or to it.
+    pub fn observed(&self, sent: bool, captured: &Captured<'_>, now: Instant) {
+        self.write(now, |interface| Event::Observed {
+            interface,
+            sent,
+            checksum_known: captured.checksum_known,
+            bytes: Hex(captured.bytes.to_vec()),
+        });
+    }
+
+    /// An observer heard of routes and addresses.
+    pub fn netlink(&self, dump: bool, messages: &[RouteNetlinkMessage], now: Instant) {
+        self.write(now, |interface| {
+            let messages = messages.iter().map(|message| Hex(observe::to_octets(message))).collect();
+            Event::Netlink { interface, dump, messages }
+        });
+    }
+
+    /// Somebody told an observer of a delegation.
+    pub fn told(&self, told: &Told, now: Instant) {
+        self.write(now, |interface| Event::Told { interface, told: told.clone() });
     }
 
     /// A delegation is to be given back.

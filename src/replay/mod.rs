@@ -2,17 +2,18 @@
 //!
 //! A decider is called when the record says that it was. What has become due without such a line, because another version
 //! of the program waits for other times or because somebody wrote the record by hand, happens when it is due: at once
-//! in a record without any wake, and in one that a daemon wrote after it is overdue by a second. While the machine
+//! in a record without any wake or report, and in one that a daemon wrote after it is overdue by a second. While the machine
 //! slept nothing happens.
 //!
 //! Pure: the same record gives the same moments.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::arbiter::Snapshot;
-use crate::config::Config;
+use crate::config::{Config, Host, Severity};
 use crate::log::Entry;
 use crate::record::{Event, Line, Record, Start};
 use crate::time::{Epoch, Instant};
@@ -20,6 +21,7 @@ use crate::time::{Epoch, Instant};
 mod describe;
 mod exchange;
 mod listener;
+mod observed;
 mod session;
 
 use session::Session;
@@ -118,7 +120,7 @@ pub fn run(record: &Record, out: &mut dyn FnMut(Moment)) -> Result<(), Unusable>
 
 fn run_session(start: &Start, lines: &[Line], out: &mut dyn FnMut(Moment)) -> Result<(), String> {
     let began = Instant::BOOT + start.boot_time.0;
-    let of_a_daemon = lines.iter().any(|line| matches!(line.event, Event::Wake { .. }));
+    let of_a_daemon = lines.iter().any(|line| matches!(line.event, Event::Wake { .. } | Event::Report { .. }));
     let mut session = Session::new(start, began, of_a_daemon, out)?;
     let mut before = began;
     for (index, line) in lines.iter().enumerate() {
@@ -140,6 +142,16 @@ fn sleep_before(began: Instant, before: Instant, ahead: &[Line]) -> Option<Durat
     let slept = |line: &Line| if let Event::Resumed { slept } = &line.event { Some(slept.0) } else { None };
     let gap = at.saturating_since(before);
     soon.filter_map(slept).next().filter(|slept| gap + LATENESS >= *slept)
+}
+
+/// Reads a configuration as if every file and variable that it names were there.
+fn configuration(text: &str, path: &Path) -> Result<Config, String> {
+    let variable = |name: &str| Some(format!("/{name}"));
+    let loaded =
+        Config::parse(text, path, &Host { variable: &variable, exists: &|_| true, read: &|_| Ok(String::new()) });
+    let errors = loaded.findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let errors: Vec<String> = errors.map(ToString::to_string).collect();
+    loaded.config.ok_or_else(|| format!("its configuration cannot be used:\n{}", errors.join("\n")))
 }
 
 #[cfg(test)]

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Host, Severity};
 use crate::daemon::coordinator::{Coordinator, Identity, Memory};
 use crate::log::{Entry, record};
 use crate::plan::Catalogue;
@@ -21,7 +20,8 @@ use crate::time::{Epoch, Instant};
 
 use super::exchange::Exchanges;
 use super::listener::{Listener, Slot, listen};
-use super::{LATENESS, Moment, What, describe};
+use super::observed::{self, Observers};
+use super::{LATENESS, Moment, What, configuration, describe};
 
 /// After so many timers at one moment something is wrong with the program; better to show what there is.
 const MOST_AT_ONCE: usize = 10_000;
@@ -35,6 +35,7 @@ pub(super) struct Session<'a> {
     coordinator: Coordinator,
     tables: BTreeMap<String, Slot<Table>>,
     clients: BTreeMap<String, Slot<Client>>,
+    observers: Observers,
     exchanges: BTreeMap<String, Exchanges>,
     /// What the clients were told last of what routers say.
     advertised: BTreeMap<String, Advertised>,
@@ -68,6 +69,7 @@ impl<'a> Session<'a> {
             coordinator: Coordinator::new(Arc::new(config), identity, memory, began),
             tables: BTreeMap::new(),
             clients: BTreeMap::new(),
+            observers: Observers::new(),
             exchanges: BTreeMap::new(),
             advertised: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -102,7 +104,11 @@ impl<'a> Session<'a> {
         fn of<D: Listener>(slots: &BTreeMap<String, Slot<D>>) -> impl Iterator<Item = Instant> {
             slots.values().flat_map(|slot| slot.decider.poll_timeout().into_iter().chain(slot.news_since))
         }
-        of(&self.tables).chain(of(&self.clients)).chain(self.coordinator.poll_timeout()).min()
+        of(&self.tables)
+            .chain(of(&self.clients))
+            .chain(of(&self.observers))
+            .chain(self.coordinator.poll_timeout())
+            .min()
     }
 
     /// Does all that is due.
@@ -120,7 +126,8 @@ impl<'a> Session<'a> {
             }
             reports
         }
-        let reports = [wake(&mut self.tables, self.now), wake(&mut self.clients, self.now)].concat();
+        let (now, observers) = (self.now, &mut self.observers);
+        let reports = [wake(&mut self.tables, now), wake(&mut self.clients, now), wake(observers, now)].concat();
         for report in reports {
             self.coordinator.handle_report(report, self.now);
         }
@@ -157,6 +164,11 @@ impl<'a> Session<'a> {
             Event::Datagram { interface, destination, ifindex, bytes } => {
                 self.datagram(interface, *destination, *ifindex, bytes);
             }
+            Event::Observed { interface, .. } | Event::Netlink { interface, .. } | Event::Told { interface, .. } => {
+                let slot = self.observers.get_mut(interface);
+                let heard = slot.map(|slot| observed::give(&mut slot.decider, event, now));
+                self.heard(heard, interface);
+            }
             Event::Sent { interface, bytes } => {
                 self.exchanges.entry(interface.clone()).or_default().recorded(&bytes.0);
             }
@@ -179,6 +191,7 @@ impl<'a> Session<'a> {
                 self.coordinator.handle_resume(now);
                 self.tables.clear();
                 self.clients.clear();
+                self.observers.clear();
                 self.follow();
             }
             Event::End => self.tell(What::Stopped),
@@ -188,8 +201,8 @@ impl<'a> Session<'a> {
 
     fn link(&mut self, interface: &str, to: Option<Decider>, link: Option<LinkState>) {
         let now = self.now;
-        let told =
-            [Decider::RouterAdvertisement, Decider::Dhcpv6].into_iter().filter(|it| to.is_none_or(|to| to == *it));
+        let all = [Decider::RouterAdvertisement, Decider::Dhcpv6, Decider::Observer];
+        let told = all.into_iter().filter(|it| to.is_none_or(|to| to == *it));
         let heard: Vec<()> =
             told.filter_map(|to| self.each(interface, to, |decider| decider.handle_link(link.clone(), now))).collect();
         self.heard((!heard.is_empty()).then_some(()), interface);
@@ -212,6 +225,7 @@ impl<'a> Session<'a> {
         let report = match to {
             Decider::RouterAdvertisement => self.tables.get_mut(interface).map(|slot| slot.decider.poll_report()),
             Decider::Dhcpv6 => self.clients.get_mut(interface).map(|slot| slot.decider.poll_report()),
+            Decider::Observer => self.observers.get_mut(interface).map(|slot| slot.decider.poll_report()),
             Decider::Coordinator => None,
         };
         if let Some(Some(report)) = report {
@@ -270,6 +284,7 @@ impl<'a> Session<'a> {
                 }
             }
         }
+        observed::follow(&mut self.observers, &self.coordinator, (!of_a_daemon).then_some(&self.links), now);
         let clients = self.coordinator.client_settings();
         self.clients.retain(|name, _| clients.contains_key(name));
         for (name, settings) in clients.into_iter().filter(|_| !of_a_daemon) {
@@ -315,6 +330,7 @@ impl<'a> Session<'a> {
     fn has_news(&self) -> bool {
         self.tables.values().any(|slot| slot.news_since.is_some())
             || self.clients.values().any(|slot| slot.news_since.is_some())
+            || self.observers.values().any(|slot| slot.news_since.is_some())
     }
 
     fn drain(&mut self) {
@@ -329,6 +345,7 @@ impl<'a> Session<'a> {
         let mut said = Vec::new();
         self.tables.iter_mut().for_each(|(interface, slot)| listen(interface, slot, now, &mut said));
         self.clients.iter_mut().for_each(|(interface, slot)| listen(interface, slot, now, &mut said));
+        self.observers.iter_mut().for_each(|(interface, slot)| listen(interface, slot, now, &mut said));
         for what in said {
             if let What::Sent { interface, octets: Some(octets), .. } = &what {
                 self.exchanges.entry(interface.clone()).or_default().sent(octets);
@@ -361,6 +378,7 @@ impl<'a> Session<'a> {
         match to {
             Decider::RouterAdvertisement => self.tables.get_mut(interface).map(|slot| call(&mut slot.decider)),
             Decider::Dhcpv6 => self.clients.get_mut(interface).map(|slot| call(&mut slot.decider)),
+            Decider::Observer => self.observers.get_mut(interface).map(|slot| call(&mut slot.decider)),
             Decider::Coordinator => None,
         }
     }
@@ -394,19 +412,13 @@ fn is_for_the_coordinator(event: &Event) -> bool {
         | Event::Link { .. }
         | Event::RouterAdvertisement { .. }
         | Event::Datagram { .. }
+        | Event::Observed { .. }
+        | Event::Netlink { .. }
+        | Event::Told { .. }
         | Event::Sent { .. }
         | Event::Failure { .. }
         | Event::Settings { .. }
         | Event::Release { .. }
         | Event::End => false,
     }
-}
-
-/// Reads a configuration as if every file and variable that it names were there.
-fn configuration(text: &str, path: &Path) -> Result<Config, String> {
-    let variable = |name: &str| Some(format!("/{name}"));
-    let loaded = Config::parse(text, path, &Host { variable: &variable, exists: &|_| true });
-    let errors = loaded.findings.iter().filter(|finding| finding.severity == Severity::Error);
-    let errors: Vec<String> = errors.map(ToString::to_string).collect();
-    loaded.config.ok_or_else(|| format!("its configuration cannot be used:\n{}", errors.join("\n")))
 }

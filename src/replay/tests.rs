@@ -9,6 +9,7 @@ use super::*;
 use crate::record::{Hex, parse};
 
 mod live;
+mod observed;
 
 use live::{CONFIG, Live};
 

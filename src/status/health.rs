@@ -1,6 +1,6 @@
 //! Whether all is well, and the one line that says so.
 
-use super::{Condition, DynamicPrefixStatus, SourceStatus, Status};
+use super::{Condition, DynamicPrefixStatus, FileStatus, HookStatus, SourceStatus, Status};
 
 impl Status {
     /// Whether all is well: every source at work, every prefix in use and computed, every cluster connected, every
@@ -12,6 +12,8 @@ impl Status {
             && self.dynamic_prefixes.iter().all(DynamicPrefixStatus::is_healthy)
             && self.clusters.iter().all(|cluster| cluster.state == "connected" && cluster.reason.is_none())
             && self.targets.iter().all(|target| target.synced && target.observed != Some(false))
+            && !self.hooks.iter().any(HookStatus::is_failing)
+            && !self.files.iter().any(FileStatus::is_failing)
     }
 
     /// The one line that `systemctl status` shows: the prefixes in use and how many targets are in sync.
@@ -26,6 +28,7 @@ impl Status {
             away: away.map(|cluster| cluster.name.as_str()).collect(),
             reload_refused: !self.daemon.reload_errors.is_empty(),
             is_deaf: self.daemon.listen_error.is_some(),
+            failing: failing(&self.hooks, &self.files),
         })
     }
 }
@@ -44,6 +47,17 @@ pub(crate) struct Summary<'a> {
     pub(crate) reload_refused: bool,
     /// Metrics and health cannot be read.
     pub(crate) is_deaf: bool,
+    /// The hooks and files that fail.
+    pub(crate) failing: Vec<String>,
+}
+
+/// The hooks and files that fail, by their names.
+pub(crate) fn failing(hooks: &[HookStatus], files: &[FileStatus]) -> Vec<String> {
+    let mut names: Vec<String> =
+        hooks.iter().filter(|hook| hook.is_failing()).map(|hook| format!("hook {}", hook.name)).collect();
+    names.dedup();
+    names.extend(files.iter().filter(|file| file.is_failing()).map(|file| file.path.clone()));
+    names
 }
 
 pub(crate) fn summary(facts: &Summary<'_>) -> String {
@@ -63,6 +77,9 @@ pub(crate) fn summary(facts: &Summary<'_>) -> String {
     }
     if facts.is_deaf {
         line.push_str("; `listen` cannot be listened on");
+    }
+    if !facts.failing.is_empty() {
+        line.push_str(&format!("; failing: {}", facts.failing.join(", ")));
     }
     line
 }

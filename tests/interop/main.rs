@@ -20,6 +20,7 @@ mod lab;
 #[path = "../support/netns.rs"]
 mod netns;
 
+mod auto;
 mod beside;
 mod capture;
 mod coexistence;
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
         uplinks::TESTS,
         coexistence::TESTS,
         hooked::TESTS,
+        auto::TESTS,
         observed::TESTS,
         reference::TESTS,
     ];

@@ -23,17 +23,17 @@ const DHCLIENT: &[&str] = &["kea-dhcp6", "dhclient"];
 const DHCPCD: &[&str] = &["kea-dhcp6", "dhcpcd"];
 
 pub(crate) const TESTS: &[Test] = &[
-    Test::new("t141_t142_observed_dhclient", DHCLIENT, |scene| life(scene, dhclient)).with(Traffic::Foreign),
-    Test::new("t141_t142_observed_dhcpcd", DHCPCD, |scene| life(scene, dhcpcd)).with(Traffic::Foreign),
+    Test::new("t141_t142_observed_dhclient", DHCLIENT, |scene| life(scene, dhclient)).with(Traffic::Observed),
+    Test::new("t141_t142_observed_dhcpcd", DHCPCD, |scene| life(scene, dhcpcd)).with(Traffic::Observed),
     Test::new("t141_observed_dhclient_whose_server_takes_it_back", DHCLIENT, |scene| withdrawn(scene, dhclient))
-        .with(Traffic::Foreign),
+        .with(Traffic::Observed),
     Test::new("t141_observed_dhclient_keeps_all_replies", DHCLIENT, |scene| keeps(scene, dhclient))
-        .with(Traffic::Foreign),
-    Test::new("t178_observed_dhcpcd_at_our_start", DHCPCD, at_our_start).with(Traffic::Foreign),
-    Test::new("t178_observed_routes", &[], routes).with(Traffic::Foreign),
-    Test::new("t145_t146_observed_storm", &[], storm).with(Traffic::Foreign),
+        .with(Traffic::Observed),
+    Test::new("t178_observed_dhcpcd_at_our_start", DHCPCD, at_our_start).with(Traffic::Observed),
+    Test::new("t178_observed_routes", &[], routes).with(Traffic::Observed),
+    Test::new("t145_t146_observed_storm", &[], storm).with(Traffic::Observed),
     Test::new("t091_observed_point_to_point_link_that_comes_back", &["kea-dhcp6", "socat"], point_to_point)
-        .with(Traffic::Foreign),
+        .with(Traffic::Observed),
 ];
 
 /// T1, T2, preferred and valid lifetime: the server is started anew before T1, on a busy machine, too.

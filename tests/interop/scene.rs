@@ -33,6 +33,8 @@ pub(crate) enum Traffic {
     Releases,
     /// Other clients are there.
     Foreign,
+    /// All of it is another client's, which is observed.
+    Observed,
 }
 
 impl Scene {
@@ -111,8 +113,10 @@ impl Scene {
     }
 
     fn check(&self, traffic: Traffic) -> Result<()> {
-        if traffic == Traffic::Foreign {
-            return Ok(());
+        match traffic {
+            Traffic::Foreign => return Ok(()),
+            Traffic::Observed => return replayed::expect_the_same_journal(self),
+            Traffic::Ours | Traffic::Releases => {}
         }
         replayed::expect_the_same(self)?;
         let releases = self.link.kinds(0).contains(&ClientMessage::Release);

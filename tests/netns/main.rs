@@ -20,6 +20,7 @@ mod addresses;
 mod dhcpv6;
 mod doctor;
 mod forged;
+mod host;
 mod http;
 mod lab;
 mod radvd;
@@ -44,18 +45,22 @@ fn main() -> ExitCode {
     let doctor = doctor::TESTS.iter().map(|test| trial(test, missing.clone()));
     let heard = doctor::WITH_RADVD.iter().map(|test| trial(test, missing.clone().or_else(|| no_radvd.clone())));
     let filters = doctor::WITH_NFT.iter().map(|test| trial(test, missing.clone().or_else(|| no_nft.clone())));
+    let host = host::WITH_NFT.iter().map(|test| trial(test, missing.clone().or_else(|| no_nft.clone())));
     let no_tables = missing.clone().or_else(doctor::missing_ip6tables);
     let tables = doctor::WITH_IP6TABLES.iter().map(|test| trial(test, no_tables.clone()));
     let without = |program: &str, package: &str| {
         let absent = support::on_path(program).is_none();
         missing.clone().or_else(|| absent.then(|| format!("{program} is not on PATH (Debian package {package})")))
     };
+    let no_unbound = without("unbound", "unbound");
+    let names = host::WITH_UNBOUND.iter().map(|test| trial(test, no_unbound.clone()));
     let no_dnsmasq = without("dnsmasq", "dnsmasq-base");
     let dnsmasq = doctor::BESIDE_DNSMASQ.iter().map(|test| trial(test, no_dnsmasq.clone()));
     let no_kea = without("kea-dhcp6", "kea-dhcp6-server").or_else(|| no_radvd.clone());
     let kea = doctor::BESIDE_KEA.iter().map(|test| trial(test, no_kea.clone()));
     let doctor = doctor.chain(heard).chain(filters).chain(tables).chain(dnsmasq).chain(kea);
-    let trials = forged.chain(lookouts).chain(doctor).chain(radvd).chain(dhcpv6).chain(tun).chain(cgroups).collect();
+    let all = forged.chain(lookouts).chain(doctor).chain(radvd).chain(dhcpv6).chain(tun);
+    let trials = all.chain(cgroups).chain(host).chain(names).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

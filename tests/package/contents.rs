@@ -11,7 +11,7 @@ pub(crate) const TESTS: &[super::Test] = &[
 ];
 
 /// What both packages have, beside the unit and its companions.
-pub(crate) const FILES: [&str; 13] = [
+pub(crate) const FILES: [&str; 15] = [
     "/usr/bin/dyn-prefix",
     "/etc/dyn-prefix.toml",
     "/usr/share/man/man1/dyn-prefix.1.gz",
@@ -21,6 +21,7 @@ pub(crate) const FILES: [&str; 13] = [
     "/usr/share/fish/vendor_completions.d/dyn-prefix.fish",
     "/usr/share/doc/dyn-prefix/dyn-prefix.toml.reference",
     "/usr/share/doc/dyn-prefix/examples/home.toml",
+    "/usr/share/doc/dyn-prefix/examples/host/nft.conf",
     "/usr/share/doc/dyn-prefix/examples/hooks/odhcp6c",
     "/usr/share/doc/dyn-prefix/examples/kubernetes/dynamicprefixes.yaml",
     "/usr/share/doc/dyn-prefix/examples/monitoring/alerts.yaml",

@@ -20,6 +20,7 @@ mod support;
 
 mod beside;
 mod guest;
+mod host;
 mod image;
 mod journal;
 mod service;
@@ -29,7 +30,8 @@ fn main() -> ExitCode {
     // One machine, one service.
     arguments.test_threads = Some(1);
     let guest = if arguments.list { Err("only listed".to_owned()) } else { boot() };
-    let trials = service::TESTS.iter().chain(beside::TESTS).map(|test| trial(test, guest.clone())).collect();
+    let trials =
+        service::TESTS.iter().chain(host::TESTS).chain(beside::TESTS).map(|test| trial(test, guest.clone())).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(guest);
     conclusion.exit_code()

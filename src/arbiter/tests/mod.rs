@@ -5,6 +5,7 @@ mod dead;
 mod delegation;
 mod drains;
 mod link;
+mod observed;
 mod properties;
 mod release;
 mod restart;

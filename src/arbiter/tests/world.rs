@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 
 use crate::arbiter::{Arbiter, Fate, Previous, PreviousState, Restored, Transition};
-use crate::config::{Acquisition, Dhcpv6, DynamicPrefix, OnLoss, RouterAdvertisement};
+use crate::config::{Acquisition, Dhcpv6, DynamicPrefix, Observe, OnLoss, RouterAdvertisement};
 use crate::source::{Cut, Offer, SourceId, SourceKind, SourceReport, SourceState};
 use crate::time::{Deadline, Instant};
 
@@ -123,6 +123,13 @@ pub(super) fn by_pd() -> DynamicPrefix {
     config
 }
 
+/// The same, where another client is observed.
+pub(super) fn by_observation() -> DynamicPrefix {
+    let mut config = by_ra();
+    config.acquisition.observe = Some(Observe { interface: "eth0".into() });
+    config
+}
+
 pub(super) fn pd_on_eth0() -> SourceId {
     SourceId::on(SourceKind::Dhcpv6Pd, "eth0")
 }
@@ -176,6 +183,14 @@ impl World {
         let pending = pending.iter().map(|name| (*name).to_owned()).collect();
         let report = SourceReport { offers, pending, ..SourceReport::new(pd_on_eth0(), state) };
         self.arbiter.handle_report(&report, self.now);
+    }
+
+    /// Another client on eth0, which may still be waited for.
+    pub(super) fn observed(&mut self, state: SourceState, is_pending: bool, pios: &[Pio]) {
+        let id = SourceId::on(SourceKind::Observed, "eth0");
+        let offers = pios.iter().map(|pio| self.offer(pio, id.kind)).collect();
+        let pending = is_pending.then(|| "home".to_owned()).into_iter().collect();
+        self.arbiter.handle_report(&SourceReport { offers, pending, ..SourceReport::new(id, state) }, self.now);
     }
 
     pub(super) fn report(&mut self, id: SourceId, state: SourceState, pios: &[Pio]) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 
 use super::super::finding::{At, Report, Span, quoted};
-use super::super::read::Table;
-use super::super::{Acquisition, Http, InterfaceAddresses, Observe, RouterAdvertisement};
+use super::super::read::{Table, choose};
+use super::super::{Acquisition, Auto, Http, InterfaceAddresses, Observe, RouterAdvertisement};
 use super::range::{Layout, Room};
 use super::{dhcpv6, values};
 use crate::prefix::PrefixFilter;
@@ -20,6 +20,8 @@ pub(super) struct Sources<'t> {
     announced: Option<Option<u8>>,
     /// The lengths that are written with other sources, each with how the file says it.
     written: Vec<(u8, String)>,
+    /// The source is chosen later.
+    is_auto: bool,
     pub(super) checked: Option<Acquisition>,
 }
 
@@ -36,8 +38,8 @@ impl Sources<'_> {
             .map(|length| Room::as_written(length, format!("delegatedPrefixLength = {length}")));
         let asked = self.dhcpv6.as_ref().and_then(dhcpv6::Written::asked_length);
         let asked = asked.map(|(length, key)| Room::asked(length, format!("{key} asks for a /{length}")));
-        let is_fallback = self.dhcpv6.is_some();
-        let on_link = matches!(self.announced, Some(None)).then(|| Room::on_link(is_fallback));
+        let is_fallback = self.dhcpv6.is_some() || self.is_auto;
+        let on_link = (self.is_auto || matches!(self.announced, Some(None))).then(|| Room::on_link(is_fallback));
         let written = self.written.iter().map(|(length, why)| Room::as_written(*length, why.clone()));
         let mut rooms: Vec<Room> = fixed.into_iter().chain(delegated).chain(written).collect();
         if rooms.is_empty() {
@@ -53,7 +55,15 @@ impl Sources<'_> {
     }
 }
 
+/// `acquisition` as text, which is short for a table with one source.
+pub(super) fn short(text: At<&str>, report: &mut Report<'_>) -> Sources<'static> {
+    let auto = choose("acquisition", &["auto"], text, report).map(|_| Auto::default());
+    let checked = auto.map(|auto| Acquisition { auto: Some(auto), ..Acquisition::default() });
+    Sources { is_auto: true, checked, ..Sources::default() }
+}
+
 pub(super) fn sources<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Sources<'t> {
+    let auto = table.table("auto").map(|auto| self::auto(table, &auto, report));
     let dhcpv6 = table.table("dhcpv6").map(|table| dhcpv6::dhcpv6(&table, report));
     let announced = table.table("routerAdvertisement");
     let is_on = |table: &Table<'_>| table.boolean("enabled").is_none_or(|enabled| enabled.value);
@@ -72,7 +82,7 @@ pub(super) fn sources<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Sources
     }
     let is_listening = announced.as_ref().is_some_and(is_on);
     // A source that was reported for itself is still a source that was meant.
-    let others = ["static", "dhcpv6", "observe", "interface", "http"];
+    let others = ["static", "dhcpv6", "observe", "interface", "http", "auto"];
     let is_meant = others.iter().any(|key| table.has(key)) || announced.is_none() && table.has("routerAdvertisement");
     if !is_listening && !is_meant {
         no_source(table.span, announced.is_some(), report);
@@ -99,6 +109,7 @@ pub(super) fn sources<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Sources
             interface: written(table, "interface", interface)?,
             http: written(table, "http", http)?,
             fixed: if table.has("static") { Some(fixed?.value) } else { None },
+            auto: written(table, "auto", auto)?,
             filter: filter?,
         })
     };
@@ -110,6 +121,7 @@ pub(super) fn sources<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Sources
             .map(|table| delegated(&table)),
         checked: checked(),
         written: lengths,
+        is_auto: table.has("auto"),
         dhcpv6,
     }
 }
@@ -120,6 +132,27 @@ fn written<T>(table: &Table<'_>, key: &str, checked: Option<Option<T>>) -> Optio
         Some(checked) => checked.map(Some),
         None => (!table.has(key)).then_some(None),
     }
+}
+
+/// One that is written beside it leaves nothing to choose.
+fn auto(acquisition: &Table<'_>, table: &Table<'_>, report: &mut Report<'_>) -> Option<Auto> {
+    let chosen = ["dhcpv6", "observe", "routerAdvertisement"];
+    let beside = chosen.into_iter().find(|key| acquisition.has(key));
+    if let Some(key) = beside {
+        report
+            .error(
+                "auto-beside-source",
+                table.span,
+                format!("`auto` chooses the source, and `{key}` is written beside it"),
+            )
+            .hint("keep one of the two; interface, http and static may stand beside `auto`");
+    }
+    let interface = match table.text("interface") {
+        Some(name) => Some(values::interface(name, report)?),
+        None if table.has("interface") => return None,
+        None => None,
+    };
+    beside.is_none().then_some(Auto { interface, ..Auto::default() })
 }
 
 fn observe(table: &Table<'_>, report: &mut Report<'_>) -> Option<Observe> {

@@ -13,6 +13,7 @@ mod acquisition;
 mod binding;
 mod cluster;
 mod dhcpv6;
+mod host;
 mod observe;
 mod overlap;
 mod prefix;
@@ -36,6 +37,8 @@ pub(super) fn config(root: &Table<'_>, host: &Host<'_>, report: &mut Report<'_>)
     let choices = cluster::Choices::among(root, &clusters);
     let bindings = binding::bindings(root, &choices, &prefixes, report);
     let services = service::services(root, &choices, &prefixes, report);
+    let hooks = host::hooks(root, &prefixes, host, report);
+    let files = host::files(root, &prefixes, host, report);
     purpose(root, report);
     Some(Config {
         daemon: daemon?,
@@ -43,6 +46,8 @@ pub(super) fn config(root: &Table<'_>, host: &Host<'_>, report: &mut Report<'_>)
         dynamic_prefixes: prefixes.into_iter().map(|prefix| prefix.checked).collect::<Option<_>>()?,
         bindings: bindings?,
         services: services?,
+        hooks: hooks?,
+        files: files?,
     })
 }
 
@@ -57,14 +62,15 @@ fn purpose(root: &Table<'_>, report: &mut Report<'_>) {
             .hint("add a [[cluster]] and a [[dynamicPrefix]] to this file, then `systemctl reload dyn-prefix`");
         return;
     };
-    if root.tables("cluster").is_empty() && root.tables("binding").is_empty() {
+    let targets = ["cluster", "binding", "hook", "file"];
+    if targets.iter().all(|target| root.tables(target).is_empty()) {
         report
             .warning(
                 "no-cluster",
                 first.span,
                 "the prefix is followed, but written nowhere: the file has no [[cluster]]",
             )
-            .hint("add [[cluster]] with kubeconfig = \"/etc/dyn-prefix/NAME.kubeconfig\"");
+            .hint("add [[cluster]] with kubeconfig = \"/etc/dyn-prefix/NAME.kubeconfig\", or a [[hook]] or [[file]]");
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::finding::Report;
 use super::super::read::Table;
 use super::super::{DynamicPrefix, Mode, OnLoss, ServiceScope, Transition};
-use super::acquisition::sources;
+use super::acquisition::{self, sources};
 use super::dhcpv6;
 use super::range::{self, Part, Room};
 use super::{Unique, values};
@@ -40,7 +40,10 @@ pub(super) fn dynamic_prefixes<'t>(root: &Table<'t>, report: &mut Report<'_>) ->
 fn dynamic_prefix<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Declared<'t> {
     let written = table.text("name");
     let name = written.and_then(|name| values::label(name, "name", report));
-    let sources = table.table("acquisition").map(|table| sources(&table, report)).unwrap_or_default();
+    let sources = match table.text("acquisition") {
+        Some(text) => acquisition::short(text, report),
+        None => table.table("acquisition").map(|table| sources(&table, report)).unwrap_or_default(),
+    };
     let mut names = Unique::new("entry");
     let layout = sources.layout();
     let ranges: Vec<_> = table

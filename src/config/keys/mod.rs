@@ -25,6 +25,8 @@ pub static ROOT: TableSpec = TableSpec {
         key("dynamicPrefix", Tables(&DYNAMIC_PREFIX), "A prefix to follow, and the ranges and subnets in it."),
         key("binding", Tables(&BINDING), "Puts ranges of a prefix on an object.").also("dynamicPrefixBinding"),
         key("service", Tables(&SERVICE), "A Service whose address keeps its host part."),
+        key("hook", Tables(&HOOK), "A command of this host that is run at every change of a prefix."),
+        key("file", Tables(&FILE), "A file of this host that follows the prefixes."),
     ],
 };
 
@@ -72,7 +74,7 @@ pub static DYNAMIC_PREFIX: TableSpec = TableSpec {
     help: "A prefix to follow, and the ranges and subnets in it.",
     keys: &[
         key("name", Text, "What bindings and annotations call it.").required(),
-        key("acquisition", Table(&ACQUISITION), "Where the prefix comes from; one source at least.").required(),
+        key("acquisition", TextOrTable(&ACQUISITION), "Where the prefix comes from: sources, or \"auto\".").required(),
         key("addressRanges", Tables(&ADDRESS_RANGE), "Ranges of addresses, given by their host part."),
         key("subnets", Tables(&SUBNET), "Subnets carved from the prefix."),
         key("transition", Table(&TRANSITION), "What happens to the old prefix when a new one comes."),
@@ -91,6 +93,7 @@ pub static ACQUISITION: TableSpec = TableSpec {
         key("interface", Table(&INTERFACE), "From the addresses of an interface of this host."),
         key("http", Table(&HTTP), "From a service that says which address asks it."),
         key("static", Table(&STATIC), "A prefix that does not change."),
+        key("auto", Table(&AUTO), "Chooses one of dhcpv6, observe and routerAdvertisement by what there is."),
         key("prefixFilter", Table(&PREFIX_FILTER), "Which prefixes are accepted."),
     ],
 };
@@ -183,6 +186,14 @@ pub static STATIC: TableSpec = TableSpec {
     title: "[dynamicPrefix.acquisition.static]",
     help: "A prefix that does not change.",
     keys: &[key("prefix", Text, "The prefix, as ADDRESS/LENGTH.").required()],
+};
+
+/// `[dynamicPrefix.acquisition.auto]`
+pub static AUTO: TableSpec = TableSpec {
+    title: "[dynamicPrefix.acquisition.auto]",
+    help: "Chooses where the prefix comes from by what there is; acquisition = \"auto\" is short for it.",
+    keys: &[key("interface", Text, "The interface that the prefix arrives on: the uplink.")
+        .or("that of the IPv6 default route, else the only one where a router is heard")],
 };
 
 /// `[dynamicPrefix.acquisition.prefixFilter]`
@@ -279,6 +290,32 @@ pub static SERVICE: TableSpec = TableSpec {
         .required(),
         key("suffix", Text, "The host part, counted from the start of the prefix, as in \"::f000:0:0:2\".")
             .or("that of the address it has"),
+    ],
+};
+
+/// `[[hook]]`
+pub static HOOK: TableSpec = TableSpec {
+    title: "[[hook]]",
+    help: "A command of this host that is run at every change of a prefix, until it has succeeded.",
+    keys: &[
+        key("name", Text, "What status and the journal call it.").or("the name of the program"),
+        key("command", Texts, "The program by its absolute path, and its arguments; no shell reads them.").required(),
+        key("dynamicPrefix", Names, "The DynamicPrefix or DynamicPrefixes it is run for.").or("every DynamicPrefix"),
+        key("timeoutSeconds", Integer(1, 3600), "How long it may take before it is ended.").or("30"),
+    ],
+};
+
+/// `[[file]]`
+pub static FILE: TableSpec = TableSpec {
+    title: "[[file]]",
+    help: "A file of this host that follows the prefixes: a template with what is known of them.",
+    keys: &[
+        key("path", Text, "The file that is written.").required(),
+        key("template", Text, "The file with the template."),
+        key("text", Text, "Instead of template: the template itself."),
+        key("mode", Text, "The permissions of the file, in octal.").or("0644"),
+        key("reload", Texts, "A command that is run after each change of the file, as that of a hook."),
+        key("timeoutSeconds", Integer(1, 3600), "How long reload may take before it is ended.").or("30"),
     ],
 };
 

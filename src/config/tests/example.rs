@@ -1,6 +1,7 @@
 //! What the documented example turns into: every key of it has to arrive.
 
 use super::*;
+use crate::host::template::Template;
 use crate::source::dhcpv6::RawOptionMessages;
 
 fn text() -> String {
@@ -25,6 +26,7 @@ fn prefix() -> DynamicPrefix {
                 interval: Duration::from_secs(120),
             }),
             fixed: Some("2001:db8:1234::/56".parse().unwrap()),
+            auto: None,
             filter: PrefixFilter {
                 require_global_unicast: true,
                 allow: vec!["2003::/19".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
@@ -47,6 +49,17 @@ fn prefix() -> DynamicPrefix {
             max_prefix_history: 2,
             on_loss: OnLoss::Keep,
         },
+    }
+}
+
+fn chosen() -> DynamicPrefix {
+    let auto = Some(Auto { interface: Some("enp1s0.222".to_owned()), ..Auto::default() });
+    DynamicPrefix {
+        name: "office".to_owned(),
+        acquisition: Acquisition { auto, ..Acquisition::default() },
+        address_ranges: Vec::new(),
+        subnets: Vec::new(),
+        transition: Transition::default(),
     }
 }
 
@@ -159,9 +172,36 @@ fn every_key_of_the_example_arrives() {
         publish_status: true,
     };
     assert_eq!(config.clusters, [home, lab]);
-    assert_eq!(config.dynamic_prefixes, [prefix()]);
+    assert_eq!(config.dynamic_prefixes, [prefix(), chosen()]);
     assert_eq!(config.bindings, bindings());
     assert_eq!(config.services, services());
+    let names = [("home-ipv6", vec!["loadbalancers", "web", "services"])].into();
+    let parsed = |text: &str| Template::parse(text, &names).unwrap();
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect();
+    assert_eq!(
+        config.hooks,
+        [Hook {
+            name: "router".to_owned(),
+            command: words("/usr/local/sbin/prefix-changed --verbose"),
+            dynamic_prefixes: vec!["home-ipv6".to_owned()],
+            timeout: Duration::from_secs(60),
+        }]
+    );
+    let set = FileTarget {
+        path: "/run/dyn-prefix/prefix.nft".into(),
+        template: parsed(include_str!("../../../examples/host/prefix.nft.in")),
+        mode: 0o640,
+        reload: Some(words("/usr/sbin/nft --file /run/dyn-prefix/prefix.nft")),
+        timeout: Duration::from_secs(10),
+    };
+    let hosts = FileTarget {
+        path: "/run/dyn-prefix/hosts".into(),
+        template: parsed("${*home-ipv6.all+::f000:0:0:2} www.home.example\n"),
+        mode: 0o644,
+        reload: None,
+        timeout: COMMAND_TIMEOUT,
+    };
+    assert_eq!(config.files, [set, hosts]);
 }
 
 /// Its only finding is the note that goes with every `offset`.

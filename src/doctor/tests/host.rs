@@ -37,6 +37,8 @@ fn status(version: &str, reload_errors: &[&str]) -> Box<Status> {
         dynamic_prefixes: Vec::new(),
         clusters: Vec::new(),
         targets: Vec::new(),
+        hooks: Vec::new(),
+        files: Vec::new(),
     })
 }
 
@@ -70,7 +72,7 @@ fn the_daemon() {
 
 #[test]
 fn the_configuration_says_what_check_says() {
-    let host = Host { variable: &|_| None, exists: &|_| false };
+    let host = Host { variable: &|_| None, exists: &|_| false, read: &|_| Ok(String::new()) };
     let loaded = Config::parse("[[cluster]]\nkubeconfig = \"/x\"\n", Path::new("f.toml"), &host);
     let found = daemon::configuration(&loaded.findings);
     let warning = found.iter().find(|finding| finding.level == Level::Warning).unwrap();

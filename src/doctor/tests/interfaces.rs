@@ -17,6 +17,7 @@ pub(super) const TESTS: &[fn()] = &[
     the_kernel_may_ignore_routers_where_somebody_else_does_not,
     the_settings_of_a_vlan_are_named_as_sysctl_takes_them,
     who_holds_port_546,
+    whom_there_is_to_observe,
     who_else_is_a_dhcpv6_client,
     which_routers_are_heard,
     who_may_not_listen_asks_the_daemon,

@@ -82,7 +82,8 @@ fn every_kind_of_message_has_an_id_of_its_own() {
         LINKS,
         UNREADABLE,
     ];
-    let ids: Vec<&str> = ids.into_iter().chain(cluster::IDS).chain(dhcpv6::IDS).chain(listening::IDS).collect();
+    let ids: Vec<&str> =
+        ids.into_iter().chain(cluster::IDS).chain(dhcpv6::IDS).chain(listening::IDS).chain(host::IDS).collect();
     let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
     assert_eq!(distinct.len(), ids.len());
     assert!(ids.iter().all(|id| id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit())));

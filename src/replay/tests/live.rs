@@ -49,7 +49,11 @@ pub(super) struct Live {
 }
 
 fn config(text: &str) -> Arc<Config> {
-    let loaded = Config::parse(text, Path::new("test.toml"), &Host { variable: &|_| None, exists: &|_| true });
+    let loaded = Config::parse(
+        text,
+        Path::new("test.toml"),
+        &Host { variable: &|_| None, exists: &|_| true, read: &|_| Ok(String::new()) },
+    );
     Arc::new(loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.findings)))
 }
 

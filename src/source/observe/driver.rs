@@ -12,6 +12,7 @@ use super::socket::{Direction, Socket};
 use super::{Observer, Settings, Told};
 use crate::clock::{self, Alarm};
 use crate::log::{self, record};
+use crate::record::{Decider, Recorder, Tape};
 use crate::source::link::{LinkState, Links};
 use crate::source::{Offer, SourceReport, Tally};
 use crate::time::Instant;
@@ -34,6 +35,8 @@ pub struct Setup {
     pub told: mpsc::Receiver<Saying>,
     /// Where reports go.
     pub reports: mpsc::Sender<SourceReport>,
+    /// Where inputs are recorded.
+    pub recorder: Recorder,
     /// Always has what was counted.
     pub tally: watch::Sender<Tally>,
 }
@@ -69,6 +72,7 @@ struct Driver {
     setup: Setup,
     heard: mpsc::Receiver<Heard>,
     alarm: Alarm,
+    tape: Tape,
     observer: Observer,
     interface: String,
     link: Option<LinkState>,
@@ -83,12 +87,14 @@ impl Driver {
     fn new(mut setup: Setup, heard: mpsc::Receiver<Heard>, alarm: Alarm) -> Self {
         let settings = setup.settings.borrow_and_update().clone();
         let interface = settings.interface.clone();
+        let tape = setup.recorder.tape(Decider::Observer, &interface);
         let mut observer = Observer::new(settings);
         observer.seed(&setup.seed, clock::now());
         Self {
             setup,
             heard,
             alarm,
+            tape,
             observer,
             interface,
             link: None,
@@ -119,7 +125,10 @@ impl Driver {
             tokio::select! {
                 biased;
                 permit = reports.reserve(), if self.observer.has_news() => match (permit, self.observer.poll_report()) {
-                    (Ok(permit), Some(report)) => permit.send(report),
+                    (Ok(permit), Some(report)) => {
+                        self.tape.report(clock::now());
+                        permit.send(report);
+                    }
                     (Ok(_), None) => {}
                     (Err(_closed), _) => return,
                 },
@@ -132,7 +141,9 @@ impl Driver {
                     Err(_closed) => return,
                 },
                 Some(Saying { told, taken }) = self.setup.told.recv() => {
-                    self.observer.handle_told(&told, clock::now());
+                    let now = clock::now();
+                    self.tape.told(&told, now);
+                    self.observer.handle_told(&told, now);
                     self.waiting.push(taken);
                 }
                 // What the packets say wins: they come first.
@@ -149,8 +160,14 @@ impl Driver {
     fn hear(&mut self, heard: Heard) {
         let now = clock::now();
         match heard {
-            Heard::Dump(messages) => self.observer.handle_dump(&messages, now),
-            Heard::Events(messages) => self.observer.handle_events(&messages, now),
+            Heard::Dump(messages) => {
+                self.tape.netlink(true, &messages, now);
+                self.observer.handle_dump(&messages, now);
+            }
+            Heard::Events(messages) => {
+                self.tape.netlink(false, &messages, now);
+                self.observer.handle_events(&messages, now);
+            }
         }
     }
 
@@ -162,7 +179,9 @@ impl Driver {
         tracing::debug!(interface = %self.interface, ?link, "The interface changed.");
         self.link.clone_from(&link);
         self.open_socket();
-        self.observer.handle_link(link, clock::now());
+        let now = clock::now();
+        self.tape.link(link.as_ref(), now);
+        self.observer.handle_link(link, now);
     }
 
     /// Opens a socket if there is an interface and none on it yet.
@@ -170,7 +189,7 @@ impl Driver {
         self.reopen_at = None;
         let Some(link) = &self.link else {
             self.socket = None;
-            return self.observer.handle_failure(None, clock::now());
+            return self.handle_failure(None);
         };
         if self.socket.as_ref().is_some_and(|socket| socket.ifindex() == link.ifindex) {
             return;
@@ -178,7 +197,7 @@ impl Driver {
         match Socket::open(link.ifindex) {
             Ok(socket) => {
                 self.socket = Some(socket);
-                self.observer.handle_failure(None, clock::now());
+                self.handle_failure(None);
             }
             Err(error) => self.fail(open_failure(&self.interface, &error)),
         }
@@ -186,10 +205,15 @@ impl Driver {
 
     /// The report says so; who gets it writes it to the journal.
     fn fail(&mut self, text: String) {
-        let now = clock::now();
         self.socket = None;
-        self.reopen_at = Some(now + REOPEN);
-        self.observer.handle_failure(Some(text), now);
+        self.reopen_at = Some(clock::now() + REOPEN);
+        self.handle_failure(Some(text));
+    }
+
+    fn handle_failure(&mut self, failure: Option<String>) {
+        let now = clock::now();
+        self.tape.failure(failure.as_deref(), now);
+        self.observer.handle_failure(failure, now);
     }
 
     fn receive(&mut self, ready: io::Result<()>) {
@@ -218,6 +242,7 @@ impl Driver {
                 }
             };
             let now = clock::now();
+            self.tape.observed(direction == Direction::Sent, &captured, now);
             match direction {
                 Direction::Sent => self.observer.handle_sent(&captured, now),
                 Direction::Received => self.observer.handle_received(&captured, now),
@@ -237,6 +262,7 @@ impl Driver {
 
     fn handle_timeout(&mut self) {
         let now = clock::now();
+        self.tape.wake(now);
         self.observer.handle_timeout(now);
         if self.reopen_at.is_some_and(|at| at <= now) {
             self.open_socket();

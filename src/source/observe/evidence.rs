@@ -107,10 +107,10 @@ impl Evidence {
             }
         } else if let RouteNetlinkMessage::NewAddress(address) = message {
             self.addresses.extend(lifetimes(address, now));
-        } else if let RouteNetlinkMessage::DelAddress(address) = message {
-            if let Some((key, _)) = lifetimes(address, now) {
-                self.addresses.remove(&key);
-            }
+        } else if let RouteNetlinkMessage::DelAddress(address) = message
+            && let Some((key, _)) = lifetimes(address, now)
+        {
+            self.addresses.remove(&key);
         }
     }
 
@@ -340,6 +340,17 @@ pub(super) fn unknown(prefix: Ipv6Net, now: Instant) -> Offer {
         excluded: Vec::new(),
         first_seen: now,
         cut: None,
+    }
+}
+
+/// Whether a netlink message can tell anything of a delegation.
+pub(super) fn is_evidence(message: &RouteNetlinkMessage) -> bool {
+    if let RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) = message {
+        delegation(route).is_some()
+    } else if let RouteNetlinkMessage::NewAddress(address) | RouteNetlinkMessage::DelAddress(address) = message {
+        lifetimes(address, Instant::BOOT).is_some()
+    } else {
+        false
     }
 }
 

@@ -21,11 +21,13 @@
 //! | `evidence` | what netlink, a former run and people say of delegations | decider |
 //! | `leases` | what the packets tell of its leases | decider |
 //! | `observer`, `report` | all of it together | decider |
+//! | `octets` | netlink messages, for records | decider |
 //! | `socket`, `address`, `netlink`, `driver` | sockets and the clock | driver |
 
 use std::collections::BTreeSet;
 
 use ipnet::Ipv6Net;
+use serde::{Deserialize, Serialize};
 
 use crate::config::DynamicPrefix;
 
@@ -36,6 +38,7 @@ mod exchange;
 mod leases;
 mod netlink;
 mod observer;
+mod octets;
 mod packet;
 mod report;
 mod socket;
@@ -45,6 +48,7 @@ mod tests;
 pub use driver::{Saying, run};
 pub use exchange::Unfollowed;
 pub use observer::{Notice, Observer};
+pub use octets::{from_octets, to_octets};
 pub use packet::{Captured, DropReason};
 
 /// What an observer has to know of the configuration.
@@ -71,7 +75,8 @@ impl Settings {
 ///
 /// What is absent says nothing: a script that knows no lifetimes does not end any, and a prefix that is not told again
 /// is not gone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Told {
     /// The DynamicPrefix it is for.
     pub dynamic_prefix: String,
@@ -83,7 +88,9 @@ pub struct Told {
     /// The valid lifetime in the same way.
     pub valid: Option<u32>,
     /// Parts that no range may touch.
+    #[serde(default)]
     pub excluded: Vec<Ipv6Net>,
     /// It is delegated no longer.
+    #[serde(default)]
     pub gone: bool,
 }

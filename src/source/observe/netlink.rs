@@ -2,6 +2,7 @@
 //!
 //! Messages of a kind that the crates do not know (RTM_NEWNDUSEROPT and the like) come from groups that are not joined.
 
+use std::future::ready;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder};
 use tokio::sync::mpsc;
 
+use super::evidence::is_evidence;
 use crate::log::{self, record};
 
 /// How long to wait after a dump failed.
@@ -41,7 +43,12 @@ pub(super) async fn run(tell: mpsc::Sender<Heard>) -> anyhow::Result<()> {
     let connections = [tokio::spawn(connection), tokio::spawn(asking)];
     let mut batches = messages.map(|(message, _)| message).ready_chunks(CHUNK);
     let mut heard = Heard::Dump(reload(&handle).await);
-    while tell.send(heard).await.is_ok() {
+    loop {
+        // A route table may have a million of others.
+        let is_news = !matches!(&heard, Heard::Events(messages) if messages.is_empty());
+        if is_news && tell.send(heard).await.is_err() {
+            break;
+        }
         let Some(batch) = batches.next().await else {
             anyhow::bail!("the netlink socket that watches the routes was closed");
         };
@@ -50,7 +57,8 @@ pub(super) async fn run(tell: mpsc::Sender<Heard>) -> anyhow::Result<()> {
             tracing::debug!("Netlink messages about routes were lost; reading all of them again.");
             Heard::Dump(reload(&handle).await)
         } else {
-            Heard::Events(batch.into_iter().filter_map(|message| inner(message.payload)).collect())
+            let messages = batch.into_iter().filter_map(|message| inner(message.payload));
+            Heard::Events(messages.filter(is_evidence).collect())
         };
     }
     connections.iter().for_each(tokio::task::JoinHandle::abort);
@@ -79,8 +87,9 @@ async fn reload(handle: &Handle) -> Vec<RouteNetlinkMessage> {
 async fn dump(handle: &Handle) -> Result<Vec<RouteNetlinkMessage>, rtnetlink::Error> {
     // One after the other: the kernel refuses a second dump on a socket while the first one runs (EBUSY).
     let addresses = handle.address().get().execute().map_ok(RouteNetlinkMessage::NewAddress);
-    let mut messages: Vec<_> = addresses.try_collect().await?;
+    let mut messages: Vec<_> = addresses.try_filter(|message| ready(is_evidence(message))).try_collect().await?;
     let routes = handle.route().get(RouteMessageBuilder::<Ipv6Addr>::new().build()).execute();
-    messages.extend(routes.map_ok(RouteNetlinkMessage::NewRoute).try_collect::<Vec<_>>().await?);
+    let routes = routes.map_ok(RouteNetlinkMessage::NewRoute).try_filter(|message| ready(is_evidence(message)));
+    messages.extend(routes.try_collect::<Vec<_>>().await?);
     Ok(messages)
 }

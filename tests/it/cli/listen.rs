@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::home::{FIXED, Home, PATIENCE};
 
 /// A port of the loopback interface that is free at the moment.
-fn free() -> SocketAddr {
+pub(super) fn free() -> SocketAddr {
     TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
@@ -35,12 +35,12 @@ fn exchange(address: SocketAddr, request: &str) -> (u16, String, String) {
     (head[9..12].parse().unwrap(), head.to_lowercase(), body.to_owned())
 }
 
-fn get(address: SocketAddr, path: &str) -> (u16, String, String) {
+pub(super) fn get(address: SocketAddr, path: &str) -> (u16, String, String) {
     exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
 }
 
 /// The value of a sample, by its name and labels.
-fn sample(metrics: &str, name: &str) -> Option<f64> {
+pub(super) fn sample(metrics: &str, name: &str) -> Option<f64> {
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
     Some(line.parse().unwrap())
 }

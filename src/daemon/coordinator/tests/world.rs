@@ -46,7 +46,7 @@ kubeconfig = "/three"
 "#;
 
 pub(super) fn config(text: &str) -> Arc<Config> {
-    let host = Host { variable: &|_| None, exists: &|_| true };
+    let host = Host { variable: &|_| None, exists: &|_| true, read: &|_| Ok(String::new()) };
     let loaded = Config::parse(text, Path::new("test.toml"), &host);
     Arc::new(loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.findings)))
 }

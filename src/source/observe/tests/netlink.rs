@@ -10,7 +10,7 @@ use rtnetlink::RouteMessageBuilder;
 
 use super::world::*;
 use crate::source::dhcpv6::wire::ClientMessage;
-use crate::source::observe::{Observer, Told};
+use crate::source::observe::{Observer, Told, from_octets, to_octets};
 use crate::source::{Cut, Offer, SourceState};
 use crate::time::Deadline;
 
@@ -269,6 +269,17 @@ fn t145_messages_about_other_things_change_nothing() {
     ];
     observer.handle_events(others.iter().cycle().take(10_000), at(11));
     assert_eq!(observer.report(), before);
+}
+
+#[test]
+fn messages_come_back_from_a_record_as_they_were() {
+    let address = address(8, "2001:db8:a:1::1", 600, 900, AddressFlags::Noprefixroute);
+    let messages = [new(networkd(A)), gone(networkd(B)), RouteNetlinkMessage::NewAddress(address)];
+    for message in messages {
+        assert_eq!(from_octets(&to_octets(&message)), Some(message));
+    }
+    assert_eq!(from_octets(&[]), None);
+    assert_eq!(from_octets(&[0, 24, 1]), None, "a route without a header");
 }
 
 /// A route says nothing of lifetimes; who reports does, and so does the client at its next report.

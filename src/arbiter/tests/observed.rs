@@ -1,0 +1,55 @@
+//! What another DHCPv6 client holds, and Router Advertisements beside it.
+
+use super::world::*;
+use crate::arbiter::{Snapshot, seeds_observed};
+use crate::config::OnLoss;
+use crate::source::SourceState::{Bound, Silent, Soliciting};
+
+const FOREVER: u32 = u32::MAX;
+
+#[test]
+fn an_advertisement_waits_while_the_delegation_may_yet_be_seen() {
+    let mut world = World::new(by_observation());
+    world.ra(&[pio("B", FOREVER, FOREVER)]);
+    world.observed(Soliciting, true, &[]);
+    assert_eq!(world.state(), "no opinion");
+    world.observed(Silent, false, &[]);
+    assert_eq!(world.state(), "B#1");
+    world.observed(Bound, true, &[pio("A", 1800, 3600)]);
+    assert_eq!(world.state(), "A#2 | B draining", "it has the higher rank");
+}
+
+/// Held, be it deprecated: an advertisement is no substitute.
+#[test]
+fn a_deprecated_delegation_that_is_observed_is_still_one() {
+    let mut world = World::new(by_observation());
+    world.observed(Bound, true, &[pio("A", 1800, 3600)]);
+    world.ra(&[pio("B", FOREVER, FOREVER)]);
+    world.observed(Bound, true, &[deprecated("A", 3600)]);
+    assert!(world.state().starts_with("A#1"), "{}", world.state());
+}
+
+#[test]
+fn an_observed_end_by_the_server_is_final_while_the_client_asks() {
+    let mut config = by_observation();
+    config.transition.on_loss = OnLoss::Withdraw;
+    for (how, stays) in [(withdrawn("A"), false), (unlisted("A", 3600), true)] {
+        let mut world = World::new(config.clone());
+        world.observed(Bound, true, &[pio("A", 1800, 3600)]);
+        world.observed(Soliciting, true, &[how]);
+        assert_eq!(world.state().starts_with("A#1"), stays, "{}", world.state());
+    }
+}
+
+#[test]
+fn an_observer_starts_from_the_prefix_that_it_gave() {
+    let mut world = World::new(by_observation());
+    world.observed(Bound, true, &[pio("A", 1800, 3600)]);
+    let snapshot: Snapshot = world.arbiter.snapshot().expect("an opinion").clone();
+    let seed = seeds_observed("home", &snapshot, "eth0").expect("it came from there");
+    assert_eq!((seed.prefix, seed.recipient.as_deref(), seed.router), (net("A"), Some("home"), None));
+    assert_eq!(seeds_observed("home", &snapshot, "eth1"), None);
+    world.observed(Bound, true, &[withdrawn("A")]);
+    let snapshot = world.arbiter.snapshot().expect("an opinion").clone();
+    assert_eq!(seeds_observed("home", &snapshot, "eth0"), None, "what is lost is not held");
+}

@@ -1,0 +1,258 @@
+//! What is chosen of what was seen, and how long it stays.
+
+use std::path::Path;
+
+use super::*;
+use crate::config::Host;
+use crate::daemon::coordinator::{Identity, Memory};
+use crate::source::ra::packet::PrefixInformation;
+use crate::source::{Advertised, Offer, SourceState};
+use crate::time::{Deadline, Epoch};
+
+const P: &str = "2001:db8:a00::/56";
+
+fn interface(name: &str) -> Interface {
+    let (routers, client) = (Ok(Vec::new()), Verdict::Free);
+    Interface { name: name.to_owned(), can_send: true, default_route: false, routers, client }
+}
+
+fn router(managed: bool, other: bool, pd_preferred: bool) -> Advertisement {
+    let prefix = "2001:db8:a::/64".parse().unwrap();
+    Advertisement {
+        router: "fe80::1".parse().unwrap(),
+        router_lifetime: 1800,
+        managed,
+        other,
+        prefixes: vec![PrefixInformation {
+            prefix,
+            on_link: true,
+            autonomous: true,
+            pd_preferred,
+            preferred: 3600,
+            valid: 7200,
+        }],
+        ignored: Vec::new(),
+    }
+}
+
+fn with(routers: Vec<Advertisement>, interface: Interface) -> Interface {
+    Interface { routers: Ok(routers), ..interface }
+}
+
+fn on(name: &str) -> Auto {
+    Auto { interface: Some(name.to_owned()), ..Auto::default() }
+}
+
+/// What is taken: "observed on wan: REASON".
+fn taken(auto: &Auto, seen: &[Interface], answer: Option<Answer>) -> String {
+    match choose(auto, seen, answer) {
+        Step::Take(chosen) => format!("{}: {}", chosen.id(), chosen.reason),
+        Step::Ask(interface) => format!("ask on {interface}"),
+        Step::Wait(why) => format!("wait: {why}"),
+    }
+}
+
+#[test]
+fn another_client_is_observed_whatever_routers_say() {
+    let text =
+        "dhclient (process 12) runs as a DHCPv6 client on wan. UDP port 546 on wan is left to it until the next boot.";
+    let client = Verdict::Taken(text.to_owned());
+    let wan = with(vec![router(true, true, true)], Interface { client, ..interface("wan") });
+    let expected = "observed on wan: dhclient (process 12) runs as a DHCPv6 client on wan.";
+    assert_eq!(taken(&on("wan"), std::slice::from_ref(&wan), None), expected);
+    let down = Interface { can_send: false, ..wan };
+    assert_eq!(taken(&on("wan"), &[down], None), expected, "also before the link is up");
+}
+
+#[test]
+fn a_router_that_speaks_of_dhcpv6_is_believed() {
+    for (managed, other, preferred) in [(true, false, false), (false, true, false), (false, false, true)] {
+        let wan = with(vec![router(false, false, false), router(managed, other, preferred)], interface("wan"));
+        let expected = "dhcpv6-pd on wan: the router fe80::1 on wan says that there is DHCPv6.";
+        assert_eq!(taken(&on("wan"), &[wan], None), expected);
+    }
+}
+
+#[test]
+fn where_no_router_speaks_of_it_a_server_is_asked_for() {
+    let wan = with(vec![router(false, false, false)], interface("wan"));
+    let seen = std::slice::from_ref(&wan);
+    assert_eq!(taken(&on("wan"), seen, None), "ask on wan");
+    let server = "dhcpv6-pd on wan: a DHCPv6 server on wan has a prefix to delegate.";
+    assert_eq!(taken(&on("wan"), seen, Some(Answer::Server)), server);
+    let silence = "router-advertisement on wan: there is no other DHCPv6 client on wan, no router there speaks of DHCPv6, \
+                   and no server has a prefix to delegate.";
+    assert_eq!(taken(&on("wan"), seen, Some(Answer::Silence)), silence);
+    let client = Verdict::Undecided("systemd-networkd configures wan".to_owned());
+    let undecided = with(vec![router(true, false, false)], Interface { client, ..wan.clone() });
+    let open =
+        "wait: whether there will be another DHCPv6 client on wan is still open: systemd-networkd configures wan";
+    assert_eq!(taken(&on("wan"), &[undecided], None), open);
+    let down = Interface { can_send: false, ..wan };
+    assert_eq!(taken(&on("wan"), &[down], None), "wait: wan is down or has no link-local address yet");
+    assert_eq!(taken(&on("ppp0"), &[], None), "wait: there is no interface ppp0 yet");
+}
+
+#[test]
+fn the_uplink_is_where_the_default_route_is_else_where_the_only_router_is() {
+    let lan = with(vec![router(true, false, false)], interface("lan"));
+    let way_out = with(vec![router(true, false, false)], Interface { default_route: true, ..interface("wan") });
+    let seen = [lan.clone(), way_out, interface("idle")];
+    assert!(taken(&Auto::default(), &seen, None).ends_with("there is DHCPv6; wan has the IPv6 default route."));
+    let only = taken(&Auto::default(), &[lan.clone(), interface("idle")], None);
+    assert!(only.ends_with("there is DHCPv6; lan is the only interface where a router is heard."), "{only}");
+    let two = [lan, with(vec![router(true, false, false)], interface("guests"))];
+    let several = "wait: there is no IPv6 default route, and routers are heard on lan, guests; write interface in \
+                   acquisition.auto";
+    assert_eq!(taken(&Auto::default(), &two, None), several);
+    assert!(
+        taken(&Auto::default(), &[interface("idle")], None).starts_with("wait: there is no IPv6 default route, and no")
+    );
+}
+
+fn config(text: &str) -> Config {
+    let host = Host { variable: &|_| None, exists: &|_| true, read: &|_| Ok(String::new()) };
+    let loaded = Config::parse(text, Path::new("test.toml"), &host);
+    loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.findings))
+}
+
+const AUTO: &str = "[[dynamicPrefix]]\nname = \"home\"\nacquisition = \"auto\"\n";
+
+fn now() -> Instant {
+    Instant::from_secs(1000)
+}
+
+fn coordinator(text: &str) -> Coordinator {
+    let identity = Identity { daemon_id: "me".to_owned(), duid: Duid::new(&[0, 4, 0xaa]).unwrap(), boot_id: None };
+    Coordinator::new(Arc::new(config(text)), identity, Memory::default(), now())
+}
+
+fn chosen(kind: SourceKind) -> Chosen {
+    Chosen { kind, interface: "wan".to_owned(), reason: "so it is.".to_owned() }
+}
+
+impl Coordinator {
+    fn chooses_now(&mut self, outcome: Result<Chosen, &str>) -> bool {
+        self.take_choices(&[("home".to_owned(), outcome.map_err(str::to_owned))], now())
+    }
+
+    fn lines(&mut self) -> Vec<String> {
+        let epoch = Epoch::new(now(), "2026-01-04T10:00:00Z".parse().unwrap());
+        std::iter::from_fn(|| self.poll_entry(&epoch)).map(|entry| entry.message).collect()
+    }
+
+    fn source_names(&self) -> Vec<String> {
+        self.sources().iter().map(ToString::to_string).collect()
+    }
+
+    fn says(&mut self, kind: SourceKind, prefix: Option<&str>) {
+        let offers = prefix.into_iter().map(|prefix| Offer {
+            prefix: prefix.parse().unwrap(),
+            recipient: None,
+            router: None,
+            preferred_until: Deadline::after(now(), 1800),
+            valid_until: Deadline::after(now(), 3600),
+            excluded: Vec::new(),
+            first_seen: now(),
+            cut: None,
+        });
+        let report = SourceReport {
+            offers: offers.collect(),
+            ..SourceReport::new(SourceId::on(kind, "wan"), SourceState::Bound)
+        };
+        self.handle_report(report, now());
+    }
+}
+
+#[test]
+fn what_is_chosen_becomes_the_source_and_status_says_why() {
+    let mut coordinator = coordinator(AUTO);
+    assert!(coordinator.sources().is_empty() && coordinator.chooses());
+    assert!(coordinator.chooses_now(Err("there is no interface ppp0 yet")));
+    assert_eq!(
+        coordinator.lines(),
+        ["home: acquisition.auto has not chosen a source yet: there is no interface ppp0 yet."]
+    );
+    let epoch = Epoch::new(now(), "2026-01-04T10:00:00Z".parse().unwrap());
+    let status = coordinator.status(&epoch);
+    let error = &status.dynamic_prefixes[0].errors[0];
+    assert_eq!(error.message, "No source is chosen yet: there is no interface ppp0 yet.");
+    assert!(!coordinator.chooses_now(Err("there is no interface ppp0 yet")), "nothing new");
+    assert!(coordinator.lines().is_empty());
+    assert!(coordinator.chooses_now(Ok(chosen(SourceKind::Observed))));
+    assert_eq!(coordinator.lines(), ["home: acquisition.auto takes the prefix from observed on wan: so it is."]);
+    assert_eq!(coordinator.source_names(), ["observed on wan", "router-advertisement on wan"]);
+    coordinator.says(SourceKind::Observed, None);
+    let status = coordinator.status(&epoch);
+    assert!(status.dynamic_prefixes[0].errors.is_empty());
+    assert_eq!(status.sources[0].notes, ["Chosen for home (acquisition.auto): so it is."]);
+}
+
+#[test]
+fn a_choice_stays_while_it_works() {
+    let mut coordinator = coordinator(AUTO);
+    coordinator.chooses_now(Ok(chosen(SourceKind::Observed)));
+    assert_eq!(coordinator.open_choices(now()).len(), 1, "it has given no prefix yet");
+    coordinator.says(SourceKind::Observed, Some(P));
+    assert!(coordinator.open_choices(now()).is_empty());
+    coordinator.says(SourceKind::RouterAdvertisement, Some("2001:db8:a::/64"));
+    assert!(coordinator.open_choices(now()).is_empty());
+    // Its prefix is over, and another stands in.
+    let later = Instant::from_secs(4700);
+    coordinator.handle_timeout(later);
+    assert_eq!(coordinator.open_choices(later).len(), 1);
+    // A reload keeps it, unless the interface is written otherwise.
+    let again = with_former(config(AUTO), coordinator.config());
+    assert_eq!(again.dynamic_prefixes[0].acquisition.auto.as_ref().unwrap().chosen, Some(chosen(SourceKind::Observed)));
+    let text = AUTO.replace("\"auto\"", "{ auto = { interface = \"lan\" } }");
+    let moved = with_former(config(&text), coordinator.config());
+    assert_eq!(moved.dynamic_prefixes[0].acquisition.auto.as_ref().unwrap().chosen, None);
+    assert!(moved.dynamic_prefixes[0].sources().is_empty());
+    // What could not be chosen anew leaves what there is.
+    assert!(!coordinator.chooses_now(Err("wan is down or has no link-local address yet")));
+    assert_eq!(coordinator.source_names(), ["observed on wan", "router-advertisement on wan"]);
+}
+
+/// Our own client holds the port, so that nobody else can be asked: silence ends it not.
+#[test]
+fn our_own_client_is_not_given_up_because_nobody_answered_another() {
+    let mut coordinator = coordinator(AUTO);
+    coordinator.chooses_now(Ok(chosen(SourceKind::Dhcpv6Pd)));
+    assert!(!coordinator.chooses_now(Ok(chosen(SourceKind::RouterAdvertisement))));
+    assert_eq!(coordinator.source_names(), ["dhcpv6-pd on wan", "router-advertisement on wan"]);
+    assert!(coordinator.chooses_now(Ok(chosen(SourceKind::Observed))), "another client is another matter");
+    assert!(coordinator.chooses_now(Ok(chosen(SourceKind::RouterAdvertisement))), "it is there no more");
+}
+
+#[test]
+fn reports_call_for_another_choice() {
+    let mut coordinator = coordinator(AUTO);
+    let ra = |dhcpv6| {
+        let id = SourceId::on(SourceKind::RouterAdvertisement, "wan");
+        let advertised = Some(Advertised { dhcpv6, ..Advertised::default() });
+        SourceReport { advertised, ..SourceReport::new(id, SourceState::Receiving) }
+    };
+    let id = SourceId::on(SourceKind::Dhcpv6Pd, "wan");
+    let other_client = Some("dhcpcd runs there.".to_owned());
+    let other = SourceReport { other_client, ..SourceReport::new(id, SourceState::Failed("taken".to_owned())) };
+    let calls = |coordinator: &Coordinator, report: &SourceReport| calls_for_another(coordinator.config(), report);
+    assert!(!calls(&coordinator, &ra(true)));
+    coordinator.chooses_now(Ok(chosen(SourceKind::RouterAdvertisement)));
+    assert_eq!([ra(true), ra(false)].map(|report| calls(&coordinator, &report)), [true, false]);
+    coordinator.chooses_now(Ok(chosen(SourceKind::Dhcpv6Pd)));
+    assert!(!calls(&coordinator, &ra(true)) && calls(&coordinator, &other));
+}
+
+#[test]
+fn a_server_is_asked_as_our_client_would_ask() {
+    let prefix = &config(AUTO).dynamic_prefixes[0];
+    let duid = Duid::new(&[0, 4, 0xaa]).unwrap();
+    let settings = probe(prefix, "wan", &duid).unwrap();
+    assert_eq!((settings.interface.as_str(), &settings.duid), ("wan", &DuidSetting::Fixed(duid.clone())));
+    let coordinator = {
+        let mut coordinator = coordinator(AUTO);
+        coordinator.chooses_now(Ok(chosen(SourceKind::Dhcpv6Pd)));
+        coordinator
+    };
+    assert_eq!(coordinator.client_settings()["wan"].delegations, settings.delegations);
+}
