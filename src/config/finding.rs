@@ -330,7 +330,6 @@ pub const RULES: &[(&str, &str)] = &[
     ("invalid-url", "what is asked by HTTP can be asked"),
     ("no-source", "a DynamicPrefix has a source"),
     ("auto-beside-source", "a source is written or chosen, not both"),
-    ("observes-own-client", "what is observed is the client of another program"),
     ("invalid-router", "routers are link-local addresses"),
     ("invalid-network", "prefixes are networks"),
     ("prefix-hint", "a prefixHint can be delegated, and agrees with requestedPrefixLength"),

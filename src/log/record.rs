@@ -171,9 +171,6 @@ fn observer(report: &SourceReport) -> (Priority, String) {
         | SourceState::NoAddress
         | SourceState::Asking
         | SourceState::AwaitingRouter
-        | SourceState::AwaitingAddress
-        | SourceState::NoAddress
-        | SourceState::Asking
         | SourceState::Receiving
         | SourceState::Released
         | SourceState::Configured
