@@ -202,7 +202,7 @@ impl<'a> Chosen<'a> {
         Ok(config)
     }
 
-    /// kube panics at the first request to a URL without a scheme. kubectl takes it for http.
+    /// kube panics at the first request to a URL without a scheme, which kubectl would supply.
     fn check_server(&self, url: &http::Uri) -> Result<(), Unusable> {
         if matches!(url.scheme_str(), Some("http" | "https")) && url.authority().is_some() {
             return Ok(());
