@@ -162,7 +162,9 @@ impl Capture {
         asked.sort_unstable();
         asked.dedup();
         ensure!(asked.len() == sent, "nothing had to be asked twice: {asked:?}");
-        let answers = messages.iter().filter(|seen| seen.grants()).count();
+        let granted = messages.iter().filter(|seen| seen.grants()).count();
+        ensure!(granted >= least, "{least} exchanges, and {granted} times a prefix");
+        let answers = messages.iter().filter(|seen| seen.is_reply()).count();
         ensure!(answers == sent, "{sent} asked, {answers} answered");
         Ok(())
     }
@@ -211,10 +213,14 @@ impl Seen {
         if let Message::Server(message) = &self.message { Some(message) } else { None }
     }
 
-    /// Whether it is a Reply of the server with a prefix: what a test forges comes from another port.
+    /// Whether it is a Reply of the server: what a test forges comes from another port.
+    pub(crate) fn is_reply(&self) -> bool {
+        self.source.port() == SERVER_PORT && self.server().is_some_and(|message| message.kind == ServerMessage::Reply)
+    }
+
+    /// The same with a prefix.
     pub(crate) fn grants(&self) -> bool {
-        let reply = self.server().filter(|message| message.kind == ServerMessage::Reply);
-        self.source.port() == SERVER_PORT && reply.is_some_and(|reply| !granted(reply).is_empty())
+        self.is_reply() && self.server().is_some_and(|reply| !granted(reply).is_empty())
     }
 }
 

@@ -21,6 +21,7 @@
 //! | `evidence` | what netlink, a former run and people say of delegations | decider |
 //! | `leases` | what the packets tell of its leases | decider |
 //! | `observer`, `report` | all of it together | decider |
+//! | `traces` | what a netlink message tells of a delegation | decider |
 //! | `octets` | netlink messages, for records | decider |
 //! | `socket`, `address`, `netlink`, `driver` | sockets and the clock | driver |
 
@@ -44,6 +45,7 @@ mod report;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 pub use driver::{Saying, run};
 pub use exchange::Unfollowed;

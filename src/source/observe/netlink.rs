@@ -13,7 +13,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder};
 use tokio::sync::mpsc;
 
-use super::evidence::is_evidence;
+use super::traces::is_evidence;
 use crate::log::{self, record};
 
 /// How long to wait after a dump failed.
