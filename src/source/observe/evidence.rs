@@ -138,11 +138,15 @@ impl Evidence {
             offer.excluded.clone_from(&told.excluded);
         }
         if is_new {
-            // Of one whose end nobody knows, nobody would say when it ends, either.
+            // Of one whose end nobody knows, nobody would say when it ends, either; of a route, its end would.
+            let stands = |hint: &&Hint| hint.origin == Origin::Route && hint.offer.cut.is_none();
+            let standing: BTreeSet<Ipv6Net> = self.hints.iter().filter(stands).map(|hint| hint.offer.prefix).collect();
             let endless = |hint: &&mut Hint| {
-                hint.origin == Origin::Told
+                (hint.origin == Origin::Told
+                    || (hint.origin == Origin::FormerRun && !standing.contains(&hint.offer.prefix)))
                     && hint.offer.recipient == offer.recipient
                     && hint.offer.preferred_until == Deadline::Never
+                    && hint.offer.prefix != prefix
             };
             self.hints.iter_mut().filter(endless).for_each(|hint| hint.cut(Cut::Unlisted, now));
         }

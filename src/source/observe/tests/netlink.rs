@@ -26,7 +26,8 @@ fn route(prefix: &str, kind: RouteType, protocol: RouteProtocol, metric: u32) ->
         .build()
 }
 
-fn networkd(prefix: &str) -> RouteMessage {
+/// The route that systemd-networkd makes for a delegation.
+pub(super) fn networkd(prefix: &str) -> RouteMessage {
     route(prefix, RouteType::Unreachable, RouteProtocol::Dhcp, 1024)
 }
 
