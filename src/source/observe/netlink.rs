@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::evidence::is_evidence;
 use crate::log::{self, record};
+use crate::source::link;
 
 /// How long to wait after a dump failed.
 const DUMP_RETRY: Duration = Duration::from_secs(1);
@@ -36,7 +37,7 @@ pub(super) enum Heard {
 /// When the netlink socket cannot be opened or ends.
 pub(super) async fn run(tell: mpsc::Sender<Heard>) -> anyhow::Result<()> {
     let groups = [MulticastGroup::Ipv6Ifaddr, MulticastGroup::Ipv6Route];
-    let (connection, _, messages) = rtnetlink::new_multicast_connection(&groups)
+    let (connection, listening, messages) = rtnetlink::new_multicast_connection(&groups)
         .context("cannot open a netlink socket to watch the routes (RestrictAddressFamilies= needs AF_NETLINK)")?;
     // What is asked for comes by a socket of its own: a storm that fills the other one's queue would take it away, too.
     let (asking, handle, _nothing) = rtnetlink::new_connection().context("cannot open a second netlink socket")?;
@@ -55,6 +56,7 @@ pub(super) async fn run(tell: mpsc::Sender<Heard>) -> anyhow::Result<()> {
         let is_short = batch.iter().any(|message| matches!(message.payload, NetlinkPayload::Overrun(_)));
         heard = if is_short {
             tracing::debug!("Netlink messages about routes were lost; reading all of them again.");
+            link::read_out(&listening, &mut batches).await;
             Heard::Dump(reload(&handle).await)
         } else {
             let messages = batch.into_iter().filter_map(|message| inner(message.payload));
