@@ -10,6 +10,9 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 #[path = "../support/netns.rs"]
 mod support;
 
+#[path = "../support/flood.rs"]
+mod flood;
+
 #[path = "../support/answers.rs"]
 mod answers;
 #[expect(dead_code, reason = "these tests need a part of it")]

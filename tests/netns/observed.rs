@@ -1,22 +1,29 @@
 //! The other client of a host, by what the kernel tells of it.
 
 use std::fmt::Write as _;
+use std::net::{SocketAddrV6, UdpSocket};
 
 use dyn_prefix::record::Recorder;
 use dyn_prefix::source::observe::{self, Saying, Settings};
-use dyn_prefix::source::{SourceReport, Tally, link};
+use dyn_prefix::source::{SourceReport, SourceState, Tally, link};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::Test;
-use crate::lab::Reports;
-use crate::support::{Namespace, Pair, WAN};
+use crate::dhcpv6::lab::link_local;
+use crate::flood::{BATCH, Flood, Way};
+use crate::lab::{Reports, SOON};
+use crate::support::{LAN, Namespace, Pair, WAN};
 
-pub(crate) const TESTS: &[Test] = &[("t146_observed_routes_after_a_burst_that_the_kernel_had_no_room_for", burst)];
+pub(crate) const TESTS: &[Test] = &[
+    ("t146_observed_routes_after_a_burst_that_the_kernel_had_no_room_for", burst),
+    ("observed_packets_are_those_of_dhcpv6_alone", filtered),
+];
 
 /// An observer at work.
 struct Probe {
     reports: Reports,
+    tally: watch::Receiver<Tally>,
     _said: mpsc::Sender<Saying>,
     _settings: watch::Sender<Settings>,
 }
@@ -33,7 +40,7 @@ fn with_driver(host: &Namespace, test: impl AsyncFnOnce(&mut Probe) + Send) {
                 watch::channel(Settings { interface: WAN.to_owned(), names: ["home".to_owned()].into() });
             let (_said, told) = mpsc::channel(1);
             let (reports, reported) = mpsc::channel(1);
-            let (tally, _counted) = watch::channel(Tally::default());
+            let (tally, counted) = watch::channel(Tally::default());
             let setup = observe::driver::Setup {
                 settings,
                 seed: Vec::new(),
@@ -44,7 +51,7 @@ fn with_driver(host: &Namespace, test: impl AsyncFnOnce(&mut Probe) + Send) {
                 tally,
             };
             tokio::spawn(observe::run(setup, cancel.clone()));
-            test(&mut Probe { reports: Reports::new(reported), _said, _settings }).await;
+            test(&mut Probe { reports: Reports::new(reported), tally: counted, _said, _settings }).await;
             cancel.cancel();
         });
     });
@@ -89,5 +96,53 @@ fn burst() {
         let last = |report: &SourceReport| usable(report).contains(&"2001:db8:d::/56".to_owned());
         let report = probe.reports.until_without("what comes after it", of_others, last).await;
         assert_eq!(usable(&report), ["2001:db8:b::/56", "2001:db8:d::/56"]);
+    });
+}
+
+/// The cards of the host and of its router.
+const CARD: [u8; 6] = [2, 0, 0, 0, 0, 2];
+const ROUTER_CARD: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+/// How many packets the uplink has taken in and sent.
+fn traffic(host: &Namespace) -> (u64, u64) {
+    let text = host.inside(|| std::fs::read_to_string("/proc/thread-self/net/dev").expect("counters"));
+    let line = text.lines().find_map(|line| line.trim_start().strip_prefix("wan:")).expect("the uplink");
+    let counts: Vec<u64> = line.split_whitespace().map(|count| count.parse().expect("a count")).collect();
+    (counts[1], counts[9])
+}
+
+/// A DHCPv6 message to the client, which nobody has asked for.
+fn mark(pair: &Pair) {
+    let to = pair.host.inside(link_local);
+    pair.router.inside(|| {
+        let scope = nix::net::if_::if_nametoindex(LAN).expect("the interface exists");
+        let socket = UdpSocket::bind("[::]:0").expect("a socket");
+        socket.send_to(&[7, 0, 0, 1], SocketAddrV6::new(to, 546, 0, scope)).expect("it can be sent");
+    });
+}
+
+/// Thousands of packets of every kind, in and out, of which the program is given none: it counts what it reads.
+fn filtered() {
+    let pair = Pair::joined();
+    pair.host.ip(&format!("link set {WAN} address 02:00:00:00:00:02"));
+    with_driver(&pair.host, async |probe| {
+        probe.reports.until("it watches", |report| report.state == SourceState::Soliciting).await;
+        let count = |probe: &Probe| probe.tally.borrow().received;
+        let before = count(probe);
+        let passed = traffic(&pair.host);
+        let mut floods = [
+            pair.router.inside(|| Flood::new(LAN, CARD, Way::In)),
+            pair.host.inside(|| Flood::new(WAN, ROUTER_CARD, Way::Out)),
+        ];
+        for flood in &mut floods {
+            let sent: usize = (0..100).map(|_| flood.send(BATCH)).sum();
+            assert!(sent >= 100 * flood.kinds(), "{sent}");
+        }
+        let (received, sent) = traffic(&pair.host);
+        assert!(received - passed.0 >= 1000 && sent - passed.1 >= 1000, "{passed:?} {received} {sent}");
+        mark(&pair);
+        let marked = tokio::time::timeout(SOON, probe.tally.wait_for(|tally| tally.received > before)).await;
+        assert!(marked.is_ok_and(|seen| seen.is_ok()), "a DHCPv6 message comes through");
+        assert_eq!(count(probe), before + 1, "and nothing else");
     });
 }
