@@ -3,11 +3,11 @@
 //!
 //! ```text
 //!  router namespace ── veth ── host namespace
-//!  a server, and a flood       a client, and the daemon beside it, watched by its control socket
+//!  a server, and a flood       a client, and the daemon beside it, asked by its control socket
 //! ```
 //!
-//! Time zero is taken before the server's send(2); the end is the moment in which the line of a `watch` that shows the new
-//! prefix was read. Client and server are played by this program: what they take is in no figure.
+//! Time zero is taken before the server's send(2); the end is the moment in which the first status that shows the new
+//! prefix was read, which is asked for again and again. Client and server are played by this program: what they take is in no figure.
 //!
 //! Needs root and `ip`: `cargo bench --bench observe`, with `-- --replies 20 --seconds 2` for a first impression. Never a
 //! part of CI: its numbers are those of a quiet machine or worthless.

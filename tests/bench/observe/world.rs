@@ -3,9 +3,8 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::Ipv6Addr;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -59,7 +58,7 @@ pub(crate) fn passed(host: &Namespace, interface: &str) -> Result<u64> {
 pub(crate) struct Daemon<'a> {
     host: &'a Namespace,
     pub(crate) process: Process,
-    watch: Receiver<(Instant, Value)>,
+    socket: PathBuf,
     _directory: TempDir,
 }
 
@@ -83,25 +82,27 @@ impl<'a> Daemon<'a> {
         }
         let mut process = Process::spawn("dyn-prefix", &mut command, &directory.path().join("log"))?;
         let socket = directory.path().join("control.sock");
-        let watch = wait_for("the control socket", LIMIT, || {
+        wait_for("the control socket", LIMIT, || {
             process.check_alive()?;
             Ok(UnixStream::connect(&socket).ok())
         })?;
-        let daemon = Self { host, process, watch: follow(watch)?, _directory: directory };
+        let daemon = Self { host, process, socket, _directory: directory };
         daemon.until("the observer", |status| status["sources"][0]["state"] == "soliciting")?;
         Ok(daemon)
     }
 
-    /// Waits until a status is as wanted; when it came.
+    /// Asks for the status again and again until it is as wanted; when that answer came. A `watch` would say it up to 250 ms
+    /// later, because watchers are told no more often.
     pub(crate) fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Instant> {
         let end = Instant::now() + LIMIT;
-        let mut last = Value::Null;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            match self.watch.recv_timeout(left) {
-                Ok((at, answer)) if wanted(&answer["status"]) => return Ok(at),
-                Ok((_, answer)) => last = answer,
-                Err(_) => bail!("{what}: not within {LIMIT:?}; last {last:#}; {}", self.process.log_tail(15)),
+            let status = ask(&self.socket)?;
+            let at = Instant::now();
+            if wanted(&status) {
+                return Ok(at);
+            }
+            if at > end {
+                bail!("{what}: not within {LIMIT:?}; last {status:#}; {}", self.process.log_tail(15));
             }
         }
     }
@@ -115,18 +116,13 @@ impl<'a> Daemon<'a> {
     }
 }
 
-/// Reads what a `watch` prints, with the time.
-fn follow(mut stream: UnixStream) -> Result<Receiver<(Instant, Value)>> {
-    stream.write_all(b"{\"command\": \"watch\"}\n")?;
-    let (tell, lines) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            let at = Instant::now();
-            let status = serde_json::from_str(&line).unwrap_or(Value::Null);
-            if tell.send((at, status)).is_err() {
-                return;
-            }
-        }
-    });
-    Ok(lines)
+/// The status now.
+fn ask(socket: &Path) -> Result<Value> {
+    let mut stream = UnixStream::connect(socket).context("the control socket")?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.write_all(b"{\"command\": \"status\"}\n")?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    let mut answer: Value = serde_json::from_str(&line).with_context(|| line)?;
+    Ok(answer["status"].take())
 }
