@@ -38,7 +38,10 @@ fn main() -> ExitCode {
     let lookouts = [addresses::TESTS, http::TESTS, observed::TESTS].concat();
     let lookouts: Vec<Trial> = lookouts.iter().map(|test| trial(test, missing.clone())).collect();
     let forged = forged::TESTS.iter().map(|test| trial(test, missing.clone()));
-    let radvd = radvd::TESTS.iter().map(|test| trial(test, missing.clone().or_else(|| no_radvd.clone())));
+    let radvd = radvd::TESTS
+        .iter()
+        .chain(observed::WITH_RADVD)
+        .map(|test| trial(test, missing.clone().or_else(|| no_radvd.clone())));
     let no_socat =
         support::on_path("socat").is_none().then(|| "socat is not on PATH (Debian package socat)".to_owned());
     let dhcpv6 = dhcpv6::tests().map(|test| trial(test, missing.clone()));

@@ -1,7 +1,6 @@
 //! The other client of a host, by what the kernel tells of it.
 
 use std::fmt::Write as _;
-use std::net::{SocketAddrV6, UdpSocket};
 
 use dyn_prefix::record::Recorder;
 use dyn_prefix::source::observe::{self, Saying, Settings};
@@ -10,15 +9,16 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::Test;
-use crate::dhcpv6::lab::link_local;
 use crate::flood::{BATCH, Flood, Way};
 use crate::lab::{Reports, SOON};
-use crate::support::{LAN, Namespace, Pair, WAN};
+use crate::support::{LAN, Namespace, Pair, Radvd, WAN};
 
 pub(crate) const TESTS: &[Test] = &[
     ("t146_observed_routes_after_a_burst_that_the_kernel_had_no_room_for", burst),
     ("observed_packets_are_those_of_dhcpv6_alone", filtered),
 ];
+
+pub(crate) const WITH_RADVD: &[Test] = &[("t144_observed_link_with_a_prefix_of_its_own", own_prefix)];
 
 /// An observer at work.
 struct Probe {
@@ -111,16 +111,6 @@ fn traffic(host: &Namespace) -> (u64, u64) {
     (counts[1], counts[9])
 }
 
-/// A DHCPv6 message to the client, which nobody has asked for.
-fn mark(pair: &Pair) {
-    let to = pair.host.inside(link_local);
-    pair.router.inside(|| {
-        let scope = nix::net::if_::if_nametoindex(LAN).expect("the interface exists");
-        let socket = UdpSocket::bind("[::]:0").expect("a socket");
-        socket.send_to(&[7, 0, 0, 1], SocketAddrV6::new(to, 546, 0, scope)).expect("it can be sent");
-    });
-}
-
 /// Thousands of packets of every kind, in and out, of which the program is given none: it counts what it reads.
 fn filtered() {
     let pair = Pair::joined();
@@ -140,9 +130,32 @@ fn filtered() {
         }
         let (received, sent) = traffic(&pair.host);
         assert!(received - passed.0 >= 1000 && sent - passed.1 >= 1000, "{passed:?} {received} {sent}");
-        mark(&pair);
-        let marked = tokio::time::timeout(SOON, probe.tally.wait_for(|tally| tally.received > before)).await;
-        assert!(marked.is_ok_and(|seen| seen.is_ok()), "a DHCPv6 message comes through");
-        assert_eq!(count(probe), before + 1, "and nothing else");
+        floods.iter().for_each(Flood::mark);
+        let marked = tokio::time::timeout(SOON, probe.tally.wait_for(|tally| tally.received >= before + 2)).await;
+        assert!(marked.is_ok_and(|seen| seen.is_ok()), "DHCPv6 messages come through");
+        assert_eq!(count(probe), before + 2, "and nothing else");
+    });
+}
+
+/// A router, as every host is that Kubernetes runs on, which takes Router Advertisements all the same: what numbers the
+/// link is said, and offered to nobody.
+fn own_prefix() {
+    let pair = Pair::apart();
+    pair.host.sysctl("net/ipv6/conf/all/forwarding", "1");
+    pair.host.sysctl("net/ipv6/conf/default/accept_ra", "2");
+    pair.join();
+    with_driver(&pair.host, async |probe| {
+        probe.reports.until("it watches", |report| report.state == SourceState::Soliciting).await;
+        let prefixes = "prefix 2001:db8:a::/64 { AdvOnLink on; AdvAutonomous on; }; \
+                        prefix 2001:db8:b::/64 { AdvOnLink on; AdvAutonomous off; };";
+        let _radvd = Radvd::start(&pair.router, prefixes);
+        let said = "wan itself has 2001:db8:a::/64 (on-link, autonomous) and 2001:db8:b::/64 (on-link) by Router \
+                    Advertisement, which is no delegation";
+        let is_said = |report: &SourceReport| report.notes.iter().any(|note| note.starts_with(said));
+        let report = probe.reports.until_without("both", |report| !report.offers.is_empty(), is_said).await;
+        assert_eq!(report.state, SourceState::Soliciting);
+        pair.host.ip(&route("add", "2001:db8:c::/56"));
+        let report = probe.reports.until("a delegation", |report| usable(report) == ["2001:db8:c::/56"]).await;
+        assert!(!is_said(&report), "who has a delegation does not wonder: {report:#?}");
     });
 }

@@ -37,6 +37,8 @@ pub(crate) enum Way {
 pub(crate) struct Flood {
     socket: Socket,
     frames: Vec<Vec<u8>>,
+    /// What a client or a server on the link would say.
+    mark: Vec<u8>,
     next: usize,
 }
 
@@ -50,12 +52,18 @@ impl Flood {
             address.as_link_addr().copied()
         });
         bind(socket.as_raw_fd(), &own.expect("the interface exists")).expect("it can be bound");
-        Self { socket, frames: frames(to, way), next: 0 }
+        Self { socket, frames: frames(to, way), mark: frame(to, IPV6, &ipv6(UDP, &udp(port(way)))), next: 0 }
     }
 
     /// How many kinds of frames there are.
     pub(crate) fn kinds(&self) -> usize {
         self.frames.len()
+    }
+
+    /// Sends a packet that is a DHCPv6 message by its ports.
+    pub(crate) fn mark(&self) {
+        let sent = self.socket.send(&self.mark).expect("it can be sent");
+        assert_eq!(sent, self.mark.len());
     }
 
     /// Sends the next ones, [`BATCH`] of them at most; how many the kernel took.
@@ -71,12 +79,17 @@ impl Flood {
     }
 }
 
-/// One of each kind. `port` is that of the DHCPv6 messages that go this way.
+/// Where DHCPv6 messages go that go this way.
+fn port(way: Way) -> u16 {
+    match way {
+        Way::In => 546,
+        Way::Out => 547,
+    }
+}
+
+/// One of each kind.
 fn frames(to: [u8; 6], way: Way) -> Vec<Vec<u8>> {
-    let (port, other) = match way {
-        Way::In => (546, 547),
-        Way::Out => (547, 546),
-    };
+    let (port, other) = (port(way), 546 + 547 - port(way));
     let first_of_several = [&[UDP, 0, 0, 1, 0, 0, 0, 9], udp(443).as_slice()].concat();
     let later = [&[UDP, 0, 1, 0, 0, 0, 0, 9], udp(port).as_slice()].concat();
     let listener_report = [&[ICMPV6, 0, 5, 2, 0, 0, 1, 0], udp(port).as_slice()].concat();

@@ -14,6 +14,7 @@ use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder};
 use tokio::sync::mpsc;
 
 use super::evidence::is_evidence;
+use super::onlink::is_announcement;
 use crate::log::{self, record};
 use crate::source::link;
 
@@ -36,7 +37,7 @@ pub(super) enum Heard {
 /// # Errors
 /// When the netlink socket cannot be opened or ends.
 pub(super) async fn run(tell: mpsc::Sender<Heard>) -> anyhow::Result<()> {
-    let groups = [MulticastGroup::Ipv6Ifaddr, MulticastGroup::Ipv6Route];
+    let groups = [MulticastGroup::Ipv6Ifaddr, MulticastGroup::Ipv6Route, MulticastGroup::Ipv6Prefix];
     let (connection, listening, messages) = rtnetlink::new_multicast_connection(&groups)
         .context("cannot open a netlink socket to watch the routes (RestrictAddressFamilies= needs AF_NETLINK)")?;
     // What is asked for comes by a socket of its own: a storm that fills the other one's queue would take it away, too.
@@ -60,7 +61,7 @@ pub(super) async fn run(tell: mpsc::Sender<Heard>) -> anyhow::Result<()> {
             Heard::Dump(reload(&handle).await)
         } else {
             let messages = batch.into_iter().filter_map(|message| inner(message.payload));
-            Heard::Events(messages.filter(is_evidence).collect())
+            Heard::Events(messages.filter(|message| is_evidence(message) || is_announcement(message)).collect())
         };
     }
     connections.iter().for_each(tokio::task::JoinHandle::abort);
