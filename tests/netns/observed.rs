@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::Test;
-use crate::flood::{BATCH, Flood, Way};
+use crate::flood::{BATCH, Flood, Way, card};
 use crate::lab::{Reports, SOON};
 use crate::support::{LAN, Namespace, Pair, Radvd, WAN};
 
@@ -99,10 +99,6 @@ fn burst() {
     });
 }
 
-/// The cards of the host and of its router.
-const CARD: [u8; 6] = [2, 0, 0, 0, 0, 2];
-const ROUTER_CARD: [u8; 6] = [2, 0, 0, 0, 0, 1];
-
 /// How many packets the uplink has taken in and sent.
 fn traffic(host: &Namespace) -> (u64, u64) {
     let text = host.inside(|| std::fs::read_to_string("/proc/thread-self/net/dev").expect("counters"));
@@ -114,15 +110,15 @@ fn traffic(host: &Namespace) -> (u64, u64) {
 /// Thousands of packets of every kind, in and out, of which the program is given none: it counts what it reads.
 fn filtered() {
     let pair = Pair::joined();
-    pair.host.ip(&format!("link set {WAN} address 02:00:00:00:00:02"));
+    let cards = [pair.host.inside(|| card(WAN)), pair.router.inside(|| card(LAN))];
     with_driver(&pair.host, async |probe| {
         probe.reports.until("it watches", |report| report.state == SourceState::Soliciting).await;
         let count = |probe: &Probe| probe.tally.borrow().received;
         let before = count(probe);
         let passed = traffic(&pair.host);
         let mut floods = [
-            pair.router.inside(|| Flood::new(LAN, CARD, Way::In)),
-            pair.host.inside(|| Flood::new(WAN, ROUTER_CARD, Way::Out)),
+            pair.router.inside(|| Flood::new(LAN, cards[0], Way::In)),
+            pair.host.inside(|| Flood::new(WAN, cards[1], Way::Out)),
         ];
         for flood in &mut floods {
             let sent: usize = (0..100).map(|_| flood.send(BATCH)).sum();

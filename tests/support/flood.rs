@@ -47,11 +47,7 @@ impl Flood {
     pub(crate) fn new(interface: &str, to: [u8; 6], way: Way) -> Self {
         // Without a protocol nothing comes in; the address of an interface in the list of all of them has none.
         let socket = Socket::new_raw(Domain::PACKET, Type::RAW, None).expect("a packet socket");
-        let own = getifaddrs().expect("the interfaces").find_map(|own| {
-            let address = own.address.filter(|_| own.interface_name == interface)?;
-            address.as_link_addr().copied()
-        });
-        bind(socket.as_raw_fd(), &own.expect("the interface exists")).expect("it can be bound");
+        bind(socket.as_raw_fd(), &link(interface)).expect("it can be bound");
         Self { socket, frames: frames(to, way), mark: frame(to, IPV6, &ipv6(UDP, &udp(port(way)))), next: 0 }
     }
 
@@ -77,6 +73,20 @@ impl Flood {
         self.next = (self.next + sent) % self.frames.len();
         sent
     }
+}
+
+/// An interface of this thread's namespace as packet sockets know it.
+fn link(interface: &str) -> LinkAddr {
+    let own = getifaddrs().expect("the interfaces").find_map(|own| {
+        let address = own.address.filter(|_| own.interface_name == interface)?;
+        address.as_link_addr().copied()
+    });
+    own.expect("the interface exists")
+}
+
+/// The address of the card of an interface of this thread's namespace.
+pub(crate) fn card(interface: &str) -> [u8; 6] {
+    link(interface).addr().expect("Ethernet")
 }
 
 /// Where DHCPv6 messages go that go this way.

@@ -7,9 +7,9 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::Options;
 use crate::cost::{Cost, Used};
-use crate::flood::{BATCH, Flood, Way};
+use crate::flood::{BATCH, Flood, Way, card};
 use crate::netns::{LAN, Pair, WAN};
-use crate::world::{Daemon, HOST_CARD, QUIET, ROUTER_CARD, link, passed};
+use crate::world::{Daemon, QUIET, link, passed};
 
 /// How long a daemon stays before it is looked at, so that what a start is followed by is done.
 const BREATH: Duration = Duration::from_secs(2);
@@ -43,9 +43,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn flood(pair: &Pair, way: Way) -> Flood {
+    let cards = [pair.host.inside(|| card(WAN)), pair.router.inside(|| card(LAN))];
     match way {
-        Way::In => pair.router.inside(|| Flood::new(LAN, HOST_CARD, way)),
-        Way::Out => pair.host.inside(|| Flood::new(WAN, ROUTER_CARD, way)),
+        Way::In => pair.router.inside(|| Flood::new(LAN, cards[0], way)),
+        Way::Out => pair.host.inside(|| Flood::new(WAN, cards[1], way)),
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::lab::{Process, http_get, wait_for};
-use crate::netns::{Namespace, Pair, WAN};
+use crate::netns::{Namespace, Pair};
 
 /// How long anything may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -20,14 +20,10 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 pub(crate) const QUIET: &str = "quiet";
 /// Of `/metrics`, in the host's namespace.
 const PORT: u16 = 9478;
-/// The cards of the two ends of the link.
-pub(crate) const HOST_CARD: [u8; 6] = [2, 0, 0, 0, 0, 2];
-pub(crate) const ROUTER_CARD: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 /// The namespaces, joined.
 pub(crate) fn link() -> Pair {
     let pair = Pair::joined();
-    pair.host.ip(&format!("link set {WAN} address 02:00:00:00:00:02"));
     pair.host.ip(&format!("link add {QUIET} type veth peer name other"));
     pair.host.ip(&format!("link set {QUIET} up"));
     pair.host.ip("link set other up");
