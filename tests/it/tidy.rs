@@ -79,6 +79,7 @@ const DECIDERS: [&str; 107] = [
     "src/source/observe/leases.rs",
     "src/source/observe/observer.rs",
     "src/source/observe/octets.rs",
+    "src/source/observe/onlink.rs",
     "src/source/observe/packet.rs",
     "src/source/observe/report.rs",
     "src/source/observe/traces.rs",
