@@ -183,7 +183,8 @@ fn credentials() {
 #[test]
 fn credentials_that_only_root_may_read() {
     let root = |path: &str, mode| Step { path: path.into(), mode, ..Step::default() };
-    let file = File { path: "/etc/k".into(), steps: vec![root("/etc", 0o755), root("/etc/k", 0o600)] };
+    let file =
+        File { path: "/etc/k".into(), steps: vec![root("/etc", 0o755), root("/etc/k", 0o600)], ..File::default() };
     let account = Account { user: "dyn-prefix".to_owned(), uid: 990, ..Account::default() };
     let of = |validity, mode| {
         let (url, answer) = (URL.to_owned(), Ok(Box::new(seen())));

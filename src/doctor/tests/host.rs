@@ -21,7 +21,7 @@ pub(super) const TESTS: &[fn()] = &[
     hosts_inside_a_range,
 ];
 
-fn status(version: &str, reload_errors: &[&str]) -> Box<Status> {
+pub(super) fn status(version: &str, reload_errors: &[&str]) -> Box<Status> {
     Box::new(Status {
         schema_version: SCHEMA_VERSION,
         daemon: DaemonStatus {
@@ -108,7 +108,7 @@ fn client(unreachable_route: bool) -> Config {
 }
 
 fn capabilities(config: &Config, whose: Whose, effective: Option<u64>) -> Vec<Finding> {
-    capability::check(config, &capability::Facts { whose, effective })
+    capability::check(config, &capability::Facts { whose, effective, families: None })
 }
 
 #[test]
