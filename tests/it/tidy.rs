@@ -110,6 +110,7 @@ const DECIDERS: [&str; 106] = [
     "src/store/state.rs",
     "src/store/paused.rs",
     "src/record/mod.rs",
+    "src/record/choice.rs",
     "src/record/encoding.rs",
     "src/replay/",
     "src/source/dhcpv6/others/dhcpcd.rs",
