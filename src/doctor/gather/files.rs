@@ -7,6 +7,7 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use jiff::Timestamp;
 use nix::unistd::{Gid, Group, Uid, User};
 
 use super::host::{Daemon, Printed, run};
@@ -158,6 +159,11 @@ fn group_name(gid: u32) -> String {
 pub(super) fn files<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Vec<File> {
     let paths = paths.into_iter().filter(|path| !path.starts_with("/run/credentials"));
     paths.filter_map(|path| Some(File { path: path.clone(), purpose: Purpose::Read, steps: steps(path)? })).collect()
+}
+
+/// When a file got the content that it has.
+pub(super) fn changed(path: &Path) -> Option<Timestamp> {
+    Timestamp::try_from(fs::metadata(path).ok()?.modified().ok()?).ok()
 }
 
 /// What is run and written on this host.
