@@ -114,7 +114,7 @@ impl Guest {
     /// Stops the service and forgets everything about it; then this is its configuration.
     pub(crate) fn fresh(&self, config: &str) -> Journal {
         self.run(&["systemctl", "stop", UNIT]);
-        self.done(&["rm", "-rf", "/var/lib/dyn-prefix", "/etc/systemd/system/dyn-prefix.service.d"]);
+        self.done(&["rm", "-rf", "/var/lib/dyn-prefix", "/run/dyn-prefix", "/etc/systemd/system/dyn-prefix.service.d"]);
         self.done(&["systemctl", "daemon-reload"]);
         self.run(&["systemctl", "reset-failed", UNIT]);
         self.configure(config);

@@ -56,6 +56,12 @@ fn inside(guest: &Guest) {
     until(guest, "hook and file", || is_done(guest));
     assert_eq!(guest.done(&file), before, "the same file, over the restart");
     assert_eq!(guest.done(&["cat", "/run/dyn-prefix/runs"]), run.repeat(2));
+    // A packet filter may include it whenever it is loaded.
+    guest.done(&["systemctl", "stop", UNIT]);
+    assert_eq!(guest.done(&file), before, "the same file, over a stop");
+    guest.done(&["systemctl", "start", UNIT]);
+    until(guest, "hook and file", || is_done(guest));
+    assert_eq!(guest.done(&["cat", "/run/dyn-prefix/reloaded"]), "2001:db8:1::2 www\n");
 }
 
 fn with_drop_in(guest: &Guest, text: &str) {
