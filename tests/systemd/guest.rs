@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -129,6 +130,14 @@ impl Guest {
         let path = self.root.join(path.trim_start_matches('/'));
         fs::create_dir_all(path.parent().expect("an absolute path")).expect("a directory");
         fs::write(path, text).expect("a file");
+    }
+
+    /// A file of this machine, executable.
+    pub(crate) fn copy(&self, from: &Path, path: &str) {
+        let text = fs::read(from).expect("it can be read");
+        let path = self.root.join(path.trim_start_matches('/'));
+        fs::write(&path, text).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
     }
 
     pub(crate) fn remove_config(&self) {

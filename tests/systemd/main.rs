@@ -30,8 +30,11 @@ fn main() -> ExitCode {
     // One machine, one service.
     arguments.test_threads = Some(1);
     let guest = if arguments.list { Err("only listed".to_owned()) } else { boot() };
-    let trials =
-        service::TESTS.iter().chain(host::TESTS).chain(beside::TESTS).map(|test| trial(test, guest.clone())).collect();
+    let no_nft = support::on_path("nft").is_none().then(|| "nft is not on PATH (Debian package nftables)".to_owned());
+    let with_nft = no_nft.map_or_else(|| guest.clone(), Err);
+    let filters = host::WITH_NFT.iter().map(|test| trial(test, with_nft.clone()));
+    let tests = service::TESTS.iter().chain(host::TESTS).chain(beside::TESTS);
+    let trials = tests.map(|test| trial(test, guest.clone())).chain(filters).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(guest);
     conclusion.exit_code()
