@@ -238,7 +238,8 @@ fn directories(guest: &Guest) {
     assert_eq!(guest.done(&["stat", "-c", "%a %U", "/var/lib/dyn-prefix"]), "700 dyn-prefix\n");
     guest.done(&["systemctl", "stop", UNIT]);
     guest.done(&["test", "-f", "/var/lib/dyn-prefix/state.json"]);
-    guest.done(&["test", "!", "-e", "/run/dyn-prefix"]);
+    // The directory stays for the files that follow the prefixes.
+    assert_eq!(guest.done(&["find", "/run/dyn-prefix"]), "/run/dyn-prefix\n");
 }
 
 fn a_router_advertisement(guest: &Guest) {
