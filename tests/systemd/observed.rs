@@ -27,7 +27,7 @@ const TIMES: [u32; 4] = [4, 60, 90, 120];
 const NETWORKS: [(&str, &str); 2] = [
     (
         "/etc/systemd/network/10-wan.network",
-        "[Match]\nName=wan\n[Network]\nDHCP=ipv6\nIPv6AcceptRA=no\n[DHCPv6]\nWithoutRA=solicit\nUseAddress=no\n",
+        "[Match]\nName=wan\n[Network]\nDHCP=ipv6\nIPv6AcceptRA=no\n[DHCPv6]\nWithoutRA=solicit\n",
     ),
     (
         "/etc/systemd/network/20-inner.network",
