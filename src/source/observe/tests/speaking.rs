@@ -30,7 +30,11 @@ fn t142_only_the_client_on_this_interface_speaks_for_it() {
         }
         assert_eq!(observer.usable(), [A], "{from:?}");
         observer.gets(&reply(2, vec![granted(&[A])]), at(102));
-        assert_eq!(observer.offer(A).unwrap().valid_until, Deadline::At(at(502)), "the exchange goes on beside {from:?}");
+        assert_eq!(
+            observer.offer(A).unwrap().valid_until,
+            Deadline::At(at(502)),
+            "the exchange goes on beside {from:?}"
+        );
     }
 }
 
@@ -60,7 +64,10 @@ fn each_of_two_delegations_is_renewed_by_an_exchange_of_its_own() {
     }
     // The server has forgotten one of them, and the client asks for that alone (RFC 9915 §18.2.10.1).
     observer.sends(&asked(ClientMessage::Renew, 4, &[(1, &[A])]), at(200));
-    observer.gets(&reply(4, vec![crate::source::dhcpv6::wire::IaPd { iaid: 1, ..refused(StatusCode::NoBinding) }]), at(200));
+    observer.gets(
+        &reply(4, vec![crate::source::dhcpv6::wire::IaPd { iaid: 1, ..refused(StatusCode::NoBinding) }]),
+        at(200),
+    );
     observer.sends(&asked(ClientMessage::Request, 5, &[(1, &[A])]), at(200));
     observer.gets(&reply(5, vec![ia(1, &[(A, 200, 400)])]), at(201));
     let mut usable = observer.usable();
