@@ -29,6 +29,7 @@ mod hooked;
 mod lease;
 mod life;
 mod observed;
+mod odhcp6c;
 mod others;
 mod planned;
 mod reference;
@@ -39,6 +40,7 @@ mod scene;
 mod servers;
 mod tun;
 mod uplinks;
+mod wide;
 
 /// A test: its name, the programs and the type of network device it needs, what its messages may be, what it does.
 struct Test {
@@ -89,9 +91,11 @@ fn main() -> ExitCode {
         uplinks::TESTS,
         coexistence::TESTS,
         hooked::TESTS,
+        odhcp6c::TESTS,
         auto::TESTS,
         observed::TESTS,
         returning::TESTS,
+        wide::TESTS,
         reference::TESTS,
     ];
     let trials = all.into_iter().flatten().map(|test| trial(test, missing.clone()));
