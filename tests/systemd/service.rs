@@ -6,7 +6,7 @@ use dyn_prefix::source::ra::packet::{Advertisement, PrefixInformation};
 use serde_json::Value;
 
 use super::guest::{Guest, UNIT};
-use super::support::{Forged, Forger, LAN, Namespace, WAN};
+use super::netns::{Forged, Forger, LAN, Namespace, WAN};
 
 pub(crate) const TESTS: &[super::Test] = &[
     ("the_unit_is_in_order", the_unit_is_in_order),

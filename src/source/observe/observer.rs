@@ -10,6 +10,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 
 use super::evidence::{Evidence, is_alive};
 use super::exchange::{Exchanges, Unfollowed};
+use super::onlink::OnLink;
 use super::packet::{self, CLIENT_PORT, Captured, SERVER_PORT};
 use super::{Settings, Told};
 use crate::source::dhcpv6::client::{Ia, describe};
@@ -64,6 +65,8 @@ pub struct Observer {
     /// What the client has given back, and when.
     pub(super) given_back: BTreeMap<Ipv6Net, Instant>,
     pub(super) evidence: Evidence,
+    /// What numbers the links, which is no delegation.
+    pub(super) on_link: OnLink,
     /// Until when sources of lower rank wait although nothing is known.
     patience: Option<Instant>,
     was_held: bool,
@@ -90,6 +93,7 @@ impl Observer {
             server: None,
             given_back: BTreeMap::new(),
             evidence: Evidence::default(),
+            on_link: OnLink::default(),
             patience: None,
             was_held: false,
             refusal: None,
@@ -146,6 +150,7 @@ impl Observer {
     pub fn handle_events<'a>(&mut self, events: impl IntoIterator<Item = &'a RouteNetlinkMessage>, now: Instant) {
         for event in events {
             self.evidence.apply(event, now);
+            self.on_link.apply(event, now);
         }
         self.settle(now);
     }
@@ -195,6 +200,7 @@ impl Observer {
     }
 
     fn expire(&mut self, now: Instant) {
+        self.on_link.expire(now);
         let asks = self.exchanges.latest().is_some();
         for watched in &mut self.watched {
             watched.ia.expire(asks, now);
@@ -262,8 +268,9 @@ impl Observer {
         let forgotten = self.watched.iter().filter_map(|watched| watched.ia.forget_at()).map(|at| (at, "forget"));
         let given_back = self.given_back.values().map(|at| (*at + GIVEN_BACK, "given-back"));
         let evidence = self.evidence.poll_timeout().map(|at| (at, "evidence"));
+        let on_link = self.on_link.poll_timeout().map(|at| (at, "on-link"));
         let patience = self.patience.map(|at| (at, "stop-waiting"));
-        expires.chain(forgotten).chain(given_back).chain(evidence).chain(patience).min()
+        expires.chain(forgotten).chain(given_back).chain(evidence).chain(on_link).chain(patience).min()
     }
 
     fn drop_message(&mut self, notice: Notice) {

@@ -2,6 +2,7 @@
 
 mod leases;
 mod netlink;
+mod onlink;
 mod packets;
 mod told;
 mod world;
