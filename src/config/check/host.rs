@@ -180,6 +180,7 @@ fn file(table: &Table<'_>, names: &Names<'_>, host: &Host<'_>, report: &mut Repo
     Some(FileTarget {
         path: path?,
         template: template?,
+        template_path: table.text("template").map(|path| path.value.into()),
         mode: mode?.unwrap_or(0o644),
         reload: reload?,
         timeout: timeout?,
