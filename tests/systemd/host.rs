@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::guest::{Guest, SOON, UNIT, wait};
-use super::support::on_path;
+use super::netns::on_path;
 
 pub(crate) const TESTS: &[super::Test] = &[
     ("a_hook_and_a_file_work_inside_the_sandbox_and_over_a_restart", inside),

@@ -43,12 +43,12 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let guest = if arguments.list { Err("only listed".to_owned()) } else { boot() };
     let alone = service::TESTS.iter().chain(host::TESTS).chain(beside::TESTS).map(|test| trial(test, guest.clone()));
-    let with_server = guest.clone().and_then(|guest| observed::missing().map_or(Ok(guest), Err));
-    let observed = observed::TESTS.iter().map(|test| trial(test, with_server.clone()));
-    let no_nft = support::on_path("nft").is_none().then(|| "nft is not on PATH (Debian package nftables)".to_owned());
+    let no_nft = netns::on_path("nft").is_none().then(|| "nft is not on PATH (Debian package nftables)".to_owned());
     let with_nft = no_nft.map_or_else(|| guest.clone(), Err);
     let filters = host::WITH_NFT.iter().map(|test| trial(test, with_nft.clone()));
-    let trials = alone.chain(observed).chain(filters).collect();
+    let with_server = guest.clone().and_then(|guest| observed::missing().map_or(Ok(guest), Err));
+    let networkd = observed::TESTS.iter().map(|test| trial(test, with_server.clone()));
+    let trials = alone.chain(filters).chain(networkd).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(guest);
     conclusion.exit_code()
