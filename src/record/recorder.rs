@@ -16,7 +16,7 @@ use super::{Decider, Event, Hex, Line, Link, Seconds, Start};
 use crate::log::{self, record};
 use crate::source::dhcpv6::{Duid, client};
 use crate::source::link::LinkState;
-use crate::source::observe::{self, Captured, Told};
+use crate::source::observe::{self, Captured, Filed, Told};
 use crate::source::ra::packet;
 use crate::time::Instant;
 
@@ -193,6 +193,11 @@ impl Tape {
             let messages = messages.iter().map(|message| Hex(observe::to_octets(message))).collect();
             Event::Netlink { interface, dump, messages }
         });
+    }
+
+    /// What the client that is observed has written down.
+    pub fn filed(&self, filed: &[Filed], now: Instant) {
+        self.write(now, |interface| Event::Filed { interface, filed: filed.to_vec() });
     }
 
     /// Somebody told an observer of a delegation.

@@ -1,12 +1,14 @@
 //! Drives the [`Observer`]: owns the sockets, reads the clock, moves bytes.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::files::Files;
 use super::netlink::{self, Heard};
 use super::socket::{Direction, Socket};
 use super::{Observer, Settings, Told};
@@ -39,6 +41,8 @@ pub struct Setup {
     pub recorder: Recorder,
     /// Always has what was counted.
     pub tally: watch::Sender<Tally>,
+    /// Where the files of other clients are: `/`.
+    pub root: PathBuf,
 }
 
 /// A [`Told`] on its way to the observer.
@@ -77,6 +81,7 @@ struct Driver {
     interface: String,
     link: Option<LinkState>,
     socket: Option<Socket>,
+    files: Files,
     /// When to try to open the socket again.
     reopen_at: Option<Instant>,
     /// Who waits for what follows from what he said.
@@ -87,6 +92,7 @@ impl Driver {
     fn new(mut setup: Setup, heard: mpsc::Receiver<Heard>, alarm: Alarm) -> Self {
         let settings = setup.settings.borrow_and_update().clone();
         let interface = settings.interface.clone();
+        let files = Files::new(&setup.root, &interface);
         let tape = setup.recorder.tape(Decider::Observer, &interface);
         let mut observer = Observer::new(settings);
         observer.seed(&setup.seed, clock::now());
@@ -99,6 +105,7 @@ impl Driver {
             interface,
             link: None,
             socket: None,
+            files,
             reopen_at: None,
             waiting: Vec::new(),
         }
@@ -112,7 +119,7 @@ impl Driver {
         self.take_links();
         // Before the routes were read nothing is known to be absent.
         let Some(first) = self.heard.recv().await else { return };
-        self.hear(first);
+        self.hear(first).await;
         loop {
             self.drain();
             if !self.observer.has_news() {
@@ -133,7 +140,10 @@ impl Driver {
                     (Err(_closed), _) => return,
                 },
                 changed = self.setup.links.changed() => match changed {
-                    Ok(()) => self.take_links(),
+                    Ok(()) => {
+                        self.take_links();
+                        self.look_into_files().await;
+                    }
                     Err(_closed) => return,
                 },
                 changed = self.setup.settings.changed() => match changed {
@@ -149,7 +159,7 @@ impl Driver {
                 // What the packets say wins: they come first.
                 ready = readable(self.socket.as_ref()) => self.receive(ready),
                 heard = self.heard.recv() => match heard {
-                    Some(heard) => self.hear(heard),
+                    Some(heard) => self.hear(heard).await,
                     None => return,
                 },
                 () = self.alarm.wait(wake) => self.handle_timeout(),
@@ -157,7 +167,8 @@ impl Driver {
         }
     }
 
-    fn hear(&mut self, heard: Heard) {
+    /// What a client does with its delegation it does when it has written it down, or just before.
+    async fn hear(&mut self, heard: Heard) {
         let now = clock::now();
         match heard {
             Heard::Dump(messages) => {
@@ -168,6 +179,15 @@ impl Driver {
                 self.tape.netlink(false, &messages, now);
                 self.observer.handle_events(&messages, now);
             }
+        }
+        self.look_into_files().await;
+    }
+
+    async fn look_into_files(&mut self) {
+        if let Some(filed) = self.files.read().await {
+            let now = clock::now();
+            self.tape.filed(&filed, now);
+            self.observer.handle_filed(&filed, now);
         }
     }
 

@@ -6,22 +6,23 @@
 //! known and do not end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteType};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_packet_route::RouteNetlinkMessage;
 
 use super::Told;
 use crate::source::dhcpv6::LeasedPrefix;
-use crate::source::dhcpv6::client::is_unicast;
 use crate::source::{Cut, Offer};
 use crate::time::{Deadline, Instant};
 
-/// The metric of netifd's routes, and of those that our own client makes (`unreachableRoute`).
-const HIGH_METRIC: u32 = 2_147_483_647;
+mod files;
+mod messages;
+
+use files::OnFile;
+pub(super) use messages::is_evidence;
+use messages::{Addresses, Route, delegation, lifetimes};
+
 /// For how long a route may be away before its delegation counts as lost: a client that is restarted takes it away and
 /// makes it again.
 const GRACE: Duration = Duration::from_secs(10);
@@ -29,18 +30,6 @@ const GRACE: Duration = Duration::from_secs(10);
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// How many prefixes are kept. There are as many as the host's clients hold, and those of other uplinks.
 const MOST: usize = 64;
-
-/// The end of the preferred and the valid lifetime of every address, by interface.
-type Addresses = BTreeMap<(u32, Ipv6Addr), (Deadline, Deadline)>;
-
-/// A route as the kernel tells two apart.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Route {
-    prefix: Ipv6Net,
-    table: u32,
-    metric: u32,
-    kind: u8,
-}
 
 /// One prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +49,8 @@ enum Origin {
     /// A former run knew it.
     FormerRun,
     Route,
+    /// The client has written it down.
+    File,
     Told,
 }
 
@@ -72,6 +63,8 @@ pub(super) struct Evidence {
     uplink: Option<u32>,
     routes: BTreeSet<Route>,
     addresses: Addresses,
+    /// What the client's own file says.
+    on_file: OnFile,
     hints: Vec<Hint>,
 }
 
@@ -156,7 +149,9 @@ impl Evidence {
     pub(super) fn settle(&mut self, leased: &[Offer], now: Instant) {
         self.hints.retain(|hint| hint.forget_at().is_none_or(|at| now < at));
         if self.is_loaded {
-            self.follow_routes(leased.iter().any(|offer| is_alive(offer, now)), now);
+            let has_lease = leased.iter().any(|offer| is_alive(offer, now));
+            self.follow_routes(has_lease, now);
+            self.follow_file(has_lease, now);
         }
         for hint in &mut self.hints {
             let said = leased.iter().find(|offer| offer.prefix == hint.offer.prefix);
@@ -187,7 +182,7 @@ impl Evidence {
         let standing: BTreeMap<Ipv6Net, Instant> = standing.collect();
         for hint in &mut self.hints {
             let (prefix, first_seen) = (hint.offer.prefix, hint.offer.first_seen);
-            hint.is_aside &= has_lease;
+            hint.is_aside &= has_lease || hint.origin == Origin::File;
             match hint.origin {
                 Origin::Route if present.contains(&prefix) => hint.stand(&self.addresses, self.uplink),
                 Origin::Route => {
@@ -202,7 +197,7 @@ impl Evidence {
                 Origin::FormerRun if !has_lease && !standing.is_empty() && !standing.contains_key(&prefix) => {
                     hint.cut(Cut::Unlisted, now);
                 }
-                Origin::FormerRun | Origin::Told => {}
+                Origin::FormerRun | Origin::File | Origin::Told => {}
             }
         }
         let is_over = |since: Instant| has_lease && since + GRACE <= now;
@@ -236,20 +231,25 @@ impl Evidence {
         let told_by_packets = |prefix| leased.iter().any(|offer| offer.prefix == prefix);
         let hints = self.hints.iter().filter(|hint| !hint.is_aside);
         let hints = hints.filter(move |hint| hint.origin == Origin::Told || !told_by_packets(hint.offer.prefix));
+        let hints = hints.filter(|hint| hint.origin != Origin::File || !self.stands(hint.offer.prefix));
         hints.map(|hint| self.with_told(hint))
     }
 
     /// The offer of a hint. Somebody who said how long the prefix lives knows more than a route that stands, and than a
-    /// former run.
+    /// former run; and so does what the client has written down.
     fn with_told(&self, hint: &Hint) -> Offer {
         let is_vague = hint.origin == Origin::FormerRun
             || (hint.origin == Origin::Route && hint.offer.valid_until == Deadline::Never);
-        let told =
-            self.hints.iter().filter(|_| is_vague && hint.offer.cut.is_none()).map(|told| (told.origin, &told.offer));
-        let told = told.filter(|(origin, told)| *origin == Origin::Told && told.cut.is_none());
-        let knowing = told.map(|(_, told)| told).find(|told| told.prefix == hint.offer.prefix).unwrap_or(&hint.offer);
+        let by = |origin| {
+            let told = self.hints.iter().filter(move |told| told.origin == origin && told.offer.cut.is_none());
+            told.map(|told| &told.offer).find(|told| told.prefix == hint.offer.prefix)
+        };
+        let knowing = Some(hint).filter(|hint| is_vague && hint.offer.cut.is_none());
+        let knowing = knowing.and_then(|_| by(Origin::Told).or_else(|| by(Origin::File))).unwrap_or(&hint.offer);
         let Offer { preferred_until, valid_until, .. } = *knowing;
-        Offer { preferred_until, valid_until, ..hint.offer.clone() }
+        let filed = by(Origin::File).filter(|_| hint.origin == Origin::Route).map(|filed| &filed.excluded);
+        let excluded = filed.unwrap_or(&hint.offer.excluded).clone();
+        Offer { preferred_until, valid_until, excluded, ..hint.offer.clone() }
     }
 
     /// When [`Self::settle`] has something to do by itself.
@@ -286,9 +286,9 @@ impl Hint {
         self.cut_at = Some(now);
     }
 
-    /// When it is of no interest any more; not while its route is there, which would be taken for a new one.
+    /// When it is of no interest any more; not while its route or file is there, which would be taken for a new one.
     fn forget_at(&self) -> Option<Instant> {
-        let is_gone = self.origin != Origin::Route || self.missing_since.is_some();
+        let is_gone = !matches!(self.origin, Origin::Route | Origin::File) || self.missing_since.is_some();
         self.cut_at.filter(|_| is_gone).map(|at| at + REMEMBERED)
     }
 
@@ -337,63 +337,4 @@ pub(super) fn unknown(prefix: Ipv6Net, now: Instant) -> Offer {
         first_seen: now,
         cut: None,
     }
-}
-
-/// Whether a netlink message can tell anything of a delegation.
-pub(super) fn is_evidence(message: &RouteNetlinkMessage) -> bool {
-    if let RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) = message {
-        delegation(route).is_some()
-    } else if let RouteNetlinkMessage::NewAddress(address) | RouteNetlinkMessage::DelAddress(address) = message {
-        lifetimes(address, Instant::BOOT).is_some()
-    } else {
-        false
-    }
-}
-
-/// The route, if a client made it for all that it was delegated. Those that our own client makes are none: they look as
-/// no other program's do.
-fn delegation(message: &RouteMessage) -> Option<Route> {
-    let header = &message.header;
-    if header.address_family != AddressFamily::Inet6
-        || ![RouteType::Unreachable, RouteType::BlackHole, RouteType::Prohibit].contains(&header.kind)
-    {
-        return None;
-    }
-    let (mut table, mut address, mut metric) = (u32::from(header.table), None, 0);
-    for attribute in &message.attributes {
-        if let RouteAttribute::Table(id) = attribute {
-            table = *id;
-        } else if let RouteAttribute::Destination(RouteAddress::Inet6(destination)) = attribute {
-            address = Some(*destination);
-        } else if let RouteAttribute::Priority(priority) = attribute {
-            metric = *priority;
-        }
-    }
-    let is_ours = header.kind == RouteType::Unreachable && metric == HIGH_METRIC;
-    let is_theirs = (header.protocol == RouteProtocol::Dhcp && !is_ours)
-        || (header.protocol == RouteProtocol::Static && metric == HIGH_METRIC);
-    let prefix = Ipv6Net::new(address?, header.destination_prefix_length).ok()?;
-    (is_theirs && is_unicast(prefix)).then(|| Route { prefix, table, metric, kind: header.kind.into() })
-}
-
-/// Which address it is, and until when. Temporary addresses (RFC 8981) end before the prefix they are made in.
-fn lifetimes(message: &AddressMessage, now: Instant) -> Option<((u32, Ipv6Addr), (Deadline, Deadline))> {
-    if message.header.family != AddressFamily::Inet6 {
-        return None;
-    }
-    let (mut found, mut ends) = (None, (Deadline::Never, Deadline::Never));
-    for attribute in &message.attributes {
-        if let AddressAttribute::Local(IpAddr::V6(local)) = attribute {
-            found = Some(*local);
-        } else if let AddressAttribute::Address(IpAddr::V6(address)) = attribute {
-            found = found.or(Some(*address));
-        } else if let AddressAttribute::CacheInfo(cache) = attribute {
-            ends = (Deadline::after(now, cache.ifa_preferred), Deadline::after(now, cache.ifa_valid));
-        } else if let AddressAttribute::Flags(flags) = attribute
-            && flags.contains(AddressFlags::Secondary)
-        {
-            return None;
-        }
-    }
-    found.filter(|address| !address.is_unicast_link_local()).map(|address| ((message.header.index, address), ends))
 }
