@@ -42,7 +42,8 @@ fn read(clock: ClockId) -> Instant {
 /// A timer on CLOCK_BOOTTIME: it also fires for a deadline that passed during suspend.
 #[derive(Debug)]
 pub struct Alarm {
-    timer: AsyncFd<OwnedFd>,
+    /// `None`: there was no file descriptor for it yet.
+    timer: Option<AsyncFd<OwnedFd>>,
 }
 
 impl Alarm {
@@ -51,14 +52,13 @@ impl Alarm {
     /// # Errors
     /// When the process is out of file descriptors.
     pub fn new() -> io::Result<Self> {
-        let timer =
-            rustix::time::timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        #[expect(
-            deprecated,
-            reason = "its successor is unsafe; an OwnedFd keeps the descriptor open, as that one asks"
-        )]
-        let timer = AsyncFd::with_interest(timer, Interest::READABLE)?;
-        Ok(Self { timer })
+        Ok(Self { timer: Some(timer()?) })
+    }
+
+    /// The same for whoever can go on without a file descriptor: as long as the process is out of them, a deadline that
+    /// passes during a suspend counts from when the machine goes on.
+    pub fn patient() -> Self {
+        Self { timer: timer().ok() }
     }
 
     /// Waits for `until`; for ever when there is none. When it has passed, it lets everything else run once and returns: a
@@ -71,23 +71,36 @@ impl Alarm {
         if until <= now() {
             return tokio::task::yield_now().await;
         }
-        if self.fire_at(until).await.is_err() {
+        if self.timer.is_none() {
+            self.timer = timer().ok();
+        }
+        let fired = match &self.timer {
             // No timerfd call of ours can fail by its arguments. If one does, a timer that misses suspend beats none.
+            Some(timer) => fire_at(timer, until).await.is_ok(),
+            None => false,
+        };
+        if !fired {
             tokio::time::sleep(until.saturating_since(now())).await;
         }
     }
+}
 
-    async fn fire_at(&self, until: Instant) -> io::Result<()> {
-        let time = Itimerspec { it_interval: timespec(0), it_value: timespec(until.as_nanos()) };
-        rustix::time::timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::ABSTIME, &time)?;
-        loop {
-            let mut ready = self.timer.readable().await?;
-            let mut expirations = [0; 8];
-            match ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut expirations)?)) {
-                Ok(read) => return read.map(drop),
-                // Readiness left over from an earlier setting of the timer.
-                Err(_would_block) => {}
-            }
+fn timer() -> io::Result<AsyncFd<OwnedFd>> {
+    let timer = rustix::time::timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+    #[expect(deprecated, reason = "its successor is unsafe; an OwnedFd keeps the descriptor open, as that one asks")]
+    AsyncFd::with_interest(timer, Interest::READABLE)
+}
+
+async fn fire_at(timer: &AsyncFd<OwnedFd>, until: Instant) -> io::Result<()> {
+    let time = Itimerspec { it_interval: timespec(0), it_value: timespec(until.as_nanos()) };
+    rustix::time::timerfd_settime(timer.get_ref(), TimerfdTimerFlags::ABSTIME, &time)?;
+    loop {
+        let mut ready = timer.readable().await?;
+        let mut expirations = [0; 8];
+        match ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut expirations)?)) {
+            Ok(read) => return read.map(drop),
+            // Readiness left over from an earlier setting of the timer.
+            Err(_would_block) => {}
         }
     }
 }
@@ -151,6 +164,16 @@ mod tests {
             alarm.wait(Some(now())).await;
         }
         assert!(reading.is_finished() && answering.is_finished(), "the loop lets nobody else run");
+    }
+
+    /// As it is when the process is out of file descriptors.
+    #[tokio::test]
+    async fn an_alarm_without_a_timer_fires_all_the_same_and_gets_one_when_it_can() {
+        let mut alarm = Alarm { timer: None };
+        let until = now() + Duration::from_millis(2);
+        alarm.wait(Some(until)).await;
+        assert!(now() >= until);
+        assert!(alarm.timer.is_some());
     }
 
     #[tokio::test]

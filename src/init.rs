@@ -303,7 +303,7 @@ fn range(file: &mut File, choice: Choice) {
                  (L2 announcements of Cilium since 1.19, or of MetalLB).",
             );
             file.line("addressRanges = [");
-            file.line("  { name = \"loadbalancers\", start = \"::f000:0:0:1\", end = \"::f000:0:0:ffff\" },");
+            file.line("  { name = \"loadbalancers\", start = \"::f000:0:0:0\", end = \"::f000:0:0:ffff\" },");
             file.line("]");
         }
     }

@@ -64,12 +64,10 @@ pub struct Setup {
 /// Drives one cluster until `cancel`, or until nobody wants anything of it any more. Nothing is withdrawn at the end;
 /// writes under way may finish within [`Timeouts::stop`].
 ///
-/// `log` hears what the log should tell, with the name of the cluster.
-///
-/// # Errors
-/// When the process is out of file descriptors, so that there can be no timer.
-pub async fn run(setup: Setup, log: impl FnMut(&str, Event) + Send, cancel: CancellationToken) -> std::io::Result<()> {
-    let mut driver = Driver::new(setup, log, cancel.clone())?;
+/// `log` hears what the log should tell, with the name of the cluster. That the process is out of file descriptors is told
+/// as of any cluster that cannot be reached, and tried again.
+pub async fn run(setup: Setup, log: impl FnMut(&str, Event) + Send, cancel: CancellationToken) {
+    let mut driver = Driver::new(setup, log, cancel.clone());
     loop {
         driver.act().await;
         let input = tokio::select! {
@@ -81,7 +79,6 @@ pub async fn run(setup: Setup, log: impl FnMut(&str, Event) + Send, cancel: Canc
         driver.handle(input);
     }
     driver.stop().await;
-    Ok(())
 }
 
 /// A request about an object of kind DynamicPrefix, and the answer.
@@ -155,7 +152,7 @@ enum Input {
 }
 
 impl<L: FnMut(&str, Event)> Driver<L> {
-    fn new(mut setup: Setup, log: L, cancel: CancellationToken) -> std::io::Result<Self> {
+    fn new(mut setup: Setup, log: L, cancel: CancellationToken) -> Self {
         let cluster = setup.cluster.borrow_and_update().clone();
         let mut island = Island::new(&cluster, std::mem::take(&mut setup.managed), setup.seed);
         if let Some(wanted) = setup.wanted.borrow_and_update().clone() {
@@ -164,11 +161,11 @@ impl<L: FnMut(&str, Event)> Driver<L> {
         let mut mirrors = Mirrors::new(std::mem::take(&mut setup.published));
         mirrors.handle_wanted(setup.publication.borrow_and_update().clone());
         let notices = Notices::new(are_sent(&cluster));
-        Ok(Self {
+        Self {
             cluster,
             island,
             log,
-            alarm: Alarm::new()?,
+            alarm: Alarm::patient(),
             session: None,
             files: None,
             readers: Readers::default(),
@@ -189,7 +186,7 @@ impl<L: FnMut(&str, Event)> Driver<L> {
             exchanges: Vec::new(),
             cancel,
             setup,
-        })
+        }
     }
 
     /// The next thing to react to; `None` when nobody wants anything any more. Writes come first: they are what

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::island::Island;
+use super::kubeconfig::{self, Fault};
 use super::object::qualified;
 use super::schema;
 use super::session::{Refusal, Session};
@@ -28,13 +29,13 @@ pub(super) fn of(link: &Link, session: Option<&Session>, cluster: &Cluster, isla
         Link::Connecting => (ConnectionState::Connecting, None, None),
         Link::Up { .. } => (ConnectionState::Connected, None, None),
         Link::Down(refusal, retry_at) => {
-            let (state, reason) = of_refusal(refusal);
+            let (state, reason) = of_refusal(refusal, &cluster.name);
             (state, Some(reason), Some(*retry_at))
         }
     };
     let mut notes = Vec::new();
     if let Link::Up { kept: Some(refusal) } = link {
-        let (_, (_, message)) = of_refusal(refusal);
+        let (_, (_, message)) = of_refusal(refusal, &cluster.name);
         notes.push(format!(
             "The kubeconfig has changed, but a client made of it fails: {message} The former one stays in use."
         ));
@@ -51,10 +52,18 @@ pub(super) fn of(link: &Link, session: Option<&Session>, cluster: &Cluster, isla
     Health { state, reason, server_version, retry_at, notes, validity }
 }
 
-fn of_refusal(refusal: &Refusal) -> (ConnectionState, Reason) {
+fn of_refusal(refusal: &Refusal, cluster: &str) -> (ConnectionState, Reason) {
     let (url, failure) = match refusal {
         Refusal::Misconfigured(unusable) => {
-            let reason = ("KubeconfigUnusable".to_owned(), sentence(&unusable.0));
+            let remedy = match unusable.fault {
+                Fault::Missing => format!(
+                    " `{}` makes an account in the cluster and writes that file; FILE is the kubeconfig of an administrator.",
+                    kubeconfig::join_command(cluster)
+                ),
+                Fault::Forbidden => " `dyn-prefix doctor`, run as root, says how the daemon may read it.".to_owned(),
+                Fault::Content => String::new(),
+            };
+            let reason = ("KubeconfigUnusable".to_owned(), sentence(&unusable.text) + &remedy);
             return (ConnectionState::Misconfigured, reason);
         }
         Refusal::Failed { url, failure } => (url.trim_end_matches('/'), failure),

@@ -1,6 +1,7 @@
 //! From a kubeconfig file to what a client is built from.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use kube::config::{AuthInfo, Config, Context, KubeConfigOptions, Kubeconfig, KubeconfigError, NamedAuthInfo};
@@ -23,10 +24,38 @@ pub struct Credentials {
     pub config: Result<Config, Unusable>,
 }
 
-/// A kubeconfig that cannot be used. The text names file, context and user, and what to do.
+/// A kubeconfig that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Unusable(pub String);
+#[error("{text}")]
+pub struct Unusable {
+    /// Names file, context and user, and what to do about what is in them.
+    pub text: String,
+    /// What is wrong with the file itself.
+    pub fault: Fault,
+}
+
+/// What is wrong with a kubeconfig.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// There is no such file.
+    Missing,
+    /// Whoever reads it may not.
+    Forbidden,
+    /// What it says, or something that it names.
+    Content,
+}
+
+impl Unusable {
+    /// Because of what it says.
+    pub fn new(text: String) -> Self {
+        Self { text, fault: Fault::Content }
+    }
+}
+
+/// The command that makes an account in a cluster, and the kubeconfig that the configuration names.
+pub fn join_command(cluster: &str) -> String {
+    format!("dyn-prefix join {cluster} --admin-kubeconfig FILE")
+}
 
 /// Reads the kubeconfig and every file it names. Blocks for as long as the disk does.
 pub fn read(source: &config::Kubeconfig, context: Option<&str>) -> Credentials {
@@ -42,7 +71,7 @@ fn in_cluster() -> Credentials {
     let config = Config::incluster()
         .map_err(|error| {
             // It names neither the variables nor the files.
-            Unusable(format!(
+            Unusable::new(format!(
                 "kubeconfig = \"in-cluster\" works only in a pod with a ServiceAccount token, by the variables \
                  KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT and the files in {SERVICE_ACCOUNT}: {}; outside of \
                  one, name a kubeconfig file",
@@ -86,16 +115,21 @@ const fn unusable(fingerprint: Fingerprint, error: Unusable) -> Credentials {
 /// Refuses what is no file to read: a FIFO would be waited for.
 fn regular(files: &Fingerprint, what: &str) -> Result<(), Unusable> {
     files.irregular().map_or(Ok(()), |file| {
-        Err(Unusable(format!("{what} {} is no regular file: put a regular file there", file.display())))
+        Err(Unusable::new(format!("{what} {} is no regular file: put a regular file there", file.display())))
     })
 }
 
 fn unreadable(path: &Path, error: &KubeconfigError) -> Unusable {
     let path = path.display();
     if let KubeconfigError::ReadConfig(cause, _) = error {
-        return Unusable(format!("cannot read the kubeconfig {path}: {cause}"));
+        let fault = match cause.kind() {
+            ErrorKind::NotFound => Fault::Missing,
+            ErrorKind::PermissionDenied => Fault::Forbidden,
+            _ => Fault::Content,
+        };
+        return Unusable { text: format!("cannot read the kubeconfig {path}: {cause}"), fault };
     }
-    Unusable(format!("the kubeconfig {path} is not valid: {}", chain(error)))
+    Unusable::new(format!("the kubeconfig {path} is not valid: {}", chain(error)))
 }
 
 /// A kubeconfig of which one context has been chosen.
@@ -112,7 +146,7 @@ impl<'a> Chosen<'a> {
         let contexts: Vec<&str> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
         let current = kubeconfig.current_context.as_deref().filter(|name| !name.is_empty());
         let Some(name) = wanted.or(current) else {
-            return Err(Unusable(format!(
+            return Err(Unusable::new(format!(
                 "the kubeconfig {} has no current-context; set `context` of the [[cluster]] to one of: {}",
                 path.display(),
                 list(&contexts)
@@ -120,7 +154,7 @@ impl<'a> Chosen<'a> {
         };
         let context = kubeconfig.contexts.iter().find(|context| context.name == name);
         let Some(Context { cluster, user, .. }) = context.and_then(|context| context.context.clone()) else {
-            return Err(Unusable(format!(
+            return Err(Unusable::new(format!(
                 "the kubeconfig {} has no context \"{name}\"; it has: {}",
                 path.display(),
                 list(&contexts)
@@ -154,7 +188,7 @@ impl<'a> Chosen<'a> {
         if let Some(user) = &self.user {
             let _infallible = write!(text, ", user \"{user}\"");
         }
-        Unusable(format!("{text}): {what}"))
+        Unusable::new(format!("{text}): {what}"))
     }
 
     fn auth_info(&mut self) -> Option<&mut AuthInfo> {
@@ -189,7 +223,7 @@ impl<'a> Chosen<'a> {
         let proxy = self.proxy_url()?;
         if let Some(auth_info) = self.auth_info() {
             let read = with_trimmed_token(auth_info, "the user");
-            read.map_err(|Unusable(what)| self.unusable(&what))?;
+            read.map_err(|unusable| self.unusable(&unusable.text))?;
         }
         let options = KubeConfigOptions { context: Some(self.context.clone()), cluster: None, user: None };
         let config = block_on(Config::from_custom_kubeconfig(self.kubeconfig.clone(), &options));
@@ -229,9 +263,9 @@ fn with_trimmed_token(auth_info: &mut AuthInfo, whose: &str) -> Result<(), Unusa
         return Ok(()); // as in kube, an inline token wins
     }
     let token = std::fs::read_to_string(&file)
-        .map_err(|error| Unusable(format!("cannot read the token file {file} of {whose}: {error}")))?;
+        .map_err(|error| Unusable::new(format!("cannot read the token file {file} of {whose}: {error}")))?;
     if token.trim().is_empty() {
-        return Err(Unusable(format!("the token file {file} of {whose} is empty")));
+        return Err(Unusable::new(format!("the token file {file} of {whose} is empty")));
     }
     auth_info.token = Some(token.trim().to_owned().into());
     Ok(())

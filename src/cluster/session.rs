@@ -73,7 +73,10 @@ pub(super) async fn open(
     });
     let Ok((fingerprint, built)) = reading.await else {
         let text = "reading the kubeconfig was aborted".to_owned();
-        return Attempt { fingerprint: Fingerprint::default(), result: Err(Refusal::Misconfigured(Unusable(text))) };
+        return Attempt {
+            fingerprint: Fingerprint::default(),
+            result: Err(Refusal::Misconfigured(Unusable::new(text))),
+        };
     };
     let result = match built {
         Ok((url, validity, client)) => match greet(&client, &kinds, &timeouts).await {

@@ -28,6 +28,8 @@ pub struct FileTarget {
     pub path: PathBuf,
     /// `template` or `text`, read.
     pub template: Template,
+    /// `template`: the file that it was read from.
+    pub template_path: Option<PathBuf>,
     /// `mode`
     pub mode: u32,
     /// `reload`: what is run after a change.

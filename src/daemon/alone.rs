@@ -96,7 +96,7 @@ async fn release(coordinator: &mut Coordinator, mut withdrawal: Withdrawal) -> a
         let stop = stop.clone();
         tasks.spawn(async move {
             let _held = held;
-            driver::run(setup, |_, _| {}, stop).await
+            driver::run(setup, |_, _| {}, stop).await;
         });
     }
     drop(updates);

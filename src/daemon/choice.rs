@@ -109,6 +109,11 @@ fn speaks_of_dhcpv6(router: &Advertisement) -> bool {
     router.managed || router.other || router.prefixes.iter().any(|prefix| prefix.pd_preferred)
 }
 
+/// How the note in `status` begins that says why a source was chosen; the reason follows.
+pub fn note_on(name: &str) -> String {
+    format!("Chosen for {name} (acquisition.auto): ")
+}
+
 /// A DynamicPrefix that takes its prefix from what was chosen.
 pub fn with_choice(prefix: &DynamicPrefix, chosen: Option<Chosen>) -> DynamicPrefix {
     let mut prefix = prefix.clone();
@@ -226,7 +231,7 @@ impl Coordinator {
     pub(super) fn notes_on_choice(&self, source: &SourceId) -> impl Iterator<Item = String> {
         autos(&self.config).filter_map(move |(prefix, auto)| {
             let chosen = auto.chosen.as_ref().filter(|chosen| chosen.id() == *source)?;
-            Some(format!("Chosen for {} (acquisition.auto): {}", prefix.name, chosen.reason))
+            Some(note_on(&prefix.name) + &chosen.reason)
         })
     }
 }

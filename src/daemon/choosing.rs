@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use crate::clock;
 use crate::config::{Chosen, DynamicPrefix};
 use crate::doctor::gather;
+use crate::record::{self, Event};
 use crate::source::dhcpv6::{Duid, Memory, probe};
 use crate::source::link::{self, Links};
 use crate::time::Instant;
@@ -98,6 +99,9 @@ impl Daemon {
                 self.choosing.call();
             }
             Happened::Looked(made) => {
+                for (name, outcome) in &made {
+                    self.recorder.write(now, || Event::Chosen(record::Choice::new(name, outcome)));
+                }
                 if self.coordinator.take_choices(&made, now) {
                     self.tasks.follow(&mut self.coordinator);
                     self.notice_at.get_or_insert(now);

@@ -139,14 +139,15 @@ impl Heard {
         let prefixes = &self.coordinator.config().dynamic_prefixes;
         let mut asked = BTreeSet::new();
         for id in self.coordinator.sources() {
-            let (reports, reported) = mpsc::channel(16);
+            let ((reports, reported), recorder) = (mpsc::channel(16), Recorder::default());
             if let (SourceKind::Interface, Some(name)) = (id.kind, &id.interface) {
                 let (settings, followed) = watch::channel(interface::Settings::for_interface(name, prefixes));
-                let looking = interface::run(followed, Vec::new(), links.clone(), reports, stop.clone());
+                let looking = interface::run(followed, Vec::new(), links.clone(), reports, recorder, stop.clone());
                 pass_on(settings, looking, reported, news);
             } else if let Some(wanted) = id.url.as_ref().and_then(|url| http::Settings::for_url(url, prefixes)) {
                 let (settings, followed) = watch::channel(wanted);
-                let asking = http::run(followed, clock::now().as_nanos().unsigned_abs(), reports, stop.clone());
+                let seed = clock::now().as_nanos().unsigned_abs();
+                let asking = http::run(followed, seed, reports, recorder, stop.clone());
                 pass_on(settings, asking, reported, news);
             } else {
                 continue;

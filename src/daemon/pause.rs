@@ -190,19 +190,23 @@ impl Coordinator {
 
     /// What of a withdrawal has left its objects, a sentence each.
     pub fn withdrawn(&self, withdrawal: &Withdrawal) -> Vec<String> {
-        let gone = withdrawal.listed.iter().flat_map(|(cluster, objects)| {
-            let now = self.listed(cluster, withdrawal);
-            let gone = objects.difference(&now).cloned().collect::<Vec<_>>();
-            let given_up = self.clusters.get(cluster).map(|view| &view.given_up);
-            gone.into_iter().map(move |object| match given_up.and_then(|given_up| given_up.get(&object)) {
-                Some(id) => format!(
-                    "{object} in {cluster}: not written, as another daemon ({id:?}) manages it: what was ours on it is \
-                     that one's now. This one has forgotten it."
-                ),
-                None => format!("{object} in {cluster}: released."),
-            })
-        });
+        let gone = withdrawal.listed.keys().flat_map(|cluster| self.gone_from(cluster, withdrawal));
         withdrawal.released.iter().cloned().chain(gone).collect()
+    }
+
+    /// What of a withdrawal has left its objects in one cluster, a sentence each.
+    fn gone_from(&self, cluster: &str, withdrawal: &Withdrawal) -> Vec<String> {
+        let now = self.listed(cluster, withdrawal);
+        let gone = withdrawal.listed.get(cluster).into_iter().flat_map(|objects| objects.difference(&now));
+        let given_up = self.clusters.get(cluster).map(|view| &view.given_up);
+        let sentence = |object: &ObjectRef| match given_up.and_then(|given_up| given_up.get(object)) {
+            Some(id) => format!(
+                "{object} in {cluster}: not written, as another daemon ({id:?}) manages it: what was ours on it is that \
+                 one's now. This one has forgotten it."
+            ),
+            None => format!("{object} in {cluster}: released."),
+        };
+        gone.map(sentence).collect()
     }
 
     /// Ends a withdrawal in those clusters that `new` does not have any more, or not by the same kubeconfig: what the
@@ -213,7 +217,6 @@ impl Coordinator {
             let new = new.clusters.iter().find(|cluster| cluster.name == *name);
             former.zip(new).is_some_and(|(former, new)| is_same_way(former, new))
         };
-        let done = self.withdrawn(withdrawal);
         let changed: Vec<String> = withdrawal.listed.keys().filter(|name| !is_same(name)).cloned().collect();
         for cluster in changed {
             let why = "a reload removed, renamed or re-pointed the cluster meanwhile; `dyn-prefix status` tells what is \
@@ -225,8 +228,7 @@ impl Coordinator {
                 is_final: true,
             };
             withdrawal.changed.extend(self.listed(&cluster, withdrawal).into_iter().map(left));
-            let own = format!(" in {cluster}: released.");
-            withdrawal.released.extend(done.iter().filter(|text| text.ends_with(&own)).cloned());
+            withdrawal.released.extend(self.gone_from(&cluster, withdrawal));
             withdrawal.listed.remove(&cluster);
         }
     }

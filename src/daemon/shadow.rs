@@ -93,7 +93,7 @@ async fn look_at(setup: Setup, until: Instant) -> anyhow::Result<Seen> {
             }
         }
     }
-    running.await??;
+    running.await?;
     while let Ok(event) = events.try_recv() {
         seen.hear(event);
     }

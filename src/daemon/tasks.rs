@@ -311,7 +311,8 @@ impl Tasks {
                 // Nobody listens any more only when the daemon is ending.
                 drop(events.send((cluster.to_owned(), event)));
             };
-            Ok(driver::run(setup, log, stop).await?)
+            driver::run(setup, log, stop).await;
+            Ok(())
         });
         self.clusters.insert(config.name.clone(), Island { cancel, config: section, wanted, publication });
     }

@@ -28,6 +28,9 @@ pub struct Facts {
     pub whose: Whose,
     /// The set, a bit each; `None`: it could not be read.
     pub effective: Option<u64>,
+    /// `RestrictAddressFamilies=` of the unit that the daemon runs by, as `systemctl show` prints it; `None`: there is
+    /// none.
+    pub families: Option<String>,
 }
 
 /// A capability and what for.
@@ -78,18 +81,46 @@ pub fn check(config: &Config, facts: &Facts) -> Vec<Finding> {
             Whose::ThisCommand => Finding::unseen(Check::Capability, name, message, &how),
         }
     };
-    needed.into_iter().map(one).collect()
+    needed.into_iter().map(one).chain(packet_sockets(config, facts)).collect()
+}
+
+/// What is observed comes in by packet sockets, which the unit keeps from the daemon as it is shipped.
+fn packet_sockets(config: &Config, facts: &Facts) -> Option<Finding> {
+    let observes = config.dynamic_prefixes.iter().any(|prefix| prefix.acquisition.observe.is_some());
+    let families = facts.families.as_deref().filter(|_| observes)?;
+    let subject = "packet sockets";
+    if allows_packet(families) {
+        let message = "The unit dyn-prefix.service lets the daemon open packet sockets, for acquisition.observe.";
+        return Some(Finding::ok(Check::PacketSocket, subject, message));
+    }
+    let message = "The unit dyn-prefix.service keeps packet sockets (AF_PACKET) from the daemon, without which it does not see \
+                   what another DHCPv6 client is told (acquisition.observe).";
+    let advice = "Run `systemctl edit dyn-prefix`, write `[Service]` and `RestrictAddressFamilies=AF_PACKET` on a line each, \
+                  and restart dyn-prefix.";
+    Some(Finding::error(Check::PacketSocket, subject, message, advice))
+}
+
+/// Whether `RestrictAddressFamilies=` lets AF_PACKET through: a list of what is allowed, or after `~` of what is not.
+fn allows_packet(families: &str) -> bool {
+    let names = |list: &str| list.split_whitespace().any(|family| family == "AF_PACKET");
+    match families.trim().strip_prefix('~') {
+        Some(forbidden) => !names(forbidden),
+        None => families.trim().is_empty() || names(families),
+    }
 }
 
 fn needed(config: &Config) -> Vec<Needed> {
     let sources = || config.dynamic_prefixes.iter().map(|prefix| &prefix.acquisition);
     let clients: Vec<_> = sources().filter_map(|source| source.dhcpv6.as_ref()).collect();
     let hears = sources().any(|source| source.router_advertisement.is_some()) || !clients.is_empty();
+    let observes = sources().any(|source| source.observe.is_some());
+    let raw = [(hears, "listening to Router Advertisements"), (observes, "watching another DHCPv6 client")];
+    let raw: Vec<&str> = raw.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, what)| what).collect();
     let routes = clients.iter().any(|client| client.unreachable_route);
     let need =
         |number, name, what_for: &str, is_needed| (is_needed, Needed { number, name, what_for: what_for.to_owned() });
     let all = [
-        need(NET_RAW, "CAP_NET_RAW", "listening to Router Advertisements", hears),
+        need(NET_RAW, "CAP_NET_RAW", &raw.join(" and "), !raw.is_empty()),
         need(NET_BIND_SERVICE, "CAP_NET_BIND_SERVICE", "DHCPv6 client (UDP port 546)", !clients.is_empty()),
         need(NET_ADMIN, "CAP_NET_ADMIN", "unreachable route (unreachableRoute = true)", routes),
     ];

@@ -1,5 +1,9 @@
 //! The running daemon: whether it runs, and what it says of itself.
 
+use std::path::Path;
+
+use jiff::Timestamp;
+
 use super::{Check, Finding, Level};
 use crate::config::{self, Severity};
 use crate::status::Status;
@@ -60,6 +64,19 @@ pub fn check(facts: &Facts, version: &str) -> Vec<Finding> {
         found.push(Finding::warning(Check::Daemon, subject, message, "`dyn-prefix status` says what."));
     }
     found
+}
+
+/// Whether the daemon runs with the file as it is. `changed`: when the file was.
+pub fn in_use(facts: &Facts, path: &Path, changed: Option<Timestamp>) -> Option<Finding> {
+    // A reload that was refused is told already.
+    let status = facts.status().filter(|status| status.daemon.reload_errors.is_empty())?;
+    let (applied, changed) = (status.daemon.config_applied_at?, changed?);
+    let message = format!(
+        "{} was changed at {changed:.0}, after the daemon had read it: it still runs with what stood there at {applied:.0}.",
+        path.display()
+    );
+    let warning = || Finding::warning(Check::Daemon, "dyn-prefix", message, "Run `systemctl reload dyn-prefix`.");
+    (changed > applied).then(warning)
 }
 
 /// What `check` has to say of the configuration.

@@ -16,6 +16,8 @@ pub struct Uses {
     pub router_advertisement: bool,
     /// Another DHCPv6 client there is observed.
     pub observe: bool,
+    /// Its addresses are a source of a prefix.
+    pub addresses: bool,
 }
 
 /// What is known of it.
@@ -45,15 +47,16 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     let Some(link) = &facts.link else {
         let others: Vec<&str> = facts.interfaces.iter().map(String::as_str).filter(|other| *other != "lo").collect();
         let message = format!("There is no interface {name}; there are: {}.", join(&others));
-        let advice = "Correct `interface` in acquisition; a PPP or VLAN interface may only not be there yet, and is \
+        let advice = "Correct its name in acquisition; a PPP or VLAN interface may only not be there yet, and is \
                       taken as soon as it comes.";
         return vec![Finding::error(Check::Interface, name, message, advice)];
     };
     let mut found = vec![presence(name, link)];
-    if link.up {
+    let Uses { dhcpv6, router_advertisement, observe, .. } = facts.uses;
+    if link.up && (dhcpv6 || router_advertisement || observe) {
         found.push(link_local(facts, link));
     }
-    if facts.uses.dhcpv6 || facts.uses.router_advertisement {
+    if dhcpv6 || router_advertisement {
         found.push(accept_ra(facts));
     }
     found

@@ -1,17 +1,20 @@
 //! What can be wrong on this host and in its clusters, and how to mend it: `dyn-prefix doctor`.
 //!
 //! The checks are pure: facts in, findings out. [`gather`] reads the facts, without changing anything: it opens no port
-//! and writes no object, so that it may run beside the daemon.
+//! and writes no object, so that it may run beside the daemon. What acquisition.http names is asked once.
 //!
 //! | section | checks |
 //! |---|---|
-//! | host | [`daemon`], [`reading`], [`prefixes`], [`clock`], [`capability`], [`routes`] |
-//! | interface | [`interface`], [`port`], [`firewall`], [`router`] |
+//! | host | [`daemon`], [`reading`], [`prefixes`], [`clock`], [`capability`], [`choice`], [`service`], [`actions`], [`routes`] |
+//! | interface | [`interface`], [`addresses`], [`port`], [`firewall`], [`router`] |
 //! | cluster | [`cluster`]; it asks for no right that the daemon needs not, and says what it could not see without |
 
 use serde::Serialize;
 
+pub mod actions;
+pub mod addresses;
 pub mod capability;
+pub mod choice;
 pub mod clock;
 pub mod cluster;
 pub mod daemon;
@@ -23,6 +26,7 @@ pub mod prefixes;
 pub mod reading;
 pub mod router;
 pub mod routes;
+pub mod service;
 
 #[cfg(test)]
 mod tests;
@@ -83,14 +87,26 @@ pub enum Check {
     Prefix,
     /// The capabilities that its sources need.
     Capability,
+    /// Whether packet sockets may be opened.
+    PacketSocket,
     /// Whether the time is right.
     Clock,
+    /// What `acquisition = "auto"` comes to.
+    Choice,
+    /// Whether a service says which address this host has.
+    AddressService,
+    /// Whether the command of a hook can be run.
+    Hook,
+    /// Whether a file can be written, and its command run.
+    File,
     /// Whether the interface is there and up.
     Interface,
     /// Whether it has an address to send from.
     LinkLocal,
     /// Whether the kernel takes its default route from Router Advertisements.
     AcceptRa,
+    /// Whether its addresses give a prefix.
+    Address,
     /// Who holds UDP port 546.
     Dhcpv6Port,
     /// Other DHCPv6 clients that run or are configured.

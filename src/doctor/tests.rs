@@ -6,12 +6,14 @@ use super::interface::Uses;
 use super::*;
 use crate::source::link::{LinkAddress, LinkState};
 
+mod actions;
 mod cluster;
 mod host;
 mod interfaces;
 mod prefixes;
 mod reading;
 mod sentences;
+mod sources;
 
 /// The finding of a check at a level, of which message or advice has to say something; gives both.
 pub(super) fn provoked(found: &[Finding], check: Check, level: Level, says: &str) -> String {
@@ -58,7 +60,10 @@ fn made(source: &str) -> BTreeSet<(String, String)> {
 #[test]
 fn every_check_is_provoked() {
     let checks = [
+        include_str!("actions.rs"),
+        include_str!("addresses.rs"),
         include_str!("capability.rs"),
+        include_str!("choice.rs"),
         include_str!("clock.rs"),
         include_str!("daemon.rs"),
         include_str!("interface.rs"),
@@ -67,6 +72,7 @@ fn every_check_is_provoked() {
         include_str!("reading.rs"),
         include_str!("router.rs"),
         include_str!("routes.rs"),
+        include_str!("service.rs"),
         include_str!("cluster/announcement.rs"),
         include_str!("cluster/connection.rs"),
         include_str!("cluster/dns.rs"),
@@ -75,9 +81,11 @@ fn every_check_is_provoked() {
         include_str!("cluster/objects.rs"),
     ];
     let tests = [
+        include_str!("tests/actions.rs"),
         include_str!("tests/host.rs"),
         include_str!("tests/interfaces.rs"),
         include_str!("tests/prefixes.rs"),
+        include_str!("tests/sources.rs"),
         include_str!("tests/cluster.rs"),
         include_str!("tests/cluster/services.rs"),
     ]

@@ -27,9 +27,11 @@ use crate::source::link::{LinkAddress, LinkState};
 use crate::source::observe::{Filed, Told};
 use crate::store::State;
 
+mod choice;
 mod encoding;
 mod recorder;
 
+pub use choice::Choice;
 pub use encoding::{Hex, Mac, Seconds};
 pub use recorder::{Recorder, Recording, Tape};
 
@@ -145,6 +147,39 @@ pub enum Event {
         /// What.
         told: Told,
     },
+    /// The kernel told of the addresses of an interface that a prefix is taken from.
+    Addresses {
+        /// The interface.
+        interface: String,
+        /// These are all there are on the interface of this index; absent: they have changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dump: Option<u32>,
+        /// Netlink messages ([`crate::source::observe::to_octets`]).
+        messages: Vec<Hex>,
+    },
+    /// A service begins to be asked for the address of this host, with this seed for the pauses.
+    Service {
+        /// Its URL.
+        url: String,
+        /// The seed.
+        seed: u64,
+    },
+    /// A service has answered, or has not.
+    Answer {
+        /// Its URL.
+        url: String,
+        /// The address that it answered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<Ipv6Addr>,
+        /// Without an address: why.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        why: String,
+        /// For how long it asked to be left alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after: Option<Seconds>,
+    },
+    /// `acquisition = "auto"` has come to something.
+    Chosen(Choice),
     /// There is no socket, or there is one again.
     Failure {
         /// The interface.
@@ -158,7 +193,7 @@ pub enum Event {
     Wake {
         /// Which.
         to: Decider,
-        /// Its interface, if it has one.
+        /// Its interface, if it has one; of a service the URL.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         interface: Option<String>,
     },
@@ -166,7 +201,7 @@ pub enum Event {
     Report {
         /// Which.
         to: Decider,
-        /// Its interface.
+        /// Its interface; of a service the URL.
         interface: String,
     },
     /// Another configuration was taken into use.
@@ -242,6 +277,10 @@ pub enum Decider {
     Dhcpv6,
     /// The observer of another client on an interface.
     Observer,
+    /// The table of the addresses of an interface.
+    Addresses,
+    /// Who asks a service for the address of this host.
+    Service,
     /// The coordinator, which has all arbiters.
     Coordinator,
 }

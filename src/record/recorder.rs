@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::net::Ipv6Addr;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use super::{Decider, Event, Hex, Line, Link, Seconds, Start};
 use crate::log::{self, record};
 use crate::source::dhcpv6::{Duid, client};
+use crate::source::http::asker::Failure;
 use crate::source::link::LinkState;
 use crate::source::observe::{self, Captured, Filed, Told};
 use crate::source::ra::packet;
@@ -115,7 +117,7 @@ impl Recorder {
         }
     }
 
-    /// For the driver of one decider.
+    /// For the driver of one decider; of a service `interface` is the URL.
     pub fn tape(&self, to: Decider, interface: &str) -> Tape {
         Tape { recorder: self.clone(), to, interface: interface.to_owned() }
     }
@@ -203,6 +205,29 @@ impl Tape {
     /// Somebody told an observer of a delegation.
     pub fn told(&self, told: &Told, now: Instant) {
         self.write(now, |interface| Event::Told { interface, told: told.clone() });
+    }
+
+    /// The kernel told of addresses of the interface; `dump`: all of them, and its index.
+    pub fn addresses(&self, dump: Option<u32>, messages: &[&RouteNetlinkMessage], now: Instant) {
+        self.write(now, |interface| {
+            let messages = messages.iter().map(|message| Hex(observe::to_octets(message))).collect();
+            Event::Addresses { interface, dump, messages }
+        });
+    }
+
+    /// A service begins to be asked.
+    pub fn service(&self, seed: u64, now: Instant) {
+        self.write(now, |url| Event::Service { url, seed });
+    }
+
+    /// A service has answered, or has not.
+    pub fn answer(&self, answer: &Result<Ipv6Addr, Failure>, now: Instant) {
+        self.write(now, |url| match answer {
+            Ok(address) => Event::Answer { url, address: Some(*address), why: String::new(), retry_after: None },
+            Err(Failure { why, retry_after }) => {
+                Event::Answer { url, address: None, why: why.clone(), retry_after: retry_after.map(Seconds) }
+            }
+        });
     }
 
     /// A delegation is to be given back.

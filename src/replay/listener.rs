@@ -102,16 +102,25 @@ impl Listener for Client {
 pub(super) struct Slot<D> {
     pub(super) decider: D,
     pub(super) news_since: Option<Instant>,
+    /// It was given something. A decider that was not knows of no interface, and has nothing to say yet: a daemon begins
+    /// with what is there.
+    has_heard: bool,
 }
 
 impl<D: Listener> Slot<D> {
     pub(super) fn new(decider: D) -> Self {
-        Self { decider, news_since: None }
+        Self { decider, news_since: None, has_heard: false }
+    }
+
+    /// The decider, to be given something.
+    pub(super) fn hear(&mut self) -> &mut D {
+        self.has_heard = true;
+        &mut self.decider
     }
 
     /// Notes since when there is something to report.
     pub(super) fn look_for_news(&mut self, now: Instant) {
-        if self.decider.has_news() {
+        if self.has_heard && self.decider.has_news() {
             self.news_since.get_or_insert(now);
         } else {
             self.news_since = None;

@@ -21,6 +21,7 @@ use crate::time::{Epoch, Instant};
 mod describe;
 mod exchange;
 mod listener;
+mod lookouts;
 mod observed;
 mod session;
 

@@ -70,10 +70,11 @@ pub(super) fn follow(
         }
         let mut observer = Observer::new(settings);
         observer.seed(&coordinator.observed_seeds(&name), now);
+        let mut slot = Slot::new(observer);
         if let Some(link) = links.and_then(|links| links.get(&name)) {
-            observer.handle_link(Some(link.clone()), now);
+            slot.hear().handle_link(Some(link.clone()), now);
         }
-        observers.insert(name, Slot::new(observer));
+        observers.insert(name, slot);
     }
 }
 

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::daemon::choice::with_former;
 use crate::daemon::coordinator::{Coordinator, Identity, Memory};
 use crate::log::{Entry, record};
 use crate::plan::Catalogue;
-use crate::record::{Decider, Event, Hex, Start};
+use crate::record::{Choice, Decider, Event, Hex, Start};
 use crate::source::dhcpv6::client::Received;
 use crate::source::dhcpv6::{self, Client, Duid, DuidSetting};
+use crate::source::http;
 use crate::source::link::LinkState;
 use crate::source::ra::packet;
 use crate::source::ra::table::{self, Table};
@@ -20,6 +22,7 @@ use crate::time::{Epoch, Instant};
 
 use super::exchange::Exchanges;
 use super::listener::{Listener, Slot, listen};
+use super::lookouts::{self, Lookouts, Services};
 use super::observed::{self, Observers};
 use super::{LATENESS, Moment, What, configuration, describe};
 
@@ -36,6 +39,8 @@ pub(super) struct Session<'a> {
     tables: BTreeMap<String, Slot<Table>>,
     clients: BTreeMap<String, Slot<Client>>,
     observers: Observers,
+    lookouts: Lookouts,
+    services: Services,
     exchanges: BTreeMap<String, Exchanges>,
     /// What the clients were told last of what routers say.
     advertised: BTreeMap<String, Advertised>,
@@ -70,6 +75,8 @@ impl<'a> Session<'a> {
             tables: BTreeMap::new(),
             clients: BTreeMap::new(),
             observers: Observers::new(),
+            lookouts: Lookouts::new(),
+            services: Services::new(),
             exchanges: BTreeMap::new(),
             advertised: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -107,6 +114,8 @@ impl<'a> Session<'a> {
         of(&self.tables)
             .chain(of(&self.clients))
             .chain(of(&self.observers))
+            .chain(of(&self.lookouts))
+            .chain(of(&self.services))
             .chain(self.coordinator.poll_timeout())
             .min()
     }
@@ -126,9 +135,10 @@ impl<'a> Session<'a> {
             }
             reports
         }
-        let (now, observers) = (self.now, &mut self.observers);
-        let reports = [wake(&mut self.tables, now), wake(&mut self.clients, now), wake(observers, now)].concat();
-        for report in reports {
+        let now = self.now;
+        let of_links = [wake(&mut self.tables, now), wake(&mut self.clients, now), wake(&mut self.observers, now)];
+        let of_lookouts = [wake(&mut self.lookouts, now), wake(&mut self.services, now)];
+        for report in of_links.into_iter().chain(of_lookouts).flatten() {
             self.coordinator.handle_report(report, self.now);
         }
         self.coordinator.handle_timeout(self.now);
@@ -158,7 +168,7 @@ impl<'a> Session<'a> {
                     fragmented: *fragmented,
                     bytes: &bytes.0,
                 };
-                let table = self.tables.get_mut(interface).map(|slot| slot.decider.handle_packet(&packet, now));
+                let table = self.tables.get_mut(interface).map(|slot| slot.hear().handle_packet(&packet, now));
                 self.heard(table, interface);
             }
             Event::Datagram { interface, destination, ifindex, bytes } => {
@@ -169,9 +179,20 @@ impl<'a> Session<'a> {
             | Event::Filed { interface, .. }
             | Event::Told { interface, .. } => {
                 let slot = self.observers.get_mut(interface);
-                let heard = slot.map(|slot| observed::give(&mut slot.decider, event, now));
+                let heard = slot.map(|slot| observed::give(slot.hear(), event, now));
                 self.heard(heard, interface);
             }
+            Event::Addresses { interface, dump, messages } => {
+                let slot = self.lookouts.get_mut(interface);
+                let heard = slot.map(|slot| slot.hear().take(*dump, messages, now));
+                self.heard(heard, interface);
+            }
+            Event::Service { url, seed } => self.start_service(url, *seed),
+            Event::Answer { url, .. } => {
+                let heard = self.services.get_mut(url).map(|slot| slot.hear().take(event, now));
+                self.heard(heard, &lookouts::shown(url));
+            }
+            Event::Chosen(choice) => self.choose(choice),
             Event::Sent { interface, bytes } => {
                 self.exchanges.entry(interface.clone()).or_default().recorded(&bytes.0);
             }
@@ -195,6 +216,8 @@ impl<'a> Session<'a> {
                 self.tables.clear();
                 self.clients.clear();
                 self.observers.clear();
+                self.lookouts.clear();
+                self.services.clear();
                 self.follow();
             }
             Event::End => self.tell(What::Stopped),
@@ -204,7 +227,7 @@ impl<'a> Session<'a> {
 
     fn link(&mut self, interface: &str, to: Option<Decider>, link: Option<LinkState>) {
         let now = self.now;
-        let all = [Decider::RouterAdvertisement, Decider::Dhcpv6, Decider::Observer];
+        let all = [Decider::RouterAdvertisement, Decider::Dhcpv6, Decider::Observer, Decider::Addresses];
         let told = all.into_iter().filter(|it| to.is_none_or(|to| to == *it));
         let heard: Vec<()> =
             told.filter_map(|to| self.each(interface, to, |decider| decider.handle_link(link.clone(), now))).collect();
@@ -220,7 +243,7 @@ impl<'a> Session<'a> {
         let message = describe::received(&bytes);
         self.tell(What::Received { interface: interface.to_owned(), message });
         let (now, datagram) = (self.now, Received { destination, ifindex, bytes: &bytes });
-        let client = self.clients.get_mut(interface).map(|slot| slot.decider.handle_datagram(&datagram, now));
+        let client = self.clients.get_mut(interface).map(|slot| slot.hear().handle_datagram(&datagram, now));
         self.heard(client, interface);
     }
 
@@ -229,6 +252,8 @@ impl<'a> Session<'a> {
             Decider::RouterAdvertisement => self.tables.get_mut(interface).map(|slot| slot.decider.poll_report()),
             Decider::Dhcpv6 => self.clients.get_mut(interface).map(|slot| slot.decider.poll_report()),
             Decider::Observer => self.observers.get_mut(interface).map(|slot| slot.decider.poll_report()),
+            Decider::Addresses => self.lookouts.get_mut(interface).map(|slot| slot.decider.poll_report()),
+            Decider::Service => self.services.get_mut(interface).map(|slot| slot.decider.poll_report()),
             Decider::Coordinator => None,
         };
         if let Some(Some(report)) = report {
@@ -237,7 +262,7 @@ impl<'a> Session<'a> {
     }
 
     fn reload(&mut self, text: &str) -> Result<(), String> {
-        let config = configuration(text, &self.path)?;
+        let config = with_former(configuration(text, &self.path)?, self.coordinator.config());
         self.coordinator.reconfigure(Arc::new(config), self.now);
         self.journal(record::reloaded(&self.path.display().to_string()));
         self.follow();
@@ -278,16 +303,19 @@ impl<'a> Session<'a> {
             match self.tables.get_mut(&name) {
                 Some(slot) => slot.decider.reconfigure(settings, now),
                 None => {
-                    let mut table = Table::new(settings);
-                    table.seed(&self.coordinator.seeds(&name), now);
+                    let mut slot = Slot::new(Table::new(settings));
+                    slot.decider.seed(&self.coordinator.seeds(&name), now);
                     if let Some(link) = self.links.get(&name).filter(|_| !of_a_daemon) {
-                        table.handle_link(Some(link.clone()), now);
+                        slot.hear().handle_link(Some(link.clone()), now);
                     }
-                    self.tables.insert(name, Slot::new(table));
+                    self.tables.insert(name, slot);
                 }
             }
         }
-        observed::follow(&mut self.observers, &self.coordinator, (!of_a_daemon).then_some(&self.links), now);
+        let links = (!of_a_daemon).then_some(&self.links);
+        observed::follow(&mut self.observers, &self.coordinator, links, now);
+        lookouts::follow(&mut self.lookouts, &self.coordinator, links, now);
+        lookouts::ask(&mut self.services, &self.coordinator, of_a_daemon, now);
         let clients = self.coordinator.client_settings();
         self.clients.retain(|name, _| clients.contains_key(name));
         for (name, settings) in clients.into_iter().filter(|_| !of_a_daemon) {
@@ -313,11 +341,30 @@ impl<'a> Session<'a> {
         let mut client = Client::new(settings, memory, seed, self.now);
         let advertised = self.coordinator.advertised(&name).cloned().unwrap_or_default();
         client.handle_advertised(&advertised, self.now);
+        let mut slot = Slot::new(client);
         if let Some(link) = self.links.get(&name).filter(|_| !self.of_a_daemon) {
-            client.handle_link(Some(link.clone()), self.now);
+            slot.hear().handle_link(Some(link.clone()), self.now);
         }
         self.advertised.insert(name.clone(), advertised);
-        self.clients.insert(name, Slot::new(client));
+        self.clients.insert(name, slot);
+    }
+
+    fn start_service(&mut self, url: &str, seed: u64) {
+        match http::Settings::for_url(url, &self.coordinator.config().dynamic_prefixes) {
+            Some(settings) => drop(self.services.insert(url.to_owned(), lookouts::begin(settings, seed, self.now))),
+            None => self.heard(None, &lookouts::shown(url)),
+        }
+    }
+
+    fn choose(&mut self, choice: &Choice) {
+        match choice.outcome() {
+            Ok(outcome) => {
+                if self.coordinator.take_choices(&[(choice.name.clone(), outcome)], self.now) {
+                    self.follow();
+                }
+            }
+            Err(problem) => self.tell(What::Unheard(problem)),
+        }
     }
 
     /// Takes everything that the deciders give, until they have no more.
@@ -334,6 +381,8 @@ impl<'a> Session<'a> {
         self.tables.values().any(|slot| slot.news_since.is_some())
             || self.clients.values().any(|slot| slot.news_since.is_some())
             || self.observers.values().any(|slot| slot.news_since.is_some())
+            || self.lookouts.values().any(|slot| slot.news_since.is_some())
+            || self.services.values().any(|slot| slot.news_since.is_some())
     }
 
     fn drain(&mut self) {
@@ -349,6 +398,8 @@ impl<'a> Session<'a> {
         self.tables.iter_mut().for_each(|(interface, slot)| listen(interface, slot, now, &mut said));
         self.clients.iter_mut().for_each(|(interface, slot)| listen(interface, slot, now, &mut said));
         self.observers.iter_mut().for_each(|(interface, slot)| listen(interface, slot, now, &mut said));
+        self.lookouts.iter_mut().for_each(|(interface, slot)| listen(interface, slot, now, &mut said));
+        self.services.iter_mut().for_each(|(url, slot)| listen(&lookouts::shown(url), slot, now, &mut said));
         for what in said {
             if let What::Sent { interface, octets: Some(octets), .. } = &what {
                 self.exchanges.entry(interface.clone()).or_default().sent(octets);
@@ -379,9 +430,11 @@ impl<'a> Session<'a> {
     /// Calls a decider on an interface, if it is there.
     fn each(&mut self, interface: &str, to: Decider, call: impl Fn(&mut dyn Listener)) -> Option<()> {
         match to {
-            Decider::RouterAdvertisement => self.tables.get_mut(interface).map(|slot| call(&mut slot.decider)),
-            Decider::Dhcpv6 => self.clients.get_mut(interface).map(|slot| call(&mut slot.decider)),
-            Decider::Observer => self.observers.get_mut(interface).map(|slot| call(&mut slot.decider)),
+            Decider::RouterAdvertisement => self.tables.get_mut(interface).map(|slot| call(slot.hear())),
+            Decider::Dhcpv6 => self.clients.get_mut(interface).map(|slot| call(slot.hear())),
+            Decider::Observer => self.observers.get_mut(interface).map(|slot| call(slot.hear())),
+            Decider::Addresses => self.lookouts.get_mut(interface).map(|slot| call(slot.hear())),
+            Decider::Service => self.services.get_mut(interface).map(|slot| call(slot.hear())),
             Decider::Coordinator => None,
         }
     }
@@ -409,6 +462,7 @@ fn is_for_the_coordinator(event: &Event) -> bool {
         Event::Report { .. }
         | Event::Reload { .. }
         | Event::Resumed { .. }
+        | Event::Chosen(_)
         | Event::Release { interface: None, .. } => true,
         Event::Start(_)
         | Event::Client { .. }
@@ -419,6 +473,9 @@ fn is_for_the_coordinator(event: &Event) -> bool {
         | Event::Netlink { .. }
         | Event::Filed { .. }
         | Event::Told { .. }
+        | Event::Addresses { .. }
+        | Event::Service { .. }
+        | Event::Answer { .. }
         | Event::Sent { .. }
         | Event::Failure { .. }
         | Event::Settings { .. }

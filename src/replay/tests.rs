@@ -9,6 +9,7 @@ use super::*;
 use crate::record::{Hex, parse};
 
 mod live;
+mod lookouts;
 mod observed;
 
 use live::{CONFIG, Live};

@@ -195,6 +195,8 @@ fn wide_dhcpv6_reports_what_its_forks_tell() {
     assert!(asked(&[("REASON", "EXIT"), ("PDINFO", "2001:db8:1::/56")]).is_empty());
 }
 
+/// pppd(8), SCRIPTS: interface, tty, speed, both link-local addresses, ipparam; nothing in the environment but what it
+/// names there. Debian's /etc/ppp/ipv6-up adds PATH and PPP_* and has run-parts run what is in ipv6-up.d, as a program.
 #[test]
 fn pppd_makes_it_look_again_when_a_session_begins() {
     let desk = Desk::new();
@@ -204,11 +206,19 @@ fn pppd_makes_it_look_again_when_a_session_begins() {
         fs::copy(hook("pppd"), directory.join("dyn-prefix")).unwrap();
         directory.join("dyn-prefix").display().to_string()
     };
-    let arguments = ["ppp0", "/dev/pts/1", "115200", "fe80::1", "fe80::2", ""];
-    let variables = [("PPP_IFACE", "ppp0")];
+    // By PPPoE: the tty is the interface below, and there is no speed.
+    let arguments = ["ppp0", "eth1", "0", "fe80::1", "fe80::2", ""];
+    let of_pppd = [("DEVICE", "eth1"), ("IFNAME", "ppp0"), ("SPEED", "0"), ("ORIG_UID", "0"), ("PPPLOGNAME", "root")];
+    let names = ["PPP_IFACE", "PPP_TTY", "PPP_SPEED", "PPP_LOCAL", "PPP_REMOTE", "PPP_IPPARAM"];
+    let of_debian = names.into_iter().zip(arguments);
+    let variables: Vec<(&str, &str)> = of_pppd.into_iter().chain(of_debian).collect();
     let (up, down) = (installed("ipv6-up.d"), installed("ipv6-down.d"));
-    assert_eq!(desk.asked(&[&[up.as_str()][..], &arguments].concat(), &variables), ["reload"]);
-    assert!(desk.asked(&[&[down.as_str()][..], &arguments].concat(), &variables).is_empty());
+    let run = |script: &str| {
+        let script = ["-c", "exec \"$0\" \"$@\" </dev/null", script];
+        desk.asked(&[&script[..], &arguments].concat(), &variables)
+    };
+    assert_eq!(run(&up), ["reload"]);
+    assert!(run(&down).is_empty());
 }
 
 /// A daemon that does not run is no error of the client's; what else is wrong is said, and ends nothing either.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use dyn_prefix::prefix::PrefixFilter;
+use dyn_prefix::record::Recorder;
 use dyn_prefix::source::interface::{self, Interest, Settings};
 use dyn_prefix::source::{Cut, Offer, SourceReport, SourceState, link};
 use dyn_prefix::time::Deadline;
@@ -51,7 +52,7 @@ fn with_driver(host: &Namespace, name: &str, test: impl AsyncFnOnce(&mut Reports
             let settings = Settings { interface: name.to_owned(), interests: vec![interest] };
             let (_held, settings) = watch::channel(settings);
             let (sender, reports) = mpsc::channel(1);
-            tokio::spawn(interface::run(settings, Vec::new(), watched, sender, cancel.clone()));
+            tokio::spawn(interface::run(settings, Vec::new(), watched, sender, Recorder::default(), cancel.clone()));
             test(&mut Reports::new(reports)).await;
             cancel.cancel();
         });

@@ -19,6 +19,7 @@ use crate::radvd::live;
 use crate::support::{Forged, Forger, LAN, Namespace, Pair, ROUTER, Radvd, WAN};
 
 mod init;
+mod sources;
 mod stored;
 mod tables;
 
@@ -33,6 +34,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("doctor: a host whose address lies in a range", neighbour),
     ("doctor: without privileges it says what it could not see", unprivileged),
     ("doctor: without the daemon it goes by what that stored", stored::stored),
+    ("doctor: the addresses of an interface that give a prefix", sources::addresses),
+    ("doctor: a service is asked once for the address", sources::service),
+    ("doctor: what auto comes to, before and after the daemon has chosen", sources::auto),
+    ("doctor: hooks that cannot be run and files that cannot be written", sources::actions),
     ("init: nothing is heard, no interface is up, another client holds the port", init::quiet),
 ];
 pub(crate) const WITH_RADVD: &[Test] = &[

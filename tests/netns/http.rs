@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dyn_prefix::record::Recorder;
 use dyn_prefix::source::http::asker::Failure;
 use dyn_prefix::source::http::{self, Settings, client};
 use dyn_prefix::source::{Cut, SourceReport, SourceState};
@@ -44,7 +45,7 @@ fn followed() {
             watch::channel(Settings { url, interval: Duration::from_millis(100), prefix_length: 56 });
         let (sender, reports) = mpsc::channel(1);
         let cancel = CancellationToken::new();
-        tokio::spawn(http::run(settings, 1, sender, cancel.clone()));
+        tokio::spawn(http::run(settings, 1, sender, Recorder::default(), cancel.clone()));
         let mut probe = Reports::new(reports);
         let (a, b) = ("2001:db8:a:700::/56", "2001:db8:b:700::/56");
         let report = probe.until("A", |report| is(report, a, None)).await;

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     }
     let missing = support::missing();
     let no_radvd = support::radvd().is_none().then(|| "radvd is not on PATH (Debian package radvd)".to_owned());
-    let lookouts = [addresses::TESTS, http::TESTS, observed::TESTS].concat();
+    let lookouts = [addresses::TESTS, host::TESTS, http::TESTS, observed::TESTS].concat();
     let lookouts: Vec<Trial> = lookouts.iter().map(|test| trial(test, missing.clone())).collect();
     let forged = forged::TESTS.iter().map(|test| trial(test, missing.clone()));
     let radvd = radvd::TESTS

@@ -20,10 +20,11 @@ impl Island {
     /// Has a Service step aside if it is its turn, or go where it is to go if there is no reason any more. Whether that
     /// is a change. `allocator`: its own, if known.
     pub(super) fn step_aside(&mut self, reference: &ObjectRef, allocator: Option<Allocator>) -> bool {
+        self.cornered.remove(reference);
         let Some(slot) = self.slots.get(reference).filter(|slot| slot.flight.is_none()) else { return false };
         let Some(carrier) = slot.carrier.as_ref().filter(|carrier| carrier.right == Right::Given) else { return false };
         let Some(to) = slot.aside.map(|(to, _)| to).or_else(|| carrier.address()) else { return false };
-        let before = slot.aside;
+        let (before, was_cornered) = (slot.aside, slot.cornered);
         let ring = allocator.map(|allocator| self.ring(reference, to, allocator)).unwrap_or_default();
         let after = match ring.iter().min() {
             Some(first) if first == reference => before.or_else(|| Some((to, self.meanwhile(reference, to)?))),
@@ -33,11 +34,15 @@ impl Island {
             }
             None => None,
         };
-        if after == before {
+        let is_cornered = after.is_none() && ring.iter().min() == Some(reference);
+        if is_cornered {
+            self.cornered.insert(reference.clone());
+        }
+        if (after, is_cornered) == (before, was_cornered) {
             return false;
         }
         if let Some(slot) = self.slots.get_mut(reference) {
-            slot.aside = after;
+            (slot.aside, slot.cornered) = (after, is_cornered);
             slot.carrier.iter_mut().for_each(|carrier| carrier.send(after.map_or(to, |(_, meanwhile)| meanwhile)));
         }
         self.claim(reference);

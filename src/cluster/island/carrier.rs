@@ -332,7 +332,7 @@ impl<'a> Step<'a> {
     /// for this Service.
     fn is_stuck(&self, stage: Stage, course: &Course, is_not_served: bool) -> bool {
         match (stage, &self.neighbours.holder) {
-            (Stage::Refused, Some(holder)) => !holder.leaves,
+            (Stage::Refused, Some(holder)) => self.slot.cornered || !holder.leaves,
             (Stage::Refused, None) => course.is_refused(self.carrier.address()) && !course.is_just_left(self.now),
             (Stage::AwaitingPool, _) => is_not_served,
             _ => false,

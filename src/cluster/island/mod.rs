@@ -72,6 +72,8 @@ pub struct Island {
     bound: Vec<Bound>,
     /// Objects to decide about, within one input.
     dirty: BTreeSet<ObjectRef>,
+    /// The Services that would step aside if an address were free.
+    cornered: BTreeSet<ObjectRef>,
     queue: VecDeque<ObjectRef>,
     /// Services wait for the others: their addresses have to be offered before they can ask for them.
     queue_of_services: VecDeque<ObjectRef>,
@@ -115,6 +117,7 @@ impl Island {
             leaving: Leaving::default(),
             bound: Vec::new(),
             dirty: BTreeSet::new(),
+            cornered: BTreeSet::new(),
             queue: VecDeque::new(),
             queue_of_services: VecDeque::new(),
             wakes: BTreeSet::new(),

@@ -40,6 +40,8 @@ pub(super) struct Slot {
     /// Of a Service that is to have the address of one that is to have its own: that address, and the one that it takes
     /// meanwhile.
     pub(super) aside: Option<(Ipv6Addr, Ipv6Addr)>,
+    /// Of a Service that would have to step aside so that others can move: there is no address for it meanwhile.
+    pub(super) cornered: bool,
     /// Of a pool: for each of its current ranges, whether a managed Service waited for an address in it when the pool was
     /// last decided about.
     pub(super) awaited: Vec<bool>,

@@ -125,6 +125,8 @@ impl Island {
         let addresses = ripple.held.iter().chain(&ripple.asked).chain(&ripple.claimed);
         let claimants = addresses.flat_map(|address| self.books.claimants(*address)).filter(|service| *service != from);
         self.ask_again(claimants.cloned().collect::<BTreeSet<_>>());
+        // There may be an address now for one of them to go to meanwhile.
+        self.dirty.extend(self.cornered.iter().filter(|service| *service != from).cloned());
         let waiting = ripple.going.iter().flat_map(|address| self.books.claimants(*address));
         self.dirty.extend(waiting.filter(|service| *service != from).cloned().collect::<Vec<_>>());
         self.dirty.extend(self.in_the_way(from, ripple));

@@ -190,6 +190,7 @@ fn every_key_of_the_example_arrives() {
     let set = FileTarget {
         path: "/run/dyn-prefix/prefix.nft".into(),
         template: parsed(include_str!("../../../examples/host/prefix.nft.in")),
+        template_path: Some("/etc/dyn-prefix/prefix.nft.in".into()),
         mode: 0o640,
         reload: Some(words("/usr/sbin/nft --file /run/dyn-prefix/prefix.nft")),
         timeout: Duration::from_secs(10),
@@ -197,6 +198,7 @@ fn every_key_of_the_example_arrives() {
     let hosts = FileTarget {
         path: "/run/dyn-prefix/hosts".into(),
         template: parsed("${*home-ipv6.all+::f000:0:0:2} www.home.example\n"),
+        template_path: None,
         mode: 0o644,
         reload: None,
         timeout: COMMAND_TIMEOUT,

@@ -58,8 +58,8 @@ impl Tasks {
         let cancel = self.stop.child_token();
         let (settings, followed) = watch::channel(settings);
         let seeds = coordinator.address_seeds(name);
-        let (reports, stop) = (self.reports.clone(), cancel.clone());
-        let running = interface::run(followed, seeds, links, reports, stop);
+        let (reports, recorder, stop) = (self.reports.clone(), self.recorder.clone(), cancel.clone());
+        let running = interface::run(followed, seeds, links, reports, recorder, stop);
         self.supervisor.spawn(format!("addresses of {name}"), cancel.clone(), running);
         self.lookouts.interfaces.insert(name.to_owned(), Task { cancel, settings });
     }
@@ -73,10 +73,11 @@ impl Tasks {
         }
         let cancel = self.stop.child_token();
         let (settings, followed) = watch::channel(settings);
-        let (reports, stop) = (self.reports.clone(), cancel.clone());
+        let (reports, recorder, stop) = (self.reports.clone(), self.recorder.clone(), cancel.clone());
         let seed = clock::now().as_nanos().unsigned_abs();
-        self.supervisor
-            .spawn(id.to_string(), cancel.clone(), async move { Ok(http::run(followed, seed, reports, stop).await?) });
+        self.supervisor.spawn(id.to_string(), cancel.clone(), async move {
+            Ok(http::run(followed, seed, reports, recorder, stop).await?)
+        });
         self.lookouts.services.insert(url.to_owned(), Task { cancel, settings });
     }
 }

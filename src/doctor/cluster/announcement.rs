@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::objects::is_annotated;
 use super::{Announcer, Facts, Seen, name};
 use crate::config::{Kind, ObjectRef};
 use crate::doctor::{Check, Finding};
 
 pub(super) fn check(facts: &Facts, seen: &Seen) -> Vec<Finding> {
-    let unread = seen.announcers.iter().filter_map(|(kind, read)| Some(unread(*kind, read.as_ref().err()?)));
+    let of_concern = seen.announcers.iter().filter(|(kind, _)| !kind.is_of_metallb() || uses_metallb(facts, seen));
+    let unread = of_concern.filter_map(|(kind, read)| Some(unread(*kind, read.as_ref().err()?)));
     let mut found: Vec<Finding> = unread.collect();
     if let Some(Err(why)) = seen.objects.get(&Kind::Service) {
         let message = format!(
@@ -24,6 +26,12 @@ pub(super) fn check(facts: &Facts, seen: &Seen) -> Vec<Finding> {
     found.extend(services.filter_map(|service| of_service(seen, service)));
     found.extend(pools(facts, seen));
     found
+}
+
+/// Whether a pool of MetalLB is a target: by a binding, or by its annotations.
+fn uses_metallb(facts: &Facts, seen: &Seen) -> bool {
+    let pools = seen.objects.get(&Kind::IPAddressPool).and_then(|read| read.as_ref().ok()).into_iter().flatten();
+    facts.has_bindings_of(Kind::IPAddressPool) || pools.into_iter().any(is_annotated)
 }
 
 fn unread(kind: Announcer, why: &str) -> Finding {

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use super::{Connection, Facts, Seen};
 use crate::cluster::Validity;
 use crate::cluster::failure::Failure;
+use crate::cluster::kubeconfig::{Fault, Unusable, join_command};
 use crate::config::Kubeconfig;
 use crate::doctor::{Check, Finding, Level};
 
@@ -20,12 +21,7 @@ const OLDEST: (u32, u32) = (1, 31);
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     match &facts.connection {
-        Connection::Unusable(text) => {
-            let message = format!("{}.", capitalised(text.trim_end_matches('.')));
-            let advice = "`dyn-prefix join` makes an account and a kubeconfig for it.";
-            let unusable = Finding::error(Check::Credentials, source(facts), message, advice);
-            [unusable].into_iter().chain(facts.unreadable()).collect()
-        }
+        Connection::Unusable(why) => [unusable(facts, why)].into_iter().chain(facts.unreadable()).collect(),
         Connection::Made { url, addresses, validity, answer } => {
             let mut found = facts.unreadable();
             let own = credentials(facts, *validity, answer.as_ref().err());
@@ -38,6 +34,20 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
             found
         }
     }
+}
+
+fn unusable(facts: &Facts, why: &Unusable) -> Finding {
+    let message = format!("{}.", capitalised(why.text.trim_end_matches('.')));
+    if why.fault == Fault::Forbidden {
+        // Whoever runs this need not be who runs the daemon.
+        let user = facts.account.as_ref().map_or("dyn-prefix", |account| account.user.as_str());
+        let advice =
+            format!("Run this as root, or as the user of the daemon: `runuser -u {user} -- dyn-prefix doctor`.");
+        return Finding::unseen(Check::Credentials, source(facts), message, &advice);
+    }
+    let command = join_command(&facts.cluster.name);
+    let advice = format!("`{command}` makes an account and a kubeconfig for it; FILE is that of an administrator.");
+    Finding::error(Check::Credentials, source(facts), message, advice)
 }
 
 fn source(facts: &Facts) -> String {

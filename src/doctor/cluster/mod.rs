@@ -12,6 +12,7 @@ use super::{Check, Finding, reading};
 use crate::cluster::Validity;
 use crate::cluster::access::Missing;
 use crate::cluster::failure::Failure;
+use crate::cluster::kubeconfig::Unusable;
 use crate::cluster::object::{Object, Served};
 use crate::cluster::schema::Schema;
 use crate::config::{Binding, Cluster, Kind, Service};
@@ -53,8 +54,8 @@ pub struct Facts {
 /// How far one gets.
 #[derive(Clone, Debug)]
 pub enum Connection {
-    /// The kubeconfig cannot be used: a text that says why and what to do.
-    Unusable(String),
+    /// The kubeconfig cannot be used.
+    Unusable(Unusable),
     /// It can be.
     Made {
         /// The URL of the API server.
@@ -141,6 +142,11 @@ impl Announcer {
             Self::MetalLbL2 => ("metallb.io", &["v1beta1"], "l2advertisements"),
             Self::MetalLbBgp => ("metallb.io", &["v1beta1"], "bgpadvertisements"),
         }
+    }
+
+    /// Whether it is a kind of MetalLB.
+    pub const fn is_of_metallb(self) -> bool {
+        matches!(self, Self::MetalLbL2 | Self::MetalLbBgp)
     }
 
     /// The Kubernetes kind.

@@ -26,7 +26,7 @@ pub(super) fn check(facts: &Facts, seen: &Seen) -> Vec<Finding> {
     found
 }
 
-fn is_annotated(object: &Object) -> bool {
+pub(super) fn is_annotated(object: &Object) -> bool {
     object.annotations.keys().any(|key| key.starts_with("dynamic-prefix.io/"))
 }
 

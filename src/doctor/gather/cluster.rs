@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::{files, in_time};
 use crate::cluster::failure::{Failure, within};
+use crate::cluster::kubeconfig::Unusable;
 use crate::cluster::object::{Object, qualified};
 use crate::cluster::schema::{self, Schema};
 use crate::cluster::timeouts::Timeouts;
@@ -66,7 +67,7 @@ pub(super) async fn facts(config: &Config, cluster: &Cluster, common: &Common) -
 async fn connection(config: &Config, cluster: &Cluster) -> (Vec<File>, Connection) {
     let (source, context) = (cluster.kubeconfig.clone(), cluster.context.clone());
     let building = tokio::task::spawn_blocking(move || build(&source, context.as_deref()));
-    let unusable = |why: &str| (Vec::new(), Connection::Unusable(why.to_owned()));
+    let unusable = |why: &str| (Vec::new(), Connection::Unusable(Unusable::new(why.to_owned())));
     let (files, built) = match in_time(READ, building).await {
         Some(Ok(built)) => built,
         Some(Err(_)) => return unusable("reading the kubeconfig was aborted"),
@@ -91,10 +92,10 @@ async fn connection(config: &Config, cluster: &Cluster) -> (Vec<File>, Connectio
 
 type Built = (String, Option<crate::cluster::Validity>, Result<Client, Failure>);
 
-fn build(source: &Kubeconfig, context: Option<&str>) -> (Vec<File>, Result<Built, String>) {
+fn build(source: &Kubeconfig, context: Option<&str>) -> (Vec<File>, Result<Built, Unusable>) {
     let read = kubeconfig::read(source, context);
     let files = files::files(read.fingerprint.files());
-    let built = read.config.map_err(|error| error.to_string()).map(|config| {
+    let built = read.config.map(|config| {
         let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let validity = expiry::of(&config, read.has_token_file);
         (url, validity, client::build(config, &timeouts()))

@@ -3,13 +3,18 @@
 use std::collections::VecDeque;
 use std::ffi::{CString, OsString};
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use jiff::Timestamp;
 use nix::unistd::{Gid, Group, Uid, User};
 
 use super::host::{Daemon, Printed, run};
-use crate::doctor::reading::{Account, File, Step};
+use crate::config::Config;
+use crate::config::file::open_regular;
+use crate::doctor::reading::{Account, File, Purpose, Step};
+use crate::doctor::{Check, actions};
 
 /// `linux/capability.h`
 const DAC_OVERRIDE: u8 = 1;
@@ -21,7 +26,7 @@ const LINKS: usize = 40;
 /// Who the daemon is, else who it would be by its unit; `None`: there is neither.
 pub(super) async fn account(daemon: &Daemon) -> Option<Account> {
     let keys = "LoadState,User,Group,SupplementaryGroups,AmbientCapabilities,CapabilityBoundingSet,ProtectHome,\
-                PrivateTmp,MainPID";
+                PrivateTmp,ProtectSystem,ReadWritePaths,ReadOnlyPaths,RuntimeDirectory,StateDirectory,MainPID";
     let shown = match run("systemctl", &["show", "dyn-prefix.service", &format!("--property={keys}")]).await {
         Printed::Text(text) => text,
         Printed::NotInstalled | Printed::Failed(_) => String::new(),
@@ -31,6 +36,7 @@ pub(super) async fn account(daemon: &Daemon) -> Option<Account> {
     let mut account = of_process(&fs::read_to_string(format!("/proc/{process}/status")).ok()?)?;
     if unit.value("MainPID") == process.to_string() {
         account.hidden = unit.hidden();
+        (account.sealed, account.writable) = (unit.sealed(), unit.writable());
     }
     Some(account)
 }
@@ -44,9 +50,14 @@ impl<'a> Unit<'a> {
         self.0.lines().find_map(value).unwrap_or_default()
     }
 
-    fn has(&self, key: &str) -> bool {
+    fn has(&self, key: &str, capabilities: &[&str]) -> bool {
         let words = self.value(key).to_lowercase();
-        words.split_whitespace().any(|word| ["cap_dac_override", "cap_dac_read_search"].contains(&word))
+        words.split_whitespace().any(|word| capabilities.contains(&word))
+    }
+
+    /// A list of paths, without what says how they are meant.
+    fn paths(&self, key: &str) -> impl Iterator<Item = PathBuf> + 'a {
+        self.value(key).split_whitespace().map(|path| PathBuf::from(path.trim_start_matches(['-', '+'])))
     }
 
     fn account(&self) -> Option<Account> {
@@ -61,14 +72,17 @@ impl<'a> Unit<'a> {
         let group = Some(self.value("Group")).filter(|group| !group.is_empty()).and_then(gid).unwrap_or(user.gid);
         let others = nix::unistd::getgrouplist(&CString::new(user.name.as_str()).ok()?, group).unwrap_or_default();
         let more = self.value("SupplementaryGroups").split_whitespace().filter_map(gid);
-        let is_root = user.uid.is_root();
+        let capabilities = if user.uid.is_root() { "CapabilityBoundingSet" } else { "AmbientCapabilities" };
         Some(Account {
             group: group_name(group.as_raw()),
             uid: user.uid.as_raw(),
             gids: others.into_iter().chain(more).chain([group]).map(Gid::as_raw).collect(),
-            reads_all: self.has(if is_root { "CapabilityBoundingSet" } else { "AmbientCapabilities" }),
+            reads_all: self.has(capabilities, &["cap_dac_override", "cap_dac_read_search"]),
+            writes_all: self.has(capabilities, &["cap_dac_override"]),
             user: user.name,
             hidden: self.hidden(),
+            sealed: self.sealed(),
+            writable: self.writable(),
         })
     }
 
@@ -82,6 +96,27 @@ impl<'a> Unit<'a> {
         let is_apart = ["yes", "true", "connected", "disconnected"].contains(&self.value("PrivateTmp"));
         let temporary = ["/tmp", "/var/tmp"].into_iter().filter(|_| is_apart);
         homes.map(|directory| (directory, home)).chain(temporary.map(|path| (path, "PrivateTmp=yes"))).collect()
+    }
+
+    /// systemd.exec(5), ProtectSystem= and ReadOnlyPaths=
+    fn sealed(&self) -> Vec<(PathBuf, String)> {
+        let level = self.value("ProtectSystem");
+        let directories: &[&str] = match level {
+            "strict" => &["/"],
+            "full" => &["/usr", "/boot", "/efi", "/etc"],
+            "yes" | "true" => &["/usr", "/boot", "/efi"],
+            _ => &[],
+        };
+        let system = directories.iter().map(|path| (PathBuf::from(path), format!("ProtectSystem={level}")));
+        let named = self.paths("ReadOnlyPaths").map(|path| (path.clone(), format!("ReadOnlyPaths={}", path.display())));
+        system.chain(named).collect()
+    }
+
+    fn writable(&self) -> Vec<PathBuf> {
+        let own = |key, parent: &'static str| self.paths(key).map(move |name| Path::new(parent).join(name));
+        let free = ["/dev", "/proc", "/sys"].map(PathBuf::from);
+        let own = own("RuntimeDirectory", "/run").chain(own("StateDirectory", "/var/lib"));
+        self.paths("ReadWritePaths").chain(own).chain(free).collect()
     }
 }
 
@@ -107,7 +142,8 @@ fn of_process(status: &str) -> Option<Account> {
         uid,
         gids: numbers("Groups:").unwrap_or_default().into_iter().chain([gid]).collect(),
         reads_all: capabilities & (1 << DAC_OVERRIDE | 1 << DAC_READ_SEARCH) != 0,
-        hidden: Vec::new(),
+        writes_all: capabilities & 1 << DAC_OVERRIDE != 0,
+        ..Account::default()
     })
 }
 
@@ -122,7 +158,39 @@ fn group_name(gid: u32) -> String {
 /// The files that are there and can be looked at. What systemd hands to a unit is out of its hands otherwise.
 pub(super) fn files<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Vec<File> {
     let paths = paths.into_iter().filter(|path| !path.starts_with("/run/credentials"));
-    paths.filter_map(|path| Some(File { path: path.clone(), steps: steps(path)? })).collect()
+    paths.filter_map(|path| Some(File { path: path.clone(), purpose: Purpose::Read, steps: steps(path)? })).collect()
+}
+
+/// When a file got the content that it has.
+pub(super) fn changed(path: &Path) -> Option<Timestamp> {
+    Timestamp::try_from(fs::metadata(path).ok()?.modified().ok()?).ok()
+}
+
+/// What is run and written on this host.
+pub(super) fn actions(config: &Config, account: Option<Account>) -> actions::Facts {
+    let hooks = config.hooks.iter().map(|hook| command(Check::Hook, format!("the hook {}", hook.name), &hook.command));
+    let reloads = config.files.iter().filter_map(|file| {
+        Some(command(Check::File, format!("the file {}", file.path.display()), file.reload.as_ref()?))
+    });
+    let files = config.files.iter().map(|file| actions::Target {
+        path: file.path.clone(),
+        file: file.path.parent().and_then(steps).map(|steps| File {
+            path: file.path.clone(),
+            purpose: Purpose::Replace,
+            steps,
+        }),
+        template: files(&file.template_path).pop(),
+    });
+    actions::Facts { account, commands: hooks.chain(reloads).collect(), files: files.collect() }
+}
+
+fn command(check: Check, of: String, words: &[String]) -> actions::Command {
+    let program = words.first().map(PathBuf::from).unwrap_or_default();
+    let mut start = [0_u8; 2];
+    let read = open_regular(&program).and_then(|mut file| file.read_exact(&mut start));
+    let purpose = Purpose::Run { is_script: read.is_ok() && start == *b"#!" };
+    let file = steps(&program).map(|steps| File { path: program.clone(), purpose, steps });
+    actions::Command { check, of, program, file }
 }
 
 /// The way to a file; `None`: it cannot be looked at, or is not there.
@@ -205,5 +273,57 @@ mod tests {
         assert!(!less.reads_all);
         assert_eq!(less.hidden, ["/tmp", "/var/tmp"].map(|path| (path, "PrivateTmp=yes")));
         assert_eq!(Unit("LoadState=not-found\n").account(), None);
+    }
+
+    /// The settings of the unit as it is shipped, with a drop-in.
+    #[test]
+    fn where_a_unit_lets_one_write() {
+        let shown = "ProtectSystem=strict\nReadWritePaths=-/etc/nft.d /srv/x\nReadOnlyPaths=/srv/x/y\n\
+                     RuntimeDirectory=dyn-prefix\nStateDirectory=dyn-prefix\n";
+        let unit = Unit(shown);
+        let sealed = [("/", "ProtectSystem=strict"), ("/srv/x/y", "ReadOnlyPaths=/srv/x/y")];
+        assert_eq!(unit.sealed(), sealed.map(|(path, setting)| (PathBuf::from(path), setting.to_owned())));
+        let writable: Vec<PathBuf> = unit.writable();
+        let expected = ["/etc/nft.d", "/srv/x", "/run/dyn-prefix", "/var/lib/dyn-prefix", "/dev", "/proc", "/sys"];
+        assert_eq!(writable, expected.map(PathBuf::from));
+        let places: Vec<PathBuf> = Unit("ProtectSystem=full\n").sealed().into_iter().map(|(path, _)| path).collect();
+        assert_eq!(places, ["/usr", "/boot", "/efi", "/etc"].map(PathBuf::from));
+        assert_eq!(Unit("ProtectSystem=no\n").sealed(), []);
+    }
+
+    #[test]
+    fn what_is_run_and_written_is_looked_at() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        let put = |name: &str, text: &str, mode: u32| {
+            fs::write(root.join(name), text).unwrap();
+            fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        put("hook", "#!/bin/sh\n", 0o755);
+        put("program", "\x7fELF", 0o700);
+        put("set.in", "nothing in it\n", 0o600);
+        let place = root.display();
+        let text = format!(
+            "[[dynamicPrefix]]\nname = \"home\"\nacquisition.static.prefix = \"2001:db8::/56\"\n\
+             [[hook]]\nname = \"router\"\ncommand = [\"{place}/hook\", \"x\"]\n\
+             [[file]]\npath = \"{place}/set\"\ntemplate = \"{place}/set.in\"\nreload = [\"{place}/program\"]\n\
+             [[file]]\npath = \"{place}/none/set\"\ntext = \"x\"\n"
+        );
+        let config = Config::parse_here(&text, Path::new("f.toml")).config.unwrap();
+        let facts = actions(&config, None);
+        let [hook, reload] = facts.commands.as_slice() else { panic!("{facts:?}") };
+        assert_eq!((hook.check, hook.of.as_str()), (Check::Hook, "the hook router"));
+        assert_eq!((reload.check, reload.of.clone()), (Check::File, format!("the file {place}/set")));
+        let seen = |command: &actions::Command| {
+            let file = command.file.as_ref().unwrap();
+            (file.purpose, file.steps.last().unwrap().mode)
+        };
+        assert_eq!(seen(hook), (Purpose::Run { is_script: true }, 0o755));
+        assert_eq!(seen(reload), (Purpose::Run { is_script: false }, 0o700));
+        let [set, none] = facts.files.as_slice() else { panic!("{facts:?}") };
+        let directory = set.file.as_ref().unwrap();
+        assert_eq!((directory.purpose, &directory.steps.last().unwrap().path), (Purpose::Replace, &root));
+        assert_eq!(set.template.as_ref().unwrap().path, root.join("set.in"));
+        assert_eq!((&none.file, &none.template), (&None, &None));
     }
 }

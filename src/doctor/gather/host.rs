@@ -113,23 +113,28 @@ pub(super) async fn synchronised() -> Option<bool> {
 pub(super) async fn capabilities(daemon: &Daemon) -> capability::Facts {
     let status = |process: &str| std::fs::read_to_string(format!("/proc/{process}/status")).ok();
     let effective = |process: &str| status(process).as_deref().and_then(capability::of_status);
+    let properties = "LoadState,User,AmbientCapabilities,RestrictAddressFamilies,MainPID";
+    let shown = match run("systemctl", &["show", "dyn-prefix.service", &format!("--property={properties}")]).await {
+        Printed::Text(text) => text,
+        Printed::NotInstalled | Printed::Failed(_) => String::new(),
+    };
+    let value = |key: &str| shown.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+    let families = || Some(value("RestrictAddressFamilies=").to_owned());
     if let Some(process) = daemon.process {
         return capability::Facts {
             whose: capability::Whose::Daemon(process),
             effective: effective(&process.to_string()),
+            families: families().filter(|_| value("MainPID=") == process.to_string()),
         };
     }
-    let properties = ["show", "dyn-prefix.service", "--property=LoadState,User,AmbientCapabilities"];
-    if let Printed::Text(text) = run("systemctl", &properties).await
-        && text.lines().any(|line| line == "LoadState=loaded")
-    {
-        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+    if value("LoadState=") == "loaded" {
         // Of root nothing is taken away unless the unit says so.
         let is_root = ["", "root"].contains(&value("User=")) && value("AmbientCapabilities=").is_empty();
         let effective = if is_root { u64::MAX } else { capability::of_unit(value("AmbientCapabilities=")) };
-        return capability::Facts { whose: capability::Whose::Unit, effective: Some(effective) };
+        let (whose, families) = (capability::Whose::Unit, families());
+        return capability::Facts { whose, effective: Some(effective), families };
     }
-    capability::Facts { whose: capability::Whose::ThisCommand, effective: effective("self") }
+    capability::Facts { whose: capability::Whose::ThisCommand, effective: effective("self"), families: None }
 }
 
 /// What is known of the prefixes: of the daemon, else of the state directory.

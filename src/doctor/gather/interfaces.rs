@@ -5,18 +5,20 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 
 use super::{LISTEN, Shared, host, listen, root};
-use super::{firewall, interface, port, router};
+use super::{addresses, firewall, interface, port, router};
 use crate::config::Config;
 use crate::doctor::{Finding, Section};
 use crate::prefix::PrefixFilter;
 use crate::source::dhcpv6::others;
 use crate::source::dhcpv6::socket::Local;
+use crate::source::interface::{Interest, Settings};
 
 /// What the configuration wants of an interface.
 #[derive(Default)]
 struct Wanted {
     uses: interface::Uses,
     filters: Vec<PrefixFilter>,
+    addresses: Vec<Interest>,
 }
 
 /// Every interface of the configuration.
@@ -47,6 +49,11 @@ fn wanted(config: &Config) -> BTreeMap<String, Wanted> {
             let wanted = interfaces.entry(source.interface.clone()).or_default();
             wanted.uses.router_advertisement = true;
             wanted.filters.push(prefix.acquisition.filter.clone());
+        }
+        if let Some(source) = &prefix.acquisition.interface {
+            let wanted = interfaces.entry(source.name.clone()).or_default();
+            wanted.uses.addresses = true;
+            wanted.addresses = Settings::for_interface(&source.name, &config.dynamic_prefixes).interests;
         }
     }
     interfaces
@@ -82,6 +89,10 @@ async fn one(
     });
     let Some(link) = link else { return Section { place, findings: found } };
 
+    if wanted.uses.addresses {
+        let (interests, addresses) = (wanted.addresses.clone(), shared.tables.addresses_of(link.ifindex));
+        found.extend(addresses::check(&addresses::Facts { interface: name.to_owned(), interests, addresses }));
+    }
     if wanted.uses.dhcpv6 || wanted.uses.observe {
         found.extend(port(name, link.ifindex, &wanted.uses).await);
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::prefixes::{self, Known};
 use super::{
-    Check, Finding, Report, Section, capability, clock, daemon, firewall, interface, port, reading, router, routes,
+    Check, Finding, Report, Section, actions, addresses, capability, choice, clock, daemon, firewall, interface, port,
+    reading, router, routes, service,
 };
 use crate::config::{self, Config};
 use crate::source::link::Links;
@@ -19,6 +20,7 @@ mod host;
 mod interfaces;
 mod listen;
 mod netlink;
+mod sources;
 mod surroundings;
 
 pub use surroundings::surroundings;
@@ -27,7 +29,7 @@ use host::Daemon;
 use netlink::Tables;
 
 /// How long the whole may take.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(25);
 
 /// How long Router Advertisements are listened for.
 const LISTEN: Duration = Duration::from_secs(5);
@@ -47,22 +49,26 @@ pub struct Subject {
 
 /// Looks at everything.
 pub async fn examine(subject: &Subject) -> Report {
-    let config = &subject.config;
     let (daemon, links, tables) =
         tokio::join!(host::daemon(subject.socket.clone()), netlink::links(), netlink::tables());
-    let (known, account) = tokio::join!(host::known(config, &daemon, &links), files::account(&daemon));
-    let account = account.as_ref();
-    let shared = Shared { config, daemon: &daemon, account, known: &known, links: &links, tables: &tables };
+    let written = &subject.config;
+    let (known, account) = tokio::join!(host::known(written, &daemon, &links), files::account(&daemon));
     let common = cluster::Common {
-        daemon_id: config.daemon.id.clone().unwrap_or_else(crate::daemon::identity::daemon_id),
+        daemon_id: written.daemon.id.clone().unwrap_or_else(crate::daemon::identity::daemon_id),
         prefixes: known.prefixes.clone(),
         unknown: known.unknown.clone(),
         now: crate::clock::epoch().wall_now(),
-        account: account.cloned(),
+        account: account.clone(),
     };
-    let (mut host, interfaces, clusters) =
-        tokio::join!(of_host(subject, &shared), interfaces::all(&shared), cluster::all(config, &common));
-    host.extend(neighbours(&shared, &clusters));
+    let here = async {
+        let (choices, config) = sources::choices(written, &daemon).await;
+        let (config, account) = (Arc::new(config), account.as_ref());
+        let shared =
+            Shared { config: &config, daemon: &daemon, account, known: &known, links: &links, tables: &tables };
+        tokio::join!(of_host(subject, &choices, &shared), interfaces::all(&shared))
+    };
+    let ((mut host, interfaces), clusters) = tokio::join!(here, cluster::all(written, &common));
+    host.extend(neighbours(written, &known, &links, &tables, &clusters));
     let host = Section { place: "host".to_owned(), findings: host };
     let clusters = clusters.iter().map(|facts| Section {
         place: format!("cluster {}", facts.cluster.name),
@@ -81,7 +87,7 @@ struct Shared<'a> {
     tables: &'a Tables,
 }
 
-async fn of_host(subject: &Subject, shared: &Shared<'_>) -> Vec<Finding> {
+async fn of_host(subject: &Subject, choices: &[choice::Facts], shared: &Shared<'_>) -> Vec<Finding> {
     let mut found = daemon::configuration(&subject.findings);
     if found.is_empty() {
         found.push(Finding::ok(
@@ -94,11 +100,16 @@ async fn of_host(subject: &Subject, shared: &Shared<'_>) -> Vec<Finding> {
         found.extend(reading::check(Check::Configuration, account, &files::files([&subject.path])));
     }
     found.extend(daemon::check(&shared.daemon.facts, crate::VERSION));
+    found.extend(daemon::in_use(&shared.daemon.facts, &subject.path, files::changed(&subject.path)));
     found.extend(prefixes::check(shared.known));
-    let (synchronised, capabilities) = tokio::join!(host::synchronised(), host::capabilities(shared.daemon));
+    let (synchronised, capabilities, services) =
+        tokio::join!(host::synchronised(), host::capabilities(shared.daemon), sources::services(shared.config));
     let now = crate::clock::epoch().wall_now();
     found.push(clock::check(&clock::Facts { now, synchronised }));
+    found.extend(choices.iter().map(choice::check));
     found.extend(capability::check(shared.config, &capabilities));
+    found.extend(services.iter().flat_map(service::check));
+    found.extend(actions::check(&files::actions(shared.config, shared.account.cloned())));
     found.extend(routes::check(&routes::Facts {
         forwards: host::sysctl("all", "forwarding").is_some_and(|value| value != 0),
         delegations: shared.known.delegations.clone(),
@@ -107,14 +118,20 @@ async fn of_host(subject: &Subject, shared: &Shared<'_>) -> Vec<Finding> {
     found
 }
 
-fn neighbours(shared: &Shared<'_>, clusters: &[super::cluster::Facts]) -> Vec<Finding> {
+fn neighbours(
+    config: &Config,
+    known: &Known,
+    links: &Result<Arc<Links>, String>,
+    tables: &Tables,
+    clusters: &[super::cluster::Facts],
+) -> Vec<Finding> {
     let named = |(address, ifindex): &(Ipv6Addr, u32)| {
-        let name = shared.links.as_ref().ok().and_then(|links| links.name(*ifindex));
+        let name = links.as_ref().ok().and_then(|links| links.name(*ifindex));
         (*address, name.map_or_else(|| format!("interface {ifindex}"), str::to_owned))
     };
-    let neighbours = shared.tables.neighbours.as_ref().map_err(Clone::clone);
+    let neighbours = tables.neighbours.as_ref().map_err(Clone::clone);
     routes::neighbours(&routes::Neighbourhood {
-        ranges: shared.known.ranges(shared.config, |cluster| cluster::objects(clusters, cluster)),
+        ranges: known.ranges(config, |cluster| cluster::objects(clusters, cluster)),
         neighbours: neighbours.map(|all| all.iter().map(named).collect()),
         services: cluster::services(clusters),
     })

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use netlink_packet_route::AddressFamily;
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::in_time;
 use crate::source::dhcpv6::route::{self, Route};
+use crate::source::interface::addresses::{Address, Addresses};
 use crate::source::link::{self, Links};
 
 /// How long a dump may take.
@@ -35,15 +36,20 @@ pub(super) async fn links() -> Result<Arc<Links>, String> {
     }
 }
 
-/// Routes and neighbours.
+/// Routes, neighbours and addresses.
 pub(super) struct Tables {
+    pub(super) addresses: Result<Vec<RouteNetlinkMessage>, String>,
     pub(super) routes: Result<Vec<Route>, String>,
     pub(super) neighbours: Result<BTreeSet<(Ipv6Addr, u32)>, String>,
 }
 
 /// Reads them.
 pub(super) async fn tables() -> Tables {
-    let failed = |why: &str| Tables { routes: Err(why.to_owned()), neighbours: Err(why.to_owned()) };
+    let failed = |why: &str| Tables {
+        addresses: Err(why.to_owned()),
+        routes: Err(why.to_owned()),
+        neighbours: Err(why.to_owned()),
+    };
     let (connection, handle, _messages) = match rtnetlink::new_connection() {
         Ok(connection) => connection,
         Err(error) => return failed(&format!("there is no netlink socket to be had: {error}")),
@@ -52,11 +58,26 @@ pub(super) async fn tables() -> Tables {
     let reading = async {
         let routes = route::table(&handle).await.map_err(|error| error.to_string());
         let neighbours = neighbours(&handle).await.map_err(|error| error.to_string());
-        Tables { routes, neighbours }
+        let addresses = handle.address().get().execute().map_ok(RouteNetlinkMessage::NewAddress);
+        let addresses = addresses.try_collect().await.map_err(|error: rtnetlink::Error| error.to_string());
+        Tables { addresses, routes, neighbours }
     };
     let tables = in_time(DUMP, reading).await;
     connection.abort();
     tables.unwrap_or_else(|| failed("the kernel does not answer by netlink"))
+}
+
+impl Tables {
+    /// The IPv6 addresses of one interface.
+    pub(super) fn addresses_of(&self, ifindex: u32) -> Result<Vec<Address>, String> {
+        let mut addresses = Addresses::of(ifindex);
+        let now = crate::clock::now();
+        let messages = self.addresses.as_ref().map_err(Clone::clone)?;
+        for message in messages {
+            addresses.apply(message, now);
+        }
+        Ok(addresses.to_vec())
+    }
 }
 
 async fn neighbours(handle: &Handle) -> Result<BTreeSet<(Ipv6Addr, u32)>, rtnetlink::Error> {

@@ -66,7 +66,7 @@ async fn found(kubeconfig: Option<&Path>) -> Option<Cluster> {
     };
     let facts = cluster::facts(&Config::default(), &entry, &common).await;
     let found = match facts.connection {
-        Connection::Unusable(why) => Err(why),
+        Connection::Unusable(why) => Err(why.text),
         Connection::Made { answer: Err(failure), .. } => Err(failure.message().to_owned()),
         Connection::Made { answer: Ok(seen), .. } => {
             let mut found = Found { version: seen.version, ..Found::default() };

@@ -6,6 +6,7 @@ use super::provoked;
 use crate::cluster::Validity;
 use crate::cluster::access::Missing;
 use crate::cluster::failure::Failure;
+use crate::cluster::kubeconfig::{Fault, Unusable};
 use crate::cluster::object::Object;
 use crate::cluster::schema::Schema;
 use crate::config::{
@@ -164,8 +165,14 @@ fn all_is_well() {
 
 #[test]
 fn credentials() {
-    let found = check(&facts(Connection::Unusable("cannot read the kubeconfig /etc/k: no such file".to_owned())));
-    provoked(&found, Check::Credentials, Level::Error, "Cannot read the kubeconfig /etc/k");
+    let unusable = |text: &str, fault| check(&facts(Connection::Unusable(Unusable { text: text.to_owned(), fault })));
+    let found = unusable("cannot read the kubeconfig /etc/k: no such file", Fault::Missing);
+    let text = provoked(&found, Check::Credentials, Level::Error, "Cannot read the kubeconfig /etc/k: no such file.");
+    assert!(text.contains("`dyn-prefix join home --admin-kubeconfig FILE`"), "{text}");
+    // It is there, and somebody else may read it.
+    let found = unusable("cannot read the kubeconfig /etc/k: permission denied", Fault::Forbidden);
+    let text = provoked(&found, Check::Credentials, Level::Unseen, "Run this as root, or as the user of the daemon");
+    assert!(text.contains("`runuser -u dyn-prefix -- dyn-prefix doctor`") && !text.contains("join"), "{text}");
     let found = made(None, &[], Err(Failure::Unauthorized("the API server does not accept them".to_owned())));
     provoked(&found, Check::Credentials, Level::Error, "The API server does not accept them. `dyn-prefix join`");
     let of = |from: &str, until: &str| made(Some((from, until)), &[], Ok(Box::new(seen())));
@@ -183,7 +190,8 @@ fn credentials() {
 #[test]
 fn credentials_that_only_root_may_read() {
     let root = |path: &str, mode| Step { path: path.into(), mode, ..Step::default() };
-    let file = File { path: "/etc/k".into(), steps: vec![root("/etc", 0o755), root("/etc/k", 0o600)] };
+    let file =
+        File { path: "/etc/k".into(), steps: vec![root("/etc", 0o755), root("/etc/k", 0o600)], ..File::default() };
     let account = Account { user: "dyn-prefix".to_owned(), uid: 990, ..Account::default() };
     let of = |validity, mode| {
         let (url, answer) = (URL.to_owned(), Ok(Box::new(seen())));
@@ -200,7 +208,7 @@ fn credentials_that_only_root_may_read() {
     let ended = Validity { from: None, until: "2026-11-21T11:00:00Z".parse().unwrap(), is_renewed: false };
     assert_eq!(of(Some(ended), 0o600).len(), 2);
 
-    let mut unusable = facts(Connection::Unusable("the kubeconfig /etc/k is not valid".to_owned()));
+    let mut unusable = facts(Connection::Unusable(Unusable::new("the kubeconfig /etc/k is not valid".to_owned())));
     (unusable.account, unusable.files) = (Some(account.clone()), vec![file.clone()]);
     assert_eq!(check(&unusable).len(), 2);
 }
@@ -322,7 +330,7 @@ fn rights() {
     let found = answers(Seen { rights: Some(Err("x".to_owned())), ..seen() });
     provoked(&found, Check::Permission, Level::Unseen, "could not be asked for: x.");
 
-    let mut required = facts(Connection::Unusable(String::new()));
+    let mut required = facts(Connection::Unusable(Unusable::new(String::new())));
     required.cluster.discovery = Discovery::Required;
     let rights = Some(Ok((20, vec![missing("ipaddresspools", "patch")])));
     let answer = Ok(Box::new(Seen { rights, ..seen() }));

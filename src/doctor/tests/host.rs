@@ -21,7 +21,7 @@ pub(super) const TESTS: &[fn()] = &[
     hosts_inside_a_range,
 ];
 
-fn status(version: &str, reload_errors: &[&str]) -> Box<Status> {
+pub(super) fn status(version: &str, reload_errors: &[&str]) -> Box<Status> {
     Box::new(Status {
         schema_version: SCHEMA_VERSION,
         daemon: DaemonStatus {
@@ -54,6 +54,20 @@ fn the_daemon() {
     let found = runs("1.0.0", &[]);
     assert_eq!(found.len(), 1, "{found:?}");
     provoked(&found, Check::Daemon, Level::Ok, "The daemon runs (1.0.0).");
+
+    let of = |applied: Option<&str>, errors: &[&str]| {
+        let mut status = status("1.0.0", errors);
+        status.daemon.config_applied_at = applied.map(|at| at.parse().unwrap());
+        let changed = Some("2026-11-21T10:00:00Z".parse().unwrap());
+        daemon::in_use(&daemon::Facts::Runs(status), Path::new("/etc/dyn-prefix.toml"), changed)
+    };
+    let found: Vec<Finding> = of(Some("2026-11-21T09:00:00Z"), &[]).into_iter().collect();
+    let text =
+        provoked(&found, Check::Daemon, Level::Warning, "/etc/dyn-prefix.toml was changed at 2026-11-21T10:00:00Z,");
+    assert!(text.contains("`systemctl reload dyn-prefix`"), "{text}");
+    assert_eq!(of(Some("2026-11-21T11:00:00Z"), &[]), None, "it was read since");
+    assert_eq!(of(Some("2026-11-21T09:00:00Z"), &["x"]), None, "that it was refused is said");
+    assert_eq!(of(None, &[]), None);
 
     let mut ill = status("1.0.0", &[]);
     ill.sources.push(crate::status::SourceStatus {
@@ -108,7 +122,7 @@ fn client(unreachable_route: bool) -> Config {
 }
 
 fn capabilities(config: &Config, whose: Whose, effective: Option<u64>) -> Vec<Finding> {
-    capability::check(config, &capability::Facts { whose, effective })
+    capability::check(config, &capability::Facts { whose, effective, families: None })
 }
 
 #[test]

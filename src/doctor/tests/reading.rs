@@ -15,7 +15,7 @@ pub(super) const TESTS: &[fn()] = &[
 
 const PATH: &str = "/etc/dyn-prefix/home.kubeconfig";
 
-fn daemon() -> Account {
+pub(super) fn daemon() -> Account {
     Account {
         user: "dyn-prefix".to_owned(),
         group: "dyn-prefix".to_owned(),
@@ -25,7 +25,7 @@ fn daemon() -> Account {
     }
 }
 
-fn step(path: &str, owner: u32, group: u32, mode: u32) -> Step {
+pub(super) fn step(path: &str, owner: u32, group: u32, mode: u32) -> Step {
     let named = |number: u32| {
         let name = match number {
             0 => "root",
@@ -41,7 +41,7 @@ fn step(path: &str, owner: u32, group: u32, mode: u32) -> Step {
 fn file(owner: u32, group: u32, mode: u32) -> File {
     let steps = [step("/", 0, 0, 0o755), step("/etc", 0, 0, 0o755), step("/etc/dyn-prefix", 0, 990, 0o750)];
     let steps = steps.into_iter().chain([step(PATH, owner, group, mode)]).collect();
-    File { path: PATH.into(), steps }
+    File { path: PATH.into(), steps, ..File::default() }
 }
 
 fn of(account: &Account, file: File) -> Vec<Finding> {
@@ -82,7 +82,7 @@ fn a_directory_on_the_way() {
     let through = |directory: Step| {
         let path = directory.path.join("k");
         let steps = vec![step("/", 0, 0, 0o755), directory, step(path.to_str().unwrap(), 0, 0, 0o644)];
-        of(&daemon(), File { path, steps })
+        of(&daemon(), File { path, steps, ..File::default() })
     };
     let found = through(step("/opt/keys", 0, 0, 0o700));
     let text = provoked(&found, Check::Credentials, Level::Error, "the directory /opt/keys belongs to root:root");
@@ -99,7 +99,7 @@ fn what_the_unit_hides() {
     // Also for one who may read everything that he sees.
     let account = Account { hidden, reads_all: true, ..daemon() };
     let steps = vec![step("/", 0, 0, 0o755), step("/run/user", 0, 0, 0o755), step("/run/user/k", 0, 0, 0o644)];
-    let found = of(&account, File { path: "/etc/link".into(), steps });
+    let found = of(&account, File { path: "/etc/link".into(), steps, ..File::default() });
     let text =
         provoked(&found, Check::Credentials, Level::Error, "its unit hides /run/user from it (ProtectHome=yes).");
     assert!(text.contains("`install -m 0640 -g dyn-prefix /run/user/k /etc/dyn-prefix/k`"), "{text}");
@@ -120,7 +120,8 @@ fn an_access_control_list() {
 fn the_configuration_itself() {
     let path = "/etc/dyn-prefix.toml";
     let steps = |mode| vec![step("/", 0, 0, 0o755), step("/etc", 0, 0, 0o755), step(path, 0, 0, mode)];
-    let found = check(Check::Configuration, &daemon(), &[File { path: path.into(), steps: steps(0o600) }]);
+    let found =
+        check(Check::Configuration, &daemon(), &[File { path: path.into(), steps: steps(0o600), ..File::default() }]);
     let text = provoked(&found, Check::Configuration, Level::Error, "has the mode 0600.");
     assert!(text.contains(&format!("`chgrp dyn-prefix {path} && chmod 0640 {path}`")), "{text}");
     assert!(text.contains("then `systemctl reload-or-restart dyn-prefix`"), "{text}");
@@ -129,6 +130,7 @@ fn the_configuration_itself() {
     let home = File {
         path: "/srv/dyn-prefix/my.toml".into(),
         steps: vec![step("/srv", 0, 0, 0o755), step("/srv/dyn-prefix/my.toml", 0, 0, 0o644)],
+        ..File::default()
     };
     let found = check(Check::Configuration, &hidden, &[home]);
     let text = provoked(&found, Check::Configuration, Level::Error, "its unit hides /srv from it");

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use super::{Finding, cluster, host, interfaces, prefixes, reading};
+use super::{Finding, actions, cluster, host, interfaces, prefixes, reading, sources};
 
 thread_local! {
     static SAID: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -19,8 +19,11 @@ pub(super) fn said(found: &[Finding]) {
 }
 
 /// Where findings are made.
-const CHECKS: [(&str, &str); 17] = [
+const CHECKS: [(&str, &str); 21] = [
+    ("actions", include_str!("../actions.rs")),
+    ("addresses", include_str!("../addresses.rs")),
     ("capability", include_str!("../capability.rs")),
+    ("choice", include_str!("../choice.rs")),
     ("clock", include_str!("../clock.rs")),
     ("daemon", include_str!("../daemon.rs")),
     ("firewall", include_str!("../firewall/mod.rs")),
@@ -31,6 +34,7 @@ const CHECKS: [(&str, &str); 17] = [
     ("reading", include_str!("../reading.rs")),
     ("router", include_str!("../router.rs")),
     ("routes", include_str!("../routes.rs")),
+    ("service", include_str!("../service.rs")),
     ("announcement", include_str!("../cluster/announcement.rs")),
     ("connection", include_str!("../cluster/connection.rs")),
     ("dns", include_str!("../cluster/dns.rs")),
@@ -91,10 +95,12 @@ fn says(text: &str, parts: &[String]) -> bool {
 #[test]
 fn every_sentence_is_said() {
     let tests = [
+        actions::TESTS,
         host::TESTS,
         interfaces::TESTS,
         prefixes::TESTS,
         reading::TESTS,
+        sources::TESTS,
         cluster::TESTS,
         crate::doctor::firewall::tests::TESTS,
     ]

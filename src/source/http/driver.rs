@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::asker::{Asker, Failure, Settings};
 use super::client::{self, Trust};
 use crate::clock::{self, Alarm};
+use crate::record::{Decider, Recorder, Tape};
 use crate::source::SourceReport;
 
 type Asking = Pin<Box<dyn Future<Output = (Result<Ipv6Addr, Failure>, Trust)> + Send>>;
@@ -25,13 +26,17 @@ pub async fn run(
     mut settings: watch::Receiver<Settings>,
     seed: u64,
     reports: mpsc::Sender<SourceReport>,
+    recorder: Recorder,
     cancel: CancellationToken,
 ) -> io::Result<()> {
     let current = settings.borrow_and_update().clone();
+    let (now, tape) = (clock::now(), recorder.tape(Decider::Service, &current.url));
+    tape.service(seed, now);
     let mut driver = Driver {
         alarm: Alarm::new()?,
+        tape,
         url: current.url.clone(),
-        asker: Asker::new(current, seed, clock::now()),
+        asker: Asker::new(current, seed, now),
         settings,
         asking: None,
         trust: None,
@@ -48,6 +53,7 @@ pub async fn run(
 struct Driver {
     settings: watch::Receiver<Settings>,
     alarm: Alarm,
+    tape: Tape,
     url: String,
     asker: Asker,
     /// The question that waits for its answer.
@@ -59,7 +65,9 @@ impl Driver {
     /// Ends when whoever gave the channels is gone.
     async fn ask(&mut self, reports: &mpsc::Sender<SourceReport>) {
         loop {
-            if self.asker.poll_request(clock::now()) {
+            let now = clock::now();
+            if self.asker.poll_request(now) {
+                self.tape.wake(now);
                 let (url, trust) = (self.url.clone(), self.trust.clone());
                 self.asking = Some(Box::pin(async move { client::ask(&url, trust).await }));
             }
@@ -67,7 +75,10 @@ impl Driver {
             tokio::select! {
                 biased;
                 permit = reports.reserve(), if self.asker.has_news() => match (permit, self.asker.poll_report()) {
-                    (Ok(permit), Some(report)) => permit.send(report),
+                    (Ok(permit), Some(report)) => {
+                        self.tape.report(clock::now());
+                        permit.send(report);
+                    }
                     (Ok(_), None) => {}
                     (Err(_closed), _) => return,
                 },
@@ -78,11 +89,19 @@ impl Driver {
                 (answer, trust) = answered(self.asking.as_mut()) => {
                     self.asking = None;
                     self.trust = trust;
-                    self.asker.handle_answer(answer, clock::now());
+                    let now = clock::now();
+                    self.tape.answer(&answer, now);
+                    self.asker.handle_answer(answer, now);
                 }
-                () = self.alarm.wait(wake) => self.asker.handle_timeout(clock::now()),
+                () = self.alarm.wait(wake) => self.handle_timeout(),
             }
         }
+    }
+
+    fn handle_timeout(&mut self) {
+        let now = clock::now();
+        self.tape.wake(now);
+        self.asker.handle_timeout(now);
     }
 }
 

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::addresses::Addresses;
 use super::table::{Settings, Table};
 use crate::clock::{self, Alarm};
+use crate::record::{Decider, Recorder, Tape};
 use crate::source::link::{self, LinkState, Links};
 use crate::source::{Offer, SourceReport};
 use crate::time::Instant;
@@ -41,6 +42,7 @@ pub async fn run(
     seed: Vec<Offer>,
     links: watch::Receiver<Arc<Links>>,
     reports: mpsc::Sender<SourceReport>,
+    recorder: Recorder,
     cancel: CancellationToken,
 ) -> anyhow::Result<()> {
     let (connection, handle, messages) = rtnetlink::new_multicast_connection(&[MulticastGroup::Ipv6Ifaddr]).context(
@@ -48,7 +50,8 @@ pub async fn run(
     )?;
     let connection = tokio::spawn(connection);
     let messages: Messages = Box::pin(messages.map(|(message, _)| message));
-    let mut driver = Driver::new(settings, links, handle, messages, Alarm::new()?, &seed);
+    let mut driver = Driver::new(settings, links, handle, messages, Alarm::new()?, &recorder);
+    driver.table.seed(&seed);
     let outcome = tokio::select! {
         // Who is told to end says no more: whoever cancelled it would take that for news.
         biased;
@@ -66,6 +69,7 @@ struct Driver {
     /// In chunks, so that what queued up during a dump, and is older than it, is not told step by step.
     messages: ReadyChunks<Messages>,
     alarm: Alarm,
+    tape: Tape,
     table: Table,
     interface: String,
     link: Option<LinkState>,
@@ -81,19 +85,18 @@ impl Driver {
         handle: Handle,
         messages: Messages,
         alarm: Alarm,
-        seed: &[Offer],
+        recorder: &Recorder,
     ) -> Self {
         let current = settings.borrow_and_update().clone();
         let interface = current.interface.clone();
-        let mut table = Table::new(current);
-        table.seed(seed);
         Self {
+            tape: recorder.tape(Decider::Addresses, &interface),
             settings,
             links,
             handle,
             messages: messages.ready_chunks(CHUNK),
             alarm,
-            table,
+            table: Table::new(current),
             interface,
             link: None,
             addresses: Addresses::default(),
@@ -112,7 +115,10 @@ impl Driver {
             tokio::select! {
                 biased;
                 permit = reports.reserve(), if self.table.has_news() => match (permit, self.table.poll_report()) {
-                    (Ok(permit), Some(report)) => permit.send(report),
+                    (Ok(permit), Some(report)) => {
+                        self.tape.report(clock::now());
+                        permit.send(report);
+                    }
                     (Ok(_), None) => {}
                     (Err(_closed), _) => return Ok(()),
                 },
@@ -143,6 +149,7 @@ impl Driver {
         tracing::debug!(interface = %self.interface, ?link, "The interface changed.");
         let former = std::mem::replace(&mut self.link, link);
         let now = clock::now();
+        self.tape.link(self.link.as_ref(), now);
         self.table.handle_link(self.link.clone(), now);
         let index = self.link.as_ref().map(|link| link.ifindex);
         if index.is_some() && index != former.map(|former| former.ifindex) {
@@ -152,11 +159,12 @@ impl Driver {
 
     async fn take(&mut self, batch: &[NetlinkMessage<RouteNetlinkMessage>]) {
         let now = clock::now();
-        let mut changed = false;
+        let mut changes: Vec<&RouteNetlinkMessage> = Vec::new();
         let mut lost = false;
         for message in batch {
             if let NetlinkPayload::InnerMessage(message) = &message.payload {
-                changed |= self.addresses.apply(message, now);
+                let is_own = self.addresses.apply(message, now);
+                changes.extend(is_own.then_some(message));
             } else if let NetlinkPayload::Overrun(_) = message.payload {
                 lost = true;
             }
@@ -165,32 +173,38 @@ impl Driver {
             tracing::debug!(interface = %self.interface, "Netlink messages were lost; reading all addresses again.");
             link::read_out(&self.handle, &mut self.messages).await;
             self.dump().await;
-        } else if changed && self.dump_at.is_none() {
+        } else if !changes.is_empty() && self.dump_at.is_none() {
+            self.tape.addresses(None, &changes, now);
             self.tell(now);
         }
     }
 
     /// Takes all addresses of the interface, as far as there is one.
     async fn dump(&mut self) {
-        let Some(link) = &self.link else { return };
-        let mut addresses = Addresses::of(link.ifindex);
+        let Some(ifindex) = self.link.as_ref().map(|link| link.ifindex) else { return };
+        let mut addresses = Addresses::of(ifindex);
         let read = read(&self.handle).await;
         let now = clock::now();
         match read {
             Ok(messages) => {
-                for message in &messages {
-                    addresses.apply(message, now);
+                let own: Vec<_> = messages.iter().filter(|message| addresses.apply(message, now)).collect();
+                if self.dump_at.take().is_some() {
+                    self.fail(None, now);
                 }
+                self.tape.addresses(Some(ifindex), &own, now);
                 self.addresses = addresses;
-                self.dump_at = None;
-                self.table.handle_failure(None);
                 self.tell(now);
             }
             Err(error) => {
                 self.dump_at = Some(now + DUMP_RETRY);
-                self.table.handle_failure(Some(dump_failure(&self.interface, &error)));
+                self.fail(Some(dump_failure(&self.interface, &error)), now);
             }
         }
+    }
+
+    fn fail(&mut self, failure: Option<String>, now: Instant) {
+        self.tape.failure(failure.as_deref(), now);
+        self.table.handle_failure(failure);
     }
 
     fn tell(&mut self, now: Instant) {
@@ -200,6 +214,7 @@ impl Driver {
 
     async fn handle_timeout(&mut self) {
         let now = clock::now();
+        self.tape.wake(now);
         self.table.handle_timeout(now);
         if self.dump_at.is_some_and(|at| at <= now) {
             self.dump().await;

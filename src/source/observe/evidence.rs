@@ -12,16 +12,14 @@ use ipnet::Ipv6Net;
 use netlink_packet_route::RouteNetlinkMessage;
 
 use super::Told;
+use super::traces::{Addresses, Route, delegation, lifetimes};
 use crate::source::dhcpv6::LeasedPrefix;
 use crate::source::{Cut, Offer};
 use crate::time::{Deadline, Instant};
 
 mod files;
-mod messages;
 
 use files::OnFile;
-pub(super) use messages::is_evidence;
-use messages::{Addresses, Route, delegation, lifetimes};
 
 /// For how long a route may be away before its delegation counts as lost: a client that is restarted takes it away and
 /// makes it again.
@@ -42,6 +40,22 @@ struct Hint {
     cut_at: Option<Instant>,
     /// It appeared while the packets told another delegation: it is somebody else's, or will be told by them.
     is_aside: bool,
+    in_use: Use,
+    /// When it was put into use.
+    used_since: Option<Instant>,
+}
+
+/// Whether interfaces have addresses out of what a route stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// None ever had one.
+    Never,
+    /// None ever had one, and there is another delegation of which some have.
+    Outdone,
+    Now,
+    Before,
+    /// It was in use before, and a newer one is now.
+    Replaced,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,11 +146,15 @@ impl Evidence {
             offer.excluded.clone_from(&told.excluded);
         }
         if is_new {
-            // Of one whose end nobody knows, nobody would say when it ends, either.
+            // Of one whose end nobody knows, nobody would say when it ends, either; of a route, its end would.
+            let stands = |hint: &&Hint| hint.origin == Origin::Route && hint.offer.cut.is_none();
+            let standing: BTreeSet<Ipv6Net> = self.hints.iter().filter(stands).map(|hint| hint.offer.prefix).collect();
             let endless = |hint: &&mut Hint| {
-                hint.origin == Origin::Told
+                (hint.origin == Origin::Told
+                    || (hint.origin == Origin::FormerRun && !standing.contains(&hint.offer.prefix)))
                     && hint.offer.recipient == offer.recipient
                     && hint.offer.preferred_until == Deadline::Never
+                    && hint.offer.prefix != prefix
             };
             self.hints.iter_mut().filter(endless).for_each(|hint| hint.cut(Cut::Unlisted, now));
         }
@@ -174,9 +192,10 @@ impl Evidence {
                 self.hints.push(hint);
             }
         }
+        self.follow_addresses(&present, has_lease, now);
         let stands = |hint: &&Hint| {
             let is_there = hint.origin == Origin::Route && present.contains(&hint.offer.prefix);
-            is_there && hint.offer.cut.is_none() && !hint.is_aside
+            is_there && hint.is_offered() && hint.offer.cut.is_none()
         };
         let standing = self.hints.iter().filter(stands).map(|hint| (hint.offer.prefix, hint.offer.first_seen));
         let standing: BTreeMap<Ipv6Net, Instant> = standing.collect();
@@ -204,6 +223,32 @@ impl Evidence {
         self.hints.retain(|hint| hint.offer.cut.is_some() || !hint.missing_since.is_some_and(is_over));
     }
 
+    /// Not every client takes its route away: systemd-networkd (seen with 252) leaves that of a delegation which was
+    /// replaced. What is in use tells then.
+    fn follow_addresses(&mut self, present: &BTreeSet<Ipv6Net>, has_lease: bool, now: Instant) {
+        for hint in self.hints.iter_mut().filter(|hint| hint.origin == Origin::Route) {
+            let ends = longest(hint.offer.prefix, &self.addresses, self.uplink);
+            let is_numbered = ends.is_some_and(|(preferred_until, _)| !preferred_until.is_over(now));
+            if is_numbered && present.contains(&hint.offer.prefix) {
+                hint.use_now(now);
+            } else if hint.in_use == Use::Now {
+                hint.in_use = Use::Before;
+            }
+        }
+        let used = self.hints.iter().filter(|hint| hint.in_use == Use::Now && !hint.is_aside);
+        let newest = used.filter_map(|hint| hint.used_since).max();
+        for hint in self.hints.iter_mut().filter(|hint| hint.origin == Origin::Route) {
+            match hint.in_use {
+                Use::Never | Use::Outdone => hint.in_use = if newest.is_some() { Use::Outdone } else { Use::Never },
+                Use::Before if !has_lease && newest > hint.used_since => {
+                    hint.in_use = Use::Replaced;
+                    hint.cut(Cut::Unlisted, now);
+                }
+                Use::Now | Use::Before | Use::Replaced => {}
+            }
+        }
+    }
+
     /// A client was delegated something, of which the packets tell: what it does not hold is not delegated any more, as
     /// far as anybody knows.
     pub(super) fn supersede(&mut self, mentioned: &[Ipv6Net], now: Instant) {
@@ -229,34 +274,19 @@ impl Evidence {
     /// What to report, beside what the packets tell.
     pub(super) fn offers<'a>(&'a self, leased: &'a [Offer]) -> impl Iterator<Item = Offer> + 'a {
         let told_by_packets = |prefix| leased.iter().any(|offer| offer.prefix == prefix);
-        let hints = self.hints.iter().filter(|hint| !hint.is_aside);
+        let hints = self.hints.iter().filter(|hint| hint.is_offered());
         let hints = hints.filter(move |hint| hint.origin == Origin::Told || !told_by_packets(hint.offer.prefix));
         let hints = hints.filter(|hint| hint.origin != Origin::File || !self.stands(hint.offer.prefix));
         hints.map(|hint| self.with_told(hint))
-    }
-
-    /// The offer of a hint. Somebody who said how long the prefix lives knows more than a route that stands, and than a
-    /// former run; and so does what the client has written down.
-    fn with_told(&self, hint: &Hint) -> Offer {
-        let is_vague = hint.origin == Origin::FormerRun
-            || (hint.origin == Origin::Route && hint.offer.valid_until == Deadline::Never);
-        let by = |origin| {
-            let told = self.hints.iter().filter(move |told| told.origin == origin && told.offer.cut.is_none());
-            told.map(|told| &told.offer).find(|told| told.prefix == hint.offer.prefix)
-        };
-        let knowing = Some(hint).filter(|hint| is_vague && hint.offer.cut.is_none());
-        let knowing = knowing.and_then(|_| by(Origin::Told).or_else(|| by(Origin::File))).unwrap_or(&hint.offer);
-        let Offer { preferred_until, valid_until, .. } = *knowing;
-        let filed = by(Origin::File).filter(|_| hint.origin == Origin::Route).map(|filed| &filed.excluded);
-        let excluded = filed.unwrap_or(&hint.offer.excluded).clone();
-        Offer { preferred_until, valid_until, excluded, ..hint.offer.clone() }
     }
 
     /// When [`Self::settle`] has something to do by itself.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let missing = self.hints.iter().filter(|hint| hint.offer.cut.is_none());
         let missing = missing.filter_map(|hint| hint.missing_since).map(|since| since + GRACE);
-        missing.chain(self.hints.iter().filter_map(Hint::forget_at)).min()
+        let in_use = self.hints.iter().filter(|hint| hint.in_use == Use::Now && hint.offer.cut.is_none());
+        let deprecated = in_use.filter_map(|hint| hint.offer.preferred_until.instant());
+        missing.chain(deprecated).chain(self.hints.iter().filter_map(Hint::forget_at)).min()
     }
 
     /// What was lost goes before its time when there is no place for what is new.
@@ -271,7 +301,7 @@ impl Evidence {
 
 impl Hint {
     fn new(offer: Offer, origin: Origin) -> Self {
-        Self { offer, origin, missing_since: None, cut_at: None, is_aside: false }
+        Self { offer, origin, missing_since: None, cut_at: None, is_aside: false, in_use: Use::Never, used_since: None }
     }
 
     fn cut(&mut self, cut: Cut, now: Instant) {
@@ -308,16 +338,36 @@ impl Hint {
         }
     }
 
+    /// Interfaces have addresses out of it.
+    fn use_now(&mut self, now: Instant) {
+        if self.in_use == Use::Replaced {
+            self.restore();
+            self.used_since = None;
+        }
+        self.in_use = Use::Now;
+        self.used_since.get_or_insert(now);
+    }
+
     /// Takes the lifetimes of the addresses inside it: those of the one that lives longest. Without any, what was known
     /// stays.
     fn live(&mut self, addresses: &Addresses, uplink: Option<u32>) {
-        let elsewhere = addresses.iter().filter(|((ifindex, _), _)| Some(*ifindex) != uplink);
-        let inside = elsewhere.filter(|((_, address), _)| self.offer.prefix.contains(address));
-        let longest = inside.map(|(_, ends)| *ends).reduce(|one, other| (one.0.max(other.0), one.1.max(other.1)));
+        let longest = longest(self.offer.prefix, addresses, uplink);
         if let Some((preferred_until, valid_until)) = longest.filter(|_| self.offer.cut.is_none()) {
             (self.offer.preferred_until, self.offer.valid_until) = (preferred_until, valid_until);
         }
     }
+
+    /// Whether it may be reported.
+    fn is_offered(&self) -> bool {
+        !self.is_aside && self.in_use != Use::Outdone
+    }
+}
+
+/// The ends of the preferred and the valid lifetime of the addresses in a prefix, but for those of the uplink itself.
+fn longest(prefix: Ipv6Net, addresses: &Addresses, uplink: Option<u32>) -> Option<(Deadline, Deadline)> {
+    let elsewhere = addresses.iter().filter(|((ifindex, _), _)| Some(*ifindex) != uplink);
+    let inside = elsewhere.filter(|((_, address), _)| prefix.contains(address));
+    inside.map(|(_, ends)| *ends).reduce(|one, other| (one.0.max(other.0), one.1.max(other.1)))
 }
 
 /// Whether a prefix is held.

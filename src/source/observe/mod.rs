@@ -25,6 +25,7 @@
 //! | `leases` | what the packets tell of its leases | decider |
 //! | `onlink` | the prefixes of the links themselves | decider |
 //! | `observer`, `report` | all of it together | decider |
+//! | `traces` | what a netlink message tells of a delegation | decider |
 //! | `octets` | netlink messages, for records | decider |
 //! | `socket`, `address`, `netlink`, `files`, `driver` | sockets, files and the clock | driver |
 
@@ -51,6 +52,7 @@ mod report;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 pub use driver::{Saying, run};
 pub use exchange::Unfollowed;

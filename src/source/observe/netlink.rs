@@ -13,8 +13,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder};
 use tokio::sync::mpsc;
 
-use super::evidence::is_evidence;
 use super::onlink::is_announcement;
+use super::traces::is_evidence;
 use crate::log::{self, record};
 use crate::source::link;
 

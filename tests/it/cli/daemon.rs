@@ -29,7 +29,8 @@ home  2001:db8:1::/56 from static, generation 1
   web  2001:db8:1:4::/64, 2001:db8:1:5::/64, 2001:db8:1:7::/64
 clusters
   lab  misconfigured: KubeconfigUnusable: Cannot read the kubeconfig DIR/kubeconfig: No such file or directory \
-(os error 2). (next attempt at TIME)
+(os error 2). `dyn-prefix join lab --admin-kubeconfig FILE` makes an account in the cluster and writes that file; FILE is the \
+kubeconfig of an administrator. (next attempt at TIME)
 targets in lab
   CiliumLoadBalancerIPPool/pool  Waiting: The API server has not been asked yet.
   CiliumCIDRGroup/group          Waiting: The API server has not been asked yet.

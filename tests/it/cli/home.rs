@@ -260,6 +260,15 @@ impl Daemon<'_> {
             .unwrap();
     }
 
+    /// Lets it open this many more files.
+    pub(super) fn leave_open_files(&self, more: usize) {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let open: Vec<u64> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+        // The kernel gives the lowest number that is free.
+        let last = (0..).filter(|number| !open.contains(number)).nth(more).unwrap();
+        self.limit_open_files(Some(last));
+    }
+
     pub(super) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }

@@ -42,3 +42,28 @@ fn metrics_are_served_again_once_there_are_file_descriptors() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     daemon.until_logged("Connections to `listen` of [daemon] are accepted again");
 }
+
+/// A cluster that comes while there is no file descriptor is told of and tried again, as one whose kubeconfig cannot be
+/// read.
+#[test]
+fn clusters_that_come_without_a_file_descriptor_are_tried_again() {
+    let home = Home::new(FIXED);
+    let mut daemon = home.start();
+    daemon.until("its tasks have what they need", |status| status["clusters"][0]["state"] == "misconfigured");
+    let more = |number| format!("[[cluster]]\nname = \"more-{number}\"\nkubeconfig = \"DIR/more-{number}\"\n\n");
+    let more: String = (0..8).map(more).collect();
+    home.configure(&FIXED.replacen("[[dynamicPrefix]]", &format!("{more}[[dynamicPrefix]]"), 1));
+    // One to read the file with, and not one for each of them.
+    daemon.leave_open_files(1);
+    daemon.signal(Signal::SIGHUP);
+    let told = daemon.until_logged("Too many open files");
+    assert!(told.contains("more-"), "{told}");
+    daemon.limit_open_files(None);
+    daemon.until("they are tried again", |status| {
+        let clusters = status["clusters"].as_array().expect("clusters");
+        let is_read = |cluster: &serde_json::Value| cluster["reason"].to_string().contains("No such file");
+        clusters.len() == 9 && clusters.iter().all(is_read)
+    });
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.ended(), Some(0));
+}

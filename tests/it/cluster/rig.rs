@@ -31,7 +31,7 @@ pub(super) struct Rig {
     pub(super) wanted: watch::Sender<Option<Wanted>>,
     pub(super) cluster: watch::Sender<Arc<Cluster>>,
     pub(super) cancel: CancellationToken,
-    pub(super) driver: JoinHandle<std::io::Result<()>>,
+    pub(super) driver: JoinHandle<()>,
     updates: mpsc::Receiver<(String, Update)>,
     health: Option<Health>,
 }

@@ -146,7 +146,7 @@ async fn writes_under_way_may_finish_at_the_end() {
     rig.want(SECOND);
     rig.until(|api| api.count("patch", "") == 1).await;
     rig.cancel.cancel();
-    (&mut rig.driver).await.unwrap().unwrap();
+    (&mut rig.driver).await.unwrap();
     assert_eq!(blocks(&rig.api, "pool"), [SECOND]);
 }
 
@@ -159,7 +159,7 @@ async fn a_write_that_hangs_does_not_keep_the_driver_from_stopping() {
     rig.want(SECOND);
     rig.until(|api| api.count("patch", "") == 1).await;
     rig.cancel.cancel();
-    tokio::time::timeout(Duration::from_secs(5), &mut rig.driver).await.expect("it stops").unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(5), &mut rig.driver).await.expect("it stops").unwrap();
     assert_eq!(blocks(&rig.api, "pool"), [FIRST], "nothing is withdrawn");
 }
 
@@ -178,5 +178,5 @@ async fn a_kubernetes_event_that_hangs_keeps_nobody_waiting() {
     rig.want(THIRD);
     rig.holds(THIRD).await;
     rig.cancel.cancel();
-    tokio::time::timeout(Duration::from_secs(5), &mut rig.driver).await.expect("it stops").unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(5), &mut rig.driver).await.expect("it stops").unwrap();
 }

@@ -40,6 +40,7 @@ pub(super) fn stage(
         Stage::Served if slot.aside.is_some() => Status::new(Level::Passing, "StepsAside", steps_aside(sight, slot)),
         Stage::Served => served(slot, want, now),
         Stage::Refused if !sight.is_stuck => Status::new(Level::Passing, "AwaitingAddress", awaiting_holder(sight)),
+        Stage::Refused if slot.cornered => Status::new(Level::Bad, "AddressRefused", cornered(sight)),
         Stage::Refused => Status::new(Level::Bad, "AddressRefused", refused(sight)),
         Stage::Unplaced => Status::new(level, "AwaitingFirstAddress", unplaced(sight, want, hangs)),
         Stage::AwaitingPool if sight.refusing.is_some() => {
@@ -92,6 +93,17 @@ fn refused(sight: &Sight<'_>) -> String {
         ),
         (None, None) => format!("{reference} does not get {new}. {keeps}, and DNS is left with that."),
     }
+}
+
+/// It waits for itself, by way of others.
+fn cornered(sight: &Sight<'_>) -> String {
+    let (reference, new) = (sight.reference, address(sight.new));
+    let holder = sight.holder.map_or_else(|| "another Service".to_owned(), |holder| holder.service.to_string());
+    format!(
+        "{reference} does not get {new}: {holder} has it, and the Services that would have to change places wait for each \
+         other, because their range has no free address at which one of them could be meanwhile. They keep what they have, and \
+         DNS is left with that. Make the range larger, or give one of them another suffix."
+    )
 }
 
 fn steps_aside(sight: &Sight<'_>, slot: &Slot) -> Option<String> {

@@ -129,3 +129,41 @@ fn two_services_of_metallb_swap_their_addresses() {
     pass(&mut town, at(HOUR), false);
     settled(&town, &[("a", "2001:db8:1::2"), ("b", "2001:db8:1::1")]);
 }
+
+/// A range of four addresses.
+pub(super) fn few(number: u16) -> Block {
+    Block::Cidr(format!("2001:db8:{number:x}::/126").parse().expect("a prefix"))
+}
+
+/// Each address of the range is somebody's, so that there is none to step aside to.
+#[test]
+fn whoever_cannot_step_aside_is_refused_until_an_address_is_free() {
+    for mode in [Mode::Ha, Mode::Simple] {
+        let mut town = Town::new(mode, &pool("lb"));
+        town.few = true;
+        town.tell(at(0));
+        town.live(at(0));
+        for (name, suffix) in [("a", "::1"), ("b", "::2"), ("c", "::3"), ("d", "::0")] {
+            town.create(name, ours(&[(SUFFIX, suffix)]), V6, at(1));
+        }
+        town.live(at(1));
+        town.live_until(at(9));
+        ask(&mut town, "a", "::2", at(10));
+        ask(&mut town, "b", "::3", at(11));
+        ask(&mut town, "c", "::1", at(12));
+        let three = |town: &Town| ["a", "b", "c"].map(|name| town.lab.reason(&service(name)).to_owned());
+        assert_eq!(three(&town), ["AddressRefused"; 3], "{mode:?}");
+        let message = town.lab.message(&service("a"));
+        assert!(message.contains("no free address") && message.contains("Service/web/b has it"), "{message}");
+        pass(&mut town, at(HOUR), false);
+        assert_eq!(three(&town), ["AddressRefused"; 3], "for as long as nobody does something");
+        town.restart(true, at(HOUR + 1));
+        town.live(at(HOUR + 1));
+        assert_eq!(three(&town), ["AddressRefused"; 3], "after a restart");
+        town.lab.api.delete(&service("d"));
+        town.lab.island.handle_deleted(&service("d"), at(HOUR + 2));
+        town.live(at(HOUR + 2));
+        pass(&mut town, at(2 * HOUR), false);
+        settled(&town, &[("a", "2001:db8:1::2"), ("b", "2001:db8:1::3"), ("c", "2001:db8:1::1")]);
+    }
+}

@@ -33,6 +33,7 @@ pub(super) struct Town {
     pub(super) second: Vec<u16>,
     pub(super) draining: usize,
     pub(super) dead: BTreeSet<u16>,
+    pub(super) few: bool,
 }
 
 pub(super) fn service(name: &str) -> ObjectRef {
@@ -75,6 +76,7 @@ impl Town {
             second: Vec::new(),
             draining: 2,
             dead: BTreeSet::new(),
+            few: false,
         };
         town.connect(at(0));
         town
@@ -106,6 +108,9 @@ impl Town {
             computed.services = self.scope;
             for (age, (generation, number)) in computed.generations.iter_mut().zip(numbers).enumerate() {
                 generation.dead = self.dead.contains(number);
+                if self.few {
+                    generation.parts.insert("lb".to_owned(), Ok(vec![swaps::few(*number)]));
+                }
                 if age > self.draining || generation.dead && age > 0 {
                     generation.role = Role::Known;
                 }

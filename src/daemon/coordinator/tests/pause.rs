@@ -324,6 +324,21 @@ fn a_reload_that_points_a_cluster_elsewhere_releases_nothing() {
     assert!(left[0].starts_with("CiliumLoadBalancerIPPool/pool in one: a reload"), "{left:?}");
 }
 
+/// What another daemon has taken over before the reload is told as it would have been without one.
+#[test]
+fn a_reload_loses_nothing_of_what_is_done() {
+    let mut world = world();
+    let mut withdrawal = world.coordinator.withdraw(&all()).unwrap();
+    let given_up = vec![(pool("other"), "two".to_owned())];
+    let update = Update { given_up, removed: vec![pool("other")], ..Update::default() };
+    world.coordinator.handle_update("one", update, world.now);
+    let before = world.coordinator.withdrawn(&withdrawal);
+    assert_eq!(before.len(), 1, "{before:?}");
+    let text = format!("{HOME}{TWO_MORE}").replacen("kubeconfig = \"/one\"", "kubeconfig = \"/elsewhere\"", 1);
+    world.coordinator.leave_changed(&mut withdrawal, &config(&text));
+    assert_eq!(world.coordinator.withdrawn(&withdrawal), before);
+}
+
 /// Without a target it is all of it, whatever was withdrawn first.
 #[test]
 fn to_resume_all_takes_back_what_was_withdrawn_before_all_was() {

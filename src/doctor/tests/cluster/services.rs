@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{URL, answers, facts, seen};
+use crate::cluster::kubeconfig::Unusable;
 use crate::config::Kind;
 use crate::doctor::cluster::{Announcer, Connection, Seen, check};
 use crate::doctor::tests::provoked;
@@ -26,7 +27,7 @@ pub(super) fn who_announces_a_service() {
     let found = answers(Seen { services: vec![service(json!({}))], ..seen() });
     provoked(&found, Check::Announcement, Level::Note, "Nobody in the cluster announces");
     let elsewhere = Seen { services: vec![service(json!({}))], ..seen() };
-    let mut moved = facts(Connection::Unusable(String::new()));
+    let mut moved = facts(Connection::Unusable(Unusable::new(String::new())));
     moved.prefixes = vec![("home".to_owned(), "2001:db8:b::/56".parse().unwrap())];
     moved.connection =
         Connection::Made { url: URL.to_owned(), addresses: vec![], validity: None, answer: Ok(Box::new(elsewhere)) };
@@ -111,6 +112,11 @@ pub(super) fn what_could_not_be_read_is_not_missing() {
     provoked(&found, Check::Announcement, Level::Unseen, text);
     // Nothing is said of pools, and of Services of Cilium what is seen.
     assert_eq!((of(&found, Level::Warning), of(&found, Level::Note)), (vec![], vec!["web/front".to_owned()]));
+    // Who has no pool of MetalLB has no need to know, whether it is installed or not.
+    let (url, answer) = (URL.to_owned(), Ok(Box::new(hides(Announcer::MetalLbBgp))));
+    let mut without = facts(Connection::Made { url, addresses: Vec::new(), validity: None, answer });
+    without.bindings.retain(|binding| binding.target.kind != Kind::IPAddressPool);
+    assert_eq!(of(&check(&without), Level::Unseen), Vec::<String>::new());
     let mut seen = hides(Announcer::CiliumBgp);
     let found = answers(seen.clone());
     provoked(

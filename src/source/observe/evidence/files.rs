@@ -1,4 +1,4 @@
-//! What follows from the file in which the other client keeps its lease. Pure.
+//! What follows from the file in which the other client keeps its lease, and who knows best how long it lives. Pure.
 //!
 //! It is the only trace of dhclient before its next Renew, and tells lifetimes that no route does. But nobody takes a file
 //! away when another program is used from then on: what packets and routes say wins, and what was cut once comes back only
@@ -33,13 +33,30 @@ impl Evidence {
     /// Whether what is known of a prefix is what the file says.
     pub(in crate::source::observe) fn is_from_file(&self) -> bool {
         let filed = self.hints.iter().filter(|hint| hint.origin == Origin::File);
-        filed.into_iter().any(|hint| !hint.is_aside && hint.offer.cut.is_none())
+        filed.into_iter().any(|hint| hint.is_offered() && hint.offer.cut.is_none())
+    }
+
+    /// The offer of a hint. Somebody who said how long the prefix lives knows more than a route that stands, and than a
+    /// former run; and so does what the client has written down.
+    pub(super) fn with_told(&self, hint: &Hint) -> Offer {
+        let is_vague = hint.origin == Origin::FormerRun
+            || (hint.origin == Origin::Route && hint.offer.valid_until == Deadline::Never);
+        let by = |origin| {
+            let told = self.hints.iter().filter(move |told| told.origin == origin && told.offer.cut.is_none());
+            told.map(|told| &told.offer).find(|told| told.prefix == hint.offer.prefix)
+        };
+        let knowing = Some(hint).filter(|hint| is_vague && hint.offer.cut.is_none());
+        let knowing = knowing.and_then(|_| by(Origin::Told).or_else(|| by(Origin::File))).unwrap_or(&hint.offer);
+        let Offer { preferred_until, valid_until, .. } = *knowing;
+        let filed = by(Origin::File).filter(|_| hint.origin == Origin::Route).map(|filed| &filed.excluded);
+        let excluded = filed.unwrap_or(&hint.offer.excluded).clone();
+        Offer { preferred_until, valid_until, excluded, ..hint.offer.clone() }
     }
 
     /// Whether its route says that a prefix is held.
     pub(super) fn stands(&self, prefix: Ipv6Net) -> bool {
         let is_it = |hint: &Hint| hint.origin == Origin::Route && hint.offer.prefix == prefix;
-        self.hints.iter().any(|hint| is_it(hint) && hint.offer.cut.is_none() && !hint.is_aside)
+        self.hints.iter().any(|hint| is_it(hint) && hint.offer.cut.is_none() && hint.is_offered())
     }
 
     /// Puts together what the file says and what else is known. `has_lease`: the packets tell what is held.

@@ -1,4 +1,4 @@
-//! Which netlink messages tell of a delegation, and what. Pure.
+//! The traces of delegations in what netlink tells: routes for all that was delegated, and addresses. Pure.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -26,7 +26,7 @@ pub(super) struct Route {
 }
 
 /// Whether a netlink message can tell anything of a delegation.
-pub(in crate::source::observe) fn is_evidence(message: &RouteNetlinkMessage) -> bool {
+pub(super) fn is_evidence(message: &RouteNetlinkMessage) -> bool {
     if let RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) = message {
         delegation(route).is_some()
     } else if let RouteNetlinkMessage::NewAddress(address) | RouteNetlinkMessage::DelAddress(address) = message {

@@ -1,0 +1,138 @@
+//! What is run and written on this host.
+
+use std::path::Path;
+
+use super::provoked;
+use super::reading::{daemon, step};
+use crate::doctor::actions::{Command, Facts, Target, check};
+use crate::doctor::reading::{Account, File, Purpose, Step};
+use crate::doctor::{Check, Finding, Level};
+
+pub(super) const TESTS: &[fn()] = &[
+    a_hook_that_can_be_run,
+    a_hook_that_cannot,
+    the_directory_of_a_file,
+    what_the_unit_lets_only_read,
+    templates_are_read_by_the_daemon,
+    nobody_knows_the_user,
+];
+
+fn file(path: &str, purpose: Purpose, last: Step) -> File {
+    File { path: path.into(), purpose, steps: vec![step("/", 0, 0, 0o755), step("/etc", 0, 0, 0o755), last] }
+}
+
+fn hook(account: Option<Account>, file: Option<File>) -> Vec<Finding> {
+    let command =
+        Command { check: Check::Hook, of: "the hook router".to_owned(), program: "/etc/changed".into(), file };
+    check(&Facts { account, commands: vec![command], files: Vec::new() })
+}
+
+fn program(mode: u32, is_script: bool) -> Option<File> {
+    Some(file("/etc/changed", Purpose::Run { is_script }, step("/etc/changed", 0, 0, mode)))
+}
+
+#[test]
+fn a_hook_that_can_be_run() {
+    let text = "The user dyn-prefix can run /etc/changed of the hook router.";
+    for (mode, is_script) in [(0o755, true), (0o711, false)] {
+        provoked(&hook(Some(daemon()), program(mode, is_script)), Check::Hook, Level::Ok, text);
+    }
+    let able = Account { writes_all: true, reads_all: true, ..daemon() };
+    provoked(&hook(Some(able), program(0o700, true)), Check::Hook, Level::Ok, text);
+}
+
+#[test]
+fn a_hook_that_cannot() {
+    let found = hook(Some(daemon()), program(0o644, true));
+    let text = provoked(&found, Check::Hook, Level::Error, "cannot run /etc/changed: it belongs to root:root and has");
+    assert!(text.contains("`chgrp dyn-prefix /etc/changed && chmod g+rx /etc/changed`"), "{text}");
+    assert!(text.contains("the daemon tries it again by itself"), "{text}");
+    // An interpreter has to read what it runs.
+    provoked(&hook(Some(daemon()), program(0o711, true)), Check::Hook, Level::Error, "has the mode 0711.");
+    // To read everything is not to run everything, and nobody runs what is nobody's to run.
+    let reader = Account { reads_all: true, ..daemon() };
+    provoked(&hook(Some(reader), program(0o700, false)), Check::Hook, Level::Error, "has the mode 0700.");
+    let able = Account { writes_all: true, reads_all: true, ..daemon() };
+    provoked(&hook(Some(able), program(0o644, false)), Check::Hook, Level::Error, "has the mode 0644.");
+    provoked(&hook(Some(daemon()), None), Check::Hook, Level::Error, "of the hook router is not there");
+
+    let hidden = Account { hidden: vec![("/etc", "InaccessiblePaths=/etc")], ..daemon() };
+    let text = provoked(&hook(Some(hidden), program(0o755, false)), Check::Hook, Level::Error, "hides /etc from it");
+    assert!(text.contains("`install -m 0750 -g dyn-prefix /etc/changed /etc/dyn-prefix/changed`"), "{text}");
+    let mut listed = program(0o700, false);
+    listed.as_mut().unwrap().steps[2].has_list = true;
+    let found = hook(Some(daemon()), listed);
+    provoked(&found, Check::Hook, Level::Unseen, "`runuser -u dyn-prefix -- test -x /etc/changed`");
+}
+
+fn written(account: Option<Account>, directory: Option<Step>, template: Option<File>) -> Vec<Finding> {
+    let path = Path::new("/etc/nft.d/set");
+    let file = directory.map(|directory| file("/etc/nft.d/set", Purpose::Replace, directory));
+    let target = Target { path: path.to_owned(), file, template };
+    check(&Facts { account, commands: Vec::new(), files: vec![target] })
+}
+
+fn directory(owner: u32, group: u32, mode: u32) -> Option<Step> {
+    Some(step("/etc/nft.d", owner, group, mode))
+}
+
+#[test]
+fn the_directory_of_a_file() {
+    let found = written(Some(daemon()), directory(0, 990, 0o775), None);
+    provoked(&found, Check::File, Level::Ok, "The user dyn-prefix can write /etc/nft.d/set.");
+    let found = written(Some(daemon()), directory(0, 0, 0o755), None);
+    let text = "cannot write /etc/nft.d/set: the directory /etc/nft.d belongs to root:root and has the mode 0755.";
+    let text = provoked(&found, Check::File, Level::Error, text);
+    assert!(text.contains("`chgrp dyn-prefix /etc/nft.d && chmod g+wx /etc/nft.d`"), "{text}");
+    let reader = Account { reads_all: true, ..daemon() };
+    assert_eq!(written(Some(reader), directory(0, 0, 0o755), None)[0].level, Level::Error);
+    let found = written(Some(daemon()), None, None);
+    let text =
+        provoked(&found, Check::File, Level::Error, "The directory /etc/nft.d of the file /etc/nft.d/set is not");
+    assert!(text.contains("`install -d -g dyn-prefix -m 2775 /etc/nft.d`"), "{text}");
+    let maker = Account { writable: vec!["/etc/nft.d".into()], ..daemon() };
+    assert_eq!(written(Some(maker), None, None), [], "the unit makes it");
+    let mut listed = directory(0, 0, 0o755).unwrap();
+    listed.has_list = true;
+    let found = written(Some(daemon()), Some(listed), None);
+    provoked(&found, Check::File, Level::Unseen, "`runuser -u dyn-prefix -- test -w /etc/nft.d`");
+}
+
+#[test]
+fn what_the_unit_lets_only_read() {
+    let strict = |writable: &[&str]| Account {
+        sealed: vec![("/".into(), "ProtectSystem=strict".to_owned())],
+        writable: writable.iter().map(Into::into).collect(),
+        ..daemon()
+    };
+    let open = || directory(0, 990, 0o775);
+    let found = written(Some(strict(&["/run/dyn-prefix", "/etc/nft"])), open(), None);
+    let text = "The daemon cannot write /etc/nft.d/set: its unit lets it only read /etc/nft.d (ProtectSystem=strict).";
+    let text = provoked(&found, Check::File, Level::Error, text);
+    assert!(text.contains("Write it below /run/dyn-prefix") && text.contains("`ReadWritePaths=/etc/nft.d`"), "{text}");
+    for writable in ["/etc/nft.d", "/etc"] {
+        provoked(&written(Some(strict(&[writable])), open(), None), Check::File, Level::Ok, "can write");
+    }
+    let mut narrow = strict(&["/etc"]);
+    narrow.sealed.push(("/etc/nft.d".into(), "ReadOnlyPaths=/etc/nft.d".to_owned()));
+    let found = written(Some(narrow), open(), None);
+    provoked(&found, Check::File, Level::Error, "(ReadOnlyPaths=/etc/nft.d)");
+    let hidden = Account { hidden: vec![("/etc", "InaccessiblePaths=/etc")], ..daemon() };
+    let found = written(Some(hidden), open(), None);
+    provoked(&found, Check::File, Level::Error, "and have its readers include or link it from there.");
+}
+
+#[test]
+fn templates_are_read_by_the_daemon() {
+    let template = Some(file("/etc/set.in", Purpose::Read, step("/etc/set.in", 0, 0, 0o600)));
+    let found = written(Some(daemon()), directory(0, 990, 0o775), template);
+    let text = provoked(&found, Check::File, Level::Error, "cannot read /etc/set.in: it belongs to root:root");
+    assert!(text.contains("then `systemctl reload-or-restart dyn-prefix`"), "{text}");
+}
+
+#[test]
+fn nobody_knows_the_user() {
+    provoked(&hook(None, program(0o755, true)), Check::Hook, Level::Unseen, "nobody knows its user.");
+    let found = written(None, directory(0, 990, 0o775), None);
+    provoked(&found, Check::File, Level::Unseen, "Whether the daemon can write /etc/nft.d/set could not be seen");
+}
