@@ -4,8 +4,8 @@ use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 
-use super::evidence::unknown;
 use super::exchange::{Exchange, Unfollowed};
+use super::hint::unknown;
 use super::observer::{Observer, Watched};
 use super::packet::Datagram;
 use crate::source::dhcpv6::client::{Ia, Outcome, is_success, is_unicast, take_ia};

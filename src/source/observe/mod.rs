@@ -20,6 +20,7 @@
 //! | `packet` | from an IPv6 packet to the datagram in it | decider |
 //! | `exchange` | the exchanges of the other client, and which Replies belong to them | decider |
 //! | `evidence` | what netlink, a former run and people say of delegations | decider |
+//! | `hint` | one prefix of which they say something | decider |
 //! | `leases` | what the packets tell of its leases | decider |
 //! | `onlink` | the prefixes of the links themselves | decider |
 //! | `observer`, `report` | all of it together | decider |
@@ -38,6 +39,7 @@ mod address;
 pub mod driver;
 mod evidence;
 mod exchange;
+mod hint;
 mod leases;
 mod netlink;
 mod observer;

@@ -8,8 +8,9 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 use netlink_packet_route::RouteNetlinkMessage;
 
-use super::evidence::{Evidence, is_alive};
+use super::evidence::Evidence;
 use super::exchange::{Exchanges, Unfollowed};
+use super::hint::is_alive;
 use super::onlink::OnLink;
 use super::packet::{self, CLIENT_PORT, Captured, SERVER_PORT};
 use super::{Settings, Told};
