@@ -20,11 +20,21 @@ pub(super) struct Hint {
     pub(super) missing_since: Option<Instant>,
     /// When it was cut.
     pub(super) cut_at: Option<Instant>,
-    /// It appeared while the packets told another delegation: it is somebody else's, or will be told by them.
+    /// It appeared while the packets told another delegation: it is somebody else's, until they name it.
+    pub(super) is_foreign: bool,
+    /// It is not taken for a delegation of this interface: it is foreign, and the packets would tell.
     pub(super) is_aside: bool,
     pub(super) in_use: Use,
     /// When it was put into use.
     pub(super) used_since: Option<Instant>,
+    /// Somebody told how long it lives.
+    pub(super) has_lifetime: bool,
+    /// When somebody told it last.
+    pub(super) told_at: Option<Instant>,
+    /// Another one was told; until when this one has to be told again.
+    pub(super) doubted_until: Option<Instant>,
+    /// In which life of the interface it was told.
+    pub(super) session: u64,
 }
 
 /// Whether interfaces have addresses out of what a route stands for.
@@ -50,7 +60,20 @@ pub(super) enum Origin {
 
 impl Hint {
     pub(super) fn new(offer: Offer, origin: Origin) -> Self {
-        Self { offer, origin, missing_since: None, cut_at: None, is_aside: false, in_use: Use::Never, used_since: None }
+        Self {
+            offer,
+            origin,
+            missing_since: None,
+            cut_at: None,
+            is_foreign: false,
+            is_aside: false,
+            in_use: Use::Never,
+            used_since: None,
+            has_lifetime: false,
+            told_at: None,
+            doubted_until: None,
+            session: 0,
+        }
     }
 
     pub(super) fn cut(&mut self, cut: Cut, now: Instant) {
@@ -68,29 +91,33 @@ impl Hint {
     /// When it is of no interest any more; not while its route is there, which would be taken for a new one.
     pub(super) fn forget_at(&self) -> Option<Instant> {
         let is_gone = self.origin != Origin::Route || self.missing_since.is_some();
-        self.cut_at.filter(|_| is_gone).map(|at| at + REMEMBERED)
+        let ends = self.origin != Origin::Route && self.offer.cut.is_none();
+        let ended_at = self.offer.valid_until.instant().filter(|_| ends);
+        self.cut_at.filter(|_| is_gone).or(ended_at).map(|at| at + REMEMBERED)
     }
 
     /// Its route is there.
-    pub(super) fn stand(&mut self, addresses: &Addresses, uplink: Option<u32>) {
+    pub(super) fn stand(&mut self, addresses: &Addresses, uplink: Option<u32>, is_foreign: bool) {
         if self.missing_since.take().is_some() {
-            self.restore();
+            self.restore(is_foreign);
         }
         self.live(addresses, uplink);
     }
 
-    /// It is there after all.
-    pub(super) fn restore(&mut self) {
+    /// It is there after all; `is_foreign`: while the packets tell of another one.
+    pub(super) fn restore(&mut self, is_foreign: bool) {
         if self.cut_at.take().is_some() {
+            self.is_foreign |= is_foreign;
+            self.is_aside |= is_foreign;
             self.offer.cut = None;
             (self.offer.preferred_until, self.offer.valid_until) = (Deadline::Never, Deadline::Never);
         }
     }
 
     /// Interfaces have addresses out of it.
-    pub(super) fn use_now(&mut self, now: Instant) {
+    pub(super) fn use_now(&mut self, is_foreign: bool, now: Instant) {
         if self.in_use == Use::Replaced {
-            self.restore();
+            self.restore(is_foreign);
             self.used_since = None;
         }
         self.in_use = Use::Now;
@@ -104,6 +131,21 @@ impl Hint {
         if let Some((preferred_until, valid_until)) = longest.filter(|_| self.offer.cut.is_none()) {
             (self.offer.preferred_until, self.offer.valid_until) = (preferred_until, valid_until);
         }
+    }
+
+    /// The addresses inside it may live longer than anybody knew; that they end says nothing.
+    pub(super) fn prolong(&mut self, addresses: &Addresses, uplink: Option<u32>) {
+        let longest = longest(self.offer.prefix, addresses, uplink);
+        if let Some((preferred_until, valid_until)) = longest.filter(|_| self.offer.cut.is_none()) {
+            self.offer.preferred_until = self.offer.preferred_until.max(preferred_until);
+            self.offer.valid_until = self.offer.valid_until.max(valid_until);
+        }
+    }
+
+    /// Whether interfaces have preferred addresses out of it.
+    pub(super) fn is_numbered(&self, addresses: &Addresses, uplink: Option<u32>, now: Instant) -> bool {
+        let ends = longest(self.offer.prefix, addresses, uplink);
+        ends.is_some_and(|(preferred_until, _)| !preferred_until.is_over(now))
     }
 
     /// Whether it may be reported.

@@ -116,7 +116,7 @@ impl Observer {
         let given_back: Vec<Ipv6Net> = self.given_back.keys().copied().collect();
         given_back.into_iter().for_each(|prefix| self.end(prefix, now));
         let known = self.watched.iter().flat_map(|watched| watched.ia.offers()).map(|offer| offer.prefix);
-        self.evidence.supersede(&known.collect::<Vec<_>>(), now);
+        self.evidence.supersede(&known.collect::<Vec<_>>(), begins, now);
     }
 
     /// What was given back is not given again.

@@ -19,7 +19,8 @@
 //! |---|---|---|
 //! | `packet` | from an IPv6 packet to the datagram in it | decider |
 //! | `exchange` | the exchanges of the other client, and which Replies belong to them | decider |
-//! | `evidence` | what netlink, a former run and people say of delegations | decider |
+//! | `evidence` | what netlink and a former run say of delegations | decider |
+//! | `told` | what people and hook scripts say of them | decider |
 //! | `hint` | one prefix of which they say something | decider |
 //! | `leases` | what the packets tell of its leases | decider |
 //! | `onlink` | the prefixes of the links themselves | decider |
@@ -50,6 +51,7 @@ mod report;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod told;
 mod traces;
 
 pub use driver::{Saying, run};
