@@ -33,6 +33,7 @@ mod others;
 mod planned;
 mod reference;
 mod replayed;
+mod returning;
 mod rules;
 mod scene;
 mod servers;
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
         hooked::TESTS,
         auto::TESTS,
         observed::TESTS,
+        returning::TESTS,
         reference::TESTS,
     ];
     let trials = all.into_iter().flatten().map(|test| trial(test, missing.clone()));

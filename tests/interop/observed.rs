@@ -52,7 +52,7 @@ fn inner_link(scene: &Scene) {
 }
 
 /// Starts the daemon, which observes.
-fn observe(scene: &Scene) -> Result<Daemon<'_>> {
+pub(crate) fn observe(scene: &Scene) -> Result<Daemon<'_>> {
     let (state, socket) = (scene.path("state"), scene.path("control.sock"));
     let text = format!(
         "[daemon]\nid = \"interop\"\nstateDirectory = {state:?}\ncontrolSocket = {socket:?}\n\n[[dynamicPrefix]]\n\
@@ -64,7 +64,7 @@ fn observe(scene: &Scene) -> Result<Daemon<'_>> {
 }
 
 /// The source `observed` of a status.
-fn source(status: &Value) -> &Value {
+pub(crate) fn source(status: &Value) -> &Value {
     let sources = status["sources"].as_array().map_or(&[][..], Vec::as_slice);
     sources.iter().find(|source| source["kind"] == "observed").unwrap_or(&Value::Null)
 }
@@ -79,7 +79,7 @@ fn until_observed(daemon: &mut Daemon<'_>, wanted: impl Fn(&str) -> bool) -> Res
 }
 
 /// Waits for the next Reply with a prefix: it, and the place behind it.
-fn next_reply(scene: &Scene, from: usize) -> Result<(Seen, String, usize)> {
+pub(crate) fn next_reply(scene: &Scene, from: usize) -> Result<(Seen, String, usize)> {
     scene.link.wait_granted(from, SOON * 2)
 }
 

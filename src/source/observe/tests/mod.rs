@@ -5,5 +5,6 @@ mod leases;
 mod netlink;
 mod onlink;
 mod packets;
+mod speaking;
 mod told;
 mod world;
