@@ -20,8 +20,10 @@
 //! |---|---|---|
 //! | `packet` | from an IPv6 packet to the datagram in it | decider |
 //! | `exchange` | the exchanges of the other client, and which Replies belong to them | decider |
-//! | `evidence` | what netlink, a former run, files and people say of delegations | decider |
+//! | `evidence` | what netlink, a former run and files say of delegations | decider |
 //! | `filed` | the lease files of other clients | decider |
+//! | `told` | what people and hook scripts say of them | decider |
+//! | `hint` | one prefix of which they say something | decider |
 //! | `leases` | what the packets tell of its leases | decider |
 //! | `onlink` | the prefixes of the links themselves | decider |
 //! | `observer`, `report` | all of it together | decider |
@@ -42,6 +44,7 @@ mod evidence;
 mod exchange;
 mod filed;
 mod files;
+mod hint;
 mod leases;
 mod netlink;
 mod observer;
@@ -52,6 +55,7 @@ mod report;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod told;
 mod traces;
 
 pub use driver::{Saying, run};

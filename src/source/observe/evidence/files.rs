@@ -6,8 +6,9 @@
 
 use ipnet::Ipv6Net;
 
-use super::{Evidence, Hint, Origin, unknown};
+use super::Evidence;
 use crate::source::observe::filed::Filed;
+use crate::source::observe::hint::{Hint, Origin, unknown};
 use crate::source::{Cut, Offer};
 use crate::time::{Deadline, Instant};
 

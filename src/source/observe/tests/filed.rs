@@ -203,7 +203,7 @@ fn what_a_server_has_ended_does_not_come_back_by_the_file() {
 fn a_former_run_is_refuted_by_what_was_written_later_only() {
     for (age, expected) in [(5_u64, vec![B]), (500, vec![A, B])] {
         let mut observer = observer();
-        let mut seed = crate::source::observe::evidence::unknown(A.parse().unwrap(), at(-100));
+        let mut seed = crate::source::observe::hint::unknown(A.parse().unwrap(), at(-100));
         seed.recipient = Some("home".to_owned());
         observer.seed(&[seed], at(0));
         observer.handle_filed(&[filed(B, age)], at(1));
