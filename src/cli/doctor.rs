@@ -14,7 +14,7 @@ use crate::doctor::{Check, Finding, Level, Report, Section};
 /// Looks at everything and prints what was found.
 pub(super) fn doctor(path: &Path, output: Output) -> anyhow::Result<Exit> {
     let loaded = Config::load(path);
-    let Some(config) = loaded.config else {
+    let Some(config) = loaded.at_start else {
         let errors = loaded.findings.iter().filter(|finding| finding.severity == Severity::Error).cloned();
         let findings = crate::doctor::daemon::configuration(&errors.collect::<Vec<_>>());
         let report = Report::new(vec![Section { place: "host".to_owned(), findings }]);

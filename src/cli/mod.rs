@@ -108,7 +108,7 @@ fn run(args: RunArgs) -> anyhow::Result<Exit> {
     for finding in loaded.findings.iter().filter(|finding| finding.is_for_the_journal()) {
         log::emit(&log::record::finding(finding));
     }
-    let Some(config) = loaded.config else { return Ok(Exit::Configuration) };
+    let Some(config) = loaded.at_start else { return Ok(Exit::Configuration) };
     match daemon::run(daemon::Setup { config, path: args.config.config, text, record: args.record }) {
         Ok(()) => Ok(Exit::Done),
         Err(error) => {

@@ -36,7 +36,7 @@ impl Config {
             Ok(Err(error)) => not_utf8(path, &error),
             Err(error) => vec![unreadable(path, &error)],
         };
-        (Loaded { config: None, findings }, String::new())
+        (Loaded { config: None, at_start: None, findings }, String::new())
     }
 }
 

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 /// The code of the finding that there is no prefix to follow.
 pub(super) const NOTHING_TO_DO: &str = "nothing-to-do";
 
+/// The code of what is wrong with the file of a template: `run` starts without it.
+pub(super) const TEMPLATE_FILE: &str = "template-file";
+
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -196,8 +199,19 @@ impl<'t> Report<'t> {
     }
 
     pub(super) fn has_errors(&self) -> bool {
-        let elsewhere = self.elsewhere.iter().map(|finding| finding.severity);
-        self.found.iter().map(|found| found.severity).chain(elsewhere).any(|severity| severity == Severity::Error)
+        self.errors().next().is_some()
+    }
+
+    /// Whether there is an error of another rule than this one.
+    pub(super) fn has_errors_beside(&self, code: &str) -> bool {
+        self.errors().any(|found| found != code)
+    }
+
+    /// The rule of each error.
+    fn errors(&self) -> impl Iterator<Item = &'static str> {
+        let here = self.found.iter().map(|found| (found.severity, found.code));
+        let elsewhere = self.elsewhere.iter().map(|finding| (finding.severity, finding.code));
+        here.chain(elsewhere).filter(|(severity, _)| *severity == Severity::Error).map(|(_, code)| code)
     }
 
     /// Adds what another report found, in a file that this one names.
@@ -363,7 +377,8 @@ pub const RULES: &[(&str, &str)] = &[
     ("no-command", "a command is a list that begins with the absolute path of a program"),
     ("missing-command", "the programs of commands exist"),
     ("no-template", "a file has one template"),
-    ("template", "templates can be read, and refer to what there is"),
+    ("template", "templates refer to what there is"),
+    (TEMPLATE_FILE, "files with templates can be read, and refer to what there is"),
     ("file-mode", "modes are permissions in octal"),
     ("overlap", "pools of one cluster do not overlap"),
     ("same-twice", "a range is on an object once"),

@@ -37,6 +37,10 @@ pub use object::{Binding, Kind, ObjectRef, Part, Service, Strategy};
 pub struct Loaded {
     /// Present exactly when no finding is an error.
     pub config: Option<Config>,
+    /// What a daemon starts with: the same, and also where nothing but files with templates is wrong. The `[[file]]` of
+    /// such a one stays as it is and says why. An entry in error takes no neighbour down, and a file of the host that
+    /// somebody has edited must not be found out at the next reboot by all clusters.
+    pub at_start: Option<Config>,
     /// In the order of their places in the file.
     pub findings: Vec<Finding>,
 }
@@ -61,8 +65,9 @@ impl Config {
         let root = read::document(&entries, &mut report);
         let config = check::config(&root, host, &mut report);
         report.drop_consequences();
-        let config = config.filter(|_| !report.has_errors());
-        Loaded { config, findings: report.finish() }
+        let at_start = config.filter(|_| !report.has_errors_beside(finding::TEMPLATE_FILE));
+        let config = at_start.clone().filter(|_| !report.has_errors());
+        Loaded { config, at_start, findings: report.finish() }
     }
 }
 

@@ -14,6 +14,10 @@ use crate::metrics::counters::Histogram;
 use crate::status::DynamicPrefixStatus;
 use crate::time::Instant;
 
+/// How long hooks wait for files at most. Who is told of a change may look into the files that follow it, but a file system
+/// may hang.
+const FILES_FIRST: Duration = Duration::from_secs(5);
+
 /// Numbers the jobs.
 pub type JobId = u64;
 
@@ -77,6 +81,8 @@ pub struct Jobs {
     pub(super) hooks: Vec<Hook>,
     pub(super) files: Vec<File>,
     facts: BTreeMap<String, Facts>,
+    /// Until then hooks wait for files that are being written.
+    files_first_until: Option<Instant>,
     last_id: JobId,
     entries: VecDeque<Entry>,
     counts: Counts,
@@ -92,6 +98,7 @@ impl Jobs {
             hook.reconfigure(wanted.clone(), now);
             self.hooks.push(hook);
         }
+        self.entries.extend(hooks.iter().map(|hook| record::hook_left(&hook.config.name)));
         let mut files = std::mem::take(&mut self.files);
         for wanted in &config.files {
             let former = files.iter().position(|file| file.config.path == wanted.path).map(|at| files.swap_remove(at));
@@ -99,6 +106,8 @@ impl Jobs {
             file.reconfigure(wanted.clone(), now);
             self.files.push(file);
         }
+        let left = files.iter().map(|file| file.config.path.display().to_string());
+        self.entries.extend(left.map(|path| record::file_left(&path)));
         self.counts.retain(config);
         self.tell_all(now);
     }
@@ -117,6 +126,7 @@ impl Jobs {
     }
 
     fn tell_all(&mut self, now: Instant) {
+        self.files_first_until = Some(now + FILES_FIRST);
         self.hooks.iter_mut().for_each(|hook| hook.handle_facts(&self.facts, now));
         for file in &mut self.files {
             let telling = file.handle_facts(&self.facts, now);
@@ -127,12 +137,14 @@ impl Jobs {
     /// The next job. `show` is what `status` shows of a DynamicPrefix now.
     pub fn poll_job(&mut self, now: Instant, show: &dyn Fn(&str) -> Option<DynamicPrefixStatus>) -> Option<Job> {
         let id = self.last_id + 1;
-        let mut hooks = self.hooks.iter_mut();
         let mut files = self.files.iter_mut();
-        let hook = hooks.find_map(|hook| run(hook, id, now, show).map(Job::Run));
-        let job = hook.or_else(|| files.find_map(|file| work(file, id, now)))?;
-        self.last_id = id;
-        Some(job)
+        let mut job = files.find_map(|file| work(file, id, now));
+        let are_held = self.files_first_until.is_some_and(|until| now < until);
+        if job.is_none() && !(are_held && self.files.iter().any(File::is_on_its_way)) {
+            job = self.hooks.iter_mut().find_map(|hook| run(hook, id, now, show).map(Job::Run));
+        }
+        self.last_id = if job.is_some() { id } else { self.last_id };
+        job
     }
 
     /// A job has ended.
@@ -170,7 +182,9 @@ impl Jobs {
 
     /// When [`Jobs::poll_job`] has something by itself.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        let is_free = !self.files.iter().any(File::is_on_its_way);
         let hooks = self.hooks.iter().filter_map(Hook::poll_timeout);
+        let hooks = hooks.map(|at| if is_free { at } else { self.files_first_until.map_or(at, |until| at.max(until)) });
         hooks.chain(self.files.iter().filter_map(File::poll_timeout)).min()
     }
 
@@ -205,11 +219,12 @@ impl Counts {
 fn run(hook: &mut Hook, id: JobId, now: Instant, show: &dyn Fn(&str) -> Option<DynamicPrefixStatus>) -> Option<Run> {
     let hook::Due { name, event, facts, told } = hook.due(now)?;
     let shown = show(&name)?;
+    let variables = environment::variables(&name, event, facts, told.map(|told| &told.facts), &shown);
     let run = Run {
         id,
         command: hook.config.command.clone(),
-        variables: environment::variables(&name, event, facts, told.map(|told| &told.facts), &shown),
-        input: environment::input(event, &shown, told.map(|told| &told.shown)),
+        input: environment::input(event, &shown, told.map(|told| &told.shown), &variables),
+        variables: environment::fitting(variables),
         timeout: hook.config.timeout,
         reloads: None,
     };

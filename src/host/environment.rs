@@ -1,10 +1,21 @@
 //! What a hook is told: variables of its environment, and JSON on its standard input.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::{Event, Facts};
 use crate::plan::{ComputedGeneration, cidrs};
 use crate::status::{DynamicPrefixStatus, SCHEMA_VERSION};
+
+/// A variable with a name of its own, for what the others have no room for.
+const OMITTED: &str = "DYN_PREFIX_OMITTED";
+
+/// The kernel starts no program with a longer variable, of which `=` and the end are a part (MAX_ARG_STRLEN).
+const LONGEST: usize = 128 * 1024;
+
+/// How long all may be together. The kernel allows a quarter of the limit of the stack, which is 8 MiB unless somebody has
+/// changed it, and counts the arguments, too.
+const ALL: usize = 1024 * 1024;
 
 /// The JSON on standard input. Fields are only ever added.
 #[derive(Serialize)]
@@ -14,15 +25,41 @@ struct Input<'a> {
     event: &'static str,
     dynamic_prefix: &'a DynamicPrefixStatus,
     previous: Option<&'a DynamicPrefixStatus>,
+    variables: Map<String, Value>,
 }
 
-/// What the hook reads: the DynamicPrefix as `status` shows it, and as it was when the hook was told last.
-pub(super) fn input(event: Event, now: &DynamicPrefixStatus, told: Option<&DynamicPrefixStatus>) -> Vec<u8> {
-    let input = Input { schema_version: SCHEMA_VERSION, event: event.as_str(), dynamic_prefix: now, previous: told };
+/// What the hook reads: the DynamicPrefix as `status` shows it, as it was when the hook was told last, and all variables.
+pub(super) fn input(
+    event: Event,
+    now: &DynamicPrefixStatus,
+    told: Option<&DynamicPrefixStatus>,
+    variables: &[(String, String)],
+) -> Vec<u8> {
+    let variables = variables.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    let event = event.as_str();
+    let input = Input { schema_version: SCHEMA_VERSION, event, dynamic_prefix: now, previous: told, variables };
     // Its maps have text as keys, so that nothing can go wrong.
     let mut text = serde_json::to_vec(&input).unwrap_or_default();
     text.push(b'\n');
     text
+}
+
+/// Those that a program can be started with, and how many are left out. One that is left out is not there at all: an empty
+/// one means that there is nothing.
+pub(super) fn fitting(variables: Vec<(String, String)>) -> Vec<(String, String)> {
+    let (all, mut room) = (variables.len(), ALL);
+    let mut fitting: Vec<(String, String)> = variables
+        .into_iter()
+        .filter(|(name, value)| {
+            let length = name.len() + value.len() + 2;
+            let fits = length <= LONGEST && length <= room;
+            room -= if fits { length } else { 0 };
+            fits
+        })
+        .collect();
+    let omitted = all - fitting.len();
+    fitting.extend((omitted > 0).then(|| (OMITTED.to_owned(), omitted.to_string())));
+    fitting
 }
 
 /// The variables, in the order in which they are documented.

@@ -123,6 +123,11 @@ impl File {
         }
     }
 
+    /// Whether it is about to hold what it should. One that could not be written is not waited for.
+    pub(super) fn is_on_its_way(&self) -> bool {
+        self.unwritten().is_some() && (self.running.is_some() || self.writing.failure().is_none())
+    }
+
     /// It is written.
     pub(super) fn begin_writing(&mut self, id: JobId) {
         let content = self.unwritten().map(str::to_owned);

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The decider knows what every hook was told last and what every file holds, and says what to do next: one run at a time
-//! for each hook and file, always with the latest state, again with growing pauses until it has worked. Templates of files
-//! are in [`template`]. Commands and file systems may be slow or hang; nothing of the daemon waits for them.
+//! for each hook and file, always with the latest state, again with growing pauses until it has worked; what follows a
+//! change is in the files before a hook hears of it. Templates of files are in [`template`]. Commands and file systems may be slow or hang; nothing of the daemon waits for them.
 
 pub mod attempt;
 pub mod decide;

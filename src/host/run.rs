@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -100,7 +101,9 @@ fn spawn(command: &[String], variables: Vec<(String, String)>) -> io::Result<(Ch
         .stderr(print)
         .process_group(0)
         .kill_on_drop(true)
-        .spawn()?;
+        .spawn()
+        // The kernel speaks of a permission.
+        .map_err(|error| if Path::new(program).is_dir() { io::ErrorKind::IsADirectory.into() } else { error })?;
     Ok((child, output.into()))
 }
 
@@ -119,6 +122,8 @@ fn not_started(program: &str, error: &io::Error) -> Failure {
         "; is it installed, and is the interpreter that its first line names?"
     } else if error.kind() == io::ErrorKind::PermissionDenied {
         "; the user of the daemon has to be able to read and execute it"
+    } else if error.kind() == io::ErrorKind::IsADirectory {
+        "; name a program in it"
     } else {
         ""
     };

@@ -27,10 +27,16 @@ mod parse;
 
 pub use parse::{Fault, Names};
 
+/// No file that follows a prefix is longer. A template of a megabyte could ask for more than the memory of the host: each
+/// reference may stand for thousands of addresses, and a line with a `*` stands once for each.
+const LONGEST: usize = 8 << 20;
+
 /// A template that was read: every name in it exists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     lines: Vec<Line>,
+    /// Why it cannot be filled in, whatever the prefix is.
+    fault: Option<String>,
 }
 
 /// A line with its end.
@@ -86,11 +92,20 @@ impl Template {
         parse::template(text, names)
     }
 
+    /// One that could not be read: `why`.
+    pub fn unusable(why: &str) -> Self {
+        let fault = format!("when the configuration was read, {why}; mend that, then reload the daemon.");
+        Self { lines: Vec::new(), fault: Some(fault) }
+    }
+
     /// Fills in what is known.
     ///
     /// # Errors
     /// When it cannot be: then the file is to be left as it is.
     pub fn render(&self, facts: &BTreeMap<String, Facts>) -> Result<String, Unrendered> {
+        if let Some(fault) = &self.fault {
+            return Err(Unrendered::Error(fault.clone()));
+        }
         let mut out = String::new();
         for line in &self.lines {
             line.render(facts, &mut out)?;
@@ -101,11 +116,12 @@ impl Template {
 
 impl Line {
     fn render(&self, facts: &BTreeMap<String, Facts>, out: &mut String) -> Result<(), Unrendered> {
-        let mut rounds = 1;
-        let mut values = Vec::new();
+        let (mut rounds, mut values, mut length) = (1, Vec::new(), 0);
         for piece in &self.pieces {
             let Piece::Reference(reference) = piece else { continue };
             let value = reference.values(facts)?;
+            length += value.iter().map(String::len).sum::<usize>();
+            is_bearable(length)?;
             if reference.is_each {
                 rounds = value.len();
             }
@@ -114,6 +130,7 @@ impl Line {
         let has_end =
             self.pieces.last().is_some_and(|piece| matches!(piece, Piece::Text(text) if text.ends_with('\n')));
         for round in 0..rounds {
+            is_bearable(out.len())?;
             // The last line of a text may have no end, and cannot stand twice without one.
             if round > 0 && !has_end {
                 out.push('\n');
@@ -130,8 +147,13 @@ impl Line {
                 }
             }
         }
-        Ok(())
+        is_bearable(out.len())
     }
+}
+
+fn is_bearable(length: usize) -> Result<(), Unrendered> {
+    let why = || "its text would be longer than 8 MiB; ask for fewer ranges in the template.".to_owned();
+    if length > LONGEST { Err(Unrendered::Error(why())) } else { Ok(()) }
 }
 
 impl Reference {

@@ -97,6 +97,8 @@ fn not_written(path: &Path, error: &io::Error) -> Failure {
          ReadWritePaths= in a drop-in (`systemctl edit dyn-prefix`) and a directory that its user may write to"
     } else if [ErrorKind::StorageFull, ErrorKind::QuotaExceeded].contains(&kind) {
         "; make room"
+    } else if kind == ErrorKind::ResourceBusy {
+        "; a file that is mounted by itself, as containers have them, cannot be replaced: mount its directory"
     } else {
         ""
     };

@@ -25,7 +25,8 @@ pub use cluster::{
 };
 pub use dhcpv6::{dhcpv6_dropped, dhcpv6_warning, unreachable_route};
 pub use host::{
-    file_failing, file_recovered, file_reloaded, file_written, hook_failing, hook_ran, hook_recovered, reload_failing,
+    file_failing, file_left, file_recovered, file_reloaded, file_written, hook_failing, hook_left, hook_ran,
+    hook_recovered, reload_failing,
 };
 pub use listening::{accepting, listening, not_accepting, not_listening};
 pub use recording::recording_ended;

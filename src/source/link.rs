@@ -23,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 /// How long to wait after a dump failed.
 const DUMP_RETRY: Duration = Duration::from_secs(1);
 
+/// How long to wait for what tells that everything before it was read.
+const READ_OUT: Duration = Duration::from_secs(5);
+
 /// How many messages are taken before the outcome is published.
 const CHUNK: usize = 1024;
 
@@ -238,10 +241,7 @@ async fn follow(
         };
         if take(&mut links, &batch) == Completeness::MessagesLost {
             tracing::debug!("Netlink messages about interfaces were lost; reading all interfaces again.");
-            // What queued up before the loss may come after it, and tells of interfaces and addresses whose end was lost.
-            // It is all there once the answer to a request is.
-            reload(handle, &mut links).await;
-            while batches.next().now_or_never().flatten().is_some() {}
+            read_out(handle, &mut batches).await;
             reload(handle, &mut links).await;
         }
     }
@@ -275,6 +275,18 @@ fn publish_if_changed(publish: &watch::Sender<Arc<Links>>, links: &Links) {
         }
         changed
     });
+}
+
+/// Reads out what queued up on a socket before messages were lost: it may come after the loss is told, and tells of what
+/// has ended meanwhile. `handle` is that of the socket.
+pub(super) async fn read_out(handle: &Handle, messages: &mut (impl Stream + Unpin)) {
+    // It is all there once the answer to a request is. A list is asked for because the kernel goes on with it where it had
+    // no room, and drops other answers; not before it was read is there room for what happens next.
+    let list = handle.link().get().execute().try_collect::<Vec<_>>();
+    if !matches!(tokio::time::timeout(READ_OUT, list).await, Ok(Ok(_))) {
+        tracing::debug!("No answer by a netlink socket that was short of room; what it had is read as far as it came.");
+    }
+    while messages.next().now_or_never().flatten().is_some() {}
 }
 
 async fn reload(handle: &Handle, links: &mut Links) {

@@ -96,7 +96,7 @@ fn router_alone(scene: &Scene) -> Result<()> {
     daemon.wait_log(&["acquisition.auto has not chosen a source yet", "there is no interface"])?;
     scene.join()?;
     let _radvd = Radvd::start(&scene.pair.router, ON_LINK);
-    let why = format!("no router there speaks of DHCPv6");
+    let why = "no router there speaks of DHCPv6".to_owned();
     let prefix = until_from(&mut daemon, "router-advertisement", &why)?;
     ensure!(prefix == "2001:db8:100::/64", "{prefix}");
     let _server = scene.server_beside(Kind::Kea, &Pool::from(A).with_times(TIMES))?;

@@ -8,9 +8,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use dyn_prefix::source::dhcpv6::wire::server::decode_client;
-use dyn_prefix::source::dhcpv6::wire::{ClientMessage, Incoming, Outgoing, ServerMessage, TransactionId, decode};
+use dyn_prefix::source::dhcpv6::wire::{
+    ClientMessage, Incoming, Outgoing, ServerMessage, TransactionId, decode, decode_asked,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::netns::Namespace;
@@ -140,6 +142,33 @@ impl Capture {
         Ok((message, next))
     }
 
+    /// Waits for the next Reply with one prefix: it, the prefix, and the place behind it.
+    pub(crate) fn wait_granted(&self, from: usize, limit: Duration) -> Result<(Seen, String, usize)> {
+        let (seen, next) = self.wait("a Reply with a prefix", from, limit, Seen::grants)?;
+        let prefixes = seen.server().map(granted).unwrap_or_default();
+        let [prefix] = prefixes.as_slice() else { bail!("one prefix: {prefixes:?}") };
+        Ok((seen.clone(), prefix.clone(), next))
+    }
+
+    /// Fails unless there were so many exchanges about prefixes, and whatever was asked was asked and answered once.
+    pub(crate) fn expect_each_asked_once(&self, least: usize) -> Result<()> {
+        let messages = self.all();
+        let asked = messages.iter().filter(|seen| seen.destination.port() == SERVER_PORT);
+        let asked = asked.filter_map(|seen| decode_asked(&seen.datagram).ok());
+        let asked = asked.filter(|asked| asked.kind != Some(ClientMessage::Solicit));
+        let mut asked: Vec<_> = asked.map(|asked| asked.transaction_id).collect();
+        ensure!(asked.len() >= least, "{asked:?}");
+        let sent = asked.len();
+        asked.sort_unstable();
+        asked.dedup();
+        ensure!(asked.len() == sent, "nothing had to be asked twice: {asked:?}");
+        let granted = messages.iter().filter(|seen| seen.grants()).count();
+        ensure!(granted >= least, "{least} exchanges, and {granted} times a prefix");
+        let answers = messages.iter().filter(|seen| seen.is_reply()).count();
+        ensure!(answers == sent, "{sent} asked, {answers} answered");
+        Ok(())
+    }
+
     /// All messages in a form for people, a line each.
     pub(crate) fn transcript(&self) -> String {
         let mut text = String::new();
@@ -183,6 +212,22 @@ impl Seen {
     pub(crate) fn server(&self) -> Option<&Incoming> {
         if let Message::Server(message) = &self.message { Some(message) } else { None }
     }
+
+    /// Whether it is a Reply of the server: what a test forges comes from another port.
+    pub(crate) fn is_reply(&self) -> bool {
+        self.source.port() == SERVER_PORT && self.server().is_some_and(|message| message.kind == ServerMessage::Reply)
+    }
+
+    /// The same with a prefix.
+    pub(crate) fn grants(&self) -> bool {
+        self.is_reply() && self.server().is_some_and(|reply| !granted(reply).is_empty())
+    }
+}
+
+/// The prefixes that a Reply leaves to the client.
+pub(crate) fn granted(reply: &Incoming) -> Vec<String> {
+    let prefixes = reply.delegations.iter().flat_map(|ia| &ia.prefixes);
+    prefixes.filter(|prefix| prefix.valid > 0).map(|prefix| prefix.prefix.to_string()).collect()
 }
 
 fn read(mut socket: &Socket, shared: &Shared) {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::Test;
 use crate::capture::Seen;
+pub(crate) use crate::capture::granted;
 use crate::daemon::{Daemon, SOON, source};
 use crate::scene::Scene;
 use crate::servers::{KNOWN_CLIENT, Kind, Pool};
@@ -33,12 +34,6 @@ pub(crate) const B: &str = "2001:db8:9000::";
 pub(crate) fn is_from(base: &str, prefix: &str) -> bool {
     let pool = Ipv6Net::new(base.parse().expect("an address"), 48).expect("a length");
     prefix.parse::<Ipv6Net>().is_ok_and(|prefix| pool.contains(&prefix))
-}
-
-/// The prefixes that a Reply leaves to us.
-pub(crate) fn granted(reply: &Incoming) -> Vec<String> {
-    let prefixes = reply.delegations.iter().flat_map(|ia| &ia.prefixes);
-    prefixes.filter(|prefix| prefix.valid > 0).map(|prefix| prefix.prefix.to_string()).collect()
 }
 
 /// The prefixes that a message asks for.

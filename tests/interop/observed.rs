@@ -4,7 +4,7 @@ use std::net::{SocketAddrV6, UdpSocket};
 
 use anyhow::{Context as _, Result, ensure};
 use dyn_prefix::source::dhcpv6::wire::server::encode;
-use dyn_prefix::source::dhcpv6::wire::{ClientMessage, Incoming, ServerMessage, decode_asked};
+use dyn_prefix::source::dhcpv6::wire::{Incoming, ServerMessage};
 use serde_json::Value;
 
 use crate::Test;
@@ -78,18 +78,9 @@ fn until_observed(daemon: &mut Daemon<'_>, wanted: impl Fn(&str) -> bool) -> Res
     Ok(current(&status).unwrap_or_default().to_owned())
 }
 
-/// Of the server: what the test forges comes from another port.
-fn is_reply(seen: &Seen) -> bool {
-    seen.source.port() == 547
-        && seen.server().is_some_and(|message| message.kind == ServerMessage::Reply && !granted(message).is_empty())
-}
-
 /// Waits for the next Reply with a prefix: it, and the place behind it.
 fn next_reply(scene: &Scene, from: usize) -> Result<(Seen, String, usize)> {
-    let (seen, next) = scene.link.wait("their Reply", from, SOON * 2, is_reply)?;
-    let prefixes = seen.server().map(granted).unwrap_or_default();
-    let [prefix] = prefixes.as_slice() else { anyhow::bail!("one prefix: {prefixes:?}") };
-    Ok((seen, prefix.clone(), next))
+    scene.link.wait_granted(from, SOON * 2)
 }
 
 /// The end of the valid lifetime, which is text that sorts.
@@ -143,7 +134,7 @@ fn life(scene: &Scene, client: fn(&Scene) -> Result<Process>) -> Result<()> {
 /// The first prefix of the other pool that is delegated.
 fn next_from_b(scene: &Scene, from: usize) -> Result<String> {
     let of_b = |seen: &Seen| {
-        is_reply(seen) && seen.server().is_some_and(|reply| granted(reply).iter().any(|prefix| is_from(B, prefix)))
+        seen.grants() && seen.server().is_some_and(|reply| granted(reply).iter().any(|prefix| is_from(B, prefix)))
     };
     let (seen, _) = scene.link.wait("a Reply with another prefix", from, SOON * 2, of_b)?;
     let found = seen.server().map(granted).unwrap_or_default();
@@ -212,18 +203,7 @@ fn keeps(scene: &Scene, client: fn(&Scene) -> Result<Process>) -> Result<()> {
     for _ in 0..EXCHANGES {
         (_, _, at) = next_reply(scene, at)?;
     }
-    let messages = scene.link.all();
-    let asked = messages.iter().filter(|seen| seen.destination.port() == 547);
-    let asked = asked.filter_map(|seen| decode_asked(&seen.datagram).ok());
-    let asked = asked.filter(|asked| asked.kind != Some(ClientMessage::Solicit));
-    let mut asked: Vec<_> = asked.map(|asked| asked.transaction_id).collect();
-    ensure!(asked.len() >= EXCHANGES, "{asked:?}");
-    let sent = asked.len();
-    asked.sort_unstable();
-    asked.dedup();
-    ensure!(asked.len() == sent, "nothing had to be asked twice: {asked:?}");
-    let answers = messages.iter().filter(|seen| is_reply(seen)).count();
-    ensure!(answers == sent, "{sent} asked, {answers} answered");
+    scene.link.expect_each_asked_once(EXCHANGES)?;
     let prefix = until_observed(&mut daemon, |_| true)?;
     daemon.expect_always(&prefix)?;
     other.check_alive()

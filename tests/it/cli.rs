@@ -16,4 +16,5 @@ mod record;
 mod report;
 mod scarce;
 mod shape;
+mod unruly;
 mod withdraw;

@@ -15,7 +15,6 @@ fn table() -> BTreeSet<u16> {
 
 /// The rows without a test, and why.
 const NOT_COVERED: &[(u16, &str)] = &[
-    (144, "RTM_NEWPREFIX is not listened to: it tells of no delegation, and advertisements are heard by a raw socket"),
     (157, "the client asks for no DNS servers, so there is no list to drop"),
     (161, "no target carries lifetimes: pools and CIDR groups have none"),
 ];

@@ -52,7 +52,7 @@ impl Root {
     /// A host on which the README's file is installed, with a state directory and a control socket of its own.
     fn new() -> Self {
         let root = Self { directory: tempfile::tempdir().unwrap() };
-        let [config] = blocks("toml").try_into().expect("one configuration");
+        let [config, _] = blocks("toml").try_into().expect("a configuration, and a file for it");
         fs::create_dir_all(root.path("/etc/dyn-prefix")).unwrap();
         fs::write(root.path(KUBECONFIG), "").unwrap();
         let daemon = format!(
@@ -145,7 +145,24 @@ fn every_command_is_run_by_a_test() {
 
 #[test]
 fn the_configuration_is_the_example() {
-    assert_eq!(blocks("toml"), [include_str!("../../examples/home.toml")]);
+    let [config, _] = blocks("toml").try_into().expect("a configuration, and a file for it");
+    assert_eq!(config, include_str!("../../examples/home.toml"));
+}
+
+/// What it does to packets is for the layer netns.
+#[test]
+fn the_file_fits_the_configuration() {
+    assert!(include_str!("../netns/host.rs").contains("nth(\"toml\", 2)") && RUN.contains("on_request netns"));
+    let root = Root::new();
+    let [_, file] = blocks("toml").try_into().expect("a configuration, and a file for it");
+    let config = fs::read_to_string(root.path(CONFIG)).unwrap();
+    fs::write(root.path(CONFIG), config + &file).unwrap();
+    let printed = String::from_utf8(root.dyn_prefix("dyn-prefix check").stdout).unwrap();
+    // That nft is not installed here is a warning.
+    assert!(printed.contains(": can be used"), "{printed}");
+    let plan = root.dyn_prefix("dyn-prefix plan --prefix 2001:db8:1234::/64").stdout;
+    let plan = String::from_utf8_lossy(&plan);
+    assert!(plan.contains("add element inet home loadbalancers { 2001:db8:1234:0:f000::/112 }"), "{plan}");
 }
 
 /// The delegation that the README offers instead is one that the checker takes, with the rights that the unit has.
@@ -243,7 +260,7 @@ fn the_annotations_of_the_readme_are_known() {
     let named = keys.iter().copied().chain(skip.split(": ").next());
     let known = [annotation::NAME, annotation::SERVICE_ADDRESS_RANGE, annotation::SUFFIX];
     assert!(named.eq(known.into_iter().chain([annotation::SKIP_EXTERNAL_DNS_UPDATE])), "{keys:?}, {skip}");
-    let [config] = blocks("toml").try_into().expect("one configuration");
+    let [config, _] = blocks("toml").try_into().expect("a configuration, and a file for it");
     assert!(values[..2].iter().all(|value| config.contains(&format!("name = \"{value}\""))), "{values:?}");
     // The same as a [[service]] is taken by the checker.
     let service = format!(

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Deciders: files, or directories with all that is in them. Their tests may do what they like.
-const DECIDERS: [&str; 111] = [
+const DECIDERS: [&str; 113] = [
     "src/listen/host.rs",
     "src/control/seats.rs",
     "src/host/mod.rs",
@@ -83,8 +83,10 @@ const DECIDERS: [&str; 111] = [
     "src/source/observe/leases.rs",
     "src/source/observe/observer.rs",
     "src/source/observe/octets.rs",
+    "src/source/observe/onlink.rs",
     "src/source/observe/packet.rs",
     "src/source/observe/report.rs",
+    "src/source/observe/traces.rs",
     "src/source/ra/packet.rs",
     "src/source/ra/table.rs",
     "src/source/ra/solicit.rs",

@@ -15,8 +15,16 @@ use crate::support::{Forged, Forger, LAN, Namespace, Pair, WAN, on_path};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_dyn-prefix");
 
-pub(crate) const WITH_NFT: &[Test] =
-    &[("host: a packet filter and a hook follow the prefix that a router announces", packet_filter)];
+pub(crate) const WITH_NFT: &[Test] = &[
+    ("host: a packet filter and a hook follow the prefix that a router announces", packet_filter),
+    ("host: the rules and the file of the README do to packets what it says", recipes),
+    ("host: an nftables set takes a prefix that lies in another one", nested),
+];
+
+pub(crate) const TESTS: &[Test] =
+    &[("host: a full disk and a mounted file are told, and it is written when there is room", no_room)];
+
+const README: &str = include_str!("../../README.md");
 
 pub(crate) const WITH_UNBOUND: &[Test] = &[("host: unbound answers with what the example writes", names)];
 
@@ -73,18 +81,23 @@ impl Files {
 
 /// A running daemon; it is killed with the value.
 struct Daemon<'a> {
-    _running: Killed,
+    running: Killed,
     host: &'a Namespace,
     config: PathBuf,
 }
 
 impl<'a> Daemon<'a> {
     fn start(host: &'a Namespace, files: &Files) -> Self {
-        let config = files.at("c.toml");
         let mut command = host.command(PROGRAM);
-        command.args(["run", "--config"]).arg(&config).env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET");
+        command.args(["run", "--config"]).arg(files.at("c.toml"));
+        Self::started(command, host, files)
+    }
+
+    fn started(mut command: Command, host: &'a Namespace, files: &Files) -> Self {
+        let config = files.at("c.toml");
+        command.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET");
         let log = std::fs::File::create(files.at("log")).expect("a log");
-        Self { _running: Killed(command.stderr(log).spawn().expect("it starts")), host, config }
+        Self { running: Killed(command.stderr(log).spawn().expect("it starts")), host, config }
     }
 
     /// Waits until the status is as wanted.
@@ -103,7 +116,7 @@ impl<'a> Daemon<'a> {
 
     /// Waits until hook and file have followed to this prefix.
     fn until_at(&self, prefix: &str) {
-        let is_done = |list: &Value| list.as_array().is_some_and(|all| all.iter().all(|one| one["synced"] == true));
+        let is_done = |list: &Value| list.as_array().is_none_or(|all| all.iter().all(|one| one["synced"] == true));
         self.until(prefix, |status| {
             let current = &status["dynamicPrefixes"][0]["currentPrefix"];
             current == prefix && is_done(&status["hooks"]) && is_done(&status["files"])
@@ -177,6 +190,119 @@ fn packet_filter() {
     // Whoever loads the filter anew finds what was written last.
     load(&pair.host, &files.at("filter.nft"));
     assert_eq!(fates("b"), [true, false, true, false]);
+}
+
+/// The Nth fenced block of a language in the README.
+fn nth(language: &str, number: usize) -> String {
+    let blocks = README.split(&format!("```{language}\n")).nth(number).expect("there are so many");
+    blocks.split("```").next().expect("its end").to_owned()
+}
+
+fn recipes() {
+    let (pair, files) = (Pair::joined(), Files::new());
+    pair.host.inside(link_local);
+    let inner = behind(&pair);
+    let _listener = listen(&inner, 443);
+    let here = |text: &str| text.replace("/run/dyn-prefix", "DIR").replace("/usr/sbin/nft", "NFT");
+    let config = nth("toml", 1).replace("/etc/dyn-prefix", "DIR").replace("eth0", WAN);
+    let daemon = "[daemon]\nid = \"netns\"\nstateDirectory = \"DIR/state\"\ncontrolSocket = \"DIR/control.sock\"\n\n";
+    files.write("c.toml", &format!("{daemon}{config}{}", here(&nth("toml", 2))));
+    let mut rules = "add table inet home
+add set inet home loadbalancers { type ipv6_addr; flags interval; auto-merge; }
+add chain inet home forward { type filter hook forward priority filter; policy drop; }
+add rule inet home forward ct state established,related accept\n"
+        .to_owned();
+    for rule in nth("nft", 1).lines() {
+        rules.push_str(&format!("add rule inet home forward {}\n", rule.replace("ppp0", WAN)));
+    }
+    files.write("rules.nft", &rules);
+    load(&pair.host, &files.at("rules.nft"));
+    let fates = |prefix: &str| {
+        let of = |host: &str| passes(&pair, &format!("2001:db8:{prefix}:0:{host}"), 443);
+        // In the range, beside it; the host part that the second rule names, another one.
+        [of("f000::5"), of("e000::5"), of("1:2:3:4"), of("1:2:3:5")]
+    };
+    assert_eq!(fates("a"), [false, false, true, false], "the second rule needs no prefix");
+    let daemon = Daemon::start(&pair.host, &files);
+    daemon.until("it listens", |status| status["sources"][0]["state"] == "soliciting");
+    let forger = Forger::new(&pair.router, LAN);
+    forger.send(&Forged::proper(advertisement(&[(A, 600, 1200)])));
+    daemon.until_at(A);
+    assert_eq!((fates("a"), fates("b")), ([true, false, true, false], [false, false, true, false]));
+    forger.send(&Forged::proper(advertisement(&[(A, 0, 1200), (B, 600, 1200)])));
+    daemon.until_at(B);
+    assert_eq!((fates("a"), fates("b")), ([true, false, true, false], [true, false, true, false]));
+}
+
+/// A provider that delegates a /60 of the /56 that it delegated before: both are in the set while the /56 drains.
+fn nested() {
+    let (host, files) = (Namespace::new("sets"), Files::new());
+    let template = include_str!("../../examples/host/prefix.nft.in").replace("/loadbalancers.all", ".all");
+    files.write("prefix.nft.in", &template);
+    let filter = |prefixes: &[&str]| {
+        let mut plan = Command::new(PROGRAM);
+        plan.args(["plan", "--output", "json", "--config"]).arg(files.at("c.toml"));
+        plan.args(prefixes.iter().flat_map(|prefix| ["--prefix", prefix]));
+        let plan: Value = serde_json::from_slice(&plan.output().expect("it runs").stdout).expect("a plan");
+        files.write("prefix.nft", plan["files"][0]["content"].as_str().expect("a text"));
+        let output = host.command("nft").arg("--file").arg(files.at("prefix.nft")).output().expect("nft runs");
+        assert!(output.status.success(), "{prefixes:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let listed = host.command("nft").args(["list", "set", "inet", "home", "loadbalancers"]).output();
+        String::from_utf8(listed.expect("nft runs").stdout).expect("text")
+    };
+    let has = |listed: &str, wanted: &str| assert!(listed.contains(&format!("elements = {{ {wanted} }}")), "{listed}");
+    has(&filter(&["2001:db8:a::/56"]), "2001:db8:a::/56");
+    has(&filter(&["2001:db8:a::/60", "2001:db8:a::/56"]), "2001:db8:a::/56");
+    has(&filter(&["2001:db8:a::/60"]), "2001:db8:a::/60");
+}
+
+/// A text of 16 KiB for a file system of 64 that is full, and for a file that is a mount of its own.
+fn no_room() {
+    let (host, files) = (Namespace::new("files"), Files::new());
+    let file =
+        |path: &str| format!("[[file]]\npath = \"DIR/{path}\"\ntext = \"${{home.current}}{}\"\n", "x".repeat(1 << 14));
+    let (start, _) = CONFIG.split_once("[[dynamicPrefix]]").expect("a prefix");
+    let prefix = "[[dynamicPrefix]]\nname = \"home\"\nacquisition.static.prefix = \"2001:db8:1::/56\"\n";
+    files.write("c.toml", &format!("{start}{prefix}{}{}{}", file("full/set"), file("mounted"), file("plain")));
+    std::fs::create_dir(files.at("full")).expect("a directory");
+    files.write("mounted", "as it was");
+    files.write(
+        "start",
+        "set -e
+mount -t tmpfs -o size=64k none DIR/full
+echo as it was > DIR/full/set
+head -c 65536 /dev/zero > DIR/full/rest || true
+mount --bind DIR/mounted DIR/mounted
+exec \"$1\" run --config DIR/c.toml\n",
+    );
+    let mut command = host.command("unshare");
+    command.args(["--mount", "sh"]).arg(files.at("start")).arg(PROGRAM);
+    let daemon = Daemon::started(command, &host, &files);
+    let says = |status: &Value, number: usize, words: &str| {
+        let file = &status["files"][number];
+        file["reason"] == "NotWritten" && file["message"].as_str().is_some_and(|message| message.contains(words))
+    };
+    daemon.until("each says why", |status| {
+        let busy = "Device or resource busy; a file that is mounted by itself";
+        says(status, 0, "No space left on device; make room")
+            && says(status, 1, busy)
+            && status["files"][2]["synced"] == true
+    });
+    // As the daemon sees it.
+    let seen = PathBuf::from(format!("/proc/{}/root", daemon.running.0.id()));
+    let at = |name: &str| seen.join(files.at(name).strip_prefix("/").expect("an absolute path"));
+    let names = || -> Vec<String> {
+        let entries = std::fs::read_dir(at("full")).expect("a directory");
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(std::fs::read_to_string(at("full/set")).expect("it is there"), "as it was\n");
+    assert_eq!(std::fs::read_to_string(at("mounted")).expect("it is there"), "as it was");
+    std::fs::remove_file(at("full/rest")).expect("it is there");
+    daemon.until("there is room", |status| status["files"][0]["synced"] == true);
+    assert_eq!(names(), ["set"], "nothing is left beside it");
 }
 
 /// A question for the address of a name, as it goes over the wire.

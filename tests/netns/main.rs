@@ -10,6 +10,9 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 #[path = "../support/netns.rs"]
 mod support;
 
+#[path = "../support/flood.rs"]
+mod flood;
+
 #[path = "../support/answers.rs"]
 mod answers;
 #[expect(dead_code, reason = "these tests need a part of it")]
@@ -23,6 +26,7 @@ mod forged;
 mod host;
 mod http;
 mod lab;
+mod observed;
 mod radvd;
 
 fn main() -> ExitCode {
@@ -31,10 +35,13 @@ fn main() -> ExitCode {
     }
     let missing = support::missing();
     let no_radvd = support::radvd().is_none().then(|| "radvd is not on PATH (Debian package radvd)".to_owned());
-    let lookouts = [addresses::TESTS, http::TESTS].concat();
+    let lookouts = [addresses::TESTS, host::TESTS, http::TESTS, observed::TESTS].concat();
     let lookouts: Vec<Trial> = lookouts.iter().map(|test| trial(test, missing.clone())).collect();
     let forged = forged::TESTS.iter().map(|test| trial(test, missing.clone()));
-    let radvd = radvd::TESTS.iter().map(|test| trial(test, missing.clone().or_else(|| no_radvd.clone())));
+    let radvd = radvd::TESTS
+        .iter()
+        .chain(observed::WITH_RADVD)
+        .map(|test| trial(test, missing.clone().or_else(|| no_radvd.clone())));
     let no_socat =
         support::on_path("socat").is_none().then(|| "socat is not on PATH (Debian package socat)".to_owned());
     let dhcpv6 = dhcpv6::tests().map(|test| trial(test, missing.clone()));

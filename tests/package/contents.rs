@@ -1,10 +1,16 @@
 //! What is in the .deb, and what lintian says of it.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
 use super::Lab;
 
 pub(crate) const TESTS: &[super::Test] = &[
     ("lintian_has_nothing_to_say", lintian),
     ("the_deb_has_what_a_package_should_have", files),
+    ("the_deb_has_every_example_and_those_that_are_run_are_executable", examples),
+    ("the_manual_tells_of_other_clients_hooks_and_files", manual),
     ("the_unit_names_manual_pages_that_there_are", pages),
     ("the_version_is_that_of_cargo_toml", version),
     ("the_configuration_is_short_and_never_has_to_change", configuration),
@@ -53,6 +59,48 @@ fn files(lab: &Lab) {
         assert!(line.contains(" root/root "), "{line}");
     }
     assert_eq!(lab.debian.done(&["dpkg-deb", "--info", "/srv/first.deb", "conffiles"]), "/etc/dyn-prefix.toml\n");
+}
+
+/// A demo is a program of its own; all else below examples is for who installs the package.
+fn examples(lab: &Lab) {
+    let listed = lab.debian.done(&["dpkg-deb", "--contents", "/srv/first.deb"]);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for directory in ["examples", "examples/hooks", "examples/host", "examples/monitoring"] {
+        let here =
+            fs::read_dir(root.join(directory)).expect("a directory").map(|entry| entry.expect("an entry").path());
+        for path in here.filter(|path| path.is_file()) {
+            let is_run = fs::metadata(&path).expect("a file").permissions().mode() & 0o100 != 0;
+            let name = path.strip_prefix(root).expect("below it").display();
+            let wanted = format!("./usr/share/doc/dyn-prefix/{name}");
+            let line = listed.lines().find(|line| line.split_whitespace().nth(5) == Some(&wanted));
+            let mode = if is_run { "-rwxr-xr-x" } else { "-rw-r--r--" };
+            assert!(line.is_some_and(|line| line.starts_with(mode)), "{name}, {mode}: {line:?}");
+        }
+    }
+}
+
+fn manual(lab: &Lab) {
+    let page = |name: &str| {
+        let file = format!("./usr/share/man/{name}.gz");
+        let text = format!("dpkg-deb --fsys-tarfile /srv/first.deb | tar -xO {file} | zcat");
+        lab.debian.done(&["sh", "-c", &text])
+    };
+    for (name, words) in [
+        (
+            "man1/dyn-prefix.1",
+            ["dyn\\-prefix report", "\\-\\-preferred", "\\-\\-valid", "\\-\\-excluded", "\\-\\-gone"],
+        ),
+        ("man5/dyn-prefix.toml.5", ["[[hook]]", "[[file]]", "observe", "acquisition = \"auto\"", "TEMPLATES"]),
+        (
+            "man7/dyn-prefix\\-networks.7",
+            ["BESIDE ANOTHER DHCPV6 CLIENT", "dyn\\-prefix report", "examples/hooks", "examples/host", "observe"],
+        ),
+    ] {
+        let text = page(&name.replace('\\', ""));
+        for word in words {
+            assert!(text.contains(word), "{name} has no {word}");
+        }
+    }
 }
 
 /// The unit names manual pages that the packages have.

@@ -193,7 +193,7 @@ fn removal(lab: &Lab) {
         assert_eq!(generation(guest), 1);
         let said = guest.done(&["dpkg", "--purge", "dyn-prefix"]);
         assert!(said.contains("/etc/dyn-prefix is not empty and is kept"), "{said}");
-        for path in ["/var/lib/dyn-prefix", "/etc/dyn-prefix.toml"] {
+        for path in ["/var/lib/dyn-prefix", "/run/dyn-prefix", "/etc/dyn-prefix.toml"] {
             guest.done(&["test", "!", "-e", path]);
         }
         guest.done(&["test", "-f", "/etc/dyn-prefix/home.kubeconfig"]);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::guest::{self, Guest, SOON, UNIT};
-use super::support::{LAN, Namespace, WAN};
+use super::netns::{LAN, Namespace, WAN};
 
 pub(crate) const TESTS: &[super::Test] = &[
     ("t141_networkd_keeps_its_port_also_after_it_has_stopped", networkd_keeps_its_port),

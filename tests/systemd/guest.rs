@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -114,7 +115,7 @@ impl Guest {
     /// Stops the service and forgets everything about it; then this is its configuration.
     pub(crate) fn fresh(&self, config: &str) -> Journal {
         self.run(&["systemctl", "stop", UNIT]);
-        self.done(&["rm", "-rf", "/var/lib/dyn-prefix", "/etc/systemd/system/dyn-prefix.service.d"]);
+        self.done(&["rm", "-rf", "/var/lib/dyn-prefix", "/run/dyn-prefix", "/etc/systemd/system/dyn-prefix.service.d"]);
         self.done(&["systemctl", "daemon-reload"]);
         self.run(&["systemctl", "reset-failed", UNIT]);
         self.configure(config);
@@ -129,6 +130,14 @@ impl Guest {
         let path = self.root.join(path.trim_start_matches('/'));
         fs::create_dir_all(path.parent().expect("an absolute path")).expect("a directory");
         fs::write(path, text).expect("a file");
+    }
+
+    /// A file of this machine, executable.
+    pub(crate) fn copy(&self, from: &Path, path: &str) {
+        let text = fs::read(from).expect("it can be read");
+        let path = self.root.join(path.trim_start_matches('/'));
+        fs::write(&path, text).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
     }
 
     pub(crate) fn remove_config(&self) {

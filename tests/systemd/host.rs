@@ -1,12 +1,21 @@
 //! Hooks and files inside the sandbox of the unit, without and with the drop-ins of the examples.
 
-use super::guest::{Guest, UNIT};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::guest::{Guest, SOON, UNIT, wait};
+use super::netns::on_path;
 
 pub(crate) const TESTS: &[super::Test] = &[
     ("a_hook_and_a_file_work_inside_the_sandbox_and_over_a_restart", inside),
     ("a_drop_in_lets_a_hook_change_routes", routes),
     ("a_drop_in_lets_a_file_stand_elsewhere", elsewhere),
 ];
+
+/// Those that run nft in there.
+pub(crate) const WITH_NFT: &[super::Test] =
+    &[("the_nftables_example_works_inside_the_sandbox_and_its_set_stays_over_a_stop", nftables)];
 
 const PREFIX: &str = r#"
 [[dynamicPrefix]]
@@ -34,7 +43,7 @@ fn is_done(guest: &Guest) -> bool {
 }
 
 fn until(guest: &Guest, what: &str, wish: impl Fn() -> bool) {
-    let found = super::guest::wait(super::guest::SOON, || wish().then_some(()));
+    let found = wait(SOON, || wish().then_some(()));
     assert!(found.is_some(), "{what}: {}", guest.run(&["dyn-prefix", "status"]).1);
 }
 
@@ -56,6 +65,12 @@ fn inside(guest: &Guest) {
     until(guest, "hook and file", || is_done(guest));
     assert_eq!(guest.done(&file), before, "the same file, over the restart");
     assert_eq!(guest.done(&["cat", "/run/dyn-prefix/runs"]), run.repeat(2));
+    // A packet filter may include it whenever it is loaded.
+    guest.done(&["systemctl", "stop", UNIT]);
+    assert_eq!(guest.done(&file), before, "the same file, over a stop");
+    guest.done(&["systemctl", "start", UNIT]);
+    until(guest, "hook and file", || is_done(guest));
+    assert_eq!(guest.done(&["cat", "/run/dyn-prefix/reloaded"]), "2001:db8:1::2 www\n");
 }
 
 fn with_drop_in(guest: &Guest, text: &str) {
@@ -88,4 +103,55 @@ fn elsewhere(guest: &Guest) {
     with_drop_in(guest, include_str!("../../examples/host/write-elsewhere.conf"));
     journal.says("Wrote /etc/unbound/prefix.d/names.");
     assert_eq!(guest.done(&["cat", "/etc/unbound/prefix.d/names"]), "2001:db8:1::/56");
+}
+
+/// Puts nft into the guest, with the libraries that it has loaded here: the guest is of the same release.
+fn install_nft(guest: &Guest) {
+    let program = on_path("nft").expect("nft is there");
+    let mut nft = Command::new(program).arg("--interactive").stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+    let nft = nft.as_mut().expect("nft runs");
+    let process = format!("/proc/{}", nft.id());
+    let maps = wait(SOON, || {
+        let maps = fs::read_to_string(format!("{process}/maps")).ok()?;
+        // The last one that it opens.
+        maps.contains("libmd.so").then_some(maps)
+    });
+    let exe = fs::read_link(format!("{process}/exe")).expect("a program");
+    guest.copy(&exe, "/usr/sbin/nft");
+    let maps = maps.expect("its libraries are loaded");
+    let libraries = maps.lines().filter_map(|line| line.find('/').map(|at| Path::new(&line[at..])));
+    for library in libraries.filter(|path| path.to_string_lossy().contains(".so")) {
+        let name = library.file_name().expect("a file").to_string_lossy();
+        if !["libc.so", "ld-linux"].iter().any(|known| name.starts_with(known)) {
+            guest.copy(library, &format!("/usr/local/lib/{name}"));
+        }
+    }
+    drop(nft.stdin.take());
+    nft.wait().expect("it ends");
+    guest.done(&["ldconfig"]);
+}
+
+fn nftables(guest: &Guest) {
+    install_nft(guest);
+    let config = include_str!("../../examples/host/nftables.toml");
+    let asks = "acquisition.dhcpv6 = { interface = \"ppp0\", requestedPrefixLength = 56 }";
+    assert!(config.contains(asks), "{config}");
+    let mut journal = guest.fresh(&config.replace(asks, "acquisition.static.prefix = \"2001:db8:1::/56\""));
+    guest.write("/etc/dyn-prefix/prefix.nft.in", include_str!("../../examples/host/prefix.nft.in"));
+    guest.write("/etc/nftables.conf", include_str!("../../examples/host/filter.nft"));
+    guest.done(&["nft", "--file", "/etc/nftables.conf"]);
+    guest.start();
+    journal.says("/run/dyn-prefix/prefix.nft is written, but its reload command did not run well: /usr/sbin/nft ended");
+    with_drop_in(guest, include_str!("../../examples/host/nft.conf"));
+    journal.says("The reload command of /run/dyn-prefix/prefix.nft ran in ");
+    let set = || guest.done(&["nft", "list", "set", "inet", "home", "loadbalancers"]);
+    assert!(set().contains("elements = { 2001:db8:1:5::/64 }"), "{}", set());
+    guest.done(&["dyn-prefix", "status"]);
+    guest.done(&["systemctl", "stop", UNIT]);
+    assert!(set().contains("elements = { 2001:db8:1:5::/64 }"), "{}", set());
+    // Whoever loads the filter anew has it, too.
+    guest.done(&["nft", "flush", "ruleset"]);
+    guest.done(&["nft", "--file", "/etc/nftables.conf"]);
+    assert!(set().contains("elements = { 2001:db8:1:5::/64 }"), "{}", set());
+    guest.done(&["nft", "flush", "ruleset"]);
 }

@@ -3,8 +3,13 @@
 //! minutes and the network; it is kept in the cache directory.
 
 #![expect(clippy::expect_used, reason = "a test: clippy only exempts functions marked #[test]")]
-// The forger and the namespaces, of which this crate uses a part.
-#![allow(clippy::allow_attributes, dead_code, reason = "netns.rs is shared with the tests in network namespaces")]
+// The namespaces, the lab and the servers, of which this crate uses a part.
+#![allow(
+    clippy::allow_attributes,
+    clippy::disallowed_methods,
+    dead_code,
+    reason = "they are shared with other tests, and wait for real programs"
+)]
 
 use std::fs;
 use std::path::Path;
@@ -15,14 +20,21 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use guest::Guest;
 
+#[path = "../interop/capture.rs"]
+mod capture;
+#[path = "../support/lab.rs"]
+mod lab;
 #[path = "../support/netns.rs"]
-mod support;
+mod netns;
+#[path = "../interop/servers/mod.rs"]
+mod servers;
 
 mod beside;
 mod guest;
 mod host;
 mod image;
 mod journal;
+mod observed;
 mod service;
 
 fn main() -> ExitCode {
@@ -30,8 +42,13 @@ fn main() -> ExitCode {
     // One machine, one service.
     arguments.test_threads = Some(1);
     let guest = if arguments.list { Err("only listed".to_owned()) } else { boot() };
-    let trials =
-        service::TESTS.iter().chain(host::TESTS).chain(beside::TESTS).map(|test| trial(test, guest.clone())).collect();
+    let alone = service::TESTS.iter().chain(host::TESTS).chain(beside::TESTS).map(|test| trial(test, guest.clone()));
+    let no_nft = netns::on_path("nft").is_none().then(|| "nft is not on PATH (Debian package nftables)".to_owned());
+    let with_nft = no_nft.map_or_else(|| guest.clone(), Err);
+    let filters = host::WITH_NFT.iter().map(|test| trial(test, with_nft.clone()));
+    let with_server = guest.clone().and_then(|guest| observed::missing().map_or(Ok(guest), Err));
+    let networkd = observed::TESTS.iter().map(|test| trial(test, with_server.clone()));
+    let trials = alone.chain(filters).chain(networkd).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(guest);
     conclusion.exit_code()
@@ -42,7 +59,7 @@ fn boot() -> Result<Arc<Guest>, String> {
     if !nix::unistd::geteuid().is_root() {
         return Err("the tests under systemd need root".to_owned());
     }
-    if let Some(missing) = support::missing() {
+    if let Some(missing) = netns::missing() {
         return Err(missing);
     }
     let image = image::find_or_make()?;

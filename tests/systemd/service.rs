@@ -6,7 +6,7 @@ use dyn_prefix::source::ra::packet::{Advertisement, PrefixInformation};
 use serde_json::Value;
 
 use super::guest::{Guest, UNIT};
-use super::support::{Forged, Forger, LAN, Namespace, WAN};
+use super::netns::{Forged, Forger, LAN, Namespace, WAN};
 
 pub(crate) const TESTS: &[super::Test] = &[
     ("the_unit_is_in_order", the_unit_is_in_order),
@@ -238,7 +238,8 @@ fn directories(guest: &Guest) {
     assert_eq!(guest.done(&["stat", "-c", "%a %U", "/var/lib/dyn-prefix"]), "700 dyn-prefix\n");
     guest.done(&["systemctl", "stop", UNIT]);
     guest.done(&["test", "-f", "/var/lib/dyn-prefix/state.json"]);
-    guest.done(&["test", "!", "-e", "/run/dyn-prefix"]);
+    // The directory stays for the files that follow the prefixes.
+    assert_eq!(guest.done(&["find", "/run/dyn-prefix"]), "/run/dyn-prefix\n");
 }
 
 fn a_router_advertisement(guest: &Guest) {

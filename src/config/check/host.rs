@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::finding::{At, Report, Span, quoted};
+use super::super::finding::{At, Report, Span, TEMPLATE_FILE, quoted};
 use super::super::host::COMMAND_TIMEOUT;
 use super::super::read::Table;
 use super::super::{FileTarget, Hook, Host};
@@ -143,7 +143,7 @@ pub(super) fn files(
         .iter()
         .map(|table| {
             if let Some(path) = table.text("path") {
-                if let Some(first) = paths.iter().find(|first| first.value == path.value) {
+                if let Some(first) = paths.iter().find(|first| Path::new(first.value) == Path::new(path.value)) {
                     let line = report.line(first.span);
                     let message = format!("{} is written by the file at line {line} already", quoted(path.value));
                     report.error("duplicate-name", path.span, message).hint("keep one of the two");
@@ -162,6 +162,12 @@ fn file(table: &Table<'_>, names: &Names<'_>, host: &Host<'_>, report: &mut Repo
         if absolute.file_name().is_none() || path.value.ends_with('/') {
             let message = format!("`path` must be that of a file, found the directory {}", quoted(path.value));
             report.error("invalid-path", path.span, message).hint("add the name of the file");
+            return None;
+        }
+        if table.text("template").is_some_and(|template| Path::new(template.value) == absolute) {
+            report
+                .error("invalid-path", path.span, "`path` is the template itself, which would be gone at once")
+                .hint("write to another file, below /run/dyn-prefix");
             return None;
         }
         note_right(&absolute, path.span, report);
@@ -229,6 +235,7 @@ fn template(table: &Table<'_>, names: &Names<'_>, host: &Host<'_>, report: &mut 
     }
 }
 
+/// What is wrong with the file is an error, and there is a template nevertheless, that says so when it is to be filled in.
 fn from_file(path: At<&str>, names: &Names<'_>, host: &Host<'_>, report: &mut Report<'_>) -> Option<Template> {
     let path_of = values::absolute_path(path, "template", report)?;
     let text = match (host.read)(&path_of) {
@@ -236,8 +243,8 @@ fn from_file(path: At<&str>, names: &Names<'_>, host: &Host<'_>, report: &mut Re
         Err(why) => {
             let message = format!("the template {} cannot be read: {why}", quoted(path.value));
             let hint = "it has to be there, and readable for the user of the daemon: /etc/dyn-prefix is a good place";
-            report.error("template", path.span, message).hint(hint);
-            return None;
+            report.error(TEMPLATE_FILE, path.span, message.clone()).hint(hint);
+            return Some(Template::unusable(&message));
         }
     };
     let faults = match Template::parse(&text, names) {
@@ -245,11 +252,15 @@ fn from_file(path: At<&str>, names: &Names<'_>, host: &Host<'_>, report: &mut Re
         Err(faults) => faults,
     };
     let mut found = Report::new(&path_of, &text);
+    let first = faults.first().map_or_else(String::new, |fault| {
+        let place = format!("{}:{}", path_of.display(), found.line(fault.place.clone().into()));
+        format!("{place}: {}", fault.message)
+    });
     for fault in faults {
-        found.error("template", fault.place.into(), fault.message).hint(fault.hint);
+        found.error(TEMPLATE_FILE, fault.place.into(), fault.message).hint(fault.hint);
     }
     report.include(found);
-    None
+    Some(Template::unusable(&first))
 }
 
 fn inline(text: At<&str>, names: &Names<'_>, report: &mut Report<'_>) -> Option<Template> {

@@ -38,7 +38,7 @@ pub(super) fn template(text: &str, names: &Names<'_>) -> Result<Template, Vec<Fa
         lines.push(line(text, start, names, &mut faults));
         start += text.len();
     }
-    if faults.is_empty() { Ok(Template { lines }) } else { Err(faults) }
+    if faults.is_empty() { Ok(Template { lines, fault: None }) } else { Err(faults) }
 }
 
 /// Reads one line, which begins at `start` of the text.

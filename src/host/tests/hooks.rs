@@ -206,3 +206,38 @@ fn hooks_do_not_wait_for_each_other() {
     assert_eq!(world.run().command[0], "/usr/local/sbin/follow");
     assert_eq!(world.run().command[0], "/bin/true");
 }
+
+const FILE: &str = "[[file]]\npath = \"/run/x\"\ntext = \"${home-ipv6.all}\"\n";
+
+#[test]
+fn a_hook_finds_the_file_written() {
+    let mut world = World::new(&format!("{HOOK}{FILE}"));
+    for prefixes in [&[A][..], &[B, A]] {
+        world.home(prefixes);
+        let write = world.write();
+        assert_eq!((world.job(), world.pause()), (None, Some(5)), "not before that");
+        world.succeed(write.id, Done::Holds { changed: true, reload_is_due: false });
+        let run = world.run();
+        world.succeed(run.id, Done::Ran);
+        assert_eq!((world.job(), world.pause()), (None, None));
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_written_or_hangs_does_not_hold_up_a_hook() {
+    let mut world = World::new(&format!("{HOOK}{FILE}"));
+    world.home(&[A]);
+    let write = world.write();
+    world.fail(write.id, Failure::NOT_WRITTEN);
+    let run = world.run();
+    assert_eq!((event(&run), world.pause()), ("start", Some(1)), "the file is tried again");
+    world.succeed(run.id, Done::Ran);
+    world.wait(1);
+    let write = world.write();
+    world.home(&[B, A]);
+    assert_eq!((world.job(), world.pause()), (None, Some(5)), "it may come to its end");
+    world.wait(5);
+    assert_eq!(event(&world.run()), "acquired");
+    world.succeed(write.id, Done::Holds { changed: true, reload_is_due: false });
+    assert_eq!(world.write().content, "2001:db8:b::/56, 2001:db8:a::/56");
+}

@@ -115,6 +115,36 @@ async fn large_output_and_input_hold_up_nobody() {
     assert_eq!(outcome(shell("exec <&- >&- 2>&-; true")).await, Ok(Done::Ran), "who closes everything may");
 }
 
+/// What the kernel says of too large an environment, and that what is left of it is one that it takes.
+#[tokio::test]
+async fn whatever_there_is_to_tell_a_command_is_started_and_reads_it_all() {
+    let all: Vec<(String, String)> = (0..40).map(|number| (format!("V{number}"), "x".repeat(100_000))).collect();
+    let input = vec![b'x'; 4 << 20];
+    let script = "[ \"$DYN_PREFIX_OMITTED\" -ge 1 ] && [ -n \"$V0\" ] && [ $(wc -c) = 4194304 ]";
+    let job = |variables| Run { variables, input: input.clone(), ..shell(script) };
+    let (reason, message) = failure(job(all.clone())).await;
+    assert!(reason == Failure::NOT_STARTED && message.contains("Argument list too long"), "{message}");
+    let fitting = crate::host::environment::fitting(all);
+    assert_eq!(outcome(job(fitting)).await, Ok(Done::Ran));
+    let longest = vec![("V".to_owned(), "x".repeat(200_000))];
+    assert_eq!(failure(Run { variables: longest.clone(), ..shell("true") }).await.0, Failure::NOT_STARTED);
+    let fitting = crate::host::environment::fitting(longest);
+    assert_eq!(fitting, [("DYN_PREFIX_OMITTED".to_owned(), "1".to_owned())]);
+}
+
+/// A child that goes on printing has the pipe to itself when its parent ends; nobody reads any more then.
+#[tokio::test]
+async fn a_child_that_keeps_the_pipe_and_floods_it_is_not_listened_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let child = directory.path().join("child");
+    let script = format!("(while echo flood; do :; done) & echo $! > {}", child.display());
+    assert_eq!(outcome(shell(&script)).await, Ok(Done::Ran));
+    gone(&read(&child).await).await;
+    let (reason, message) = failure(Run { timeout: Duration::from_millis(300), ..shell("yes flood") }).await;
+    assert_eq!(reason, Failure::TIMED_OUT);
+    assert!(message.ends_with("was ended: flood | flood | flood | flood | flood"), "{message}");
+}
+
 #[tokio::test]
 async fn a_command_that_takes_too_long_is_ended_with_all_that_it_started() {
     let directory = tempfile::tempdir().unwrap();
@@ -163,4 +193,6 @@ async fn what_cannot_be_started_says_why() {
     assert!(message.starts_with("/nonexistent/program cannot be started: No such file or directory; "), "{message}");
     let (_, message) = failure(Run { command: vec!["/etc/passwd".to_owned()], ..shell("") }).await;
     assert!(message.contains("Permission denied"), "{message}");
+    let (_, message) = failure(Run { command: vec!["/etc".to_owned()], ..shell("") }).await;
+    assert_eq!(message, "/etc cannot be started: is a directory; name a program in it.");
 }

@@ -72,6 +72,26 @@ fn a_reference_to_what_is_not_known_yet_leaves_the_file_alone() {
     assert_eq!(parse("nothing").unwrap().render(&facts).as_deref(), Ok("nothing"));
 }
 
+/// A template is a megabyte at most; what stands for its references may be anything.
+#[test]
+fn what_would_fill_the_memory_is_not_filled_in() {
+    let many: Vec<String> = (1..=20).map(|number| format!("2001:db8:{number}::/56")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let facts: BTreeMap<String, Facts> =
+        [("home-ipv6".to_owned(), facts_of(&config("").dynamic_prefixes[0], &many))].into();
+    let rendered = |text: &str| parse(text).unwrap().render(&facts);
+    let megabyte = "x".repeat(1 << 20);
+    for text in [
+        "${home-ipv6.all}".repeat(40_000),
+        format!("${{*home-ipv6.all}}{megabyte}"),
+        "${home-ipv6.all}\n".repeat(40_000),
+    ] {
+        let Err(Unrendered::Error(why)) = rendered(&text) else { panic!("{} bytes of template", text.len()) };
+        assert!(why.contains("longer than 8 MiB"), "{why}");
+    }
+    assert_eq!(rendered(&megabyte).map(|text| text.len()), Ok(1 << 20));
+}
+
 #[test]
 fn every_mistake_has_its_place() {
     let wrong = [

@@ -60,11 +60,42 @@ fn standard_input_has_the_shape_of_status_now_and_as_it_was_told_last() {
     let run = world.run();
     let input: Value = serde_json::from_slice(&run.input).unwrap();
     let shown = serde_json::to_value(super::world::shown("home-ipv6")).unwrap();
-    assert_eq!(input, json!({"schemaVersion": 1, "event": "start", "dynamicPrefix": shown, "previous": null}));
+    let variables: serde_json::Map<String, Value> =
+        run.variables.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    assert_eq!(
+        input,
+        json!({"schemaVersion": 1, "event": "start", "dynamicPrefix": shown, "previous": null, "variables": variables})
+    );
     world.succeed(run.id, Done::Ran);
     world.home(&[B, A]);
     let input: Value = serde_json::from_slice(&world.run().input).unwrap();
     assert_eq!((&input["event"], &input["previous"]), (&json!("acquired"), &shown));
+}
+
+/// The kernel starts no program with more: MAX_ARG_STRLEN, and a quarter of the stack for all of them.
+#[test]
+fn what_an_environment_has_no_room_for_is_on_standard_input_only() {
+    let mut world = World::new(HOOK);
+    // 9000 subnets in each, none beside another, of 17 characters and more.
+    let index: Vec<u128> = (0..9000).map(|number| 2 * number).collect();
+    let facts = |prefixes: &[&str]| {
+        let mut prefix = super::world::config("").dynamic_prefixes[0].clone();
+        prefix.subnets[0].prefix_length = 112;
+        prefix.subnets[0].place = crate::config::Place::Index(index.clone());
+        [("home-ipv6".to_owned(), super::world::facts_of(&prefix, prefixes))].into()
+    };
+    world.jobs.handle_facts(facts(&[B, A]), world.now);
+    let run = world.run();
+    let has = |name: &str| run.variables.iter().any(|(known, _)| known == name);
+    for name in ["CURRENT_WEB", "PREVIOUS_WEB", "DRAINING_WEB"] {
+        assert!(!has(&format!("DYN_PREFIX_{name}")), "{name}: an empty one would mean that there is none");
+    }
+    assert_eq!(variable(&run, "DYN_PREFIX_OMITTED"), "3");
+    assert_eq!(variable(&run, "DYN_PREFIX_CURRENT_LOAD_BALANCERS"), "2001:db8:b:0:f000::/112");
+    let input: Value = serde_json::from_slice(&run.input).unwrap();
+    let listed = input["variables"]["DYN_PREFIX_DRAINING_WEB"].as_str().unwrap();
+    assert_eq!(listed.split(' ').count(), 9000);
+    assert!(listed.ends_with("2001:db8:a::464e:0/112"), "the last of them");
 }
 
 fn hook(world: &World) -> HookStatus {

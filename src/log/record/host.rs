@@ -13,10 +13,22 @@ const FILE_FAILING: &str = "c647e94149054400a7b0d137cae488f7";
 const FILE_RECOVERED: &str = "a8e4bcaf505142538326febb01b48271";
 const FILE_RELOADED: &str = "2c0502a5c6a844e28318160f34b3aa59";
 const RELOAD_FAILING: &str = "17ec013bc511412e82746fe79a28a400";
+const HOOK_LEFT: &str = "913fcf6f35a647cd9cb98f746c9f8deb";
+const FILE_LEFT: &str = "b8c6c0214e864520bc6ba838ce942900";
 
 #[cfg(test)]
-pub(super) const IDS: [&str; 8] =
-    [HOOK_RAN, HOOK_FAILING, HOOK_RECOVERED, FILE_WRITTEN, FILE_FAILING, FILE_RECOVERED, FILE_RELOADED, RELOAD_FAILING];
+pub(super) const IDS: [&str; 10] = [
+    HOOK_RAN,
+    HOOK_FAILING,
+    HOOK_RECOVERED,
+    FILE_WRITTEN,
+    FILE_FAILING,
+    FILE_RECOVERED,
+    FILE_RELOADED,
+    RELOAD_FAILING,
+    HOOK_LEFT,
+    FILE_LEFT,
+];
 
 /// A hook has heard of a state of a DynamicPrefix.
 pub fn hook_ran(hook: &str, name: &str, event: &str, took: Duration) -> Entry {
@@ -33,6 +45,12 @@ pub fn hook_failing(hook: &str, name: &str, event: &str, why: &str) -> Entry {
 pub fn hook_recovered(hook: &str, name: &str, event: &str, took: Duration) -> Entry {
     let message = format!("runs well again: it ran for {name} ({event}) in {}.", duration(took));
     of_hook(HOOK_RECOVERED, Priority::Info, hook, name, message)
+}
+
+/// A hook is in the configuration no more.
+pub fn hook_left(hook: &str) -> Entry {
+    let message = format!("The hook {hook} has left the configuration and is run no more; it was not told.");
+    Entry { target: Some(format!("hook/{hook}")), ..Entry::new(HOOK_LEFT, Priority::Info, message) }
 }
 
 fn of_hook(id: &'static str, priority: Priority, hook: &str, name: &str, what: String) -> Entry {
@@ -71,6 +89,12 @@ pub fn reload_failing(path: &str, why: &str) -> Entry {
         "{path} is written, but its reload command did not run well: {why} It is run again, with growing pauses."
     );
     of_file(RELOAD_FAILING, Priority::Warning, path, message)
+}
+
+/// A file is in the configuration no more.
+pub fn file_left(path: &str) -> Entry {
+    let message = format!("{path} has left the configuration; it stays as it is, and is no longer kept up to date.");
+    of_file(FILE_LEFT, Priority::Info, path, message)
 }
 
 fn of_file(id: &'static str, priority: Priority, path: &str, message: String) -> Entry {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::stream::ReadyChunks;
-use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::{Handle, MulticastGroup};
@@ -17,7 +17,7 @@ use super::addresses::Addresses;
 use super::table::{Settings, Table};
 use crate::clock::{self, Alarm};
 use crate::record::{Decider, Recorder, Tape};
-use crate::source::link::{LinkState, Links};
+use crate::source::link::{self, LinkState, Links};
 use crate::source::{Offer, SourceReport};
 use crate::time::Instant;
 
@@ -171,10 +171,7 @@ impl Driver {
         }
         if lost {
             tracing::debug!(interface = %self.interface, "Netlink messages were lost; reading all addresses again.");
-            // What queued up before the loss may come after it, and tells of addresses whose end was lost. It is all there
-            // once the answer to a request is.
-            drop(read(&self.handle).await);
-            while self.messages.next().now_or_never().flatten().is_some() {}
+            link::read_out(&self.handle, &mut self.messages).await;
             self.dump().await;
         } else if !changes.is_empty() && self.dump_at.is_none() {
             self.tape.addresses(None, &changes, now);

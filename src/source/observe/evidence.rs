@@ -6,22 +6,17 @@
 //! known and do not end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteType};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_packet_route::RouteNetlinkMessage;
 
 use super::Told;
+use super::traces::{Addresses, Route, delegation, lifetimes};
 use crate::source::dhcpv6::LeasedPrefix;
-use crate::source::dhcpv6::client::is_unicast;
 use crate::source::{Cut, Offer};
 use crate::time::{Deadline, Instant};
 
-/// The metric of netifd's routes, and of those that our own client makes (`unreachableRoute`).
-const HIGH_METRIC: u32 = 2_147_483_647;
 /// For how long a route may be away before its delegation counts as lost: a client that is restarted takes it away and
 /// makes it again.
 const GRACE: Duration = Duration::from_secs(10);
@@ -29,18 +24,6 @@ const GRACE: Duration = Duration::from_secs(10);
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// How many prefixes are kept. There are as many as the host's clients hold, and those of other uplinks.
 const MOST: usize = 64;
-
-/// The end of the preferred and the valid lifetime of every address, by interface.
-type Addresses = BTreeMap<(u32, Ipv6Addr), (Deadline, Deadline)>;
-
-/// A route as the kernel tells two apart.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Route {
-    prefix: Ipv6Net,
-    table: u32,
-    metric: u32,
-    kind: u8,
-}
 
 /// One prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +36,22 @@ struct Hint {
     cut_at: Option<Instant>,
     /// It appeared while the packets told another delegation: it is somebody else's, or will be told by them.
     is_aside: bool,
+    in_use: Use,
+    /// When it was put into use.
+    used_since: Option<Instant>,
+}
+
+/// Whether interfaces have addresses out of what a route stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// None ever had one.
+    Never,
+    /// None ever had one, and there is another delegation of which some have.
+    Outdone,
+    Now,
+    Before,
+    /// It was in use before, and a newer one is now.
+    Replaced,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,11 +138,15 @@ impl Evidence {
             offer.excluded.clone_from(&told.excluded);
         }
         if is_new {
-            // Of one whose end nobody knows, nobody would say when it ends, either.
+            // Of one whose end nobody knows, nobody would say when it ends, either; of a route, its end would.
+            let stands = |hint: &&Hint| hint.origin == Origin::Route && hint.offer.cut.is_none();
+            let standing: BTreeSet<Ipv6Net> = self.hints.iter().filter(stands).map(|hint| hint.offer.prefix).collect();
             let endless = |hint: &&mut Hint| {
-                hint.origin == Origin::Told
+                (hint.origin == Origin::Told
+                    || (hint.origin == Origin::FormerRun && !standing.contains(&hint.offer.prefix)))
                     && hint.offer.recipient == offer.recipient
                     && hint.offer.preferred_until == Deadline::Never
+                    && hint.offer.prefix != prefix
             };
             self.hints.iter_mut().filter(endless).for_each(|hint| hint.cut(Cut::Unlisted, now));
         }
@@ -179,9 +182,10 @@ impl Evidence {
                 self.hints.push(hint);
             }
         }
+        self.follow_addresses(&present, has_lease, now);
         let stands = |hint: &&Hint| {
             let is_there = hint.origin == Origin::Route && present.contains(&hint.offer.prefix);
-            is_there && hint.offer.cut.is_none() && !hint.is_aside
+            is_there && hint.is_offered() && hint.offer.cut.is_none()
         };
         let standing = self.hints.iter().filter(stands).map(|hint| (hint.offer.prefix, hint.offer.first_seen));
         let standing: BTreeMap<Ipv6Net, Instant> = standing.collect();
@@ -209,6 +213,32 @@ impl Evidence {
         self.hints.retain(|hint| hint.offer.cut.is_some() || !hint.missing_since.is_some_and(is_over));
     }
 
+    /// Not every client takes its route away: systemd-networkd (seen with 252) leaves that of a delegation which was
+    /// replaced. What is in use tells then.
+    fn follow_addresses(&mut self, present: &BTreeSet<Ipv6Net>, has_lease: bool, now: Instant) {
+        for hint in self.hints.iter_mut().filter(|hint| hint.origin == Origin::Route) {
+            let ends = longest(hint.offer.prefix, &self.addresses, self.uplink);
+            let is_numbered = ends.is_some_and(|(preferred_until, _)| !preferred_until.is_over(now));
+            if is_numbered && present.contains(&hint.offer.prefix) {
+                hint.use_now(now);
+            } else if hint.in_use == Use::Now {
+                hint.in_use = Use::Before;
+            }
+        }
+        let used = self.hints.iter().filter(|hint| hint.in_use == Use::Now && !hint.is_aside);
+        let newest = used.filter_map(|hint| hint.used_since).max();
+        for hint in self.hints.iter_mut().filter(|hint| hint.origin == Origin::Route) {
+            match hint.in_use {
+                Use::Never | Use::Outdone => hint.in_use = if newest.is_some() { Use::Outdone } else { Use::Never },
+                Use::Before if !has_lease && newest > hint.used_since => {
+                    hint.in_use = Use::Replaced;
+                    hint.cut(Cut::Unlisted, now);
+                }
+                Use::Now | Use::Before | Use::Replaced => {}
+            }
+        }
+    }
+
     /// A client was delegated something, of which the packets tell: what it does not hold is not delegated any more, as
     /// far as anybody knows.
     pub(super) fn supersede(&mut self, mentioned: &[Ipv6Net], now: Instant) {
@@ -234,7 +264,7 @@ impl Evidence {
     /// What to report, beside what the packets tell.
     pub(super) fn offers<'a>(&'a self, leased: &'a [Offer]) -> impl Iterator<Item = Offer> + 'a {
         let told_by_packets = |prefix| leased.iter().any(|offer| offer.prefix == prefix);
-        let hints = self.hints.iter().filter(|hint| !hint.is_aside);
+        let hints = self.hints.iter().filter(|hint| hint.is_offered());
         let hints = hints.filter(move |hint| hint.origin == Origin::Told || !told_by_packets(hint.offer.prefix));
         hints.map(|hint| self.with_told(hint))
     }
@@ -256,7 +286,9 @@ impl Evidence {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let missing = self.hints.iter().filter(|hint| hint.offer.cut.is_none());
         let missing = missing.filter_map(|hint| hint.missing_since).map(|since| since + GRACE);
-        missing.chain(self.hints.iter().filter_map(Hint::forget_at)).min()
+        let in_use = self.hints.iter().filter(|hint| hint.in_use == Use::Now && hint.offer.cut.is_none());
+        let deprecated = in_use.filter_map(|hint| hint.offer.preferred_until.instant());
+        missing.chain(deprecated).chain(self.hints.iter().filter_map(Hint::forget_at)).min()
     }
 
     /// What was lost goes before its time when there is no place for what is new.
@@ -271,7 +303,7 @@ impl Evidence {
 
 impl Hint {
     fn new(offer: Offer, origin: Origin) -> Self {
-        Self { offer, origin, missing_since: None, cut_at: None, is_aside: false }
+        Self { offer, origin, missing_since: None, cut_at: None, is_aside: false, in_use: Use::Never, used_since: None }
     }
 
     fn cut(&mut self, cut: Cut, now: Instant) {
@@ -308,16 +340,36 @@ impl Hint {
         }
     }
 
+    /// Interfaces have addresses out of it.
+    fn use_now(&mut self, now: Instant) {
+        if self.in_use == Use::Replaced {
+            self.restore();
+            self.used_since = None;
+        }
+        self.in_use = Use::Now;
+        self.used_since.get_or_insert(now);
+    }
+
     /// Takes the lifetimes of the addresses inside it: those of the one that lives longest. Without any, what was known
     /// stays.
     fn live(&mut self, addresses: &Addresses, uplink: Option<u32>) {
-        let elsewhere = addresses.iter().filter(|((ifindex, _), _)| Some(*ifindex) != uplink);
-        let inside = elsewhere.filter(|((_, address), _)| self.offer.prefix.contains(address));
-        let longest = inside.map(|(_, ends)| *ends).reduce(|one, other| (one.0.max(other.0), one.1.max(other.1)));
+        let longest = longest(self.offer.prefix, addresses, uplink);
         if let Some((preferred_until, valid_until)) = longest.filter(|_| self.offer.cut.is_none()) {
             (self.offer.preferred_until, self.offer.valid_until) = (preferred_until, valid_until);
         }
     }
+
+    /// Whether it may be reported.
+    fn is_offered(&self) -> bool {
+        !self.is_aside && self.in_use != Use::Outdone
+    }
+}
+
+/// The ends of the preferred and the valid lifetime of the addresses in a prefix, but for those of the uplink itself.
+fn longest(prefix: Ipv6Net, addresses: &Addresses, uplink: Option<u32>) -> Option<(Deadline, Deadline)> {
+    let elsewhere = addresses.iter().filter(|((ifindex, _), _)| Some(*ifindex) != uplink);
+    let inside = elsewhere.filter(|((_, address), _)| prefix.contains(address));
+    inside.map(|(_, ends)| *ends).reduce(|one, other| (one.0.max(other.0), one.1.max(other.1)))
 }
 
 /// Whether a prefix is held.
@@ -337,63 +389,4 @@ pub(super) fn unknown(prefix: Ipv6Net, now: Instant) -> Offer {
         first_seen: now,
         cut: None,
     }
-}
-
-/// Whether a netlink message can tell anything of a delegation.
-pub(super) fn is_evidence(message: &RouteNetlinkMessage) -> bool {
-    if let RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) = message {
-        delegation(route).is_some()
-    } else if let RouteNetlinkMessage::NewAddress(address) | RouteNetlinkMessage::DelAddress(address) = message {
-        lifetimes(address, Instant::BOOT).is_some()
-    } else {
-        false
-    }
-}
-
-/// The route, if a client made it for all that it was delegated. Those that our own client makes are none: they look as
-/// no other program's do.
-fn delegation(message: &RouteMessage) -> Option<Route> {
-    let header = &message.header;
-    if header.address_family != AddressFamily::Inet6
-        || ![RouteType::Unreachable, RouteType::BlackHole, RouteType::Prohibit].contains(&header.kind)
-    {
-        return None;
-    }
-    let (mut table, mut address, mut metric) = (u32::from(header.table), None, 0);
-    for attribute in &message.attributes {
-        if let RouteAttribute::Table(id) = attribute {
-            table = *id;
-        } else if let RouteAttribute::Destination(RouteAddress::Inet6(destination)) = attribute {
-            address = Some(*destination);
-        } else if let RouteAttribute::Priority(priority) = attribute {
-            metric = *priority;
-        }
-    }
-    let is_ours = header.kind == RouteType::Unreachable && metric == HIGH_METRIC;
-    let is_theirs = (header.protocol == RouteProtocol::Dhcp && !is_ours)
-        || (header.protocol == RouteProtocol::Static && metric == HIGH_METRIC);
-    let prefix = Ipv6Net::new(address?, header.destination_prefix_length).ok()?;
-    (is_theirs && is_unicast(prefix)).then(|| Route { prefix, table, metric, kind: header.kind.into() })
-}
-
-/// Which address it is, and until when. Temporary addresses (RFC 8981) end before the prefix they are made in.
-fn lifetimes(message: &AddressMessage, now: Instant) -> Option<((u32, Ipv6Addr), (Deadline, Deadline))> {
-    if message.header.family != AddressFamily::Inet6 {
-        return None;
-    }
-    let (mut found, mut ends) = (None, (Deadline::Never, Deadline::Never));
-    for attribute in &message.attributes {
-        if let AddressAttribute::Local(IpAddr::V6(local)) = attribute {
-            found = Some(*local);
-        } else if let AddressAttribute::Address(IpAddr::V6(address)) = attribute {
-            found = found.or(Some(*address));
-        } else if let AddressAttribute::CacheInfo(cache) = attribute {
-            ends = (Deadline::after(now, cache.ifa_preferred), Deadline::after(now, cache.ifa_valid));
-        } else if let AddressAttribute::Flags(flags) = attribute
-            && flags.contains(AddressFlags::Secondary)
-        {
-            return None;
-        }
-    }
-    found.filter(|address| !address.is_unicast_link_local()).map(|address| ((message.header.index, address), ends))
 }

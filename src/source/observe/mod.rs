@@ -11,8 +11,9 @@
 //!
 //! A person or a hook script of the client may report besides ([`Told`]). What was seen in packets wins over netlink.
 //!
-//! RTM_NEWPREFIX is of no use here: it is about the prefixes of the uplink itself, not about what was delegated, and
-//! Router Advertisements are heard by a raw socket that needs no help of the kernel ([`super::ra`]).
+//! RTM_NEWPREFIX is about the prefixes of the uplink itself, not about what was delegated: it is said where there is no
+//! delegation, and never taken for one. RTM_NEWNDUSEROPT is not joined: Router Advertisements are heard by a raw socket that
+//! needs no help of the kernel ([`super::ra`]).
 //!
 //! | file | what | kind |
 //! |---|---|---|
@@ -20,7 +21,9 @@
 //! | `exchange` | the exchanges of the other client, and which Replies belong to them | decider |
 //! | `evidence` | what netlink, a former run and people say of delegations | decider |
 //! | `leases` | what the packets tell of its leases | decider |
+//! | `onlink` | the prefixes of the links themselves | decider |
 //! | `observer`, `report` | all of it together | decider |
+//! | `traces` | what a netlink message tells of a delegation | decider |
 //! | `octets` | netlink messages, for records | decider |
 //! | `socket`, `address`, `netlink`, `driver` | sockets and the clock | driver |
 
@@ -39,11 +42,13 @@ mod leases;
 mod netlink;
 mod observer;
 mod octets;
+mod onlink;
 mod packet;
 mod report;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 pub use driver::{Saying, run};
 pub use exchange::Unfollowed;

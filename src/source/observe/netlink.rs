@@ -13,8 +13,10 @@ use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder};
 use tokio::sync::mpsc;
 
-use super::evidence::is_evidence;
+use super::onlink::is_announcement;
+use super::traces::is_evidence;
 use crate::log::{self, record};
+use crate::source::link;
 
 /// How long to wait after a dump failed.
 const DUMP_RETRY: Duration = Duration::from_secs(1);
@@ -35,8 +37,8 @@ pub(super) enum Heard {
 /// # Errors
 /// When the netlink socket cannot be opened or ends.
 pub(super) async fn run(tell: mpsc::Sender<Heard>) -> anyhow::Result<()> {
-    let groups = [MulticastGroup::Ipv6Ifaddr, MulticastGroup::Ipv6Route];
-    let (connection, _, messages) = rtnetlink::new_multicast_connection(&groups)
+    let groups = [MulticastGroup::Ipv6Ifaddr, MulticastGroup::Ipv6Route, MulticastGroup::Ipv6Prefix];
+    let (connection, listening, messages) = rtnetlink::new_multicast_connection(&groups)
         .context("cannot open a netlink socket to watch the routes (RestrictAddressFamilies= needs AF_NETLINK)")?;
     // What is asked for comes by a socket of its own: a storm that fills the other one's queue would take it away, too.
     let (asking, handle, _nothing) = rtnetlink::new_connection().context("cannot open a second netlink socket")?;
@@ -55,10 +57,11 @@ pub(super) async fn run(tell: mpsc::Sender<Heard>) -> anyhow::Result<()> {
         let is_short = batch.iter().any(|message| matches!(message.payload, NetlinkPayload::Overrun(_)));
         heard = if is_short {
             tracing::debug!("Netlink messages about routes were lost; reading all of them again.");
+            link::read_out(&listening, &mut batches).await;
             Heard::Dump(reload(&handle).await)
         } else {
             let messages = batch.into_iter().filter_map(|message| inner(message.payload));
-            Heard::Events(messages.filter(is_evidence).collect())
+            Heard::Events(messages.filter(|message| is_evidence(message) || is_announcement(message)).collect())
         };
     }
     connections.iter().for_each(tokio::task::JoinHandle::abort);

@@ -10,7 +10,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 
 use super::evidence::{Evidence, is_alive};
 use super::exchange::{Exchanges, Unfollowed};
-use super::packet::{self, CLIENT_PORT, Captured, SERVER_PORT};
+use super::onlink::OnLink;
+use super::packet::{self, CLIENT_PORT, Captured, Datagram, SERVER_PORT};
 use super::{Settings, Told};
 use crate::source::dhcpv6::client::{Ia, describe};
 use crate::source::dhcpv6::wire::{Duid, Status, decode_asked};
@@ -64,6 +65,8 @@ pub struct Observer {
     /// What the client has given back, and when.
     pub(super) given_back: BTreeMap<Ipv6Net, Instant>,
     pub(super) evidence: Evidence,
+    /// What numbers the links, which is no delegation.
+    pub(super) on_link: OnLink,
     /// Until when sources of lower rank wait although nothing is known.
     patience: Option<Instant>,
     was_held: bool,
@@ -90,6 +93,7 @@ impl Observer {
             server: None,
             given_back: BTreeMap::new(),
             evidence: Evidence::default(),
+            on_link: OnLink::default(),
             patience: None,
             was_held: false,
             refusal: None,
@@ -146,6 +150,7 @@ impl Observer {
     pub fn handle_events<'a>(&mut self, events: impl IntoIterator<Item = &'a RouteNetlinkMessage>, now: Instant) {
         for event in events {
             self.evidence.apply(event, now);
+            self.on_link.apply(event, now);
         }
         self.settle(now);
     }
@@ -168,11 +173,21 @@ impl Observer {
             Ok(_of_somebody_else) => return,
             Err(why) => return self.drop_message(Notice::Sent(Ipv6Addr::UNSPECIFIED, why.into())),
         };
-        let asked = decode_asked(datagram.payload).map_err(Unfollowed::from);
-        if let Err(why) = asked.and_then(|asked| self.take_asked(asked, datagram.source, now)) {
+        if let Err(why) = self.take_sent(&datagram, now) {
             self.drop_message(Notice::Sent(datagram.source, why));
         }
         self.settle(now);
+    }
+
+    /// What is forwarded leaves by the interface, too, and any program may send to servers.
+    fn take_sent(&mut self, datagram: &Datagram<'_>, now: Instant) -> Result<(), Unfollowed> {
+        if datagram.source_port != CLIENT_PORT {
+            return Err(Unfollowed::SourcePort);
+        }
+        if !self.has_address(datagram.source) {
+            return Err(Unfollowed::SourceAddress);
+        }
+        self.take_asked(decode_asked(datagram.payload)?, datagram.source, now)
     }
 
     /// A packet came in by the interface, for this host.
@@ -195,8 +210,9 @@ impl Observer {
     }
 
     fn expire(&mut self, now: Instant) {
-        let asks = self.exchanges.latest().is_some();
+        self.on_link.expire(now);
         for watched in &mut self.watched {
+            let asks = self.exchanges.asks_to_extend(&watched.client, watched.iaid, now);
             watched.ia.expire(asks, now);
             watched.ia.forget(now);
         }
@@ -252,6 +268,10 @@ impl Observer {
         self.patience.is_some() && self.failure.is_none() && self.is_up()
     }
 
+    pub(super) fn has_address(&self, address: Ipv6Addr) -> bool {
+        self.link.as_ref().is_some_and(|link| link.has_address(address))
+    }
+
     pub(super) fn is_up(&self) -> bool {
         self.link.as_ref().is_some_and(|link| link.up)
     }
@@ -262,8 +282,9 @@ impl Observer {
         let forgotten = self.watched.iter().filter_map(|watched| watched.ia.forget_at()).map(|at| (at, "forget"));
         let given_back = self.given_back.values().map(|at| (*at + GIVEN_BACK, "given-back"));
         let evidence = self.evidence.poll_timeout().map(|at| (at, "evidence"));
+        let on_link = self.on_link.poll_timeout().map(|at| (at, "on-link"));
         let patience = self.patience.map(|at| (at, "stop-waiting"));
-        expires.chain(forgotten).chain(given_back).chain(evidence).chain(patience).min()
+        expires.chain(forgotten).chain(given_back).chain(evidence).chain(on_link).chain(patience).min()
     }
 
     fn drop_message(&mut self, notice: Notice) {

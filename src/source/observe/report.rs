@@ -7,6 +7,9 @@ use crate::source::dhcpv6::wire::ClientMessage;
 use crate::source::dhcpv6::{Lease, Memory};
 use crate::source::{SourceId, SourceKind, SourceReport, SourceState};
 
+/// How many prefixes of the link itself are named.
+const MOST_SHOWN: usize = 4;
+
 impl Observer {
     /// The report, if it differs from the one that this gave last.
     pub fn poll_report(&mut self) -> Option<SourceReport> {
@@ -81,11 +84,36 @@ impl Observer {
                 "The DHCPv6 client on {interface} asks for no prefix (IA_PD): switch prefix delegation on in its configuration"
             ));
         }
+        notes.extend(self.own_prefixes().filter(|_| !self.is_held()));
         if self.is_held() && self.memory().is_none() {
             notes.push(format!(
                 "How long the prefix lives is known once the DHCPv6 client on {interface} renews it: no message of it was seen yet"
             ));
         }
         notes
+    }
+
+    /// What the link itself has, for whoever takes that for a delegation.
+    fn own_prefixes(&self) -> Option<String> {
+        let interface = &self.settings.interface;
+        let own = self.on_link.on(self.link.as_ref()?.ifindex);
+        let shown = own.iter().take(MOST_SHOWN).map(|own| {
+            let use_of_it = match (own.on_link, own.autonomous) {
+                (true, true) => "on-link, autonomous",
+                (true, false) => "on-link",
+                (false, true) => "autonomous",
+                (false, false) => "neither on-link nor autonomous",
+            };
+            format!("{} ({use_of_it})", own.prefix)
+        });
+        let others = (own.len() > MOST_SHOWN).then(|| "others".to_owned());
+        let shown = shown.chain(others).collect::<Vec<_>>().join(" and ");
+        (!shown.is_empty()).then(|| {
+            format!(
+                "{interface} itself has {shown} by Router Advertisement, which is no delegation: to use that, set \
+                 acquisition.routerAdvertisement; to get a delegation, switch prefix delegation on in the DHCPv6 client on \
+                 {interface}"
+            )
+        })
     }
 }

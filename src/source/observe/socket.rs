@@ -143,7 +143,7 @@ mod ancillary {
     const OFFSET: u32 = 0xffff_f000;
     pub(super) const PROTOCOL: u32 = OFFSET;
     pub(super) const PACKET_TYPE: u32 = OFFSET + 4;
-    pub(super) const VLAN_TAG_PRESENT: u32 = OFFSET + 48;
+    pub(super) const VLAN_TAG: u32 = OFFSET + 44;
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the opcodes of linux/bpf_common.h fit 16 bits")]
@@ -203,8 +203,9 @@ fn program() -> [Instruction; PROGRAM] {
         step(SET, u32::from(CLIENT_PORT)),
         // 6: what the port has to be
         step(STORE, 0),
-        step(LOAD_WORD, ancillary::VLAN_TAG_PRESENT),
-        expect(8, IF_EQUAL, 0),
+        // A tag for VLAN 0 tells a priority only (IEEE 802.1Q §9.6): some providers send Replies so.
+        step(LOAD_WORD, ancillary::VLAN_TAG),
+        jump(IF_ANY_BIT, 0x0fff, 27, 0),
         step(LOAD_HALF, ancillary::PROTOCOL),
         expect(10, IF_EQUAL, 0x86dd),
         // 11: the next header of the IPv6 header

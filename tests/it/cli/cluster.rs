@@ -11,7 +11,7 @@ use super::home::{FIXED, Home, PATIENCE};
 use crate::support::api::{Api, Key};
 
 /// The server, on a thread of its own: the tests wait for processes.
-struct Served {
+pub(super) struct Served {
     api: Arc<Api>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -19,7 +19,7 @@ struct Served {
 
 impl Served {
     /// Holds an empty pool and an empty group.
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let (started, starts) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
@@ -39,7 +39,7 @@ impl Served {
         Self { api, stop: Some(stop), thread: Some(thread) }
     }
 
-    fn home(&self, config: &str) -> Home {
+    pub(super) fn home(&self, config: &str) -> Home {
         let home = Home::new(config);
         home.write("kubeconfig", &self.api.kubeconfig("", "token: secret"));
         home
@@ -56,7 +56,7 @@ impl Drop for Served {
 }
 
 /// Without the pool, whose controller is not there to observe it.
-fn only_the_group() -> String {
+pub(super) fn only_the_group() -> String {
     FIXED.replace(
         "[[binding]]\nname = \"pool\"\nprefixRef = \"home/lb\"\ntarget = \"CiliumLoadBalancerIPPool/pool\"\n",
         "",

@@ -150,6 +150,51 @@ fn a_reload_refuses_a_template_that_names_what_is_not_there_and_keeps_the_former
     holds(&home.path().join("set"), "other 2001:db8:1::/56\n");
 }
 
+/// Somebody who has edited a template must not be told by clusters that nobody serves after the next reboot.
+#[test]
+fn a_template_that_cannot_be_used_at_a_start_holds_up_nothing_else() {
+    let faults = [
+        (None, "the template \"DIR/set.in\" cannot be read: there is no such file"),
+        (Some("one\n${home/lb.cidrs}\n"), "DIR/set.in:2: ${home/lb.cidrs}: the dynamicPrefix \"home\" has no range"),
+    ];
+    for (text, why) in faults {
+        let home = home();
+        fs::remove_file(home.path().join("set.in")).unwrap();
+        if let Some(text) = text {
+            home.write("set.in", text);
+        }
+        home.write("set", "as it was");
+        assert_eq!(home.run(&["check", "c.toml"]).code, Some(78), "it is an error all the same");
+        let mut daemon = home.start();
+        daemon.until("the hook has run", |status| status["hooks"][0]["synced"] == true);
+        let stays = format!("DIR/set stays as it is: when the configuration was read, {}", why);
+        daemon.until_logged(&stays);
+        let shown = home.ask(&["status"]);
+        assert!(shown.code == Some(3) && shown.stdout.contains("DIR/set  NotRendered: when the"), "{}", shown.stdout);
+        let found = home.ask(&["doctor"]);
+        assert!(found.code == Some(3) && found.stdout.contains("set.in"), "{}", found.stdout);
+        assert_eq!(home.ask(&["reload"]).code, Some(78), "who reloads is there to mend it");
+        holds(&home.path().join("set"), "as it was");
+        home.write("set.in", TEMPLATE);
+        assert_eq!(home.ask(&["reload"]).code, Some(0));
+        daemon.until("all is done", all_synced);
+        holds(&home.path().join("reloads"), "set 2001:db8:1::/56\n- 2001:db8:1:0:f000::/112\n");
+    }
+}
+
+#[test]
+fn what_leaves_the_configuration_is_told_and_stays_as_it_is() {
+    let home = home();
+    let mut daemon = home.start();
+    daemon.until("all is done", all_synced);
+    let (config, _) = CONFIG.split_once("[[hook]]").unwrap();
+    home.configure(config);
+    assert_eq!(home.ask(&["reload"]).code, Some(0));
+    daemon.until_logged("The hook follow has left the configuration and is run no more; it was not told.");
+    daemon.until_logged("DIR/set has left the configuration; it stays as it is, and is no longer kept up to date.");
+    holds(&home.path().join("set"), "set 2001:db8:1::/56\n- 2001:db8:1:0:f000::/112\n");
+}
+
 #[test]
 fn plan_shows_what_a_file_would_hold_and_writes_nothing() {
     let home = home();

@@ -88,6 +88,40 @@ fn metrics_status_and_health_are_served() {
     assert!(sample(&metrics, "process_open_fds").unwrap() >= 5.0);
 }
 
+/// Two services, of which only what nobody may see differs, and a third: Prometheus refuses a scrape that has a series twice.
+#[test]
+fn several_services_that_are_asked_by_http_are_several_series() {
+    let address = free();
+    let nobody = free();
+    let service = |name: &str, query: &str| {
+        format!(
+            "[[dynamicPrefix]]\nname = \"{name}\"\nacquisition.http = {{ url = \"http://{nobody}/ip{query}\", prefixLength = 56 }}\n"
+        )
+    };
+    let services = [service("home", "?key=secret1"), service("office", "?key=secret2"), service("lab", "")].concat();
+    let home = Home::new(&format!("[daemon]\nlisten = \"{address}\"\n{services}"));
+    let daemon = home.start();
+    daemon.until("three sources", |status| status["sources"].as_array().is_some_and(|sources| sources.len() == 3));
+    let (code, _, metrics) = get(address, "/metrics");
+    assert!(code == 200 && !metrics.contains("secret"), "{metrics}");
+    for url in ["/ip", "/ip?…", "/ip?… (2)"] {
+        let name = format!("dyn_prefix_source_working{{source=\"http\",interface=\"\",url=\"http://{nobody}{url}\"}}");
+        assert!(sample(&metrics, &name).is_some(), "{name}: {metrics}");
+    }
+    let states = metrics.lines().filter(|line| line.starts_with("dyn_prefix_source_info{source=\"http\","));
+    assert_eq!(states.count(), 3, "{metrics}");
+    let mut series: Vec<&str> = metrics
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.rsplit_once(' '))
+        .map(|(series, _)| series)
+        .collect();
+    let all = series.len();
+    series.sort_unstable();
+    series.dedup();
+    assert_eq!(series.len(), all, "a series is there twice: {metrics}");
+}
+
 fn jiff_now() -> f64 {
     #[expect(clippy::disallowed_methods, reason = "compared with what the program says of its start")]
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();

@@ -2,6 +2,8 @@
 
 mod leases;
 mod netlink;
+mod onlink;
 mod packets;
+mod speaking;
 mod told;
 mod world;

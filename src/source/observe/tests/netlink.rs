@@ -26,7 +26,8 @@ fn route(prefix: &str, kind: RouteType, protocol: RouteProtocol, metric: u32) ->
         .build()
 }
 
-fn networkd(prefix: &str) -> RouteMessage {
+/// The route that systemd-networkd makes for a delegation.
+pub(super) fn networkd(prefix: &str) -> RouteMessage {
     route(prefix, RouteType::Unreachable, RouteProtocol::Dhcp, 1024)
 }
 
@@ -54,6 +55,10 @@ fn address(ifindex: u32, address: &str, preferred: u32, valid: u32, flags: Addre
 
 fn numbered(ifindex: u32, at: &str, preferred: u32, valid: u32) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewAddress(address(ifindex, at, preferred, valid, AddressFlags::empty()))
+}
+
+fn unnumbered(ifindex: u32, at: &str) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::DelAddress(address(ifindex, at, 0, 0, AddressFlags::empty()))
 }
 
 fn ends(observer: &Observer, prefix: &str) -> (Deadline, Deadline) {
@@ -302,4 +307,53 @@ fn what_is_told_of_lifetimes_counts_for_a_route_that_stands() {
     assert_eq!(ends(&observer), [(Deadline::At(at(210)), Deadline::At(at(410))); 2]);
     observer.handle_told(&told(20, 40), at(20));
     assert_eq!(ends(&observer), [(Deadline::At(at(40)), Deadline::At(at(60))); 2]);
+}
+
+/// systemd-networkd 252 leaves the route of a delegation that was replaced where it is.
+#[test]
+fn t178_a_route_that_is_left_behind_ends_with_its_addresses() {
+    let mut observer = observer();
+    observer.handle_dump(&[new(networkd(A)), numbered(8, "2001:db8:a:1::1", 600, 900)], at(10));
+    observer.handle_events(&[new(networkd(B))], at(20));
+    assert_eq!(observer.usable(), [A], "nobody uses the other one yet");
+    observer.handle_events(&[numbered(8, "2001:db8:b:1::1", 600, 900)], at(20));
+    assert_eq!(observer.usable(), [A, B]);
+    observer.handle_events(&[unnumbered(8, "2001:db8:a:1::1")], at(20));
+    assert_eq!(observer.usable(), [B]);
+    assert_eq!(observer.offer(A).unwrap().cut, Some(Cut::Unlisted));
+    // Back to the first, whose route has been there all the time.
+    observer.handle_events(&[numbered(8, "2001:db8:a:1::1", 600, 900), unnumbered(8, "2001:db8:b:1::1")], at(900));
+    assert_eq!(observer.usable(), [A]);
+}
+
+#[test]
+fn t178_a_route_that_was_left_behind_before_our_start_is_no_delegation() {
+    let dump = [new(networkd(A)), new(networkd(B)), numbered(8, "2001:db8:b:1::1", 600, 900)];
+    let mut fresh = observer();
+    fresh.handle_dump(&dump, at(10));
+    assert_eq!(fresh.usable(), [B]);
+    // Also when a former run knew it.
+    let former = fresh.offer(B).map(|offer| Offer { prefix: A.parse().unwrap(), ..offer }).unwrap();
+    let mut seeded = observer();
+    seeded.seed(&[former], at(10));
+    seeded.handle_dump(&dump, at(10));
+    assert_eq!(seeded.usable(), [B]);
+    // Nobody prefers it to one that is deprecated.
+    fresh.wait_until(at(609));
+    assert_eq!(fresh.usable(), [B]);
+    fresh.wait_until(at(610));
+    assert_eq!(fresh.usable().len(), 2);
+}
+
+/// The interface behind the host went down, and its addresses with it.
+#[test]
+fn t178_a_delegation_without_addresses_is_held_as_long_as_no_newer_one_has_any() {
+    let mut observer = observer();
+    let both = [new(networkd(A)), new(networkd(B))];
+    let numbers = [numbered(8, "2001:db8:a:1::1", 600, 900), numbered(9, "2001:db8:b:1::1", 600, 900)];
+    observer.handle_dump(&[both, numbers].concat(), at(10));
+    observer.handle_events(&[unnumbered(8, "2001:db8:a:1::1")], at(20));
+    assert_eq!(observer.usable(), [A, B]);
+    observer.handle_events(&[unnumbered(9, "2001:db8:b:1::1")], at(20));
+    assert_eq!(observer.usable(), [A, B]);
 }

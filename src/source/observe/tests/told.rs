@@ -1,5 +1,8 @@
 //! What people and hook scripts say.
 
+use netlink_packet_route::RouteNetlinkMessage;
+
+use super::netlink::networkd;
 use super::world::*;
 use crate::source::Cut;
 use crate::source::dhcpv6::wire::ClientMessage;
@@ -51,6 +54,23 @@ fn silence_is_no_loss_but_an_endless_one_is_replaced() {
     observer.handle_told(&told(A, None, None), at(10));
     observer.handle_told(&told(B, None, None), at(20));
     assert_eq!(observer.usable(), [B]);
+}
+
+/// What was told before our start is known by a former run only.
+#[test]
+fn an_endless_one_of_a_former_run_is_replaced_unless_its_route_stands() {
+    let mut before = observer();
+    before.handle_told(&told(A, None, None), at(10));
+    for (dump, usable) in [(vec![], vec![B]), (vec![RouteNetlinkMessage::NewRoute(networkd(A))], vec![A, B])] {
+        let mut observer = observer();
+        observer.seed(&before.report().offers, at(20));
+        observer.handle_dump(&dump, at(20));
+        observer.handle_told(&told(B, None, None), at(30));
+        let mut found = observer.usable();
+        found.sort();
+        found.dedup();
+        assert_eq!(found, usable);
+    }
 }
 
 #[test]
