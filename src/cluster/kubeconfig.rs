@@ -122,10 +122,12 @@ fn regular(files: &Fingerprint, what: &str) -> Result<(), Unusable> {
 fn unreadable(path: &Path, error: &KubeconfigError) -> Unusable {
     let path = path.display();
     if let KubeconfigError::ReadConfig(cause, _) = error {
-        let fault = match cause.kind() {
-            ErrorKind::NotFound => Fault::Missing,
-            ErrorKind::PermissionDenied => Fault::Forbidden,
-            _ => Fault::Content,
+        let fault = if cause.kind() == ErrorKind::NotFound {
+            Fault::Missing
+        } else if cause.kind() == ErrorKind::PermissionDenied {
+            Fault::Forbidden
+        } else {
+            Fault::Content
         };
         return Unusable { text: format!("cannot read the kubeconfig {path}: {cause}"), fault };
     }

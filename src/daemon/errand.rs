@@ -10,6 +10,7 @@ use crate::time::Instant;
 
 use super::coordinator::Coordinator;
 use super::pause::Withdrawal;
+use super::saver::Kept;
 use super::take_over::Taken;
 
 /// How long the clusters have. One that is down must not keep the administrator waiting.
@@ -25,6 +26,8 @@ pub(super) struct Errands {
 struct Running {
     errand: Errand,
     until: Instant,
+    /// Of what a person relies on, however the daemon ends: whether it is saved.
+    kept: Option<Kept>,
     answer: oneshot::Sender<Response>,
 }
 
@@ -33,21 +36,30 @@ struct Running {
 pub(super) enum Errand {
     /// That what is ours leaves objects.
     Withdraw(Withdrawal),
+    /// Nothing but that it is saved: a sentence for each thing that was done.
+    Resume(Vec<String>),
     /// That objects become ours.
     TakeOver(Vec<Taken>),
 }
 
 impl Errands {
     /// Begins one that the coordinator has been told of.
-    pub(super) fn begin(&mut self, errand: Errand, answer: oneshot::Sender<Response>, now: Instant) {
-        self.running.push(Running { errand, until: now + PATIENCE, answer });
+    pub(super) fn begin(
+        &mut self,
+        errand: Errand,
+        kept: Option<Kept>,
+        answer: oneshot::Sender<Response>,
+        now: Instant,
+    ) {
+        self.running.push(Running { errand, until: now + PATIENCE, kept, answer });
     }
 
     /// Answers those that are done, or whose time is up.
     pub(super) fn advance(&mut self, coordinator: &mut Coordinator, now: Instant) {
         let mut ended = Vec::new();
-        for running in std::mem::take(&mut self.running) {
-            match running.errand.outcome(coordinator, running.until <= now) {
+        for mut running in std::mem::take(&mut self.running) {
+            let is_late = running.until <= now;
+            match running.unkept(is_late).or_else(|| running.outcome(coordinator, is_late)) {
                 Some(response) => ended.push((running, response)),
                 None => self.running.push(running),
             }
@@ -74,11 +86,36 @@ impl Errands {
     }
 }
 
+impl Running {
+    /// The answer where what was told is not saved.
+    fn unkept(&mut self, is_late: bool) -> Option<Response> {
+        let why = match self.kept.as_mut()?.try_recv() {
+            Ok(Ok(())) => {
+                self.kept = None;
+                return None;
+            }
+            Ok(Err(why)) => why,
+            Err(_) if is_late => format!("the state was not saved within {} s", PATIENCE.as_secs()),
+            Err(_) => return None,
+        };
+        let message = format!(
+            "{why}. The running daemon does as it was told, but forgets it at a restart before it can save; is the disk full \
+             or read-only? Mend that and run the command again"
+        );
+        Some(Response::Error { message })
+    }
+
+    fn outcome(&self, coordinator: &Coordinator, is_late: bool) -> Option<Response> {
+        if self.kept.is_some() { None } else { self.errand.outcome(coordinator, is_late) }
+    }
+}
+
 impl Errand {
     /// The answer, once there is one.
     pub(super) fn outcome(&self, coordinator: &Coordinator, is_late: bool) -> Option<Response> {
         let (done, left) = match self {
             Self::Withdraw(withdrawal) => (coordinator.withdrawn(withdrawal), coordinator.not_withdrawn(withdrawal)),
+            Self::Resume(done) => (done.clone(), Vec::new()),
             Self::TakeOver(taken) => coordinator.taken(taken),
         };
         if !is_late && left.iter().any(|left| !left.is_final || matches!(self, Self::TakeOver(_))) {
@@ -86,7 +123,7 @@ impl Errand {
         }
         let beyond = match self {
             Self::Withdraw(withdrawal) => coordinator.out_of_reach(withdrawal),
-            Self::TakeOver(_) => Vec::new(),
+            Self::Resume(_) | Self::TakeOver(_) => Vec::new(),
         };
         Some(Response::Handled { done, left: left.iter().map(ToString::to_string).chain(beyond).collect() })
     }
@@ -101,7 +138,7 @@ impl Errand {
     fn taken(&self) -> &[Taken] {
         match self {
             Self::TakeOver(taken) => taken,
-            Self::Withdraw(_) => &[],
+            Self::Resume(_) | Self::Withdraw(_) => &[],
         }
     }
 }

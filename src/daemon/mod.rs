@@ -255,7 +255,7 @@ impl Daemon {
                 }
                 Some((cluster, update)) = self.inbox.updates.recv() => self.handle_update(&cluster, update),
                 question = self.listening.next() => self.tell(question),
-                Some((request, answer)) = self.requests.recv() => self.answer(request, answer).await,
+                Some((request, answer)) = self.requests.recv() => self.answer(request, answer),
                 (read, whom) = self.reading.next() => self.reload(read, whom).await,
                 Some(said) = self.sayings.next() => said.answer(&self.coordinator, clock::now()),
                 happened = self.choosing.next() => self.take_choices(happened),

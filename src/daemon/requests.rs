@@ -17,7 +17,7 @@ use super::reading::{self, Read, Waiting};
 use super::{Daemon, choice, reload};
 
 impl Daemon {
-    pub(super) async fn answer(&mut self, request: Request, answer: oneshot::Sender<Response>) {
+    pub(super) fn answer(&mut self, request: Request, answer: oneshot::Sender<Response>) {
         let response = match request {
             Request::Status | Request::Watch => Response::Status { status: Box::new(self.status()) },
             Request::Reload => return self.reading.begin(&self.path, Some(answer), clock::now()),
@@ -30,21 +30,15 @@ impl Daemon {
                 }
             }
             Request::Withdraw { scope } => match self.coordinator.withdraw(&scope) {
-                Ok(withdrawal) => match self.keep_told().await {
-                    Ok(()) => return self.errands.begin(Errand::Withdraw(withdrawal), answer, clock::now()),
-                    Err(message) => Response::Error { message },
-                },
+                Ok(withdrawal) => return self.keep(Errand::Withdraw(withdrawal), answer),
                 Err(message) => Response::Error { message },
             },
             Request::Resume { scope } => match self.coordinator.resume(&scope) {
-                Ok(done) => match self.keep_told().await {
-                    Ok(()) => Response::Handled { done, left: Vec::new() },
-                    Err(message) => Response::Error { message },
-                },
+                Ok(done) => return self.keep(Errand::Resume(done), answer),
                 Err(message) => Response::Error { message },
             },
             Request::TakeOver { scope, force } => match self.coordinator.take_over(&scope, force, &clock::epoch()) {
-                Ok(taken) => return self.errands.begin(Errand::TakeOver(taken), answer, clock::now()),
+                Ok(taken) => return self.errands.begin(Errand::TakeOver(taken), None, answer, clock::now()),
                 Err(message) => Response::Error { message },
             },
             Request::Report { report } => {
@@ -61,15 +55,12 @@ impl Daemon {
         drop(answer.send(response));
     }
 
-    /// Saves what a person has told us before he is answered: he relies on it, however the daemon ends.
-    async fn keep_told(&mut self) -> Result<(), String> {
-        let state = self.coordinator.state(&clock::epoch());
-        self.saver.save_now(&state).await.map_err(|error| {
-            format!(
-                "{error:#}. The running daemon does as it was told, but forgets it at a restart before it can save; is \
-                 the disk full or read-only? Mend that and run the command again"
-            )
-        })
+    /// Saves what a person has told us before he is answered: he relies on it, however the daemon ends. Everything else
+    /// goes on meanwhile, for a disk may hang.
+    fn keep(&mut self, errand: Errand, answer: oneshot::Sender<Response>) {
+        let now = clock::now();
+        let kept = self.saver.keep(now);
+        self.errands.begin(errand, Some(kept), answer, now);
     }
 
     /// Takes what was read into use, if somebody still waits for it.

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::log::{Entry, Priority, record};
 use crate::store::{State, Store};
 use crate::time::Instant;
@@ -20,6 +22,9 @@ const REMINDER: Duration = Duration::from_secs(3600);
 
 type Saving = tokio::task::JoinHandle<anyhow::Result<()>>;
 
+/// Whether what somebody relies on is saved; or why not, a sentence.
+pub(super) type Kept = oneshot::Receiver<Result<(), String>>;
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Saver {
@@ -30,6 +35,9 @@ pub(super) struct Saver {
     failing_since: Option<Instant>,
     told_at: Option<Instant>,
     entries: VecDeque<Entry>,
+    /// Who relies on the next save, and on the one under way.
+    waiting: Vec<oneshot::Sender<Result<(), String>>>,
+    served: Vec<oneshot::Sender<Result<(), String>>>,
 }
 
 impl Saver {
@@ -42,6 +50,8 @@ impl Saver {
             failing_since: None,
             told_at: None,
             entries: VecDeque::new(),
+            waiting: Vec::new(),
+            served: Vec::new(),
         }
     }
 
@@ -49,6 +59,14 @@ impl Saver {
     pub(super) fn want(&mut self, now: Instant) {
         // A change after a failed save does not wait for the next attempt: perhaps there is room again.
         self.due = Some(self.due.map_or(now + DELAY, |due| due.min(now + DELAY)));
+    }
+
+    /// There is something new that somebody relies on: it is saved at once, after the save under way.
+    pub(super) fn keep(&mut self, now: Instant) -> Kept {
+        self.due = Some(now);
+        let (told, kept) = oneshot::channel();
+        self.waiting.push(told);
+        kept
     }
 
     /// When the next save is due; none while one is under way.
@@ -61,7 +79,11 @@ impl Saver {
         let Some(saving) = &mut self.saving else { return std::future::pending().await };
         let outcome = saving.await;
         self.saving = None;
-        self.outcome = Some(outcome.unwrap_or_else(|error| Err(anyhow::anyhow!("the save was cut off: {error}"))));
+        let outcome = outcome.unwrap_or_else(|error| Err(anyhow::anyhow!("the save was cut off: {error}")));
+        let told = outcome.as_ref().map(drop).map_err(|error| format!("{error:#}"));
+        // Who went away meanwhile has no use for it.
+        self.served.drain(..).for_each(|waiting| drop(waiting.send(told.clone())));
+        self.outcome = Some(outcome);
     }
 
     /// Starts a save that is due, and judges the last one.
@@ -71,6 +93,7 @@ impl Saver {
         }
         if self.saving.is_none() && self.due.is_some_and(|due| due <= now) {
             self.due = None;
+            self.served.append(&mut self.waiting);
             let (store, state) = (Arc::clone(&self.store), state());
             self.saving = Some(tokio::task::spawn_blocking(move || store.save(&state)));
         }
@@ -157,6 +180,28 @@ mod tests {
         std::fs::remove_dir(&obstacle).unwrap();
         let again = save(&mut saver, later + RETRY + RETRY).await;
         assert_eq!(again[0].message, "The state can be saved again.");
+    }
+
+    /// Nobody who relies on it is answered by a save that began before.
+    #[tokio::test]
+    async fn who_relies_on_a_save_hears_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = Store::open(directory.path(), state().saved_at).unwrap();
+        let mut saver = Saver::new(opened.store);
+        let now = Instant::from_secs(100);
+        saver.want(now - DELAY);
+        saver.handle_timeout(now, state);
+        let mut kept = saver.keep(now);
+        saver.finished().await;
+        assert!(kept.try_recv().is_err(), "the save under way had begun before");
+        save(&mut saver, now).await;
+        assert_eq!(kept.try_recv(), Ok(Ok(())));
+
+        std::fs::create_dir(directory.path().join("state.json.new")).unwrap();
+        let mut kept = saver.keep(now);
+        save(&mut saver, now).await;
+        let why = kept.try_recv().unwrap().unwrap_err();
+        assert!(why.contains("state.json"), "{why}");
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ use crate::log::Entry;
 use crate::record::{Event, Line, Record, Start};
 use crate::time::{Epoch, Instant};
 
+mod deciders;
 mod describe;
 mod exchange;
 mod listener;

@@ -11,20 +11,20 @@ use crate::daemon::coordinator::{Coordinator, Identity, Memory};
 use crate::log::{Entry, record};
 use crate::plan::Catalogue;
 use crate::record::{Choice, Decider, Event, Hex, Start};
+use crate::source::Advertised;
 use crate::source::dhcpv6::client::Received;
 use crate::source::dhcpv6::{self, Client, Duid, DuidSetting};
 use crate::source::http;
 use crate::source::link::LinkState;
 use crate::source::ra::packet;
 use crate::source::ra::table::{self, Table};
-use crate::source::{Advertised, SourceReport};
 use crate::time::{Epoch, Instant};
 
+use super::deciders::Deciders;
 use super::exchange::Exchanges;
-use super::listener::{Listener, Slot, listen};
-use super::lookouts::{self, Lookouts, Services};
-use super::observed::{self, Observers};
+use super::listener::Slot;
 use super::{LATENESS, Moment, What, configuration, describe};
+use super::{lookouts, observed};
 
 /// After so many timers at one moment something is wrong with the program; better to show what there is.
 const MOST_AT_ONCE: usize = 10_000;
@@ -36,11 +36,7 @@ pub(super) struct Session<'a> {
     of_a_daemon: bool,
     path: PathBuf,
     coordinator: Coordinator,
-    tables: BTreeMap<String, Slot<Table>>,
-    clients: BTreeMap<String, Slot<Client>>,
-    observers: Observers,
-    lookouts: Lookouts,
-    services: Services,
+    deciders: Deciders,
     exchanges: BTreeMap<String, Exchanges>,
     /// What the clients were told last of what routers say.
     advertised: BTreeMap<String, Advertised>,
@@ -72,11 +68,7 @@ impl<'a> Session<'a> {
             of_a_daemon,
             path,
             coordinator: Coordinator::new(Arc::new(config), identity, memory, began),
-            tables: BTreeMap::new(),
-            clients: BTreeMap::new(),
-            observers: Observers::new(),
-            lookouts: Lookouts::new(),
-            services: Services::new(),
+            deciders: Deciders::default(),
             exchanges: BTreeMap::new(),
             advertised: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -108,37 +100,12 @@ impl<'a> Session<'a> {
 
     /// When something is to be done next.
     fn due(&self) -> Option<Instant> {
-        fn of<D: Listener>(slots: &BTreeMap<String, Slot<D>>) -> impl Iterator<Item = Instant> {
-            slots.values().flat_map(|slot| slot.decider.poll_timeout().into_iter().chain(slot.news_since))
-        }
-        of(&self.tables)
-            .chain(of(&self.clients))
-            .chain(of(&self.observers))
-            .chain(of(&self.lookouts))
-            .chain(of(&self.services))
-            .chain(self.coordinator.poll_timeout())
-            .min()
+        self.deciders.due().into_iter().chain(self.coordinator.poll_timeout()).min()
     }
 
     /// Does all that is due.
     fn fire(&mut self) {
-        fn wake<D: Listener>(slots: &mut BTreeMap<String, Slot<D>>, now: Instant) -> Vec<SourceReport> {
-            let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-            let mut reports = Vec::new();
-            for slot in slots.values_mut() {
-                if is_due(slot.decider.poll_timeout()) {
-                    slot.decider.handle_timeout(now);
-                }
-                if is_due(slot.news_since) {
-                    reports.extend(slot.decider.poll_report());
-                }
-            }
-            reports
-        }
-        let now = self.now;
-        let of_links = [wake(&mut self.tables, now), wake(&mut self.clients, now), wake(&mut self.observers, now)];
-        let of_lookouts = [wake(&mut self.lookouts, now), wake(&mut self.services, now)];
-        for report in of_links.into_iter().chain(of_lookouts).flatten() {
+        for report in self.deciders.wake(self.now) {
             self.coordinator.handle_report(report, self.now);
         }
         self.coordinator.handle_timeout(self.now);
@@ -168,7 +135,7 @@ impl<'a> Session<'a> {
                     fragmented: *fragmented,
                     bytes: &bytes.0,
                 };
-                let table = self.tables.get_mut(interface).map(|slot| slot.hear().handle_packet(&packet, now));
+                let table = self.deciders.tables.get_mut(interface).map(|slot| slot.hear().handle_packet(&packet, now));
                 self.heard(table, interface);
             }
             Event::Datagram { interface, destination, ifindex, bytes } => {
@@ -178,18 +145,18 @@ impl<'a> Session<'a> {
             | Event::Netlink { interface, .. }
             | Event::Filed { interface, .. }
             | Event::Told { interface, .. } => {
-                let slot = self.observers.get_mut(interface);
+                let slot = self.deciders.observers.get_mut(interface);
                 let heard = slot.map(|slot| observed::give(slot.hear(), event, now));
                 self.heard(heard, interface);
             }
             Event::Addresses { interface, dump, messages } => {
-                let slot = self.lookouts.get_mut(interface);
+                let slot = self.deciders.lookouts.get_mut(interface);
                 let heard = slot.map(|slot| slot.hear().take(*dump, messages, now));
                 self.heard(heard, interface);
             }
             Event::Service { url, seed } => self.start_service(url, *seed),
             Event::Answer { url, .. } => {
-                let heard = self.services.get_mut(url).map(|slot| slot.hear().take(event, now));
+                let heard = self.deciders.services.get_mut(url).map(|slot| slot.hear().take(event, now));
                 self.heard(heard, &lookouts::shown(url));
             }
             Event::Chosen(choice) => self.choose(choice),
@@ -197,13 +164,13 @@ impl<'a> Session<'a> {
                 self.exchanges.entry(interface.clone()).or_default().recorded(&bytes.0);
             }
             Event::Failure { interface, to, text } => {
-                let heard = self.each(interface, *to, |decider| decider.handle_failure(text.clone(), now));
+                let heard = self.deciders.each(interface, *to, |decider| decider.handle_failure(text.clone(), now));
                 self.heard(heard, interface);
             }
             Event::Wake { to: Decider::Coordinator, .. } => {}
             Event::Wake { to, interface } => {
                 let interface = interface.as_deref().unwrap_or_default();
-                let heard = self.each(interface, *to, |decider| decider.handle_timeout(now));
+                let heard = self.deciders.each(interface, *to, |decider| decider.handle_timeout(now));
                 self.heard(heard, interface);
             }
             Event::Report { to, interface } => self.report(interface, *to),
@@ -213,11 +180,7 @@ impl<'a> Session<'a> {
             Event::Resumed { slept } => {
                 self.journal(record::resumed(slept.0));
                 self.coordinator.handle_resume(now);
-                self.tables.clear();
-                self.clients.clear();
-                self.observers.clear();
-                self.lookouts.clear();
-                self.services.clear();
+                self.deciders = Deciders::default();
                 self.follow();
             }
             Event::End => self.tell(What::Stopped),
@@ -229,8 +192,9 @@ impl<'a> Session<'a> {
         let now = self.now;
         let all = [Decider::RouterAdvertisement, Decider::Dhcpv6, Decider::Observer, Decider::Addresses];
         let told = all.into_iter().filter(|it| to.is_none_or(|to| to == *it));
-        let heard: Vec<()> =
-            told.filter_map(|to| self.each(interface, to, |decider| decider.handle_link(link.clone(), now))).collect();
+        let heard: Vec<()> = told
+            .filter_map(|to| self.deciders.each(interface, to, |decider| decider.handle_link(link.clone(), now)))
+            .collect();
         self.heard((!heard.is_empty()).then_some(()), interface);
         match link {
             Some(link) => drop(self.links.insert(interface.to_owned(), link)),
@@ -243,20 +207,12 @@ impl<'a> Session<'a> {
         let message = describe::received(&bytes);
         self.tell(What::Received { interface: interface.to_owned(), message });
         let (now, datagram) = (self.now, Received { destination, ifindex, bytes: &bytes });
-        let client = self.clients.get_mut(interface).map(|slot| slot.hear().handle_datagram(&datagram, now));
+        let client = self.deciders.clients.get_mut(interface).map(|slot| slot.hear().handle_datagram(&datagram, now));
         self.heard(client, interface);
     }
 
     fn report(&mut self, interface: &str, to: Decider) {
-        let report = match to {
-            Decider::RouterAdvertisement => self.tables.get_mut(interface).map(|slot| slot.decider.poll_report()),
-            Decider::Dhcpv6 => self.clients.get_mut(interface).map(|slot| slot.decider.poll_report()),
-            Decider::Observer => self.observers.get_mut(interface).map(|slot| slot.decider.poll_report()),
-            Decider::Addresses => self.lookouts.get_mut(interface).map(|slot| slot.decider.poll_report()),
-            Decider::Service => self.services.get_mut(interface).map(|slot| slot.decider.poll_report()),
-            Decider::Coordinator => None,
-        };
-        if let Some(Some(report)) = report {
+        if let Some(report) = self.deciders.poll_report(interface, to) {
             self.coordinator.handle_report(report, self.now);
         }
     }
@@ -275,7 +231,7 @@ impl<'a> Session<'a> {
             settings.duid = DuidSetting::Fixed(Duid::new(&duid.0).map_err(|error| error.to_string())?);
         }
         let now = self.now;
-        let client = self.clients.get_mut(interface).map(|slot| slot.decider.reconfigure(settings, now));
+        let client = self.deciders.clients.get_mut(interface).map(|slot| slot.decider.reconfigure(settings, now));
         self.heard(client, interface);
         Ok(())
     }
@@ -283,7 +239,7 @@ impl<'a> Session<'a> {
     fn release(&mut self, interface: Option<&str>, name: &str) {
         if let Some(interface) = interface {
             let now = self.now;
-            let client = self.clients.get_mut(interface).map(|slot| slot.decider.release(name, now));
+            let client = self.deciders.clients.get_mut(interface).map(|slot| slot.decider.release(name, now));
             return self.heard(client.map(drop), interface);
         }
         match self.coordinator.release(name, self.now) {
@@ -297,10 +253,10 @@ impl<'a> Session<'a> {
     fn follow(&mut self) {
         let (now, of_a_daemon) = (self.now, self.of_a_daemon);
         let interfaces = self.coordinator.ra_interfaces();
-        self.tables.retain(|name, _| interfaces.contains(name));
+        self.deciders.tables.retain(|name, _| interfaces.contains(name));
         for name in interfaces {
             let settings = table::Settings::for_interface(&name, &self.coordinator.config().dynamic_prefixes);
-            match self.tables.get_mut(&name) {
+            match self.deciders.tables.get_mut(&name) {
                 Some(slot) => slot.decider.reconfigure(settings, now),
                 None => {
                     let mut slot = Slot::new(Table::new(settings));
@@ -308,18 +264,18 @@ impl<'a> Session<'a> {
                     if let Some(link) = self.links.get(&name).filter(|_| !of_a_daemon) {
                         slot.hear().handle_link(Some(link.clone()), now);
                     }
-                    self.tables.insert(name, slot);
+                    self.deciders.tables.insert(name, slot);
                 }
             }
         }
         let links = (!of_a_daemon).then_some(&self.links);
-        observed::follow(&mut self.observers, &self.coordinator, links, now);
-        lookouts::follow(&mut self.lookouts, &self.coordinator, links, now);
-        lookouts::ask(&mut self.services, &self.coordinator, of_a_daemon, now);
+        observed::follow(&mut self.deciders.observers, &self.coordinator, links, now);
+        lookouts::follow(&mut self.deciders.lookouts, &self.coordinator, links, now);
+        lookouts::ask(&mut self.deciders.services, &self.coordinator, of_a_daemon, now);
         let clients = self.coordinator.client_settings();
-        self.clients.retain(|name, _| clients.contains_key(name));
+        self.deciders.clients.retain(|name, _| clients.contains_key(name));
         for (name, settings) in clients.into_iter().filter(|_| !of_a_daemon) {
-            match self.clients.get_mut(&name) {
+            match self.deciders.clients.get_mut(&name) {
                 Some(slot) => slot.decider.reconfigure(settings, now),
                 None => self.add_client(settings, [0; 32]),
             }
@@ -346,12 +302,14 @@ impl<'a> Session<'a> {
             slot.hear().handle_link(Some(link.clone()), self.now);
         }
         self.advertised.insert(name.clone(), advertised);
-        self.clients.insert(name, slot);
+        self.deciders.clients.insert(name, slot);
     }
 
     fn start_service(&mut self, url: &str, seed: u64) {
         match http::Settings::for_url(url, &self.coordinator.config().dynamic_prefixes) {
-            Some(settings) => drop(self.services.insert(url.to_owned(), lookouts::begin(settings, seed, self.now))),
+            Some(settings) => {
+                drop(self.deciders.services.insert(url.to_owned(), lookouts::begin(settings, seed, self.now)))
+            }
             None => self.heard(None, &lookouts::shown(url)),
         }
     }
@@ -370,24 +328,16 @@ impl<'a> Session<'a> {
     /// Takes everything that the deciders give, until they have no more.
     fn settle(&mut self) {
         self.drain();
-        while !self.of_a_daemon && self.due().is_some_and(|due| due <= self.now) && self.has_news() {
+        while !self.of_a_daemon && self.due().is_some_and(|due| due <= self.now) && self.deciders.has_news() {
             self.fire();
             self.drain();
         }
         self.plan();
     }
 
-    fn has_news(&self) -> bool {
-        self.tables.values().any(|slot| slot.news_since.is_some())
-            || self.clients.values().any(|slot| slot.news_since.is_some())
-            || self.observers.values().any(|slot| slot.news_since.is_some())
-            || self.lookouts.values().any(|slot| slot.news_since.is_some())
-            || self.services.values().any(|slot| slot.news_since.is_some())
-    }
-
     fn drain(&mut self) {
         let now = self.now;
-        for (interface, client) in &mut self.clients {
+        for (interface, client) in &mut self.deciders.clients {
             let told = self.advertised.entry(interface.clone()).or_default();
             if let Some(advertised) = self.coordinator.advertised(interface).filter(|advertised| *advertised != told) {
                 told.clone_from(advertised);
@@ -395,11 +345,7 @@ impl<'a> Session<'a> {
             }
         }
         let mut said = Vec::new();
-        self.tables.iter_mut().for_each(|(interface, slot)| listen(interface, slot, now, &mut said));
-        self.clients.iter_mut().for_each(|(interface, slot)| listen(interface, slot, now, &mut said));
-        self.observers.iter_mut().for_each(|(interface, slot)| listen(interface, slot, now, &mut said));
-        self.lookouts.iter_mut().for_each(|(interface, slot)| listen(interface, slot, now, &mut said));
-        self.services.iter_mut().for_each(|(url, slot)| listen(&lookouts::shown(url), slot, now, &mut said));
+        self.deciders.listen(now, &mut said);
         for what in said {
             if let What::Sent { interface, octets: Some(octets), .. } = &what {
                 self.exchanges.entry(interface.clone()).or_default().sent(octets);
@@ -425,18 +371,6 @@ impl<'a> Session<'a> {
         }
         let config = Arc::clone(&self.coordinator.config);
         self.tell(What::Plan { daemon_id: self.coordinator.identity.daemon_id.clone(), config, snapshots });
-    }
-
-    /// Calls a decider on an interface, if it is there.
-    fn each(&mut self, interface: &str, to: Decider, call: impl Fn(&mut dyn Listener)) -> Option<()> {
-        match to {
-            Decider::RouterAdvertisement => self.tables.get_mut(interface).map(|slot| call(slot.hear())),
-            Decider::Dhcpv6 => self.clients.get_mut(interface).map(|slot| call(slot.hear())),
-            Decider::Observer => self.observers.get_mut(interface).map(|slot| call(slot.hear())),
-            Decider::Addresses => self.lookouts.get_mut(interface).map(|slot| call(slot.hear())),
-            Decider::Service => self.services.get_mut(interface).map(|slot| call(slot.hear())),
-            Decider::Coordinator => None,
-        }
     }
 
     /// A daemon's tasks may take in something while they end; in a record made by hand it is a mistake.

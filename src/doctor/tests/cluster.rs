@@ -169,7 +169,6 @@ fn credentials() {
     let found = unusable("cannot read the kubeconfig /etc/k: no such file", Fault::Missing);
     let text = provoked(&found, Check::Credentials, Level::Error, "Cannot read the kubeconfig /etc/k: no such file.");
     assert!(text.contains("`dyn-prefix join home --admin-kubeconfig FILE`"), "{text}");
-    // It is there, and somebody else may read it.
     let found = unusable("cannot read the kubeconfig /etc/k: permission denied", Fault::Forbidden);
     let text = provoked(&found, Check::Credentials, Level::Unseen, "Run this as root, or as the user of the daemon");
     assert!(text.contains("`runuser -u dyn-prefix -- dyn-prefix doctor`") && !text.contains("join"), "{text}");

@@ -121,7 +121,7 @@ fn what_was_chosen_is_replayed() {
     let why = Err("no router is heard".to_owned());
     let link = Link { ifindex: 2, up: true, mac: None, addresses: vec!["fe80::2".parse().unwrap()], tentative: vec![] };
     let link = || Event::Link { interface: "wan".to_owned(), to: None, link: Some(link.clone()) };
-    let reload = format!("[[dynamicPrefix]]\nname = \"home\"\nacquisition = \"auto\"\ntransition.mode = \"ha\"\n");
+    let reload = "[[dynamicPrefix]]\nname = \"home\"\nacquisition = \"auto\"\ntransition.mode = \"ha\"\n".to_owned();
     let said = told(vec![
         (1, Event::Chosen(Choice::new("home", &why))),
         (5, choice(SourceKind::RouterAdvertisement)),

@@ -1,5 +1,7 @@
 //! `run --record`, and the replay of what it wrote. Real lines are recorded by `tests/interop`.
 
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv6Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 
 use nix::sys::signal::Signal;
@@ -85,4 +87,47 @@ fn a_full_disk_ends_the_record_and_nothing_else() {
     assert_eq!(replay.code, Some(0));
     assert!(replay.stderr.contains("this line was cut off, by a crash or a full disk"), "{}", replay.stderr);
     in_order(&replay.stdout, &["starts", "2001:db8:1::/56 is the prefix", "Read c.toml again"]);
+}
+
+/// Answers everyone who asks with this address.
+fn service(address: &'static str) -> u16 {
+    let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let length = address.len();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{address}");
+            let _question = stream.read(&mut [0; 2048]);
+            let _gone = stream.write_all(answer.as_bytes());
+        }
+    });
+    port
+}
+
+#[test]
+fn what_a_service_answered_and_what_auto_came_to_is_replayed() {
+    let port = service("2001:db8:a:1::5");
+    let http = format!("http = {{ url = \"http://[::1]:{port}/?token=secret\", prefixLength = 56 }}");
+    let other = "[[dynamicPrefix]]\nname = \"other\"\nacquisition.auto = { interface = \"none0\" }\n\n[[binding]]\n";
+    let text = FIXED.replace("static.prefix = \"2001:db8:1::/56\"", &http).replacen("[[binding]]\n", other, 1);
+    let home = Home::new(&text);
+    let mut daemon = home.start_with(&RECORD);
+    daemon.until("it was answered", |status| status["dynamicPrefixes"][0]["currentPrefix"] == "2001:db8:a::/56");
+    let waits = "other: acquisition.auto has not chosen a source yet: there is no interface none0 yet.";
+    daemon.until_logged(waits);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.ended(), Some(0));
+    let replay = home.run(&["replay", "record"]);
+    assert_eq!((replay.code, replay.stderr.as_str()), (Some(0), ""));
+    let source = format!("(http from http://[::1]:{port}/?…, generation 1)");
+    in_order(
+        &replay.stdout,
+        &[
+            " > the question for the address of this host\n",
+            &format!("home: 2001:db8:a::/56 is the prefix {source}"),
+            "The daemon was stopped.\n",
+        ],
+    );
+    assert!(replay.stdout.contains(waits), "{}", replay.stdout);
+    assert!(!replay.stdout.contains("secret"), "{}", replay.stdout);
 }

@@ -50,19 +50,28 @@ fn clusters_that_come_without_a_file_descriptor_are_tried_again() {
     let home = Home::new(FIXED);
     let mut daemon = home.start();
     daemon.until("its tasks have what they need", |status| status["clusters"][0]["state"] == "misconfigured");
-    let more = |number| format!("[[cluster]]\nname = \"more-{number}\"\nkubeconfig = \"DIR/more-{number}\"\n\n");
-    let more: String = (0..8).map(more).collect();
-    home.configure(&FIXED.replacen("[[dynamicPrefix]]", &format!("{more}[[dynamicPrefix]]"), 1));
+    let with_more = |place: &str| {
+        let more = |number| format!("[[cluster]]\nname = \"more-{number}\"\nkubeconfig = \"DIR/{place}-{number}\"\n\n");
+        let more: String = (0..8).map(more).collect();
+        FIXED.replacen("[[dynamicPrefix]]", &format!("{more}[[dynamicPrefix]]"), 1)
+    };
+    home.configure(&with_more("here"));
     // One to read the file with, and not one for each of them.
     daemon.leave_open_files(1);
     daemon.signal(Signal::SIGHUP);
     let told = daemon.until_logged("Too many open files");
     assert!(told.contains("more-"), "{told}");
     daemon.limit_open_files(None);
+    // Sooner than by themselves, which is after half a minute.
+    home.configure(&with_more("there"));
+    daemon.signal(Signal::SIGHUP);
     daemon.until("they are tried again", |status| {
         let clusters = status["clusters"].as_array().expect("clusters");
-        let is_read = |cluster: &serde_json::Value| cluster["reason"].to_string().contains("No such file");
-        clusters.len() == 9 && clusters.iter().all(is_read)
+        let is_tried = |cluster: &&serde_json::Value| {
+            let reason = cluster["reason"].to_string() + &cluster["message"].to_string();
+            reason.contains("there-") && reason.contains("No such file")
+        };
+        clusters.iter().filter(is_tried).count() == 8
     });
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.ended(), Some(0));

@@ -188,7 +188,7 @@ fn take_overs_that_run_at_the_same_time_do_not_end_each_other() {
     let begin = |errands: &mut Errands, world: &mut World, scope: &Scope, now| {
         let (answer, answered) = tokio::sync::oneshot::channel();
         let taken = world.coordinator.take_over(scope, false, &epoch).unwrap();
-        errands.begin(Errand::TakeOver(taken), answer, now);
+        errands.begin(Errand::TakeOver(taken), None, answer, now);
         answered
     };
     let (now, later) = (world.now, world.now + Duration::from_secs(1));
@@ -347,4 +347,33 @@ fn to_resume_all_takes_back_what_was_withdrawn_before_all_was() {
     world.coordinator.withdraw(&all()).unwrap();
     world.coordinator.resume(&all()).unwrap();
     assert!(paused(&world).is_empty());
+}
+
+/// What a person was answered holds, however the daemon ends.
+#[test]
+fn nobody_is_answered_before_what_he_said_is_saved() {
+    let mut world = world();
+    let (now, later) = (world.now, world.now + PATIENCE);
+    let mut errands = Errands::default();
+    let mut ask = |errands: &mut Errands| {
+        let (saved, kept) = tokio::sync::oneshot::channel();
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        errands.begin(Errand::Resume(vec!["It is.".to_owned()]), Some(kept), answer, now);
+        errands.advance(&mut world.coordinator, now);
+        (saved, answered)
+    };
+    let (saved, mut answered) = ask(&mut errands);
+    assert!(answered.try_recv().is_err(), "it is not saved yet");
+    let (refused, mut told) = ask(&mut errands);
+    let (_hangs, mut late) = ask(&mut errands);
+    saved.send(Ok(())).unwrap();
+    refused.send(Err("cannot write /x".to_owned())).unwrap();
+    errands.advance(&mut world.coordinator, now);
+    let done = Response::Handled { done: vec!["It is.".to_owned()], left: Vec::new() };
+    assert_eq!(answered.try_recv(), Ok(done));
+    let Ok(Response::Error { message }) = told.try_recv() else { panic!("it is refused") };
+    assert!(message.starts_with("cannot write /x. The running daemon does as it was told, but forgets"), "{message}");
+    errands.advance(&mut world.coordinator, later);
+    let Ok(Response::Error { message }) = late.try_recv() else { panic!("it takes too long") };
+    assert!(message.starts_with("the state was not saved within 15 s."), "{message}");
 }
