@@ -43,6 +43,8 @@ pub(super) struct Evidence {
     on_file: OnFile,
     pub(super) hints: Vec<Hint>,
     pub(super) tellings: Tellings,
+    /// The prefixes that the packets tell the end of, how, and since when.
+    ended: BTreeMap<Ipv6Net, (Cut, Instant)>,
     /// The leases that are over, as far as the packets tell, and go on, as far as netlink does.
     outliving: BTreeSet<Ipv6Net>,
     /// When [`Self::settle`] was done last.
@@ -124,21 +126,30 @@ impl Evidence {
             self.follow_file(has_lease, now);
         }
         self.end_doubted(leased, now);
-        for hint in &mut self.hints {
-            match leased.iter().find(|offer| offer.prefix == hint.offer.prefix) {
-                // It goes the way of the lease, also when that is forgotten; but not what somebody says of it since.
-                Some(said @ Offer { cut: Some(cut @ (Cut::Withdrawn | Cut::Unlisted)), .. }) => {
-                    let ended_at = said.preferred_until.min(said.valid_until).instant();
-                    if hint.origin != Origin::Told || ended_at.is_none_or(|end| hint.offer.first_seen < end) {
-                        hint.cut(*cut, now);
-                    }
-                }
-                Some(said) if hint.origin == Origin::Route && is_alive(said, now) => hint.restore(false),
-                Some(_) | None => {}
-            }
-        }
+        self.follow_leases(leased, now);
         let lapsed = leased.iter().filter(|offer| offer.cut.is_none() && offer.valid_until.is_over(now));
         self.outliving = lapsed.map(|offer| offer.prefix).filter(|prefix| self.lives_on(*prefix, now)).collect();
+    }
+
+    /// What the packets tell of a prefix is so for all who know of it.
+    fn follow_leases(&mut self, leased: &[Offer], now: Instant) {
+        let alive: BTreeSet<Ipv6Net> =
+            leased.iter().filter(|offer| is_alive(offer, now)).map(|offer| offer.prefix).collect();
+        let cut = leased.iter().filter(|offer| !alive.contains(&offer.prefix));
+        let cut = cut.filter_map(|offer| Some((offer.prefix, offer.cut.filter(|cut| *cut != Cut::Deprecated)?)));
+        let before = std::mem::take(&mut self.ended);
+        let since = |prefix, cut| before.get(&prefix).filter(|(was, _)| *was == cut).map_or(now, |(_, since)| *since);
+        self.ended = cut.map(|(prefix, cut)| (prefix, (cut, since(prefix, cut)))).collect();
+        for hint in &mut self.hints {
+            match self.ended.get(&hint.offer.prefix) {
+                // Somebody says it since.
+                Some((_, since)) if hint.origin == Origin::Told && *since <= hint.offer.first_seen => {}
+                // It goes the way of the lease, also when that is forgotten.
+                Some((cut, _)) => hint.cut(*cut, now),
+                None if hint.origin == Origin::Route && alive.contains(&hint.offer.prefix) => hint.restore(false),
+                None => {}
+            }
+        }
     }
 
     /// Whether netlink shows that a delegation goes on, although its lease would be over: a Reply may have been missed.

@@ -1,8 +1,8 @@
 //! What people and hook scripts say of delegations, and what that ends. Pure.
 //!
-//! Absence is not loss: a prefix that was told with a lifetime, be it an infinite one, lives to its end, whatever else is
-//! told. Of one that never was given any nobody would say when it ends, either, so that another one in its place must be
-//! the sign. But a client may hold several, and its script tells all of an event one after the other, in any order, or
+//! Absence is not loss: a prefix that was told with a lifetime, be it an infinite one, lives to its end, whatever else
+//! is told. Of one that never was given any nobody would say when it ends, either, so that another one in its place
+//! must be the sign. But a client may hold several, and its script tells all of an event one after the other, in any order, or
 //! each at its own events, by turns. So a prefix ends that
 //!
 //! * was not told a moment before or after another one was told that nobody knew, or

@@ -9,7 +9,7 @@ use crate::time::Deadline;
 
 const C: &str = "2001:db8:c::/56";
 
-/// A lease of A until 420, with its route, and a Reply of which nobody saw anything: the client has addresses until 900.
+/// A lease of A until 420, with its route, and a Reply that was missed: the client has addresses until 900.
 fn with_a_missed_reply(is_asking: bool) -> Observer {
     let mut observer = observer();
     observer.is_delegated(A, 1, at(20));

@@ -210,6 +210,19 @@ fn what_is_told_after_an_end_is_believed() {
     }
 }
 
+/// The server has the last word also on what it deprecated before it was told.
+#[test]
+fn what_is_told_between_a_deprecation_and_the_end_ends_with_it() {
+    let mut observer = observer();
+    observer.is_delegated(A, 1, at(10));
+    observer.sends(&asked(ClientMessage::Renew, 2, &[(IAID, &[A])]), at(100));
+    observer.gets(&reply(2, vec![ia(IAID, &[(A, 0, 400)])]), at(100));
+    observer.handle_told(&told(A, None, None), at(200));
+    observer.sends(&asked(ClientMessage::Renew, 3, &[(IAID, &[A])]), at(300));
+    observer.gets(&reply(3, vec![ia(IAID, &[(A, 0, 0)])]), at(300));
+    assert!(observer.usable().is_empty(), "{:?}", observer.usable());
+}
+
 /// A client that begins anew asks for all it wants; what it was told before is old.
 #[test]
 fn a_new_delegation_ends_what_was_told_and_a_renewal_does_not() {
