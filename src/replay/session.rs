@@ -17,7 +17,7 @@ use crate::source::http;
 use crate::source::link::LinkState;
 use crate::source::ra::packet;
 use crate::source::ra::table::{self, Table};
-use crate::source::{Advertised, SourceReport};
+use crate::source::{Advertised, SourceId, SourceReport};
 use crate::time::{Epoch, Instant};
 
 use super::exchange::Exchanges;
@@ -348,7 +348,10 @@ impl<'a> Session<'a> {
 
     fn start_service(&mut self, url: &str, seed: u64) {
         match http::Settings::for_url(url, &self.coordinator.config().dynamic_prefixes) {
-            Some(settings) => drop(self.services.insert(url.to_owned(), lookouts::begin(settings, seed, self.now))),
+            Some(settings) => {
+                let held = self.coordinator.service_seed(&SourceId::at(url));
+                self.services.insert(url.to_owned(), lookouts::begin(settings, seed, held, self.now));
+            }
             None => self.heard(None, &lookouts::shown(url)),
         }
     }
