@@ -37,7 +37,7 @@ fn beside(path: &Path, what: &str) -> PathBuf {
 fn put(write: &Write) -> io::Result<Done> {
     let mark = beside(&write.path, "reload");
     if holds(write)? {
-        return Ok(Done::Holds { changed: false, reload_is_due: write.has_reload && mark.exists() });
+        return Ok(Done::Holds { changed: false, reload_is_due: write.has_reload && mark.symlink_metadata().is_ok() });
     }
     let new = beside(&write.path, "new");
     // Of a run that did not come to its end.
@@ -81,7 +81,11 @@ fn replace(write: &Write, new: &Path, mark: &Path) -> io::Result<()> {
     file.sync_all()?;
     if write.has_reload {
         // Before the file: whatever ends us from here on, the reload is not forgotten.
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(mark)?;
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(mark) {
+            // Whatever it is: it is there. Nobody else's link is followed, and nobody waits for a FIFO.
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
     }
     fs::rename(new, &write.path)?;
     let directory = write.path.parent().unwrap_or_else(|| Path::new("/"));

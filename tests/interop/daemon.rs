@@ -134,6 +134,11 @@ impl<'a> Daemon<'a> {
         self.process.wait_log(0, parts, SOON)
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
     /// Stops it as systemd would. It has to end within five seconds, and well.
     pub(crate) fn stop(mut self) -> Result<()> {
         self.process.signal(Signal::SIGTERM)?;

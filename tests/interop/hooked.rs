@@ -28,12 +28,18 @@ const TIMES: [u32; 4] = [5, 10, 40, 60];
 
 /// A script that sources a hook as the client's own script does, with a `dyn-prefix` for the daemon of the test.
 fn script(scene: &Scene, hook: &str) -> Result<PathBuf> {
+    script_with(scene, hook, "")
+}
+
+/// The same with more lines before the hook.
+pub(crate) fn script_with(scene: &Scene, hook: &str, before: &str) -> Result<PathBuf> {
     let hook = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hooks").join(hook);
     let directory = scene.path("bin");
     fs::create_dir_all(&directory)?;
     let config = scene.path("dyn-prefix.toml");
     let program = format!("#!/bin/sh\nexec {:?} \"$@\" --config {config:?}\n", env!("CARGO_BIN_EXE_dyn-prefix"));
-    let script = format!("#!/bin/sh\nPATH={}:$PATH\n. {hook:?} 2>>{:?}\n", directory.display(), scene.path("hook.log"));
+    let (path, log) = (directory.display(), scene.path("hook.log"));
+    let script = format!("#!/bin/sh\nPATH={path}:$PATH\n{before}. {hook:?} 2>>{log:?}\n");
     for (name, text) in [("dyn-prefix", program), ("script", script)] {
         fs::write(directory.join(name), text)?;
         fs::set_permissions(directory.join(name), fs::Permissions::from_mode(0o755))?;
@@ -60,7 +66,8 @@ fn dhcpcd(scene: &Scene, script: &Path) -> Result<Process> {
     Process::spawn("dhcpcd", &mut command, &scene.path("client.log"))
 }
 
-fn configure(scene: &Scene) -> Result<()> {
+/// The daemon observes an interface that does not exist.
+pub(crate) fn configure(scene: &Scene) -> Result<()> {
     let (state, socket) = (scene.path("state"), scene.path("control.sock"));
     let text = format!(
         "[daemon]\nid = \"interop\"\nstateDirectory = {state:?}\ncontrolSocket = {socket:?}\n\n[[dynamicPrefix]]\n\
@@ -71,7 +78,12 @@ fn configure(scene: &Scene) -> Result<()> {
 }
 
 /// Waits for the Reply with a prefix of `base`, and until the daemon uses that.
-fn until_reported(scene: &Scene, daemon: &mut Daemon<'_>, base: &str, from: usize) -> Result<(String, usize)> {
+pub(crate) fn until_reported(
+    scene: &Scene,
+    daemon: &mut Daemon<'_>,
+    base: &str,
+    from: usize,
+) -> Result<(String, usize)> {
     let of_base = |seen: &Seen| {
         seen.server().is_some_and(|reply| {
             reply.kind == dyn_prefix::source::dhcpv6::wire::ServerMessage::Reply
@@ -85,7 +97,7 @@ fn until_reported(scene: &Scene, daemon: &mut Daemon<'_>, base: &str, from: usiz
     Ok((prefix, next))
 }
 
-fn valid_until(status: &Value) -> Option<String> {
+pub(crate) fn valid_until(status: &Value) -> Option<String> {
     status["dynamicPrefixes"][0]["validUntil"].as_str().map(str::to_owned)
 }
 
@@ -111,7 +123,12 @@ fn life(scene: &Scene, client: fn(&Scene, &Path) -> Result<Process>, hook: &str)
     daemon.until("the history", SOON, |status| status["dynamicPrefixes"][0]["history"][0]["prefix"] == prefix)?;
     other.check_alive()?;
     other.kill()?;
-    let complaints = fs::read_to_string(scene.path("hook.log"))?;
+    expect_no_complaints(scene)
+}
+
+/// The hook was run, and had nothing to say.
+pub(crate) fn expect_no_complaints(scene: &Scene) -> Result<()> {
+    let complaints = fs::read_to_string(scene.path("hook.log")).context("the hook was never run")?;
     ensure!(complaints.is_empty(), "the hook says: {complaints}");
     Ok(())
 }

@@ -29,15 +29,18 @@ mod hooked;
 mod lease;
 mod life;
 mod observed;
+mod odhcp6c;
 mod others;
 mod planned;
 mod reference;
 mod replayed;
+mod returning;
 mod rules;
 mod scene;
 mod servers;
 mod tun;
 mod uplinks;
+mod wide;
 
 /// A test: its name, the programs and the type of network device it needs, what its messages may be, what it does.
 struct Test {
@@ -88,8 +91,11 @@ fn main() -> ExitCode {
         uplinks::TESTS,
         coexistence::TESTS,
         hooked::TESTS,
+        odhcp6c::TESTS,
         auto::TESTS,
         observed::TESTS,
+        returning::TESTS,
+        wide::TESTS,
         reference::TESTS,
     ];
     let trials = all.into_iter().flatten().map(|test| trial(test, missing.clone()));

@@ -27,7 +27,11 @@ pub(crate) const TESTS: &[Test] = &[
     Test::new("t141_t142_observed_dhcpcd", DHCPCD, |scene| life(scene, dhcpcd)).with(Traffic::Observed),
     Test::new("t141_observed_dhclient_whose_server_takes_it_back", DHCLIENT, |scene| withdrawn(scene, dhclient))
         .with(Traffic::Observed),
-    Test::new("t141_observed_dhclient_keeps_all_replies", DHCLIENT, |scene| keeps(scene, dhclient))
+    Test::new("t141_observed_dhcpcd_whose_server_takes_it_back", DHCPCD, |scene| withdrawn(scene, dhcpcd_alone))
+        .with(Traffic::Observed),
+    Test::new("t141_observed_dhclient_keeps_all_replies", &["dhcpd", "dhclient"], |scene| keeps(scene, dhclient))
+        .with(Traffic::Observed),
+    Test::new("t141_observed_dhcpcd_keeps_all_replies", &["dhcpd", "dhcpcd"], |scene| keeps(scene, dhcpcd_alone))
         .with(Traffic::Observed),
     Test::new("t178_observed_dhcpcd_at_our_start", DHCPCD, at_our_start).with(Traffic::Observed),
     Test::new("t178_observed_routes", &[], routes).with(Traffic::Observed),
@@ -44,15 +48,20 @@ fn dhcpcd(scene: &Scene) -> Result<Process> {
     dhcpcd_with(scene, "lab0/0/64")
 }
 
+/// One that numbers nothing.
+fn dhcpcd_alone(scene: &Scene) -> Result<Process> {
+    dhcpcd_with(scene, "")
+}
+
 /// The interface behind this host.
-fn inner_link(scene: &Scene) {
+pub(crate) fn inner_link(scene: &Scene) {
     scene.pair.host.ip("link add lab0 type veth peer name lab1");
     scene.pair.host.ip("link set lab0 up");
     scene.pair.host.ip("link set lab1 up");
 }
 
 /// Starts the daemon, which observes.
-fn observe(scene: &Scene) -> Result<Daemon<'_>> {
+pub(crate) fn observe(scene: &Scene) -> Result<Daemon<'_>> {
     let (state, socket) = (scene.path("state"), scene.path("control.sock"));
     let text = format!(
         "[daemon]\nid = \"interop\"\nstateDirectory = {state:?}\ncontrolSocket = {socket:?}\n\n[[dynamicPrefix]]\n\
@@ -64,13 +73,13 @@ fn observe(scene: &Scene) -> Result<Daemon<'_>> {
 }
 
 /// The source `observed` of a status.
-fn source(status: &Value) -> &Value {
+pub(crate) fn source(status: &Value) -> &Value {
     let sources = status["sources"].as_array().map_or(&[][..], Vec::as_slice);
     sources.iter().find(|source| source["kind"] == "observed").unwrap_or(&Value::Null)
 }
 
 /// Waits for such a prefix, observed; which.
-fn until_observed(daemon: &mut Daemon<'_>, wanted: impl Fn(&str) -> bool) -> Result<String> {
+pub(crate) fn until_observed(daemon: &mut Daemon<'_>, wanted: impl Fn(&str) -> bool) -> Result<String> {
     let is_it = |status: &Value| {
         status["dynamicPrefixes"][0]["prefixSource"] == "observed" && current(status).is_some_and(&wanted)
     };
@@ -79,7 +88,7 @@ fn until_observed(daemon: &mut Daemon<'_>, wanted: impl Fn(&str) -> bool) -> Res
 }
 
 /// Waits for the next Reply with a prefix: it, and the place behind it.
-fn next_reply(scene: &Scene, from: usize) -> Result<(Seen, String, usize)> {
+pub(crate) fn next_reply(scene: &Scene, from: usize) -> Result<(Seen, String, usize)> {
     scene.link.wait_granted(from, SOON * 2)
 }
 
@@ -89,7 +98,7 @@ fn valid_until(status: &Value) -> Option<String> {
 }
 
 /// Fresh, renewed, forged, the daemon restarted, the client restarted, replaced.
-fn life(scene: &Scene, client: fn(&Scene) -> Result<Process>) -> Result<()> {
+pub(crate) fn life(scene: &Scene, client: fn(&Scene) -> Result<Process>) -> Result<()> {
     let pool = Pool::from(A).with_times(TIMES);
     let mut server = scene.server(Kind::Kea, &pool)?;
     inner_link(scene);
@@ -169,7 +178,7 @@ fn forge(scene: &Scene, seen: &Seen) -> Result<usize> {
 }
 
 /// Nothing is left to delegate: Kea says so, and ends the old prefix, in one Reply.
-fn withdrawn(scene: &Scene, client: fn(&Scene) -> Result<Process>) -> Result<()> {
+pub(crate) fn withdrawn(scene: &Scene, client: fn(&Scene) -> Result<Process>) -> Result<()> {
     let pool = Pool::from(A).with_times(TIMES);
     let mut server = scene.server(Kind::Kea, &pool)?;
     let mut daemon = observe(scene)?;
@@ -194,7 +203,7 @@ fn withdrawn(scene: &Scene, client: fn(&Scene) -> Result<Process>) -> Result<()>
 }
 
 /// Twenty exchanges, each asked once and answered once, while we listen and hear them all.
-fn keeps(scene: &Scene, client: fn(&Scene) -> Result<Process>) -> Result<()> {
+pub(crate) fn keeps(scene: &Scene, client: fn(&Scene) -> Result<Process>) -> Result<()> {
     const EXCHANGES: usize = 20;
     let _server = scene.server(Kind::Isc, &Pool::from(A).with_times([1, 60, 90, 120]))?;
     let mut daemon = observe(scene)?;

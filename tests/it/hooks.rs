@@ -92,6 +92,38 @@ fn odhcp6c_reports_every_prefix_with_its_lifetimes() {
     assert!(odhcp6c(&desk, "unbound", "").is_empty(), "once");
 }
 
+/// As it is since T1 and T2 stand behind the lifetimes, and with one that the server has ended.
+#[test]
+fn odhcp6c_reports_what_its_later_versions_say() {
+    let desk = Desk::new();
+    let both = "2001:db8:1::/56,1800,3600,900,1440,class=0000002a,excluded=2001:db8:1::/64 2001:db8:2::/56,0,0,0,0";
+    assert_eq!(
+        odhcp6c(&desk, "updated", both),
+        [
+            "report home 2001:db8:1::/56 --preferred 1800 --valid 3600 --excluded 2001:db8:1::/64",
+            "report home 2001:db8:2::/56 --preferred 0 --valid 0",
+        ]
+    );
+}
+
+/// odhcp6c ends the script when the next event comes, here while it says that the first one is gone.
+#[test]
+fn odhcp6c_remembers_what_was_reported_when_it_is_ended() {
+    let desk = Desk::new();
+    odhcp6c(&desk, "bound", "2001:db8:1::/56,1800,3600");
+    let own = desk.directory.path().to_owned();
+    let (memory, kept) = (own.join("dyn-prefix-odhcp6c.wan"), own.join("kept"));
+    let stub = fs::read_to_string(own.join("dyn-prefix")).unwrap();
+    let keeps = format!("case $* in *--gone) cp {memory:?} {kept:?} ;; esac\n");
+    fs::write(own.join("dyn-prefix"), stub.replace("#!/bin/sh\n", &format!("#!/bin/sh\n{keeps}"))).unwrap();
+    odhcp6c(&desk, "updated", "2001:db8:2::/56,1800,3600");
+    fs::rename(kept, memory).unwrap();
+    assert_eq!(
+        odhcp6c(&desk, "updated", "2001:db8:3::/56,1800,3600")[1..],
+        ["report home 2001:db8:1::/56 --gone", "report home 2001:db8:2::/56 --gone"]
+    );
+}
+
 #[test]
 fn odhcp6c_may_source_it() {
     let desk = Desk::new();

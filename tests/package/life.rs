@@ -12,6 +12,7 @@ const README: &str = include_str!("../../README.md");
 pub(crate) const TESTS: &[super::Test] = &[
     ("an_installed_package_is_ready_and_idle", idle),
     ("autopkgtest_passes", autopkgtest),
+    ("every_example_can_be_used", examples),
     ("the_readme_leads_to_a_filled_pool", readme),
     ("killed_or_hanging_it_is_started_again_and_goes_on", recovery),
     ("an_upgrade_restarts_once_and_keeps_the_state", upgrade),
@@ -50,6 +51,22 @@ fn autopkgtest(lab: &Lab) {
     let _journal = install(guest);
     guest.write("/srv/idle", include_str!("../../debian/tests/idle"));
     guest.done(&["env", "AUTOPKGTEST_TMP=/tmp", "sh", "/srv/idle"]);
+}
+
+/// As they are, with the templates where they belong.
+fn examples(lab: &Lab) {
+    const EXAMPLES: &str = "/usr/share/doc/dyn-prefix/examples";
+    let guest = &lab.debian;
+    let _journal = install(guest);
+    guest.done(&["sh", "-c", &format!("install -m 644 -t /etc/dyn-prefix {EXAMPLES}/host/*.in")]);
+    let found = guest.done(&["find", EXAMPLES, "-name", "*.toml"]);
+    assert!(found.lines().count() >= 10, "{found}");
+    for file in found.lines() {
+        // What this machine does not have, as a kubeconfig, is a warning.
+        let said = guest.done(&["dyn-prefix", "check", file]);
+        assert!(said.contains(": can be used"), "{said}");
+    }
+    guest.done(&["sh", "-c", "rm /etc/dyn-prefix/*.in"]);
 }
 
 fn readme(lab: &Lab) {

@@ -99,6 +99,11 @@ fn trial((name, test): &Test, guest: Result<Arc<Guest>, String>) -> Trial {
 }
 
 fn failed(panic: &(dyn std::any::Any + Send)) -> Failed {
+    Failed::from(message(panic))
+}
+
+/// What a panic says.
+fn message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
-    Failed::from(text.unwrap_or("it panicked"))
+    text.unwrap_or("it panicked")
 }

@@ -27,7 +27,7 @@ const TIMES: [u32; 4] = [4, 60, 90, 120];
 const NETWORKS: [(&str, &str); 2] = [
     (
         "/etc/systemd/network/10-wan.network",
-        "[Match]\nName=wan\n[Network]\nDHCP=ipv6\nIPv6AcceptRA=no\n[DHCPv6]\nWithoutRA=solicit\nUseAddress=no\n",
+        "[Match]\nName=wan\n[Network]\nDHCP=ipv6\nIPv6AcceptRA=no\n[DHCPv6]\nWithoutRA=solicit\n",
     ),
     (
         "/etc/systemd/network/20-inner.network",
@@ -94,9 +94,8 @@ fn with(guest: &Guest, config: &str, kind: Kind, pool: &Pool, test: impl FnOnce(
     if let Err(panic) = std::panic::catch_unwind(run) {
         let networkd = guest.run(&["journalctl", "-u", NETWORKD, "-n", "30", "-o", "cat"]).1;
         let kernel = guest.run(&["sh", "-c", "ip -6 route show table all type unreachable; ip -6 addr show inner"]).1;
-        let link = house.link.transcript();
-        eprintln!("on the link:\n{link}networkd:\n{networkd}the kernel:\n{kernel}{}", status_text(guest));
-        std::panic::resume_unwind(panic);
+        let (link, status) = (house.link.transcript(), status_text(guest));
+        panic!("{}\non the link:\n{link}networkd:\n{networkd}the kernel:\n{kernel}{status}", super::message(&*panic));
     }
 }
 
@@ -119,10 +118,7 @@ impl House<'_> {
 
     /// Waits for a status as wanted.
     fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let found = guest::wait(SOON, || {
-            let (_, text) = self.guest.run(&["dyn-prefix", "status", "--output", "json"]);
-            serde_json::from_str(&text).ok().filter(&wanted)
-        });
+        let found = guest::wait(SOON, || serde_json::from_str(&status_text(self.guest)).ok().filter(&wanted));
         found.unwrap_or_else(|| panic!("{what}: not after {SOON:?}"))
     }
 

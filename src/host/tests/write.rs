@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use crate::config::file::open_regular;
 use crate::host::decide::{Run, Write};
 use crate::host::run::run;
 use crate::host::write::write;
@@ -83,6 +84,24 @@ async fn what_a_former_run_left_is_no_obstacle_and_a_link_is_not_followed() {
     assert_eq!(write(job(&path, "x", false)).await, holds(true, false));
     assert_eq!((fs::read_to_string(&path).unwrap(), fs::read_to_string(&other).unwrap()), ("x".into(), "mine".into()));
     assert_eq!(names(directory.path()), ["other", "set.nft"]);
+}
+
+/// Who may write to the directory can put anything there.
+#[tokio::test]
+async fn a_mark_that_is_a_link_or_a_fifo_is_one_and_is_not_followed() {
+    let (directory, path) = place();
+    let (mark, other) = (directory.path().join(".set.nft.dyn-prefix-reload"), directory.path().join("other"));
+    symlink(&other, &mark).unwrap();
+    assert_eq!(write(job(&path, "x", true)).await, holds(true, true));
+    assert!(!other.exists(), "it was not made through the link");
+    assert_eq!(write(job(&path, "x", true)).await, holds(false, true));
+    fs::remove_file(&mark).unwrap();
+    nix::unistd::mkfifo(&mark, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let writing = tokio::time::timeout(std::time::Duration::from_secs(20), write(job(&path, "y", true)));
+    let written = writing.await;
+    // Who waits for a reader nevertheless has one now, so that the test comes to its end.
+    let _reader = open_regular(&mark);
+    assert_eq!(written.expect("nobody waits for a reader"), holds(true, true));
 }
 
 #[tokio::test]

@@ -77,6 +77,8 @@ struct Driver {
     interface: String,
     link: Option<LinkState>,
     socket: Option<Socket>,
+    /// There may be more packets than were read in one go.
+    is_flooded: bool,
     /// When to try to open the socket again.
     reopen_at: Option<Instant>,
     /// Who waits for what follows from what he said.
@@ -99,6 +101,7 @@ impl Driver {
             interface,
             link: None,
             socket: None,
+            is_flooded: false,
             reopen_at: None,
             waiting: Vec::new(),
         }
@@ -146,13 +149,14 @@ impl Driver {
                     self.observer.handle_told(&told, now);
                     self.waiting.push(taken);
                 }
-                // What the packets say wins: they come first.
-                ready = readable(self.socket.as_ref()) => self.receive(ready),
+                // What the packets say wins: they come first, but not without end.
+                ready = readable(self.socket.as_ref()), if !self.is_flooded => self.receive(ready),
                 heard = self.heard.recv() => match heard {
                     Some(heard) => self.hear(heard),
                     None => return,
                 },
                 () = self.alarm.wait(wake) => self.handle_timeout(),
+                () = std::future::ready(()), if self.is_flooded => self.is_flooded = false,
             }
         }
     }
@@ -203,6 +207,20 @@ impl Driver {
         }
     }
 
+    /// The interface was taken away, and is back already, or will be.
+    fn start_over(&mut self) {
+        self.socket = None;
+        let now = clock::now();
+        if let Some(link) = self.link.take() {
+            self.tape.link(None, now);
+            self.observer.handle_link(None, now);
+            self.link = Some(link);
+        }
+        self.open_socket();
+        self.tape.link(self.link.as_ref(), now);
+        self.observer.handle_link(self.link.clone(), now);
+    }
+
     /// The report says so; who gets it writes it to the journal.
     fn fail(&mut self, text: String) {
         self.socket = None;
@@ -219,6 +237,9 @@ impl Driver {
     fn receive(&mut self, ready: io::Result<()>) {
         let result = ready.and_then(|()| self.receive_burst());
         if let Err(error) = result {
+            if error.raw_os_error() == Some(nix::libc::ENODEV) {
+                return self.start_over();
+            }
             self.fail(format!(
                 "Cannot receive what the DHCPv6 client on {} and its servers say: {error}. A new socket is opened in {} s \
                  or when the interface changes.",
@@ -249,6 +270,7 @@ impl Driver {
             }
             count += 1;
         }
+        self.is_flooded = count == BURST;
         self.count(count);
         outcome
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
@@ -12,6 +13,9 @@ use super::packet::DropReason;
 
 /// How many exchanges are followed at a time. A client has one for its delegations, and perhaps one for information.
 const MOST: usize = 8;
+/// For how long after its last transmission an exchange may still go on: REN_MAX_RT and REB_MAX_RT are 600 s, and up to
+/// a tenth more (RFC 9915 §7.6, §15).
+const STILL_ASKING: Duration = Duration::from_secs(660);
 
 /// A message that is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +26,12 @@ pub enum Unfollowed {
     /// It is malformed.
     #[error("{0}")]
     Malformed(#[from] Malformed),
+    /// A program without privileges, a relay agent, a host behind this one. Clients send from their port.
+    #[error("it was not sent from UDP port 546")]
+    SourcePort,
+    /// A host behind this one, or another device on top of the interface.
+    #[error("it was not sent from an address of the interface")]
+    SourceAddress,
     /// A client's message without an identity.
     #[error("it has no client identifier")]
     Anonymous,
@@ -48,6 +58,8 @@ impl Unfollowed {
         match self {
             Self::Dropped(reason) => reason.as_str(),
             Self::Malformed(_) => "malformed",
+            Self::SourcePort => "source-port",
+            Self::SourceAddress => "source-address",
             Self::Anonymous => "anonymous",
             Self::UnknownExchange => "unknown-exchange",
             Self::ForeignClient => "foreign-client",
@@ -57,9 +69,9 @@ impl Unfollowed {
         }
     }
 
-    /// Whether it happens where nothing is wrong: a second answer, an exchange from before our start.
+    /// Whether it happens where nothing is wrong: a second answer, an exchange from before our start, a relay agent.
     pub const fn is_usual(self) -> bool {
-        matches!(self, Self::UnknownExchange)
+        matches!(self, Self::UnknownExchange | Self::SourcePort)
     }
 }
 
@@ -73,6 +85,8 @@ pub(super) struct Exchange {
     /// Where it was sent from.
     source: Ipv6Addr,
     rapid_commit: bool,
+    /// The client holds nothing else: it has begun with a Solicit.
+    pub(super) begins: bool,
     /// The prefixes of each IA_PD, by IAID.
     pub(super) delegations: BTreeMap<u32, Vec<Ipv6Net>>,
     last_sent: Instant,
@@ -82,6 +96,13 @@ impl Exchange {
     /// Whether it is about delegated prefixes.
     pub(super) fn is_about_prefixes(&self) -> bool {
         !self.delegations.is_empty()
+    }
+
+    /// Whether both are about the same: one takes the place of the other.
+    fn replaces(&self, other: &Self) -> bool {
+        let shares = self.delegations.keys().any(|iaid| other.delegations.contains_key(iaid));
+        let both_without = !self.is_about_prefixes() && !other.is_about_prefixes();
+        self.transaction_id == other.transaction_id || self.client == other.client && (shares || both_without)
     }
 
     /// Whether a client would take this message (RFC 9915 §16.3, §16.10).
@@ -121,21 +142,22 @@ impl Exchanges {
         for (iaid, prefixes) in asked.delegations {
             delegations.entry(iaid).or_default().extend(prefixes);
         }
-        let exchange = Exchange {
+        let mut exchange = Exchange {
             kind,
             transaction_id: asked.transaction_id,
             client,
             server: asked.server_id,
             source,
             rapid_commit: asked.rapid_commit,
+            begins: kind == ClientMessage::Solicit,
             delegations,
             last_sent: now,
         };
-        // A client has one exchange for its delegations at a time; what it began before is over.
-        let goes_on = |open: &Exchange| {
-            open.client != exchange.client || open.is_about_prefixes() != exchange.is_about_prefixes()
-        };
-        self.open.retain(|open| open.transaction_id != exchange.transaction_id && goes_on(open));
+        // A client has one exchange for a delegation at a time; what it began before is over. wide-dhcpv6 has one for
+        // each IA_PD.
+        let begun = self.open.iter().any(|open| open.begins && exchange.replaces(open));
+        exchange.begins |= kind == ClientMessage::Request && begun;
+        self.open.retain(|open| !exchange.replaces(open));
         if self.open.len() >= MOST {
             self.open.remove(0);
         }
@@ -159,6 +181,17 @@ impl Exchanges {
     /// All of them are over: the interface is another one.
     pub(super) fn clear(&mut self) {
         self.open.clear();
+    }
+
+    /// Whether this client asks for more time for what it holds in this IA_PD, and has not long given that up.
+    pub(super) fn asks_to_extend(&self, client: &Duid, iaid: u32, now: Instant) -> bool {
+        let extends = |kind| matches!(kind, ClientMessage::Renew | ClientMessage::Rebind);
+        self.open.iter().any(|open| {
+            extends(open.kind)
+                && open.client == *client
+                && open.delegations.contains_key(&iaid)
+                && now <= open.last_sent + STILL_ASKING
+        })
     }
 
     /// What is being asked about delegated prefixes, the latest.

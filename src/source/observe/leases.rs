@@ -11,7 +11,7 @@ use super::packet::Datagram;
 use crate::source::dhcpv6::client::{Ia, Outcome, is_success, is_unicast, take_ia};
 use crate::source::dhcpv6::wire::{Asked, ClientMessage, Duid, IaPd, Incoming, ServerMessage, StatusCode, decode};
 use crate::source::dhcpv6::{Delegation, LeasedPrefix};
-use crate::time::Instant;
+use crate::time::{Deadline, Instant};
 
 /// How many IA_PDs are followed.
 const MOST: usize = 32;
@@ -23,16 +23,36 @@ impl Observer {
             ClientMessage::Renew | ClientMessage::Rebind => self.adopt(&exchange, now),
             ClientMessage::Release => {
                 self.adopt(&exchange, now);
-                let held: Vec<Ipv6Net> = self.leased().iter().map(|offer| offer.prefix).collect();
+                let held: Vec<Ipv6Net> = self.held_by(&exchange.client).collect();
                 let given_back = exchange.delegations.values().flatten().filter(|prefix| held.contains(prefix));
                 self.given_back.extend(given_back.map(|prefix| (*prefix, now)));
             }
             ClientMessage::Solicit | ClientMessage::Request => {
                 self.without_prefixes = !exchange.is_about_prefixes();
+                if exchange.kind == ClientMessage::Solicit {
+                    self.begin_anew(&exchange, now);
+                }
             }
             ClientMessage::Confirm | ClientMessage::InformationRequest => {}
         }
         Ok(())
+    }
+
+    fn held_by(&self, client: &Duid) -> impl Iterator<Item = Ipv6Net> {
+        let theirs = self.watched.iter().filter(move |watched| watched.client == *client);
+        theirs.flat_map(|watched| watched.ia.active().map(|held| held.prefix))
+    }
+
+    /// Who solicits does not hold it: what no Reply has given a lifetime would not end otherwise.
+    fn begin_anew(&mut self, exchange: &Exchange, now: Instant) {
+        let presumed = self.watched.iter().filter(|watched| {
+            watched.client == exchange.client
+                && exchange.delegations.contains_key(&watched.iaid)
+                && watched.ia.lease().received_at.is_none()
+        });
+        let presumed = presumed.flat_map(|watched| watched.ia.active());
+        let endless = presumed.filter(|held| held.valid_until == Deadline::Never).map(|held| (held.prefix, now));
+        self.given_back.extend(endless);
     }
 
     /// Who wants a lease renewed holds it. Who asks every server may merely hope so: then it must be known otherwise.
@@ -40,7 +60,7 @@ impl Observer {
         for (iaid, prefixes) in &exchange.delegations {
             for prefix in prefixes.iter().filter(|prefix| is_unicast(**prefix)) {
                 let is_known = self.watched.iter().any(|watched| watched.ia.active().any(|it| it.prefix == *prefix));
-                let told = self.evidence.leased(*prefix);
+                let told = self.evidence.leased(*prefix).filter(|leased| !leased.valid_until.is_over(now));
                 let renews = exchange.kind == ClientMessage::Renew;
                 let leased = told.or_else(|| renews.then(|| endless(*prefix, now)));
                 if let Some(leased) = leased.filter(|_| !is_known) {
@@ -54,7 +74,7 @@ impl Observer {
     pub(super) fn take_datagram(&mut self, datagram: &Datagram<'_>, now: Instant) -> Result<(), Unfollowed> {
         let message = decode(datagram.payload)?;
         let exchange = self.exchanges.answered(&message, datagram.destination)?;
-        if !self.link.as_ref().is_some_and(|link| link.has_address(datagram.destination)) {
+        if !self.has_address(datagram.destination) {
             return Err(Unfollowed::Destination);
         }
         match message.kind {
@@ -107,9 +127,11 @@ impl Observer {
         let begins = matches!(exchange.kind, ClientMessage::Solicit | ClientMessage::Request);
         let session = self.session;
         for watched in self.watched.iter_mut().filter(|_| begins) {
-            // Who begins anew asks for all it wants in one exchange (RFC 9915 §18.2.2), and there is one client.
-            let is_asked = watched.client == exchange.client && exchange.delegations.contains_key(&watched.iaid);
-            if !is_asked {
+            // Who begins with a Solicit asks for all it wants (RFC 9915 §18.2.1), and there is one client. A Request
+            // alone may be about what the server has forgotten (§18.2.10.1).
+            let is_theirs = watched.client == exchange.client;
+            let is_asked = exchange.delegations.contains_key(&watched.iaid) || !exchange.begins;
+            if !(is_theirs && is_asked) {
                 watched.ia.supersede(&held, session, now);
             }
         }

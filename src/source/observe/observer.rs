@@ -11,7 +11,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use super::evidence::{Evidence, is_alive};
 use super::exchange::{Exchanges, Unfollowed};
 use super::onlink::OnLink;
-use super::packet::{self, CLIENT_PORT, Captured, SERVER_PORT};
+use super::packet::{self, CLIENT_PORT, Captured, Datagram, SERVER_PORT};
 use super::{Settings, Told};
 use crate::source::dhcpv6::client::{Ia, describe};
 use crate::source::dhcpv6::wire::{Duid, Status, decode_asked};
@@ -173,11 +173,21 @@ impl Observer {
             Ok(_of_somebody_else) => return,
             Err(why) => return self.drop_message(Notice::Sent(Ipv6Addr::UNSPECIFIED, why.into())),
         };
-        let asked = decode_asked(datagram.payload).map_err(Unfollowed::from);
-        if let Err(why) = asked.and_then(|asked| self.take_asked(asked, datagram.source, now)) {
+        if let Err(why) = self.take_sent(&datagram, now) {
             self.drop_message(Notice::Sent(datagram.source, why));
         }
         self.settle(now);
+    }
+
+    /// What is forwarded leaves by the interface, too, and any program may send to servers.
+    fn take_sent(&mut self, datagram: &Datagram<'_>, now: Instant) -> Result<(), Unfollowed> {
+        if datagram.source_port != CLIENT_PORT {
+            return Err(Unfollowed::SourcePort);
+        }
+        if !self.has_address(datagram.source) {
+            return Err(Unfollowed::SourceAddress);
+        }
+        self.take_asked(decode_asked(datagram.payload)?, datagram.source, now)
     }
 
     /// A packet came in by the interface, for this host.
@@ -201,8 +211,8 @@ impl Observer {
 
     fn expire(&mut self, now: Instant) {
         self.on_link.expire(now);
-        let asks = self.exchanges.latest().is_some();
         for watched in &mut self.watched {
+            let asks = self.exchanges.asks_to_extend(&watched.client, watched.iaid, now);
             watched.ia.expire(asks, now);
             watched.ia.forget(now);
         }
@@ -256,6 +266,10 @@ impl Observer {
     /// Whether sources of lower rank have to wait.
     pub(super) fn is_patient(&self) -> bool {
         self.patience.is_some() && self.failure.is_none() && self.is_up()
+    }
+
+    pub(super) fn has_address(&self, address: Ipv6Addr) -> bool {
+        self.link.as_ref().is_some_and(|link| link.has_address(address))
     }
 
     pub(super) fn is_up(&self) -> bool {

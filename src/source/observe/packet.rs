@@ -30,6 +30,7 @@ pub struct Captured<'a> {
 pub(super) struct Datagram<'a> {
     pub(super) source: Ipv6Addr,
     pub(super) destination: Ipv6Addr,
+    pub(super) source_port: u16,
     pub(super) destination_port: u16,
     pub(super) payload: &'a [u8],
 }
@@ -78,6 +79,7 @@ pub(super) fn parse<'a>(captured: &Captured<'a>) -> Result<Datagram<'a>, DropRea
     let datagram = Datagram {
         source: address(header, 8),
         destination: address(header, 24),
+        source_port: u16::from_be_bytes([ports[0], ports[1]]),
         destination_port: u16::from_be_bytes([ports[2], ports[3]]),
         payload: udp.get(UDP_HEADER..).ok_or(DropReason::NotWhole)?,
     };

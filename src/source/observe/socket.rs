@@ -7,13 +7,16 @@ use std::io::{self, IoSliceMut};
 use std::os::fd::AsRawFd;
 
 use nix::libc;
-use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, recvmsg, setsockopt, sockopt};
+use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, getsockname, recvmsg, setsockopt, sockopt};
 use socket2::{Domain, SockFilter, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::address;
 use super::packet::{CLIENT_PORT, Captured, SERVER_PORT};
+
+/// Packets, and that the interface is gone, of which nothing but an error tells.
+const NEWS: Interest = Interest::READABLE.add(Interest::ERROR);
 
 /// Longer than any message that is read (4096 octets) with its headers.
 const BUFFER: usize = 8 * 1024;
@@ -65,7 +68,7 @@ impl Socket {
         setsockopt(&socket, AuxiliaryData, &true)?;
         address::bind(&socket, ifindex)?;
         #[expect(deprecated, reason = "its successor is unsafe; a Socket keeps its descriptor open, as that one asks")]
-        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
+        let socket = AsyncFd::with_interest(socket, NEWS)?;
         Ok(Self { socket, ifindex, buffer: vec![0; BUFFER] })
     }
 
@@ -74,12 +77,29 @@ impl Socket {
         self.ifindex
     }
 
+    /// tokio wants to be asked for each of [`NEWS`] by itself.
+    fn read(&mut self) -> io::Result<Packet> {
+        let Self { socket, buffer, .. } = self;
+        match socket.try_io(Interest::READABLE, |socket| receive(socket, buffer)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                socket.try_io(Interest::ERROR, |socket| receive(socket, buffer))
+            }
+            read => read,
+        }
+    }
+
+    /// Whether the kernel still has it on the interface.
+    fn is_bound(&self) -> bool {
+        let bound = getsockname::<LinkAddr>(self.socket.get_ref().as_raw_fd()).map(|address| address.ifindex());
+        bound.ok().and_then(|ifindex| u32::try_from(ifindex).ok()) == Some(self.ifindex)
+    }
+
     /// Waits until there is something to read with [`Socket::try_receive`]. Cancel safe.
     ///
     /// # Errors
     /// When the runtime is shutting down.
     pub(super) async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await.map(drop)
+        self.socket.ready(NEWS).await.map(drop)
     }
 
     /// The next packet; `None` when there is none.
@@ -88,7 +108,7 @@ impl Socket {
     /// What recvmsg(2) gives.
     pub(super) fn try_receive(&mut self) -> io::Result<Option<(Direction, Captured<'_>)>> {
         loop {
-            let read = self.socket.try_io(Interest::READABLE, |socket| receive(socket, &mut self.buffer));
+            let read = self.read();
             match read {
                 Ok(Packet { direction: Some(direction), length, checksum_known }) => {
                     let bytes = self.buffer.get(..length).unwrap_or_default();
@@ -97,8 +117,13 @@ impl Socket {
                 Ok(_of_others) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Said once when the interface goes down; the socket is there when it comes up again.
-                Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {}
+                // Said once when the interface goes down; the socket is there when it comes up again. When it vanishes, the
+                // kernel says the same and takes the socket off it for good, also if it comes back under its index.
+                Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {
+                    if !self.is_bound() {
+                        return Err(io::Error::from_raw_os_error(libc::ENODEV));
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -143,7 +168,7 @@ mod ancillary {
     const OFFSET: u32 = 0xffff_f000;
     pub(super) const PROTOCOL: u32 = OFFSET;
     pub(super) const PACKET_TYPE: u32 = OFFSET + 4;
-    pub(super) const VLAN_TAG_PRESENT: u32 = OFFSET + 48;
+    pub(super) const VLAN_TAG: u32 = OFFSET + 44;
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the opcodes of linux/bpf_common.h fit 16 bits")]
@@ -203,8 +228,9 @@ fn program() -> [Instruction; PROGRAM] {
         step(SET, u32::from(CLIENT_PORT)),
         // 6: what the port has to be
         step(STORE, 0),
-        step(LOAD_WORD, ancillary::VLAN_TAG_PRESENT),
-        expect(8, IF_EQUAL, 0),
+        // A tag for VLAN 0 tells a priority only (IEEE 802.1Q §9.6): some providers send Replies so.
+        step(LOAD_WORD, ancillary::VLAN_TAG),
+        jump(IF_ANY_BIT, 0x0fff, 27, 0),
         step(LOAD_HALF, ancillary::PROTOCOL),
         expect(10, IF_EQUAL, 0x86dd),
         // 11: the next header of the IPv6 header

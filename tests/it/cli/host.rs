@@ -36,6 +36,7 @@ const HOOK: &str = r#"
 if [ -e "$1/broken" ]; then echo "it is broken" >&2; exit 4; fi
 cat > "$1/input.$DYN_PREFIX_EVENT"
 ls -l /proc/self/fd > "$1/open"
+cp "$1/set" "$1/seen.$DYN_PREFIX_EVENT"
 echo "$DYN_PREFIX_EVENT $DYN_PREFIX_NAME $DYN_PREFIX_CURRENT $DYN_PREFIX_PREVIOUS $DYN_PREFIX_CURRENT_LB_A" >> "$1/runs"
 "#;
 
@@ -79,6 +80,7 @@ fn a_hook_and_a_file_see_the_old_and_the_new_prefix() {
     let second = "set 2001:db8:2::/56\n- 2001:db8:2:0:f000::/112\n- 2001:db8:1:0:f000::/112\n";
     holds(&at("reloads"), &format!("{first}{second}"));
     holds(&at("set"), second);
+    holds(&at("seen.acquired"), second);
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(at("set")).unwrap().permissions());
     assert_eq!(mode & 0o7777, 0o600);
 
@@ -108,6 +110,28 @@ fn a_restart_with_the_same_prefix_runs_the_hook_and_leaves_the_file() {
         let daemon = home.start();
         daemon.until("all is done", all_synced);
         holds(&at("runs"), &run.repeat(runs));
+        holds(&at("reloads"), set);
+    }
+}
+
+/// However the daemon ended.
+#[test]
+fn a_reload_command_that_failed_runs_again_after_a_restart() {
+    let home = home();
+    let at = |name: &str| home.path().join(name);
+    let reload = "[ ! -e DIR/broken ] && cat DIR/set >> DIR/reloads";
+    home.configure(&CONFIG.replace("cat DIR/set >> DIR/reloads", reload));
+    home.write("broken", "");
+    let daemon = home.start();
+    daemon.until("it fails", |status| status["files"][0]["reason"] == "Failed");
+    // It is killed.
+    drop(daemon);
+    assert!(!at("reloads").exists());
+    fs::remove_file(at("broken")).unwrap();
+    let set = "set 2001:db8:1::/56\n- 2001:db8:1:0:f000::/112\n";
+    for _ in 1..=2 {
+        let daemon = home.start();
+        daemon.until("all is done", all_synced);
         holds(&at("reloads"), set);
     }
 }

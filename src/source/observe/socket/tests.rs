@@ -19,7 +19,7 @@ fn passes(packet: &[u8], kind: u8, protocol: u32, vlan: u32) -> bool {
         let read = |offset: u32, size| match offset {
             ancillary::PACKET_TYPE => Some(u32::from(kind)),
             ancillary::PROTOCOL => Some(protocol),
-            ancillary::VLAN_TAG_PRESENT => Some(vlan),
+            ancillary::VLAN_TAG => Some(vlan),
             offset => load(offset as usize, size),
         };
         let loaded = match code {
@@ -72,7 +72,8 @@ fn only_dhcpv6_of_this_host_passes() {
         assert!(!passes(&to_client, kind, IPV6, 0) && !passes(&to_server, kind, IPV6, 0), "{kind}");
     }
     assert!(!passes(&to_server, OUTGOING, 0x0800, 0));
-    assert!(!passes(&to_server, OUTGOING, IPV6, 1));
+    assert!(!passes(&to_server, OUTGOING, IPV6, 1) && !passes(&to_client, TO_HOST, IPV6, 0xcfff));
+    assert!(passes(&to_client, TO_HOST, IPV6, 0xc000), "a priority is no VLAN");
     for other in [53, 123, 443, 545, 548] {
         assert!(!passes(&packet(17, &udp(other)), TO_HOST, IPV6, 0));
     }

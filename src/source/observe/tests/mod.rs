@@ -4,5 +4,6 @@ mod leases;
 mod netlink;
 mod onlink;
 mod packets;
+mod speaking;
 mod told;
 mod world;
