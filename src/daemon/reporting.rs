@@ -56,7 +56,7 @@ impl Coordinator {
         let filter = self.config().dynamic_prefixes.iter().find(|other| other.name == *name);
         let filter = filter.map(|dynamic_prefix| &dynamic_prefix.acquisition.filter);
         if let Some(Err(why)) = filter.filter(|_| !gone).map(|filter| filter.check(*prefix)) {
-            return format!("{name}: {prefix} is not used: {why} (acquisition.prefixFilter).");
+            return format!("{name}: {prefix} is not used: {why}.");
         }
         let current = self.arbiters.get(name).and_then(Arbiter::snapshot).and_then(|now| now.current.as_ref());
         let Some(current) = current else {

@@ -58,7 +58,11 @@ fn a_report_goes_to_the_observer_of_its_interface() {
     // Clients hold such beside the one that is used, and their scripts report all.
     let (_, local) = told(report("fd00::/56")).expect("it is no failure");
     let follows = world.coordinator.follows_from(&local, world.now);
-    assert_eq!(follows, "home: fd00::/56 is not used: it is not global unicast (2000::/3) (acquisition.prefixFilter).");
+    assert_eq!(
+        follows,
+        "home: fd00::/56 is not used: it is not global unicast (2000::/3); prefixFilter.requireGlobalUnicast = false \
+         allows it."
+    );
     assert!(told(Report { preferred: Some(60), valid: Some(60), ..report(P) }).is_ok());
     assert!(told(Report { preferred: Some(61), valid: Some(60), ..report(P) }).is_err());
     assert!(told(Report { excluded: vec![P.parse().unwrap()], ..report(P) }).is_err(), "all of it");
