@@ -55,7 +55,7 @@ pub fn outcomes(looks: &[Look], answers: &BTreeMap<String, Answer>) -> Made {
     let outcome = |look: &Look| {
         let step = match look.choose(None) {
             Step::Ask(interface) => look.choose(answers.get(&interface)),
-            step => step,
+            step @ (Step::Take(_) | Step::Wait(_)) => step,
         };
         match step {
             Step::Take(chosen) => Ok(chosen),
