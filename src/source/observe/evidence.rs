@@ -17,6 +17,10 @@ use crate::source::dhcpv6::LeasedPrefix;
 use crate::source::{Cut, Offer};
 use crate::time::{Deadline, Instant};
 
+mod files;
+
+use files::OnFile;
+
 /// For how long a route may be away before its delegation counts as lost: a client that is restarted takes it away and
 /// makes it again.
 const GRACE: Duration = Duration::from_secs(10);
@@ -59,6 +63,8 @@ enum Origin {
     /// A former run knew it.
     FormerRun,
     Route,
+    /// The client has written it down.
+    File,
     Told,
 }
 
@@ -71,6 +77,8 @@ pub(super) struct Evidence {
     uplink: Option<u32>,
     routes: BTreeSet<Route>,
     addresses: Addresses,
+    /// What the client's own file says.
+    on_file: OnFile,
     hints: Vec<Hint>,
 }
 
@@ -159,7 +167,9 @@ impl Evidence {
     pub(super) fn settle(&mut self, leased: &[Offer], now: Instant) {
         self.hints.retain(|hint| hint.forget_at().is_none_or(|at| now < at));
         if self.is_loaded {
-            self.follow_routes(leased.iter().any(|offer| is_alive(offer, now)), now);
+            let has_lease = leased.iter().any(|offer| is_alive(offer, now));
+            self.follow_routes(has_lease, now);
+            self.follow_file(has_lease, now);
         }
         for hint in &mut self.hints {
             let said = leased.iter().find(|offer| offer.prefix == hint.offer.prefix);
@@ -191,7 +201,7 @@ impl Evidence {
         let standing: BTreeMap<Ipv6Net, Instant> = standing.collect();
         for hint in &mut self.hints {
             let (prefix, first_seen) = (hint.offer.prefix, hint.offer.first_seen);
-            hint.is_aside &= has_lease;
+            hint.is_aside &= has_lease || hint.origin == Origin::File;
             match hint.origin {
                 Origin::Route if present.contains(&prefix) => hint.stand(&self.addresses, self.uplink),
                 Origin::Route => {
@@ -206,7 +216,7 @@ impl Evidence {
                 Origin::FormerRun if !has_lease && !standing.is_empty() && !standing.contains_key(&prefix) => {
                     hint.cut(Cut::Unlisted, now);
                 }
-                Origin::FormerRun | Origin::Told => {}
+                Origin::FormerRun | Origin::File | Origin::Told => {}
             }
         }
         let is_over = |since: Instant| has_lease && since + GRACE <= now;
@@ -266,20 +276,8 @@ impl Evidence {
         let told_by_packets = |prefix| leased.iter().any(|offer| offer.prefix == prefix);
         let hints = self.hints.iter().filter(|hint| hint.is_offered());
         let hints = hints.filter(move |hint| hint.origin == Origin::Told || !told_by_packets(hint.offer.prefix));
+        let hints = hints.filter(|hint| hint.origin != Origin::File || !self.stands(hint.offer.prefix));
         hints.map(|hint| self.with_told(hint))
-    }
-
-    /// The offer of a hint. Somebody who said how long the prefix lives knows more than a route that stands, and than a
-    /// former run.
-    fn with_told(&self, hint: &Hint) -> Offer {
-        let is_vague = hint.origin == Origin::FormerRun
-            || (hint.origin == Origin::Route && hint.offer.valid_until == Deadline::Never);
-        let told =
-            self.hints.iter().filter(|_| is_vague && hint.offer.cut.is_none()).map(|told| (told.origin, &told.offer));
-        let told = told.filter(|(origin, told)| *origin == Origin::Told && told.cut.is_none());
-        let knowing = told.map(|(_, told)| told).find(|told| told.prefix == hint.offer.prefix).unwrap_or(&hint.offer);
-        let Offer { preferred_until, valid_until, .. } = *knowing;
-        Offer { preferred_until, valid_until, ..hint.offer.clone() }
     }
 
     /// When [`Self::settle`] has something to do by itself.
@@ -318,9 +316,9 @@ impl Hint {
         self.cut_at = Some(now);
     }
 
-    /// When it is of no interest any more; not while its route is there, which would be taken for a new one.
+    /// When it is of no interest any more; not while its route or file is there, which would be taken for a new one.
     fn forget_at(&self) -> Option<Instant> {
-        let is_gone = self.origin != Origin::Route || self.missing_since.is_some();
+        let is_gone = !matches!(self.origin, Origin::Route | Origin::File) || self.missing_since.is_some();
         self.cut_at.filter(|_| is_gone).map(|at| at + REMEMBERED)
     }
 

@@ -12,7 +12,7 @@ use super::evidence::{Evidence, is_alive};
 use super::exchange::{Exchanges, Unfollowed};
 use super::onlink::OnLink;
 use super::packet::{self, CLIENT_PORT, Captured, Datagram, SERVER_PORT};
-use super::{Settings, Told};
+use super::{Filed, Settings, Told};
 use crate::source::dhcpv6::client::{Ia, describe};
 use crate::source::dhcpv6::wire::{Duid, Status, decode_asked};
 use crate::source::link::LinkState;
@@ -152,6 +152,12 @@ impl Observer {
             self.evidence.apply(event, now);
             self.on_link.apply(event, now);
         }
+        self.settle(now);
+    }
+
+    /// What the client has written down.
+    pub fn handle_filed(&mut self, filed: &[Filed], now: Instant) {
+        self.evidence.file(filed, now);
         self.settle(now);
     }
 

@@ -1,5 +1,6 @@
 //! The observer against made-up clients, servers and kernels.
 
+mod filed;
 mod leases;
 mod netlink;
 mod onlink;
