@@ -59,12 +59,39 @@ pub struct Found {
     pub unread: Vec<(Kind, String)>,
 }
 
+/// Made by container runtimes and networks: no prefix arrives there.
+const INNER: [&str; 9] = ["veth", "docker", "br-", "cni", "cilium", "lxc", "flannel", "cali", "virbr"];
+
+/// So many interfaces are looked at, at most.
+const MOST: usize = 32;
+
+/// Whether the prefix may arrive on an interface of this name.
+pub fn can_be_uplink(name: &str) -> bool {
+    name != "lo" && !INNER.iter().any(|inner| name.starts_with(inner))
+}
+
+/// The interfaces to look at: the wanted one alone, else those where a prefix may arrive, the ways out of this host
+/// before all others.
+pub fn to_look_at(
+    names: impl IntoIterator<Item = String>,
+    wanted: Option<&str>,
+    is_way_out: impl Fn(&str) -> bool,
+) -> Vec<String> {
+    let is_meant = |name: &String| wanted.map_or_else(|| can_be_uplink(name), |wanted| name == wanted);
+    let mut names: Vec<String> = names.into_iter().filter(is_meant).collect();
+    names.sort_by_key(|name| !is_way_out(name));
+    names.truncate(MOST);
+    names
+}
+
 /// Where the prefix is to come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Choice {
     /// A DHCPv6 client of our own, with Router Advertisements beside it.
     Dhcpv6,
-    /// Router Advertisements, alone or beside what is observed.
+    /// What another client on an edge router is delegated, with Router Advertisements beside it.
+    Observed,
+    /// Router Advertisements, alone or beside what is observed on a host that is no router.
     RouterAdvertisement,
 }
 
@@ -252,7 +279,7 @@ fn source(file: &mut File, name: &str, interface: Option<&Interface>, forwards: 
             file.comment(&format!(
                 "{text} What it is delegated is observed; Router Advertisements stand in where that is nothing."
             ));
-            return Choice::RouterAdvertisement;
+            return if forwards { Choice::Observed } else { Choice::RouterAdvertisement };
         }
         Some(Verdict::Undecided(who)) => {
             file.comment(&format!("Whether there will be another DHCPv6 client on {name} is still open: {who}."));
@@ -290,7 +317,8 @@ fn has_only_ula(routers: Option<&Result<Vec<Advertisement>, String>>) -> bool {
 
 fn range(file: &mut File, choice: Choice) {
     match choice {
-        Choice::Dhcpv6 => {
+        // A range would move with the prefix into the /64 of the uplink, which nobody routes to this host.
+        Choice::Dhcpv6 | Choice::Observed => {
             file.comment(
                 "The second /64 of the delegation for Services; the first is often the one of the LAN. Of a mere /64 there \
                  is no second: then take addressRanges.",
@@ -345,7 +373,7 @@ fn bindings(file: &mut File, cluster: Option<&Cluster>, choice: Choice) {
         ));
     }
     for group in found.objects.iter().filter(|object| object.reference.kind == Kind::CiliumCIDRGroup) {
-        let part = if choice == Choice::Dhcpv6 { "the whole prefix" } else { "the range" };
+        let part = if choice != Choice::RouterAdvertisement { "the whole prefix" } else { "the range" };
         file.comment(&format!("A CIDR group that could have {part} for policies: {}.", target(&group.reference)));
     }
 }

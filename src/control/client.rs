@@ -15,6 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a `dhcp-release`, `withdraw` or `take-over` may take: clusters let go of the prefix first, and the server may be silent.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a `report` may take: a script of another DHCPv6 client waits for it, and the client for the script.
+const REPORT_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Why the daemon did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -40,13 +43,8 @@ impl Connection {
     pub fn open(path: &Path, request: Request) -> Result<Self, Failure> {
         let stream = UnixStream::connect(path).map_err(|error| connect_failure(path, error))?;
         let prepared = || -> anyhow::Result<UnixStream> {
-            stream.set_read_timeout(match request {
-                Request::Watch => None,
-                Request::DhcpRelease { .. } | Request::Withdraw { .. } | Request::TakeOver { .. } => {
-                    Some(RELEASE_PATIENCE)
-                }
-                Request::Status | Request::Reload | Request::Resume { .. } | Request::Report { .. } => Some(PATIENCE),
-            })?;
+            stream.set_read_timeout(patience(&request))?;
+            stream.set_write_timeout(patience(&request))?;
             let mut line = serde_json::to_vec(&request)?;
             line.push(b'\n');
             match (&stream).write_all(&line) {
@@ -84,6 +82,16 @@ impl Connection {
     }
 }
 
+/// How long its answer may take; `None`: for ever.
+const fn patience(request: &Request) -> Option<Duration> {
+    match request {
+        Request::Watch => None,
+        Request::DhcpRelease { .. } | Request::Withdraw { .. } | Request::TakeOver { .. } => Some(RELEASE_PATIENCE),
+        Request::Status | Request::Reload | Request::Resume { .. } => Some(PATIENCE),
+        Request::Report { .. } => Some(REPORT_PATIENCE),
+    }
+}
+
 fn connect_failure(path: &Path, error: io::Error) -> Failure {
     let kind = error.kind();
     if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
@@ -96,4 +104,20 @@ fn connect_failure(path: &Path, error: io::Error) -> Failure {
         ));
     }
     Failure::Other(anyhow::Error::new(error).context(format!("cannot connect to {}", describe(path))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Report;
+
+    /// A DHCPv6 client that waits for its script neither renews nor answers a Reconfigure.
+    #[test]
+    fn a_script_of_another_client_does_not_wait_long() {
+        let prefix = "2001:db8::/56".parse().unwrap();
+        let report =
+            Report { name: "home".to_owned(), prefix, preferred: None, valid: None, excluded: Vec::new(), gone: false };
+        assert!(patience(&Request::Report { report }).is_some_and(|limit| limit <= Duration::from_secs(3)));
+        assert_eq!(patience(&Request::Watch), None);
+    }
 }

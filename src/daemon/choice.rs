@@ -3,7 +3,7 @@
 //! Another DHCPv6 client that is configured or runs on the uplink is observed; else DHCPv6 is asked where a router or a
 //! server says that there is any; else Router Advertisements have to do, which stand in for the other two besides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::arbiter::Arbiter;
@@ -19,6 +19,10 @@ use crate::time::Instant;
 use super::clients;
 use super::coordinator::Coordinator;
 
+pub mod kept;
+pub mod pace;
+pub mod round;
+
 /// What follows from what was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -31,16 +35,20 @@ pub enum Step {
 }
 
 /// Whether a DHCPv6 server answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It would delegate something.
     Server,
+    /// A client of our own asks there already, and nobody else can beside it.
+    Own,
     /// None did in time.
     Silence,
+    /// None was asked: why, a sentence that may lack its full stop.
+    NotAsked(String),
 }
 
-/// Chooses. `answer`: what came of [`Step::Ask`].
-pub fn choose(auto: &Auto, seen: &[Interface], answer: Option<Answer>) -> Step {
+/// Chooses. `is_told`: somebody reports what another client is delegated. `answer`: what came of [`Step::Ask`].
+pub fn choose(auto: &Auto, seen: &[Interface], is_told: bool, answer: Option<&Answer>) -> Step {
     let (uplink, why_there) = match uplink(auto, seen) {
         Ok(found) => found,
         Err(why) => return Step::Wait(why),
@@ -52,6 +60,11 @@ pub fn choose(auto: &Auto, seen: &[Interface], answer: Option<Answer>) -> Step {
         // What it goes on to say is for those who want the port.
         let who = text.split_once(". ").map_or(text.as_str(), |(who, _)| who);
         return take(SourceKind::Observed, who);
+    }
+    if is_told {
+        let why =
+            format!("`dyn-prefix report` tells what another DHCPv6 client is delegated, for which {name} is observed");
+        return take(SourceKind::Observed, &why);
     }
     if let Verdict::Undecided(who) = &uplink.client {
         return Step::Wait(format!("whether there will be another DHCPv6 client on {name} is still open: {who}"));
@@ -66,6 +79,11 @@ pub fn choose(auto: &Auto, seen: &[Interface], answer: Option<Answer>) -> Step {
         None => Step::Ask(name.clone()),
         Some(Answer::Server) => {
             take(SourceKind::Dhcpv6Pd, &format!("a DHCPv6 server on {name} has a prefix to delegate"))
+        }
+        Some(Answer::Own) => take(SourceKind::Dhcpv6Pd, &format!("dyn-prefix has a DHCPv6 client on {name} already")),
+        Some(Answer::NotAsked(why)) => {
+            let why = why.trim_end_matches('.');
+            Step::Wait(format!("whether a DHCPv6 server on {name} has a prefix could not be asked: {why}"))
         }
         Some(Answer::Silence) => take(
             SourceKind::RouterAdvertisement,
@@ -145,11 +163,17 @@ pub fn with_former(new: Config, former: &Config) -> Config {
 }
 
 /// Whether a report is a reason to choose again: another client has come, or a router begins to speak of DHCPv6.
-pub fn calls_for_another(config: &Config, report: &SourceReport) -> bool {
+/// `former`: the report before it of the same source; what that said has had its effect.
+pub fn calls_for_another(config: &Config, former: Option<&SourceReport>, report: &SourceReport) -> bool {
     let on_it = |chosen: &Chosen| report.id.interface.as_ref() == Some(&chosen.interface);
+    let tells_of_client = |report: &SourceReport| report.other_client.is_some();
+    let tells_of_dhcpv6 = |report: &SourceReport| {
+        report.advertised.as_ref().is_some_and(|advertised| advertised.dhcpv6 || advertised.delegation_preferred)
+    };
+    let begins = |tells: &dyn Fn(&SourceReport) -> bool| tells(report) && !former.is_some_and(tells);
     let says = |chosen: &Chosen| match chosen.kind {
-        SourceKind::Dhcpv6Pd => report.other_client.is_some(),
-        SourceKind::RouterAdvertisement => report.advertised.as_ref().is_some_and(|advertised| advertised.dhcpv6),
+        SourceKind::Dhcpv6Pd => begins(&tells_of_client),
+        SourceKind::RouterAdvertisement => begins(&tells_of_client) || begins(&tells_of_dhcpv6),
         SourceKind::Observed | SourceKind::Interface | SourceKind::Http | SourceKind::Static => false,
     };
     autos(config).filter_map(|(_, auto)| auto.chosen.as_ref()).any(|chosen| on_it(chosen) && says(chosen))
@@ -170,10 +194,24 @@ pub fn probe(prefix: &DynamicPrefix, interface: &str, duid: &Duid) -> Option<dhc
 }
 
 impl Coordinator {
-    /// The choices that are to be made: those that were never made, and those that give no prefix now.
-    pub fn open_choices(&self, now: Instant) -> Vec<DynamicPrefix> {
-        let open = autos(&self.config).filter(|(prefix, auto)| !self.works(&prefix.name, auto, now));
+    /// The choices that are to be made: those that were never made, and those that give no prefix now. If there is
+    /// news, those that were made because nobody answered, too.
+    pub fn open_choices(&self, is_news: bool, now: Instant) -> Vec<DynamicPrefix> {
+        let open = autos(&self.config)
+            .filter(|(prefix, auto)| is_news && is_by_silence(auto) || !self.works(&prefix.name, auto, now));
         open.map(|(prefix, _)| prefix.clone()).collect()
+    }
+
+    /// Whether a choice is looked for although nothing happens: there is none, or nobody answered and there is no prefix
+    /// without. After a power cut the provider is back later than this host.
+    pub fn lacks_choice(&self, now: Instant) -> bool {
+        autos(&self.config)
+            .any(|(prefix, auto)| auto.chosen.is_none() || is_by_silence(auto) && !self.works(&prefix.name, auto, now))
+    }
+
+    /// The interfaces on which a prefix may arrive for a choice; `None`: any.
+    pub fn interfaces_to_choose(&self) -> BTreeSet<Option<String>> {
+        autos(&self.config).map(|(_, auto)| auto.interface.clone()).collect()
     }
 
     /// Whether there is anything to choose.
@@ -234,6 +272,11 @@ impl Coordinator {
             Some(note_on(&prefix.name) + &chosen.reason)
         })
     }
+}
+
+/// Router Advertisements are chosen when there is no sign of DHCPv6, which proves nothing.
+fn is_by_silence(auto: &Auto) -> bool {
+    auto.chosen.as_ref().is_some_and(|chosen| chosen.kind == SourceKind::RouterAdvertisement)
 }
 
 /// The same choice for another reason is the same choice. Where our own client asks already nobody else can ask, so that

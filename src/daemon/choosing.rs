@@ -1,33 +1,32 @@
 //! Looks round for what `acquisition = "auto"` leaves open, which [`super::choice`] decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock;
-use crate::config::{Chosen, DynamicPrefix};
+use crate::config::DynamicPrefix;
 use crate::doctor::gather;
+use crate::init;
 use crate::record::{self, Event};
+use crate::source::SourceKind;
 use crate::source::dhcpv6::{Duid, Memory, probe};
 use crate::source::link::{self, Links};
+use crate::source::observe::Told;
 use crate::time::Instant;
 
 use super::Daemon;
-use super::choice::{self, Answer, Step};
+use super::choice::kept::Kept;
+use super::choice::pace::Pace;
+use super::choice::round::{self, Look, Made};
+use super::choice::{self, Answer};
 
 /// How long a DHCPv6 server may take to answer: a second of delay, and three Solicits (RFC 9915 §15).
 const ANSWER: Duration = Duration::from_secs(8);
-
-/// How long after the first look in vain the next one is, and the longest pause: each is twice the one before. Not
-/// everything that would help is told to us, as a default route, or that another program has made up its mind.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-/// By name, what was chosen, or why nothing was.
-type Made = Vec<(String, Result<Chosen, String>)>;
 
 /// What can be told of each interface without listening on it: whether it can be sent from.
 type Known = BTreeMap<String, (u32, bool)>;
@@ -35,12 +34,12 @@ type Known = BTreeMap<String, (u32, bool)>;
 /// Looks round, once at a time.
 #[derive(Debug, Default)]
 pub(super) struct Choosing {
-    looking: JoinSet<Made>,
-    is_due: bool,
-    again_at: Option<Instant>,
-    /// How long was waited for that.
-    pause: Option<Duration>,
+    pub(super) pace: Pace,
+    kept: Kept,
+    looking: JoinSet<Looked>,
     links: Option<watch::Receiver<Arc<Links>>>,
+    /// Where a prefix may arrive; `None`: anywhere.
+    interfaces: BTreeSet<Option<String>>,
     known: Known,
 }
 
@@ -48,28 +47,36 @@ pub(super) struct Choosing {
 #[derive(Debug)]
 pub(super) enum Happened {
     /// It was looked round.
-    Looked(Made),
+    Looked(Looked),
     /// Interfaces have come, gone or changed.
     Links(Known),
 }
 
+/// What came of a look round.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    made: Made,
+    /// The interfaces on which nobody answered.
+    silent: Vec<String>,
+}
+
+/// What is looked for, and what is known before.
+struct Round {
+    open: Vec<DynamicPrefix>,
+    /// Where a DHCPv6 client of ours is.
+    own: BTreeSet<String>,
+    /// Where nobody answered a short time ago.
+    hushed: BTreeSet<String>,
+    duid: Duid,
+    links: watch::Receiver<Arc<Links>>,
+    /// For whom somebody reports what another client is delegated.
+    told: BTreeSet<String>,
+}
+
 impl Choosing {
-    /// There is a reason to look round.
-    pub(super) fn call(&mut self) {
-        self.is_due = true;
-        self.pause = None;
-    }
-
-    /// It was looked round, and something has to be looked for again.
-    fn look_again(&mut self, now: Instant) {
-        let pause = self.pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
-        self.pause = Some(pause);
-        self.again_at = Some(now + pause);
-    }
-
     /// When to look although nothing has happened.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.again_at
+        self.pace.poll_timeout().filter(|_| self.looking.is_empty())
     }
 
     /// Waits until something happens.
@@ -77,9 +84,9 @@ impl Choosing {
         loop {
             let links = self.links.as_mut();
             tokio::select! {
-                Some(made) = self.looking.join_next() => return Happened::Looked(made.unwrap_or_default()),
+                Some(looked) = self.looking.join_next() => return Happened::Looked(looked.unwrap_or_default()),
                 links = changed(links) => {
-                    let known = known(&links);
+                    let known = known(&links, &self.interfaces);
                     if known != self.known {
                         return Happened::Links(known);
                     }
@@ -87,50 +94,93 @@ impl Choosing {
             }
         }
     }
+
+    /// Keeps a report until there is an observer for it. The answer is a sentence.
+    pub(super) fn keep(&mut self, told: Told) -> String {
+        let (name, prefix) = (told.dynamic_prefix.clone(), told.prefix);
+        self.kept.keep(told, clock::now());
+        self.pace.call();
+        format!(
+            "{name}: {prefix} is noted until acquisition.auto has chosen a source; that it is reported speaks for observing \
+             the other DHCPv6 client."
+        )
+    }
+
+    fn take_links(&mut self, known: Known, now: Instant) {
+        let names = self.known.keys().chain(known.keys());
+        let changed = names.filter(|name| self.known.get(*name) != known.get(*name)).cloned().collect();
+        self.pace.handle_links(&changed, now);
+        self.known = known;
+    }
 }
 
 impl Daemon {
     /// Takes what has happened to the choices.
     pub(super) fn take_choices(&mut self, happened: Happened) {
         let now = clock::now();
-        match happened {
-            Happened::Links(known) => {
-                self.choosing.known = known;
-                self.choosing.call();
-            }
-            Happened::Looked(made) => {
-                for (name, outcome) in &made {
-                    self.recorder.write(now, || Event::Chosen(record::Choice::new(name, outcome)));
-                }
-                if self.coordinator.take_choices(&made, now) {
-                    self.tasks.follow(&mut self.coordinator);
-                    self.notice_at.get_or_insert(now);
-                }
-                if made.iter().any(|(_, outcome)| outcome.is_err()) {
-                    self.choosing.look_again(now);
+        let Looked { made, silent } = match happened {
+            Happened::Links(known) => return self.choosing.take_links(known, now),
+            Happened::Looked(looked) => looked,
+        };
+        for (name, outcome) in &made {
+            self.recorder.write(now, || Event::Chosen(record::Choice::new(name, outcome)));
+        }
+        if self.coordinator.take_choices(&made, now) {
+            self.tasks.follow(&mut self.coordinator);
+            self.notice_at.get_or_insert(now);
+        }
+        self.tell_kept(now);
+        silent.iter().for_each(|interface| self.choosing.pace.handle_silence(interface, now));
+        if made.iter().any(|(_, outcome)| outcome.is_err()) {
+            self.choosing.pace.handle_lack(now);
+        }
+    }
+
+    /// Tells observers what was reported before there were any.
+    fn tell_kept(&mut self, now: Instant) {
+        let Choosing { kept, .. } = &mut self.choosing;
+        for prefix in &self.coordinator.config().dynamic_prefixes {
+            let Some(observe) = &prefix.acquisition.observe else { continue };
+            for told in kept.take(&prefix.name, now) {
+                // Who reported it has his answer, and will report again.
+                if let Err(why) = self.tasks.tell(&observe.interface, told) {
+                    tracing::debug!(%why, "A report was lost.");
                 }
             }
         }
+        let prefixes = &self.coordinator.config().dynamic_prefixes;
+        kept.retain(|name| prefixes.iter().any(|prefix| prefix.name == name && prefix.acquisition.auto.is_some()));
     }
 
     /// Looks round, if there is a reason to and nobody does already.
     pub(super) fn look_round(&mut self, now: Instant) {
-        let is_due = self.choosing.is_due || self.choosing.again_at.is_some_and(|at| at <= now);
-        if !is_due || !self.choosing.looking.is_empty() {
+        if !self.choosing.looking.is_empty() {
             return;
         }
-        self.choosing.is_due = false;
-        self.choosing.again_at = None;
+        if self.coordinator.lacks_choice(now) {
+            self.choosing.pace.handle_lack(now);
+        }
+        let Some(is_news) = self.choosing.pace.poll_look(now) else { return };
         if !self.coordinator.chooses() {
             return;
         }
         let links = self.tasks.links();
         self.choosing.links.get_or_insert_with(|| links.clone());
-        let open = self.coordinator.open_choices(now);
-        if !open.is_empty() {
-            let duid = self.coordinator.identity.duid.clone();
-            self.choosing.looking.spawn_blocking(move || look_all(open, &duid, &links));
+        self.choosing.interfaces = self.coordinator.interfaces_to_choose();
+        let open = self.coordinator.open_choices(is_news, now);
+        if open.is_empty() {
+            return self.choosing.pace.handle_rest();
         }
+        let own = self.coordinator.sources().into_iter().filter(|id| id.kind == SourceKind::Dhcpv6Pd);
+        let round = Round {
+            open,
+            own: own.filter_map(|id| id.interface).collect(),
+            hushed: self.choosing.pace.hushed(now),
+            duid: self.coordinator.identity.duid.clone(),
+            links,
+            told: self.choosing.kept.names(),
+        };
+        self.choosing.looking.spawn_blocking(move || round.run());
     }
 }
 
@@ -144,40 +194,65 @@ async fn changed(links: Option<&mut watch::Receiver<Arc<Links>>>) -> Arc<Links> 
     std::future::pending().await
 }
 
-fn known(links: &Links) -> Known {
+fn known(links: &Links, interfaces: &BTreeSet<Option<String>>) -> Known {
+    let concerns = |name: &String| {
+        interfaces.contains(&Some(name.clone())) || interfaces.contains(&None) && init::can_be_uplink(name)
+    };
     let state = |link: link::LinkState| (link.ifindex, link.up && link.can_send());
-    links.names().into_iter().filter_map(|name| Some((name.clone(), state(links.get(&name)?)))).collect()
+    let names = links.names().into_iter().filter(concerns);
+    names.filter_map(|name| Some((name.clone(), state(links.get(&name)?)))).collect()
 }
 
-/// Looks round for each, at the same time, with a runtime of its own: parts of it read files.
-fn look_all(open: Vec<DynamicPrefix>, duid: &Duid, links: &watch::Receiver<Arc<Links>>) -> Made {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Made::new() };
-    let looks = open.iter().map(async |prefix| (prefix.name.clone(), look_for(prefix, duid, links).await));
-    runtime.block_on(futures_util::future::join_all(looks))
-}
-
-async fn look_for(prefix: &DynamicPrefix, duid: &Duid, links: &watch::Receiver<Arc<Links>>) -> Result<Chosen, String> {
-    let auto = prefix.acquisition.auto.clone().unwrap_or_default();
-    let seen = gather::surroundings(auto.interface.clone(), None).await.interfaces;
-    let mut answer = None;
-    loop {
-        match choice::choose(&auto, &seen, answer) {
-            Step::Take(chosen) => return Ok(chosen),
-            Step::Wait(why) => return Err(why),
-            Step::Ask(interface) => answer = Some(ask(prefix, &interface, duid, links.clone()).await),
-        }
+impl Round {
+    /// Looks round with a runtime of its own: parts of it read files.
+    fn run(self) -> Looked {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+            return Looked::default();
+        };
+        runtime.block_on(self.look())
     }
+
+    async fn look(&self) -> Looked {
+        let wanted: BTreeSet<Option<String>> = self.open.iter().map(interface_of).collect();
+        let places = wanted.into_iter().map(async |wanted| {
+            let seen = gather::surroundings(wanted.clone(), None).await.interfaces;
+            (wanted, seen)
+        });
+        let places: BTreeMap<_, _> = join_all(places).await.into_iter().collect();
+        let look = |prefix: &DynamicPrefix| {
+            let seen = places.get(&interface_of(prefix)).cloned().unwrap_or_default();
+            Look { prefix: prefix.clone(), is_told: self.told.contains(&prefix.name), seen }
+        };
+        let looks: Vec<Look> = self.open.iter().map(look).collect();
+        let answers = round::questions(&looks).into_iter().map(async |(interface, prefix)| {
+            let answer = match round::known_answer(&interface, &self.own, &self.hushed) {
+                Some(answer) => answer,
+                None => ask(prefix, &interface, &self.duid, self.links.clone()).await,
+            };
+            (interface, answer)
+        });
+        let answers: BTreeMap<String, Answer> = join_all(answers).await.into_iter().collect();
+        let silent = answers.iter().filter(|(_, answer)| **answer == Answer::Silence);
+        Looked { silent: silent.map(|(name, _)| name.clone()).collect(), made: round::outcomes(&looks, &answers) }
+    }
+}
+
+fn interface_of(prefix: &DynamicPrefix) -> Option<String> {
+    prefix.acquisition.auto.as_ref()?.interface.clone()
 }
 
 /// Whether a DHCPv6 server would delegate something.
 async fn ask(prefix: &DynamicPrefix, interface: &str, duid: &Duid, links: watch::Receiver<Arc<Links>>) -> Answer {
-    let Some(settings) = choice::probe(prefix, interface, duid) else { return Answer::Silence };
+    let Some(settings) = choice::probe(prefix, interface, duid) else {
+        return Answer::NotAsked("there is nothing to ask for".to_owned());
+    };
     let memory = Memory::new(duid.clone());
-    match tokio::time::timeout(ANSWER, probe::solicit(settings, &memory, links)).await {
+    let is_usable = |links: &Links| links.get(interface).is_some_and(|link| link.up && link.can_send());
+    match tokio::time::timeout(ANSWER, probe::solicit(settings, &memory, links.clone())).await {
         Ok(Ok(_advertised)) => Answer::Server,
-        Ok(Err(why)) => {
-            tracing::debug!(%interface, %why, "No DHCPv6 server can be asked.");
-            Answer::Silence
+        Ok(Err(why)) => Answer::NotAsked(why),
+        Err(_late) if !is_usable(&links.borrow()) => {
+            Answer::NotAsked(format!("{interface} is down or has no link-local address"))
         }
         Err(_late) => Answer::Silence,
     }

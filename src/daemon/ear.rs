@@ -147,7 +147,7 @@ impl Heard {
             } else if let Some(wanted) = id.url.as_ref().and_then(|url| http::Settings::for_url(url, prefixes)) {
                 let (settings, followed) = watch::channel(wanted);
                 let seed = clock::now().as_nanos().unsigned_abs();
-                let asking = http::run(followed, seed, reports, recorder, stop.clone());
+                let asking = http::run(followed, seed, None, reports, recorder, stop.clone());
                 pass_on(settings, asking, reported, news);
             } else {
                 continue;

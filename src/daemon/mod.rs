@@ -233,7 +233,7 @@ impl Daemon {
         let mut signals = systemd::Signals::new()?;
         let mut watchdog = systemd::Watchdog::new();
         self.tasks.follow(&mut self.coordinator);
-        self.choosing.call();
+        self.choosing.pace.begin();
         self.host.follow(&self.coordinator, clock::now());
         self.after_input();
         let stopped_by = loop {
@@ -294,8 +294,9 @@ impl Daemon {
         // One from before a suspend judges lifetimes that ran out unheard.
         if !self.notice_suspend() {
             let now = clock::now();
-            if choice::calls_for_another(self.coordinator.config(), &report) {
-                self.choosing.call();
+            let former = self.coordinator.reports.get(&report.id);
+            if choice::calls_for_another(self.coordinator.config(), former, &report) {
+                self.choosing.pace.call();
             }
             self.coordinator.handle_report(report, now);
             // Also when it changes nothing that is published: a lease that is being renewed is shown, too.

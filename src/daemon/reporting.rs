@@ -5,32 +5,34 @@ use std::fmt;
 use ipnet::Ipv6Net;
 
 use crate::arbiter::{Arbiter, Current};
+use crate::config::DynamicPrefix;
 use crate::control::Report;
+use crate::source::SourceKind;
 use crate::source::observe::Told;
 use crate::time::{Deadline, Instant};
 
 use super::coordinator::Coordinator;
 
+/// Whom a report is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taker {
+    /// The observer on this interface.
+    Observer(String),
+    /// `acquisition.auto`, which is to choose an observer.
+    Choice,
+}
+
 impl Coordinator {
-    /// Whether a report can be taken: the interface whose observer it is for, and what to tell that.
+    /// Whether a report can be taken: by whom, and what to tell him.
     ///
     /// # Errors
     /// A sentence that says what is wrong with it and what to do.
-    pub fn check_report(&self, report: Report) -> Result<(String, Told), String> {
+    pub fn check_report(&self, report: Report) -> Result<(Taker, Told), String> {
         let Report { name, prefix, preferred, valid, excluded, gone } = report;
         let dynamic_prefix = self.named(&name)?;
-        let Some(observe) = &dynamic_prefix.acquisition.observe else {
-            return Err(format!(
-                "{name} has no acquisition.observe, so nobody is told of what another DHCPv6 client holds; add \
-                 acquisition.observe = {{ interface = \"...\" }} with the interface that the client asks on, and reload"
-            ));
-        };
+        let taker = taker(dynamic_prefix)?;
         no_host_bits(prefix)?;
         let gone = gone || valid == Some(0);
-        // One that is not to be used may end all the same.
-        if !gone && let Err(why) = dynamic_prefix.acquisition.filter.check(prefix) {
-            return Err(format!("{prefix} cannot be used for {name}: {why}"));
-        }
         if let (Some(preferred), Some(valid)) = (preferred, valid)
             && preferred > valid
         {
@@ -44,12 +46,18 @@ impl Coordinator {
             return Err(format!("{outside} cannot be excluded from {prefix}: it is no part of it"));
         }
         let told = Told { dynamic_prefix: name, prefix, preferred, valid, excluded, gone };
-        Ok((observe.interface.clone(), told))
+        Ok((taker, told))
     }
 
     /// What follows from what an observer was told, a sentence.
     pub fn follows_from(&self, told: &Told, now: Instant) -> String {
         let Told { dynamic_prefix: name, prefix, gone, .. } = told;
+        // A client may well hold others beside, as a unique local one, at every renewal.
+        let filter = self.config().dynamic_prefixes.iter().find(|other| other.name == *name);
+        let filter = filter.map(|dynamic_prefix| &dynamic_prefix.acquisition.filter);
+        if let Some(Err(why)) = filter.filter(|_| !gone).map(|filter| filter.check(*prefix)) {
+            return format!("{name}: {prefix} is not used: {why}.");
+        }
         let current = self.arbiters.get(name).and_then(Arbiter::snapshot).and_then(|now| now.current.as_ref());
         let Some(current) = current else {
             let known = if *gone { "is gone" } else { "is known, and is not in use" };
@@ -68,6 +76,26 @@ impl Coordinator {
             (false, true) => format!("{name}: {prefix} is gone; {used} from {source} is in use."),
             (false, false) => format!("{name}: {prefix} is known; {used} from {source} is in use."),
         }
+    }
+}
+
+fn taker(dynamic_prefix: &DynamicPrefix) -> Result<Taker, String> {
+    let DynamicPrefix { name, acquisition, .. } = dynamic_prefix;
+    if let Some(observe) = &acquisition.observe {
+        return Ok(Taker::Observer(observe.interface.clone()));
+    }
+    match acquisition.auto.as_ref().map(|auto| auto.chosen.as_ref()) {
+        None => Err(format!(
+            "{name} has no acquisition.observe, so nobody is told of what another DHCPv6 client holds; add \
+             acquisition.observe = {{ interface = \"...\" }} with the interface that the client asks on, and reload"
+        )),
+        Some(Some(chosen)) if chosen.kind == SourceKind::Dhcpv6Pd => Err(format!(
+            "acquisition.auto has chosen a DHCPv6 client of dyn-prefix's own on {} for {name}, and that needs no report; \
+             if another client is to be observed, write acquisition.observe = {{ interface = \"...\" }} in place of \
+             acquisition.auto, and reload",
+            chosen.interface
+        )),
+        Some(_) => Ok(Taker::Choice),
     }
 }
 

@@ -9,11 +9,11 @@ use crate::config::{Config, Loaded, file};
 use crate::control::{Request, Response};
 use crate::log::{self, record};
 use crate::record::Event;
-use crate::source::observe;
 use crate::time::Instant;
 
 use super::errand::Errand;
 use super::reading::{self, Read, Waiting};
+use super::reporting::Taker;
 use super::{Daemon, choice, reload};
 
 impl Daemon {
@@ -42,11 +42,14 @@ impl Daemon {
                 Err(message) => Response::Error { message },
             },
             Request::Report { report } => {
-                let told = self.coordinator.check_report(report);
-                let tell =
-                    |(interface, told): (String, observe::Told)| Ok((self.tasks.tell(&interface, told.clone())?, told));
-                match told.and_then(tell) {
-                    Ok((taken, told)) => return self.sayings.begin(told, taken, answer),
+                let checked = self.coordinator.check_report(report);
+                let told = checked.and_then(|(taker, told)| match taker {
+                    Taker::Observer(interface) => Ok((Some(self.tasks.tell(&interface, told.clone())?), told)),
+                    Taker::Choice => Ok((None, told)),
+                });
+                match told {
+                    Ok((Some(taken), told)) => return self.sayings.begin(told, taken, answer),
+                    Ok((None, told)) => Response::Handled { done: vec![self.choosing.keep(told)], left: Vec::new() },
                     Err(message) => Response::Error { message },
                 }
             }
@@ -117,7 +120,7 @@ impl Daemon {
             Ok(config) => {
                 self.recorder.write(now, || Event::Reload { config: text });
                 let config = choice::with_former(config, self.coordinator.config());
-                self.choosing.call();
+                self.choosing.pace.begin();
                 self.errands.reconfigure(&self.coordinator, &config);
                 self.coordinator.reconfigure(Arc::new(config), now);
                 self.tasks.follow(&mut self.coordinator);

@@ -39,16 +39,30 @@ impl Coordinator {
     /// What was in use of the addresses of `interface`, so that another prefix there does not take its place before it
     /// could come back. None, if DynamicPrefixes cut it in different ways.
     pub fn address_seeds(&self, interface: &str) -> Vec<Offer> {
-        let id = SourceId::on(SourceKind::Interface, interface);
+        self.seeds_of(&SourceId::on(SourceKind::Interface, interface), |prefix| {
+            prefix.delegated_length(SourceKind::Interface)
+        })
+    }
+
+    /// What was in use of the answers of a service, so that one wrong answer does not take its place. None, if
+    /// DynamicPrefixes cut it in different ways.
+    pub fn service_seed(&self, id: &SourceId) -> Option<Offer> {
+        let length = |prefix: &DynamicPrefix| prefix.acquisition.http.as_ref().map(|http| http.prefix_length);
+        let mut seeds = self.seeds_of(id, length);
+        let one = seeds.pop()?;
+        seeds.iter().all(|other| other.prefix == one.prefix).then_some(one)
+    }
+
+    fn seeds_of(&self, id: &SourceId, length: impl Fn(&DynamicPrefix) -> Option<u8>) -> Vec<Offer> {
         let users: Vec<&DynamicPrefix> =
-            self.config.dynamic_prefixes.iter().filter(|prefix| prefix.sources().contains(&id)).collect();
-        let mut lengths: Vec<_> = users.iter().map(|prefix| prefix.delegated_length(SourceKind::Interface)).collect();
+            self.config.dynamic_prefixes.iter().filter(|prefix| prefix.sources().contains(id)).collect();
+        let mut lengths: Vec<_> = users.iter().map(|prefix| length(prefix)).collect();
         lengths.dedup();
         if lengths.len() > 1 {
             return Vec::new();
         }
         let current = users.iter().filter_map(|prefix| self.arbiters.get(&prefix.name)?.snapshot()?.current.as_ref());
-        let current = current.filter(|current| current.source == id);
+        let current = current.filter(|current| current.source == *id);
         let offers = current.map(|current| Offer {
             prefix: current.prefix,
             recipient: None,

@@ -79,6 +79,17 @@ fn the_interface_is_where_the_way_out_is() {
     assert!(text.contains("there is no such interface at the moment"), "{text}");
 }
 
+/// A node with many pods, bridges and VLANs.
+#[test]
+fn the_wanted_interface_and_the_way_out_are_seen_among_any_number() {
+    let names = || (0..40).map(|number| format!("a{number}")).chain(["wan", "veth1", "lo"].map(str::to_owned));
+    assert_eq!(to_look_at(names(), Some("wan"), |_| false), ["wan"]);
+    assert_eq!(to_look_at(names(), Some("veth1"), |_| false), ["veth1"], "who names one means it");
+    let all = to_look_at(names(), None, |name| name == "wan");
+    assert_eq!((all.len(), all[0].as_str(), all[1].as_str()), (32, "wan", "a0"));
+    assert_eq!(to_look_at(["lo", "veth1"].map(str::to_owned), None, |_| true), Vec::<String>::new());
+}
+
 #[test]
 fn a_host_on_the_link_listens_and_a_router_asks() {
     let heard = |pd| Interface { routers: Ok(vec![router("2001:db8:a::/64", pd)]), ..interface("lan") };
@@ -104,6 +115,9 @@ fn another_client_is_left_alone() {
     assert!(!text.contains("acquisition.dhcpv6"), "{text}");
     let observed = config.dynamic_prefixes[0].acquisition.observe.as_ref().map(|observe| observe.interface.as_str());
     assert_eq!(observed, Some("wan"), "it holds what there is to have");
+    // Where Router Advertisements stand in, the pool must not move into the /64 of the uplink.
+    let home = &config.dynamic_prefixes[0];
+    assert_eq!((home.subnets.len(), home.address_ranges.len()), (1, 0), "{text}");
 }
 
 /// With the sources out and the comment in, it is a file as good.

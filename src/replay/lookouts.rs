@@ -9,7 +9,7 @@ use crate::source::interface::addresses::Addresses;
 use crate::source::interface::table::{self, Table};
 use crate::source::link::LinkState;
 use crate::source::observe::from_octets;
-use crate::source::{SourceId, SourceKind, SourceReport};
+use crate::source::{Offer, SourceId, SourceKind, SourceReport};
 use crate::time::Instant;
 
 use super::What;
@@ -168,15 +168,22 @@ pub(super) fn ask(services: &mut Services, coordinator: &Coordinator, of_a_daemo
         let settings = asker::Settings::for_url(url, &coordinator.config().dynamic_prefixes);
         match (services.get_mut(url), settings) {
             (Some(slot), Some(settings)) => slot.decider.asker.reconfigure(settings, now),
-            (None, Some(settings)) if !of_a_daemon => drop(services.insert(url.clone(), begin(settings, 0, now))),
+            (None, Some(settings)) if !of_a_daemon => {
+                let held = coordinator.service_seed(&SourceId::at(url));
+                services.insert(url.clone(), begin(settings, 0, held, now));
+            }
             _ => {}
         }
     }
 }
 
-/// One that asks at once.
-pub(super) fn begin(settings: asker::Settings, seed: u64, now: Instant) -> Slot<Service> {
-    let mut slot = Slot::new(Service { asker: Asker::new(settings, seed, now), asked: false });
+/// One that asks at once. `held`: what was in use before.
+pub(super) fn begin(settings: asker::Settings, seed: u64, held: Option<Offer>, now: Instant) -> Slot<Service> {
+    let mut asker = Asker::new(settings, seed, now);
+    if let Some(held) = held {
+        asker.seed(held.prefix, held.first_seen);
+    }
+    let mut slot = Slot::new(Service { asker, asked: false });
     slot.hear();
     slot
 }

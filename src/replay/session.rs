@@ -18,6 +18,7 @@ use crate::source::http;
 use crate::source::link::LinkState;
 use crate::source::ra::packet;
 use crate::source::ra::table::{self, Table};
+use crate::source::SourceId;
 use crate::time::{Epoch, Instant};
 
 use super::deciders::Deciders;
@@ -308,7 +309,8 @@ impl<'a> Session<'a> {
     fn start_service(&mut self, url: &str, seed: u64) {
         match http::Settings::for_url(url, &self.coordinator.config().dynamic_prefixes) {
             Some(settings) => {
-                drop(self.deciders.services.insert(url.to_owned(), lookouts::begin(settings, seed, self.now)))
+                let held = self.coordinator.service_seed(&SourceId::at(url));
+                self.deciders.services.insert(url.to_owned(), lookouts::begin(settings, seed, held, self.now));
             }
             None => self.heard(None, &lookouts::shown(url)),
         }

@@ -90,7 +90,8 @@ fn probed(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-/// The interface appears after the start. What works stays: a client that comes later is taken at a restart.
+/// The interface appears after the start. That nobody answered is no proof: a client that comes later is taken at a reload,
+/// although there is a prefix.
 fn router_alone(scene: &Scene) -> Result<()> {
     let mut daemon = start(scene, &on_wan())?;
     daemon.wait_log(&["acquisition.auto has not chosen a source yet", "there is no interface"])?;
@@ -103,9 +104,6 @@ fn router_alone(scene: &Scene) -> Result<()> {
     let mut other = dhclient(scene)?;
     let (code, said) = daemon.ask(&["reload"])?;
     ensure!(code == Some(0), "{said}");
-    daemon.expect_always(&prefix)?;
-    daemon.stop()?;
-    let mut daemon = scene.daemon()?;
     let prefix = until_from(&mut daemon, "observed", "dhclient")?;
     ensure!(is_from(A, &prefix), "{prefix}");
     other.check_alive()

@@ -1,10 +1,17 @@
 //! What is chosen of what was seen, and how long it stays.
 
+mod kept;
+mod pace;
+mod questions;
+
 use std::path::Path;
 
+use super::round::{Look, known_answer, outcomes, questions};
 use super::*;
 use crate::config::Host;
+use crate::control::Report;
 use crate::daemon::coordinator::{Identity, Memory};
+use crate::daemon::reporting::Taker;
 use crate::source::ra::packet::PrefixInformation;
 use crate::source::{Advertised, Offer, SourceState};
 use crate::time::{Deadline, Epoch};
@@ -45,7 +52,7 @@ fn on(name: &str) -> Auto {
 
 /// What is taken: "observed on wan: REASON".
 fn taken(auto: &Auto, seen: &[Interface], answer: Option<Answer>) -> String {
-    match choose(auto, seen, answer) {
+    match choose(auto, seen, false, answer.as_ref()) {
         Step::Take(chosen) => format!("{}: {}", chosen.id(), chosen.reason),
         Step::Ask(interface) => format!("ask on {interface}"),
         Step::Wait(why) => format!("wait: {why}"),
@@ -192,15 +199,15 @@ fn what_is_chosen_becomes_the_source_and_status_says_why() {
 fn a_choice_stays_while_it_works() {
     let mut coordinator = coordinator(AUTO);
     coordinator.chooses_now(Ok(chosen(SourceKind::Observed)));
-    assert_eq!(coordinator.open_choices(now()).len(), 1, "it has given no prefix yet");
+    assert_eq!(coordinator.open_choices(false, now()).len(), 1, "it has given no prefix yet");
     coordinator.says(SourceKind::Observed, Some(P));
-    assert!(coordinator.open_choices(now()).is_empty());
+    assert!(coordinator.open_choices(false, now()).is_empty());
     coordinator.says(SourceKind::RouterAdvertisement, Some("2001:db8:a::/64"));
-    assert!(coordinator.open_choices(now()).is_empty());
+    assert!(coordinator.open_choices(false, now()).is_empty());
     // Its prefix is over, and another stands in.
     let later = Instant::from_secs(4700);
     coordinator.handle_timeout(later);
-    assert_eq!(coordinator.open_choices(later).len(), 1);
+    assert_eq!(coordinator.open_choices(false, later).len(), 1);
     // A reload keeps it, unless the interface is written otherwise.
     let again = with_former(config(AUTO), coordinator.config());
     assert_eq!(again.dynamic_prefixes[0].acquisition.auto.as_ref().unwrap().chosen, Some(chosen(SourceKind::Observed)));
@@ -211,6 +218,24 @@ fn a_choice_stays_while_it_works() {
     // What could not be chosen anew leaves what there is.
     assert!(!coordinator.chooses_now(Err("wan is down or has no link-local address yet")));
     assert_eq!(coordinator.source_names(), ["observed on wan", "router-advertisement on wan"]);
+}
+
+/// Nobody answered for eight seconds, which proves nothing: after a power cut the provider is slow.
+#[test]
+fn a_choice_by_silence_stays_open() {
+    let mut coordinator = coordinator(AUTO);
+    assert!(coordinator.lacks_choice(now()));
+    coordinator.chooses_now(Ok(chosen(SourceKind::RouterAdvertisement)));
+    assert!(coordinator.lacks_choice(now()) && coordinator.open_choices(false, now()).len() == 1);
+    coordinator.says(SourceKind::RouterAdvertisement, Some("2001:db8:a::/64"));
+    assert!(!coordinator.lacks_choice(now()) && coordinator.open_choices(false, now()).is_empty(), "it works");
+    assert_eq!(coordinator.open_choices(true, now()).len(), 1, "but there is news: a reload, a flag, another client");
+    let later = Instant::from_secs(4700);
+    coordinator.handle_timeout(later);
+    assert!(coordinator.lacks_choice(later), "its prefix is over");
+    coordinator.chooses_now(Ok(chosen(SourceKind::Dhcpv6Pd)));
+    coordinator.says(SourceKind::Dhcpv6Pd, Some(P));
+    assert!(!coordinator.lacks_choice(now()) && coordinator.open_choices(true, now()).is_empty(), "this one was seen");
 }
 
 /// Our own client holds the port, so that nobody else can be asked: silence ends it not.
@@ -235,12 +260,23 @@ fn reports_call_for_another_choice() {
     let id = SourceId::on(SourceKind::Dhcpv6Pd, "wan");
     let other_client = Some("dhcpcd runs there.".to_owned());
     let other = SourceReport { other_client, ..SourceReport::new(id, SourceState::Failed("taken".to_owned())) };
-    let calls = |coordinator: &Coordinator, report: &SourceReport| calls_for_another(coordinator.config(), report);
+    let calls =
+        |coordinator: &Coordinator, report: &SourceReport| calls_for_another(coordinator.config(), None, report);
     assert!(!calls(&coordinator, &ra(true)));
     coordinator.chooses_now(Ok(chosen(SourceKind::RouterAdvertisement)));
     assert_eq!([ra(true), ra(false)].map(|report| calls(&coordinator, &report)), [true, false]);
     coordinator.chooses_now(Ok(chosen(SourceKind::Dhcpv6Pd)));
     assert!(!calls(&coordinator, &ra(true)) && calls(&coordinator, &other));
+    // What was said before has had its effect.
+    let again = |report: &SourceReport| calls_for_another(coordinator.config(), Some(report), report);
+    assert!(!again(&other));
+    coordinator.chooses_now(Ok(Chosen { interface: "lan".to_owned(), ..chosen(SourceKind::RouterAdvertisement) }));
+    let preferred = Advertised { delegation_preferred: true, ..Advertised::default() };
+    let id = SourceId::on(SourceKind::RouterAdvertisement, "lan");
+    let ra = |advertised| SourceReport { advertised, ..SourceReport::new(id.clone(), SourceState::Receiving) };
+    let (former, flag_p) = (ra(Some(Advertised::default())), ra(Some(preferred)));
+    let calls = |former, report| calls_for_another(coordinator.config(), Some(former), report);
+    assert_eq!([calls(&former, &flag_p), calls(&flag_p, &flag_p), calls(&flag_p, &former)], [true, false, false]);
 }
 
 #[test]

@@ -74,9 +74,9 @@ impl Tasks {
         let cancel = self.stop.child_token();
         let (settings, followed) = watch::channel(settings);
         let (reports, recorder, stop) = (self.reports.clone(), self.recorder.clone(), cancel.clone());
-        let seed = clock::now().as_nanos().unsigned_abs();
+        let (seed, held) = (clock::now().as_nanos().unsigned_abs(), coordinator.service_seed(id));
         self.supervisor.spawn(id.to_string(), cancel.clone(), async move {
-            Ok(http::run(followed, seed, reports, recorder, stop).await?)
+            Ok(http::run(followed, seed, held, reports, recorder, stop).await?)
         });
         self.lookouts.services.insert(url.to_owned(), Task { cancel, settings });
     }

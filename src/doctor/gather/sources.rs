@@ -37,7 +37,7 @@ pub(super) async fn choices(config: &Config, daemon: &Daemon) -> (Vec<Facts>, Co
 /// As the daemon does, but that no DHCPv6 server is asked.
 async fn look(auto: &Auto) -> Choice {
     let seen = surroundings(auto.interface.clone(), None).await.interfaces;
-    let step = choose(auto, &seen, None);
+    let step = choose(auto, &seen, false, None);
     // What nobody may listen to may decide it.
     let deaf = seen.iter().find_map(|interface| interface.routers.as_ref().err());
     match (step, deaf) {

@@ -7,15 +7,9 @@ use futures_util::future::join_all;
 use super::{LISTEN, cluster, host, listen, netlink, root};
 use crate::config::{self, Config, Discovery, EXTERNAL_DNS, Kind, Kubeconfig};
 use crate::doctor::cluster::Connection;
-use crate::init::{Cluster, Found, Interface, Seen};
+use crate::init::{self, Cluster, Found, Interface, Seen};
 use crate::source::dhcpv6::others::{self, Verdict};
 use crate::source::link::LinkState;
-
-/// So many interfaces are listened on, at most.
-const MOST: usize = 32;
-
-/// Made by container runtimes and networks: no prefix arrives there.
-const INNER: [&str; 9] = ["veth", "docker", "br-", "cni", "cilium", "lxc", "flannel", "cali", "virbr"];
 
 /// Looks round.
 pub async fn surroundings(wanted: Option<String>, kubeconfig: Option<&Path>) -> Seen {
@@ -27,13 +21,14 @@ pub async fn surroundings(wanted: Option<String>, kubeconfig: Option<&Path>) -> 
 async fn interfaces(wanted: Option<&str>) -> Vec<Interface> {
     let Ok(links) = netlink::links().await else { return Vec::new() };
     let tables = netlink::tables().await;
-    let is_outer = |name: &String| name != "lo" && !INNER.iter().any(|inner| name.starts_with(inner));
-    let names = links.names().into_iter().filter(|name| Some(name.as_str()) == wanted || is_outer(name));
-    let looks = names.take(MOST).filter_map(|name| links.get(&name).map(|link| (name, link))).map(|(name, link)| {
-        let routes = tables.routes.as_ref();
-        let default_route = routes.is_ok_and(|routes| routes.iter().any(|route| route.is_default_by(link.ifindex)));
-        interface(name, link, default_route)
-    });
+    let is_way_out = |name: &str| {
+        let (link, routes) = (links.get(name), tables.routes.as_ref());
+        link.zip(routes.ok()).is_some_and(|(link, routes)| routes.iter().any(|route| route.is_default_by(link.ifindex)))
+    };
+    let looks = init::to_look_at(links.names(), wanted, is_way_out)
+        .into_iter()
+        .filter_map(|name| links.get(&name).map(|link| (is_way_out(&name), name, link)))
+        .map(|(default_route, name, link)| interface(name, link, default_route));
     join_all(looks).await
 }
 

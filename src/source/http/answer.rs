@@ -38,6 +38,9 @@ pub enum Unusable {
     /// There is no address in it.
     #[error("has no IPv6 address in it, but {0}")]
     NoAddress(String),
+    /// Something that people are to click on.
+    #[error("is a web page with links, forms or scripts, as a network shows it that wants a login first: {0}")]
+    Page(String),
     /// A JSON object that has none of the usual keys.
     #[error("is a JSON object without a key that usually has the address, such as \"ip\" or \"address\": {0}")]
     NoKey(String),
@@ -73,7 +76,9 @@ pub fn read(body: &[u8]) -> Result<Ipv6Addr, Unusable> {
             usual.into_iter().flat_map(texts).flat_map(addresses).collect()
         }
         Ok(value @ (Value::String(_) | Value::Array(_))) => texts(&value).into_iter().flat_map(addresses).collect(),
-        Ok(Value::Null | Value::Bool(_) | Value::Number(_)) | Err(_) => addresses(text).collect(),
+        Ok(Value::Null | Value::Bool(_) | Value::Number(_)) | Err(_) if !is_page(text) => addresses(text).collect(),
+        _ if is_busy(text) => return Err(Unusable::Page(shown(text))),
+        _ => outside_of_tags(text).flat_map(addresses).collect(),
     };
     choose(&found, text)
 }
@@ -106,10 +111,31 @@ fn texts(value: &Value) -> Vec<&str> {
     }
 }
 
-/// The addresses among the words of a text. A word counts as a whole, so that no part of a page is taken for one.
+fn is_page(text: &str) -> bool {
+    let start = text.to_ascii_lowercase();
+    start.starts_with('<') || ["<html", "<body", "<head"].iter().any(|tag| start.contains(tag))
+}
+
+/// Whether a page does more than to show an address.
+fn is_busy(page: &str) -> bool {
+    let page = page.to_ascii_lowercase();
+    ["://", "href", "src=", "<form", "<input", "<script", "<iframe", "http-equiv"]
+        .iter()
+        .any(|sign| page.contains(sign))
+}
+
+/// What a page shows.
+fn outside_of_tags(page: &str) -> impl Iterator<Item = &str> {
+    page.split('<').map(|part| part.split_once('>').map_or(part, |(_tag, text)| text))
+}
+
+/// The addresses among the words of a text. A word counts as a whole, so that no part of a page is taken for one; and
+/// whose address is in a URL is not known.
 fn addresses(text: &str) -> impl Iterator<Item = IpAddr> + '_ {
-    let is_between = |c: char| c.is_whitespace() || "<>\"'`(),;=[]{}|".contains(c);
-    text.split(is_between).filter_map(|word| word.trim_end_matches('.').parse::<IpAddr>().ok()).map(canonical)
+    let is_around = |c: char| c.is_whitespace() || "\"'`".contains(c);
+    let is_between = |c: char| "<>(),;=[]{}|".contains(c);
+    let words = text.split(is_around).filter(|word| !word.contains("://")).flat_map(move |word| word.split(is_between));
+    words.filter_map(|word| word.trim_end_matches('.').parse::<IpAddr>().ok()).map(canonical)
 }
 
 /// An IPv4 address that is written as an IPv6 one is none.
@@ -215,6 +241,31 @@ mod tests {
     fn no_part_of_a_page_is_taken_for_an_address() {
         let page = "<!doctype html><style>a::before{content:\"\"} li::after{}</style><p>Please log in at 10:00:00</p>";
         assert!(matches!(read(page.as_bytes()), Err(Unusable::NoAddress(_))), "{:?}", read(page.as_bytes()));
+    }
+
+    /// What a network that wants a login first answers instead of the service.
+    #[test]
+    fn an_address_in_a_url_or_on_a_portal_is_not_of_this_host() {
+        for text in [
+            "See http://[2001:db8:ffff::1]/login",
+            "\"http://[2001:db8:ffff::1]:8080/\"",
+            "<url=http://[2001:db8:ffff::1]/>",
+            r#"{"ip":"http://[2001:db8:ffff::1]/"}"#,
+            r#"["http://[2001:db8:ffff::1]/"]"#,
+        ] {
+            assert!(read(text.as_bytes()).is_err(), "{text}: {:?}", read(text.as_bytes()));
+        }
+        for page in [
+            "<html><head><meta http-equiv=refresh content='0;url=//[2001:db8:ffff::1]/'></head></html>",
+            "<!DOCTYPE html><p>Device 2001:db8:ffff::2 is not registered. <a href=\"/login\">Log in</a></p>",
+            "<HTML><FORM action=/login><input name=ip value=2001:db8:ffff::2></FORM>2001:db8:ffff::2</HTML>",
+            "<html><script>var ip = '2001:db8:ffff::2';</script></html>",
+        ] {
+            assert!(matches!(read(page.as_bytes()), Err(Unusable::Page(_))), "{page}: {:?}", read(page.as_bytes()));
+        }
+        let hidden = "<html><body data-gateway=\"2001:db8:ffff::1\">Welcome</body></html>";
+        assert!(matches!(read(hidden.as_bytes()), Err(Unusable::NoAddress(_))));
+        assert_eq!(read_text("2001:db8::1 (see https://[2001:db8:ffff::1]/)"), Ok("2001:db8::1".to_owned()));
     }
 
     #[test]

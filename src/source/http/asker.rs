@@ -85,6 +85,8 @@ pub struct Asker {
 struct Held {
     address: Ipv6Addr,
     since: Instant,
+    /// It was answered in this run.
+    is_answered: bool,
 }
 
 /// Another address was answered.
@@ -108,6 +110,11 @@ impl Asker {
             failed: None,
             reported: None,
         }
+    }
+
+    /// Takes what was in use in a former run: another answer has to be given twice in a row, as ever.
+    pub fn seed(&mut self, prefix: Ipv6Net, since: Instant) {
+        self.held = Some(Held { address: prefix.network(), since, is_answered: false });
     }
 
     /// Takes the configuration anew. Whoever reloads wants to see what failed tried again.
@@ -137,11 +144,11 @@ impl Asker {
     fn take(&mut self, address: Ipv6Addr, now: Instant) -> Duration {
         self.failed = None;
         let Some(held) = self.held else {
-            self.held = Some(Held { address, since: now });
+            self.held = Some(Held { address, since: now, is_answered: true });
             return self.settings.interval;
         };
         if self.prefix(held.address) == self.prefix(address) {
-            self.held = Some(Held { address, ..held });
+            self.held = Some(Held { address, is_answered: true, ..held });
             self.doubt = None;
             return self.settings.interval;
         }
@@ -163,7 +170,7 @@ impl Asker {
         self.former.retain(|other| other.prefix != returned && other.prefix != former.prefix);
         self.former.insert(0, former);
         self.former.truncate(MAX_FORMER);
-        self.held = Some(Held { address, since: now });
+        self.held = Some(Held { address, since: now, is_answered: true });
     }
 
     /// Takes a failure, and says how long to wait then.
@@ -228,8 +235,8 @@ impl Asker {
             (Some((times, why)), held) if held.is_none() || *times >= FORGIVEN => {
                 SourceState::Failed(self.sentence(why))
             }
-            (_, Some(_)) => SourceState::Receiving,
-            (_, None) => SourceState::Asking,
+            (_, Some(held)) if held.is_answered => SourceState::Receiving,
+            _ => SourceState::Asking,
         }
     }
 

@@ -11,20 +11,21 @@ use super::asker::{Asker, Failure, Settings};
 use super::client::{self, Trust};
 use crate::clock::{self, Alarm};
 use crate::record::{Decider, Recorder, Tape};
-use crate::source::SourceReport;
+use crate::source::{Offer, SourceReport};
 
 type Asking = Pin<Box<dyn Future<Output = (Result<Ipv6Addr, Failure>, Trust)> + Send>>;
 
 /// Asks one service until cancelled, and reports what it answers.
 ///
 /// `settings` may change, all but the URL; handing them in again has what failed tried again. The same `seed` makes the
-/// same pauses.
+/// same pauses. `held`: what was in use in a former run.
 ///
 /// # Errors
 /// When a timer cannot be created. A service that does not answer is no error: it is reported, and asked again.
 pub async fn run(
     mut settings: watch::Receiver<Settings>,
     seed: u64,
+    held: Option<Offer>,
     reports: mpsc::Sender<SourceReport>,
     recorder: Recorder,
     cancel: CancellationToken,
@@ -32,15 +33,12 @@ pub async fn run(
     let current = settings.borrow_and_update().clone();
     let (now, tape) = (clock::now(), recorder.tape(Decider::Service, &current.url));
     tape.service(seed, now);
-    let mut driver = Driver {
-        alarm: Alarm::new()?,
-        tape,
-        url: current.url.clone(),
-        asker: Asker::new(current, seed, now),
-        settings,
-        asking: None,
-        trust: None,
-    };
+    let mut asker = Asker::new(current.clone(), seed, now);
+    if let Some(held) = held {
+        asker.seed(held.prefix, held.first_seen);
+    }
+    let mut driver =
+        Driver { alarm: Alarm::new()?, tape, url: current.url, asker, settings, asking: None, trust: None };
     tokio::select! {
         // Who is told to end says no more: whoever cancelled it would take that for news.
         biased;

@@ -177,7 +177,8 @@ impl Table {
         let is_up = self.is_up();
         let mut seen: BTreeMap<Ipv6Net, Vec<&Address>> = BTreeMap::new();
         for address in addresses.iter().filter(|address| can_be_routed(address.address)) {
-            if let Some(prefix) = address.prefix().filter(|_| address.detection != Detection::Failed) {
+            // That somebody else has the same address says nothing of the prefix.
+            if let Some(prefix) = address.prefix() {
                 seen.entry(prefix).or_default().push(address);
             }
         }
@@ -197,7 +198,7 @@ impl Table {
         self.handle_timeout(now);
     }
 
-    /// There are addresses in `prefix`; `None`: all of them still wait for duplicate address detection.
+    /// There are addresses in `prefix`; `None`: duplicate address detection has passed none of them.
     fn see(&mut self, prefix: Ipv6Net, ifindex: u32, lifetimes: Option<Lifetimes>, now: Instant) {
         let stored = |(known, entry): (&Ipv6Net, &Entry)| {
             (entry.ifindex.is_none() && *known != prefix && known.contains(&prefix)).then_some(*known)

@@ -124,7 +124,6 @@ fn what_cannot_be_is_refused_in_words() {
             &["home", "2001:db8:a00::1/56"],
             "2001:db8:a00::1/56 is an address in a prefix; the prefix is 2001:db8:a00::/56",
         ),
-        (&["home", "fd00:1::/56"], "fd00:1::/56 cannot be used for home: it is not global unicast (2000::/3)"),
         (
             &["home", A, "--preferred", "infinity", "--valid", "60"],
             "the preferred lifetime (infinity) cannot be longer than the valid one (60 s)",
@@ -142,6 +141,9 @@ fn what_cannot_be_is_refused_in_words() {
     for arguments in usage {
         assert_eq!(home.ask(&[&["report"], arguments].concat()).code, Some(2), "{arguments:?}");
     }
+    // It is no failure that a client holds a unique local prefix beside: its script reports all that it has.
+    let local = said(&home, &["fd00:1::/56"]);
+    assert!(local.starts_with("home: fd00:1::/56 is not used: it is not global unicast (2000::/3)"), "{local}");
     assert!(status(&daemon)["dynamicPrefixes"][0]["currentPrefix"].is_null(), "nothing was taken");
 }
 

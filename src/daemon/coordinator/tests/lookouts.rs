@@ -1,13 +1,13 @@
 //! What in-cluster operators do by polling, by the sources for it: the cases of k6u and metallb-dyn6.
 
 use super::world::{World, config};
-use crate::source::SourceReport;
 use crate::source::http::asker::{Asker, Failure};
 use crate::source::http::{self, answer};
 use crate::source::interface;
 use crate::source::interface::addresses::{Address, Detection};
 use crate::source::interface::table::Table;
 use crate::source::link::LinkState;
+use crate::source::{SourceId, SourceReport};
 use crate::time::Deadline;
 
 /// A DynamicPrefix with a source, and what is cut from its prefix.
@@ -179,6 +179,17 @@ fn f6_to_f8_the_range_in_the_prefix_of_the_answer() {
     let home = dyn6.world.status().dynamic_prefixes.remove(0);
     assert_eq!(home.current_prefix.as_deref(), Some("2001:db8:dead:beef::/64"));
     assert_eq!((home.prefix_source.as_deref(), home.valid_until), (Some("http"), None));
+}
+
+#[test]
+fn what_a_service_answered_last_is_known_to_whoever_asks_it_next() {
+    let mut dyn6 = Dyn6::new();
+    let id = SourceId::at("https://api6.example.net/ip.json");
+    assert_eq!(dyn6.world.coordinator.service_seed(&id), None);
+    dyn6.answers(Ok("2001:db8:dead:beef::1"));
+    let seed = dyn6.world.coordinator.service_seed(&id).map(|offer| offer.prefix.to_string());
+    assert_eq!(seed.as_deref(), Some("2001:db8:dead:beef::/64"));
+    assert_eq!(dyn6.world.coordinator.service_seed(&SourceId::at("https://other.example/")), None);
 }
 
 #[test]

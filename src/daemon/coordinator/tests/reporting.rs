@@ -2,6 +2,7 @@
 
 use super::world::*;
 use crate::control::Report;
+use crate::daemon::reporting::Taker;
 use crate::source::observe::Told;
 use crate::source::{Offer, SourceId, SourceKind, SourceReport, SourceState};
 use crate::time::Deadline;
@@ -49,12 +50,19 @@ fn a_report_goes_to_the_observer_of_its_interface() {
         gone: false,
     };
     let full = Report { preferred: Some(1800), valid: Some(u32::MAX), ..report(P) };
-    assert_eq!(told(full), Ok(("eth0".to_owned(), expected)));
+    assert_eq!(told(full), Ok((Taker::Observer("eth0".to_owned()), expected)));
     // Valid lifetime 0: it has ended (RFC 9915 §18.2.10.1).
     assert!(told(Report { valid: Some(0), preferred: Some(0), ..report(P) }).is_ok_and(|(_, told)| told.gone));
     // One that the filter refuses may end, and equal lifetimes are in order.
     assert!(told(Report { gone: true, ..report("fd00::/56") }).is_ok());
-    assert!(told(report("fd00::/56")).is_err());
+    // Clients hold such beside the one that is used, and their scripts report all.
+    let (_, local) = told(report("fd00::/56")).expect("it is no failure");
+    let follows = world.coordinator.follows_from(&local, world.now);
+    assert_eq!(
+        follows,
+        "home: fd00::/56 is not used: it is not global unicast (2000::/3); prefixFilter.requireGlobalUnicast = false \
+         allows it."
+    );
     assert!(told(Report { preferred: Some(60), valid: Some(60), ..report(P) }).is_ok());
     assert!(told(Report { preferred: Some(61), valid: Some(60), ..report(P) }).is_err());
     assert!(told(Report { excluded: vec![P.parse().unwrap()], ..report(P) }).is_err(), "all of it");

@@ -145,6 +145,30 @@ fn a_then_b_then_a_again() {
     assert_eq!(lab.asker.report().offers.len(), 1);
 }
 
+/// A restart is no reason to believe one answer more than in between.
+#[test]
+fn what_was_in_use_before_a_start_gives_way_to_two_answers_not_to_one() {
+    let seeded = || {
+        let mut lab = Lab::new();
+        lab.asker.seed(net(A), at(-500));
+        assert_eq!((lab.usable(), lab.state()), (vec![net(A)], SourceState::Asking), "nobody has answered yet");
+        lab
+    };
+    let mut lab = seeded();
+    lab.say(B);
+    assert_eq!((lab.usable(), lab.state(), lab.pause()), (vec![net(A)], SourceState::Asking, 2.0));
+    lab.say(A);
+    assert_eq!((lab.usable(), lab.state()), (vec![net(A)], SourceState::Receiving));
+    assert_eq!(lab.asker.report().offers[0].first_seen, at(-500));
+    let mut lab = seeded();
+    lab.say(B);
+    lab.say(B);
+    assert_eq!((lab.usable(), lab.cut(A)), (vec![net(B)], Some(Cut::Unlisted)));
+    let mut lab = seeded();
+    lab.fail("it is away");
+    assert_eq!((lab.usable(), lab.state()), (vec![net(A)], SourceState::Asking), "absence is not loss");
+}
+
 #[test]
 fn an_error_keeps_the_last_answer() {
     let mut lab = Lab::new();

@@ -17,6 +17,19 @@ fn a_removed_address_is_not_valid_any_more_but_not_at_once() {
     assert_eq!(lab.offer(A), None);
 }
 
+/// The address is of no use, for somebody else has it, too; the prefix is there all the same.
+#[test]
+fn a_duplicate_address_keeps_its_prefix() {
+    let mut lab = Lab::new(vec![interest(None)]);
+    lab.add(1, A1, None);
+    lab.change(100, Address { detection: Detection::Failed, ..address(A1, at(100), None) });
+    lab.advance_to(1000);
+    assert_eq!((lab.cut(A), lab.state()), (None, SourceState::Receiving));
+    lab.remove(1000, A1);
+    lab.advance_to(1015);
+    assert_eq!(lab.cut(A), Some(Cut::Withdrawn), "now it is gone");
+}
+
 #[test]
 fn a_replaced_prefix_ends_soon() {
     let mut lab = Lab::new(vec![interest(None)]);

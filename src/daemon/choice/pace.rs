@@ -1,0 +1,118 @@
+//! When it is looked round, and how often a server is asked of which nothing is heard. Pure.
+//!
+//! Not everything that would help is told to us, as a default route, or that another program has made up its mind; so
+//! it is looked again after a while. Whatever goes on around, neither looks nor questions follow each other without a
+//! pause: a look solicits routers, and a question is three Solicits to all servers of the link (RFC 9915 §14.1).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::time::Instant;
+
+/// How long after the first look in vain the next one is, and the longest pause: each is twice the one before.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest pause between questions that nobody answers: SOL_MAX_RT (RFC 9915 §7.6).
+const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
+/// How many looks are made at once when interfaces change: one that comes up does that in a few steps.
+const FREE: u32 = 3;
+
+/// The pace of the looks.
+#[derive(Debug, Default)]
+pub struct Pace {
+    is_called: bool,
+    links_at: Option<Instant>,
+    again_at: Option<Instant>,
+    /// How long was waited for that.
+    pause: Option<Duration>,
+    /// How many looks in a row there were because of interfaces, and when the last one was.
+    hurry: Option<(u32, Instant)>,
+    /// By interface, the questions that nobody answered.
+    silence: BTreeMap<String, Silence>,
+}
+
+/// The last question of some that nobody answered.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    since: Instant,
+    pause: Duration,
+}
+
+impl Pace {
+    /// Somebody wants to see it: at the start, and at a reload.
+    pub fn begin(&mut self) {
+        self.silence.clear();
+        self.call();
+    }
+
+    /// There is news of a router or of another client.
+    pub fn call(&mut self) {
+        self.is_called = true;
+        self.pause = None;
+    }
+
+    /// These interfaces have come, gone or changed.
+    pub fn handle_links(&mut self, changed: &BTreeSet<String>, now: Instant) {
+        self.hurry = self.hurry.filter(|(_, last)| now < *last + LONGEST_PAUSE * 2);
+        let at = self.hurry.map_or(now, |(times, last)| now.max(last + hurried_pause(times)));
+        self.links_at = Some(self.links_at.map_or(at, |before| before.min(at)));
+        // Who is there now need not be who was silent.
+        let silent = self.silence.iter_mut().filter(|(name, _)| changed.contains(*name));
+        silent.for_each(|(_, silence)| silence.pause = silence.pause.min(LONGEST_PAUSE));
+    }
+
+    /// Something is lacking: it is looked again some time, if nothing happens before.
+    pub fn handle_lack(&mut self, now: Instant) {
+        if self.again_at.is_none() {
+            let pause = self.pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
+            self.pause = Some(pause);
+            self.again_at = Some(now + pause);
+        }
+    }
+
+    /// Nothing is open.
+    pub fn handle_rest(&mut self) {
+        self.pause = None;
+    }
+
+    /// Nobody answered on this interface.
+    pub fn handle_silence(&mut self, interface: &str, now: Instant) {
+        let before =
+            self.silence.get(interface).copied().filter(|before| now < before.since + before.pause + LONGEST_PAUSE * 2);
+        let pause = before.map_or(FIRST_PAUSE, |before| (before.pause * 2).min(LONGEST_SILENCE));
+        self.silence.insert(interface.to_owned(), Silence { since: now, pause });
+    }
+
+    /// Where nobody is asked now, because nobody answered a short time ago.
+    pub fn hushed(&self, now: Instant) -> BTreeSet<String> {
+        let hushed = self.silence.iter().filter(|(_, silence)| now < silence.since + silence.pause);
+        hushed.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether to look now, and whether there is news.
+    pub fn poll_look(&mut self, now: Instant) -> Option<bool> {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let is_news = std::mem::take(&mut self.is_called);
+        if is_due(self.links_at) {
+            let times = self.hurry.map_or(0, |(times, _)| times);
+            self.hurry = Some((times.saturating_add(1), now));
+        } else if !is_news && !is_due(self.again_at) {
+            return None;
+        }
+        (self.links_at, self.again_at) = (self.links_at.filter(|at| *at > now), None);
+        Some(is_news)
+    }
+
+    /// When to look although nothing happens.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.links_at.into_iter().chain(self.again_at).min()
+    }
+}
+
+/// The pause after so many looks in a row because of interfaces.
+fn hurried_pause(times: u32) -> Duration {
+    match times.checked_sub(FREE) {
+        None => Duration::ZERO,
+        Some(more) => FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(more)).min(LONGEST_PAUSE),
+    }
+}

@@ -1,0 +1,68 @@
+//! Reports that nobody could take yet.
+
+use super::*;
+use crate::daemon::choice::kept::Kept;
+use crate::source::observe::Told;
+
+fn told(name: &str, prefix: &str, valid: Option<u32>) -> Told {
+    let (dynamic_prefix, prefix) = (name.to_owned(), prefix.parse().unwrap());
+    Told { dynamic_prefix, prefix, preferred: valid, valid, excluded: Vec::new(), gone: false }
+}
+
+#[test]
+fn what_was_told_is_handed_out_as_of_now() {
+    let mut kept = Kept::default();
+    kept.keep(told("home", P, Some(100)), now());
+    kept.keep(told("home", P, Some(3600)), now());
+    kept.keep(told("home", "2001:db8:b00::/56", None), now());
+    kept.keep(told("home", "2001:db8:c00::/56", Some(u32::MAX)), now());
+    kept.keep(told("home", "2001:db8:d00::/56", Some(20)), now());
+    kept.keep(told("work", P, Some(60)), now());
+    assert_eq!(kept.names(), BTreeSet::from(["home".to_owned(), "work".to_owned()]));
+    let later = kept.take("home", Instant::from_secs(1020));
+    let lifetimes: Vec<_> = later.iter().map(|told| (told.valid, told.preferred, told.gone)).collect();
+    let (told_last, ended) = ((Some(3580), Some(3580), false), (Some(0), Some(0), true));
+    assert_eq!(lifetimes, [told_last, (None, None, false), (Some(u32::MAX), Some(u32::MAX), false), ended]);
+    assert_eq!(kept.names(), BTreeSet::from(["work".to_owned()]));
+    kept.retain(|name| name == "home");
+    assert_eq!(kept.take("work", now()), Vec::new());
+}
+
+/// It proves that there is another client, whatever else is seen; but not that it has nothing.
+#[test]
+fn a_report_speaks_for_observing() {
+    let client = Verdict::Undecided("systemd-networkd configures wan".to_owned());
+    let wan = with(vec![router(true, false, false)], Interface { client, ..interface("wan") });
+    let Step::Take(chosen) = choose(&on("wan"), &[wan], true, None) else { panic!("it is clear") };
+    assert_eq!(chosen.id(), SourceId::on(SourceKind::Observed, "wan"));
+    let mut kept = Kept::default();
+    kept.keep(Told { gone: true, ..told("home", P, None) }, now());
+    assert!(kept.names().is_empty());
+}
+
+/// A report is taken before anything is chosen, and while nobody answered; not beside our own client.
+#[test]
+fn who_takes_a_report() {
+    let report = || Report {
+        name: "home".to_owned(),
+        prefix: P.parse().unwrap(),
+        preferred: None,
+        valid: None,
+        excluded: Vec::new(),
+        gone: false,
+    };
+    let mut coordinator = coordinator(AUTO);
+    let taker = |coordinator: &Coordinator| coordinator.check_report(report()).map(|(taker, _)| taker);
+    assert_eq!(taker(&coordinator), Ok(Taker::Choice));
+    coordinator.chooses_now(Ok(chosen(SourceKind::RouterAdvertisement)));
+    assert_eq!(taker(&coordinator), Ok(Taker::Choice));
+    coordinator.chooses_now(Ok(chosen(SourceKind::Observed)));
+    assert_eq!(taker(&coordinator), Ok(Taker::Observer("wan".to_owned())));
+    let mut coordinator = self::coordinator(AUTO);
+    coordinator.chooses_now(Ok(chosen(SourceKind::Dhcpv6Pd)));
+    let why = taker(&coordinator).unwrap_err();
+    assert!(
+        why.starts_with("acquisition.auto has chosen a DHCPv6 client of dyn-prefix's own on wan for home"),
+        "{why}"
+    );
+}
