@@ -125,7 +125,8 @@ impl SourceView {
         }
         // A client that holds nothing but what the filter refuses asks for nothing else.
         let is_ended = |candidate: &Candidate| candidate.cut == Some(Cut::Withdrawn);
-        view.settled |= view.id.kind == SourceKind::Dhcpv6Pd && holds_refused && view.candidates.values().all(is_ended);
+        let asks = matches!(view.id.kind, SourceKind::Dhcpv6Pd | SourceKind::Observed);
+        view.settled |= asks && holds_refused && view.candidates.values().all(is_ended);
         view
     }
 

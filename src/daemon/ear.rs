@@ -1,6 +1,7 @@
 //! Hears what the sources of a configuration say for a moment, and does nothing about it: for `plan --live`.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,7 +120,9 @@ impl Heard {
             let (held, told) = mpsc::channel(1);
             let (seed, links) = (self.coordinator.observed_seeds(interface), links.clone());
             let recorder = Recorder::default();
-            let setup = observe::driver::Setup { settings: followed, seed, links, told, reports, recorder, tally };
+            let root = PathBuf::from("/");
+            let setup =
+                observe::driver::Setup { settings: followed, seed, links, told, reports, recorder, tally, root };
             pass_on((settings, held), observe::run(setup, stop.clone()), reported, news);
         }
         interfaces.iter().map(|interface| SourceId::on(SourceKind::Observed, interface)).collect()

@@ -1,6 +1,7 @@
 //! Which tasks run: one per source's interface and per cluster of the configuration, started and stopped as it changes.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -242,6 +243,7 @@ impl Tasks {
             reports: self.reports.clone(),
             recorder: self.recorder.clone(),
             tally: counted,
+            root: PathBuf::from("/"),
         };
         let name = format!("observer of the DHCPv6 client on {interface}");
         self.supervisor.spawn(name, cancel.clone(), observe::run(setup, cancel.clone()));

@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::source::link::{LinkAddress, LinkState};
-use crate::source::observe::Told;
+use crate::source::observe::{Filed, Told};
 use crate::store::State;
 
 mod choice;
@@ -132,6 +132,13 @@ pub enum Event {
         dump: bool,
         /// Netlink messages ([`crate::source::observe::to_octets`]).
         messages: Vec<Hex>,
+    },
+    /// What the client that is observed has written down.
+    Filed {
+        /// The interface that it is observed on.
+        interface: String,
+        /// What.
+        filed: Vec<Filed>,
     },
     /// Somebody told an observer of a delegation.
     Told {

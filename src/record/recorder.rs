@@ -18,7 +18,7 @@ use crate::log::{self, record};
 use crate::source::dhcpv6::{Duid, client};
 use crate::source::http::asker::Failure;
 use crate::source::link::LinkState;
-use crate::source::observe::{self, Captured, Told};
+use crate::source::observe::{self, Captured, Filed, Told};
 use crate::source::ra::packet;
 use crate::time::Instant;
 
@@ -195,6 +195,11 @@ impl Tape {
             let messages = messages.iter().map(|message| Hex(observe::to_octets(message))).collect();
             Event::Netlink { interface, dump, messages }
         });
+    }
+
+    /// What the client that is observed has written down.
+    pub fn filed(&self, filed: &[Filed], now: Instant) {
+        self.write(now, |interface| Event::Filed { interface, filed: filed.to_vec() });
     }
 
     /// Somebody told an observer of a delegation.

@@ -86,6 +86,8 @@ pub(super) fn give(observer: &mut Observer, event: &Event, now: Instant) {
     } else if let Event::Netlink { dump, messages, .. } = event {
         let messages: Vec<_> = messages.iter().filter_map(|Hex(octets)| from_octets(octets)).collect();
         if *dump { observer.handle_dump(&messages, now) } else { observer.handle_events(&messages, now) }
+    } else if let Event::Filed { filed, .. } = event {
+        observer.handle_filed(filed, now);
     } else if let Event::Told { told, .. } = event {
         observer.handle_told(told, now);
     }

@@ -174,7 +174,10 @@ impl<'a> Session<'a> {
             Event::Datagram { interface, destination, ifindex, bytes } => {
                 self.datagram(interface, *destination, *ifindex, bytes);
             }
-            Event::Observed { interface, .. } | Event::Netlink { interface, .. } | Event::Told { interface, .. } => {
+            Event::Observed { interface, .. }
+            | Event::Netlink { interface, .. }
+            | Event::Filed { interface, .. }
+            | Event::Told { interface, .. } => {
                 let slot = self.observers.get_mut(interface);
                 let heard = slot.map(|slot| observed::give(slot.hear(), event, now));
                 self.heard(heard, interface);
@@ -468,6 +471,7 @@ fn is_for_the_coordinator(event: &Event) -> bool {
         | Event::Datagram { .. }
         | Event::Observed { .. }
         | Event::Netlink { .. }
+        | Event::Filed { .. }
         | Event::Told { .. }
         | Event::Addresses { .. }
         | Event::Service { .. }

@@ -1,6 +1,7 @@
 //! The other client of a host, by what the kernel tells of it.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use dyn_prefix::record::Recorder;
 use dyn_prefix::source::observe::{self, Saying, Settings};
@@ -16,6 +17,7 @@ use crate::support::{LAN, Namespace, Pair, Radvd, WAN};
 pub(crate) const TESTS: &[Test] = &[
     ("t146_observed_routes_after_a_burst_that_the_kernel_had_no_room_for", burst),
     ("observed_packets_are_those_of_dhcpv6_alone", filtered),
+    ("observed_lease_file_of_dhclient", lease_file),
 ];
 
 pub(crate) const WITH_RADVD: &[Test] = &[("t144_observed_link_with_a_prefix_of_its_own", own_prefix)];
@@ -28,8 +30,13 @@ struct Probe {
     _settings: watch::Sender<Settings>,
 }
 
-/// Runs `test` inside a namespace, with an observer on its uplink.
+/// Runs `test` inside a namespace, with an observer on its uplink, of a host whose clients have no files.
 fn with_driver(host: &Namespace, test: impl AsyncFnOnce(&mut Probe) + Send) {
+    with_files(host, Path::new("/nonexistent"), test);
+}
+
+/// The same with files below `root`.
+fn with_files(host: &Namespace, root: &Path, test: impl AsyncFnOnce(&mut Probe) + Send) {
     host.inside(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
@@ -49,6 +56,7 @@ fn with_driver(host: &Namespace, test: impl AsyncFnOnce(&mut Probe) + Send) {
                 reports,
                 recorder: Recorder::default(),
                 tally,
+                root: root.to_owned(),
             };
             tokio::spawn(observe::run(setup, cancel.clone()));
             test(&mut Probe { reports: Reports::new(reported), tally: counted, _said, _settings }).await;
@@ -153,5 +161,36 @@ fn own_prefix() {
         pair.host.ip(&route("add", "2001:db8:c::/56"));
         let report = probe.reports.until("a delegation", |report| usable(report) == ["2001:db8:c::/56"]).await;
         assert!(!is_said(&report), "who has a delegation does not wonder: {report:#?}");
+    });
+}
+
+/// A lease file of dhclient with this prefix, since so many seconds.
+fn write_lease(root: &Path, prefix: &str, age: i64) {
+    let since = dyn_prefix::clock::epoch().wall_now().as_second() - age;
+    let delegation = format!(
+        "ia-pd \"iVk[\" {{\n    starts {since};\n    renew 1000;\n    rebind 1600;\n    iaprefix {prefix} {{\n      starts \
+         {since};\n      preferred-life 1800;\n      max-life 3600;\n    }}\n  }}"
+    );
+    let text = format!("default-duid \"\\000\\003\";\nlease6 {{\n  interface \"{WAN}\";\n  {delegation}\n}}\n");
+    let directory = root.join("var/lib/dhcp");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    std::fs::write(directory.join(format!("dhclient6.{WAN}.leases")), text).expect("a file");
+}
+
+/// No route and no address tells of a delegation of dhclient: its lease file is all there is before its next Renew.
+fn lease_file() {
+    let pair = Pair::joined();
+    let host = &pair.host;
+    let root = tempfile::tempdir().expect("a directory");
+    write_lease(root.path(), "2001:db8:a::/56", 100);
+    with_files(host, root.path(), async |probe| {
+        let report = probe.reports.until("A", |report| usable(report) == ["2001:db8:a::/56"]).await;
+        let left = report.offers[0].valid_until.remaining(dyn_prefix::clock::now()).expect("it ends").as_secs();
+        assert!((3480..=3500).contains(&left), "{left}");
+        assert!(report.notes.iter().any(|note| note.contains("in its lease file")), "{report:#?}");
+        write_lease(root.path(), "2001:db8:b::/56", 0);
+        // What the client does next; something has to happen, as nothing looks again by itself.
+        host.ip("addr add 2001:db8:b:1::1/64 dev lo");
+        probe.reports.until("B", |report| usable(report) == ["2001:db8:b::/56"]).await;
     });
 }

@@ -29,6 +29,17 @@ fn a_deprecated_delegation_that_is_observed_is_still_one() {
     assert!(world.state().starts_with("A#1"), "{}", world.state());
 }
 
+/// The route of a ULA delegation, or one that another line was given.
+#[test]
+fn a_delegation_that_the_filter_refuses_is_no_reason_to_wait() {
+    let mut world = World::new(by_observation());
+    world.ra(&[pio("B", FOREVER, FOREVER)]);
+    world.observed(Bound, true, &[pio("fd00::/56", FOREVER, FOREVER)]);
+    assert_eq!(world.state(), "B#1");
+    world.observed(Bound, true, &[pio("fd00::/56", FOREVER, FOREVER), pio("A", 1800, 3600)]);
+    assert_eq!(world.state(), "A#2 | B draining");
+}
+
 #[test]
 fn an_observed_end_by_the_server_is_final_while_the_client_asks() {
     let mut config = by_observation();

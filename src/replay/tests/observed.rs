@@ -7,7 +7,7 @@ use netlink_packet_route::route::{RouteProtocol, RouteType};
 use rtnetlink::RouteMessageBuilder;
 
 use super::*;
-use crate::source::observe::{Told, to_octets};
+use crate::source::observe::{Filed, Told, to_octets};
 
 const CONFIG: &str = "[[dynamicPrefix]]\nname = \"home\"\nacquisition.observe = { interface = \"ppp0\" }\n";
 
@@ -38,12 +38,15 @@ fn what_an_observer_was_told_and_has_seen_is_replayed() {
         excluded: Vec::new(),
         gone: true,
     };
+    let filed =
+        Filed { prefix: "2001:db8:b::/56".parse().unwrap(), age: 1, preferred: 100, valid: 200, excluded: None };
     let messages = vec![Hex(to_octets(&RouteNetlinkMessage::NewRoute(route)))];
     let broken = Event::Observed { interface: interface(), sent: false, checksum_known: true, bytes: Hex(vec![0x60]) };
     let record = record(vec![
         (1, Event::Netlink { interface: interface(), dump: true, messages }),
         (2, broken),
         (3, Event::Told { interface: interface(), told: gone }),
+        (4, Event::Filed { interface: interface(), filed: vec![filed] }),
     ]);
     let told = told(&record);
     let has = |text: &str| told.iter().any(|line| line.contains(text));
@@ -51,4 +54,8 @@ fn what_an_observer_was_told_and_has_seen_is_replayed() {
     assert!(has("plan [2001:db8:a::/56]"), "{told:#?}");
     assert!(has("it is no whole IPv6 packet"), "{told:#?}");
     assert!(has("2001:db8:a::/56 is lost: its valid lifetime or its lease has ended"), "{told:#?}");
+    assert!(
+        has("home: 2001:db8:b::/56 takes the place of 2001:db8:a::/56 (observed on ppp0, generation 2)"),
+        "{told:#?}"
+    );
 }

@@ -1,12 +1,14 @@
 //! Drives the [`Observer`]: owns the sockets, reads the clock, moves bytes.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::files::Files;
 use super::netlink::{self, Heard};
 use super::socket::{Direction, Socket};
 use super::{Observer, Settings, Told};
@@ -39,6 +41,8 @@ pub struct Setup {
     pub recorder: Recorder,
     /// Always has what was counted.
     pub tally: watch::Sender<Tally>,
+    /// Where the files of other clients are: `/`.
+    pub root: PathBuf,
 }
 
 /// A [`Told`] on its way to the observer.
@@ -79,6 +83,7 @@ struct Driver {
     socket: Option<Socket>,
     /// There may be more packets than were read in one go.
     is_flooded: bool,
+    files: Files,
     /// When to try to open the socket again.
     reopen_at: Option<Instant>,
     /// Who waits for what follows from what he said.
@@ -89,6 +94,7 @@ impl Driver {
     fn new(mut setup: Setup, heard: mpsc::Receiver<Heard>, alarm: Alarm) -> Self {
         let settings = setup.settings.borrow_and_update().clone();
         let interface = settings.interface.clone();
+        let files = Files::new(&setup.root, &interface);
         let tape = setup.recorder.tape(Decider::Observer, &interface);
         let mut observer = Observer::new(settings);
         observer.seed(&setup.seed, clock::now());
@@ -102,6 +108,7 @@ impl Driver {
             link: None,
             socket: None,
             is_flooded: false,
+            files,
             reopen_at: None,
             waiting: Vec::new(),
         }
@@ -115,7 +122,7 @@ impl Driver {
         self.take_links();
         // Before the routes were read nothing is known to be absent.
         let Some(first) = self.heard.recv().await else { return };
-        self.hear(first);
+        self.hear(first).await;
         loop {
             self.drain();
             if !self.observer.has_news() {
@@ -136,7 +143,10 @@ impl Driver {
                     (Err(_closed), _) => return,
                 },
                 changed = self.setup.links.changed() => match changed {
-                    Ok(()) => self.take_links(),
+                    Ok(()) => {
+                        self.take_links();
+                        self.look_into_files().await;
+                    }
                     Err(_closed) => return,
                 },
                 changed = self.setup.settings.changed() => match changed {
@@ -152,7 +162,7 @@ impl Driver {
                 // What the packets say wins: they come first, but not without end.
                 ready = readable(self.socket.as_ref()), if !self.is_flooded => self.receive(ready),
                 heard = self.heard.recv() => match heard {
-                    Some(heard) => self.hear(heard),
+                    Some(heard) => self.hear(heard).await,
                     None => return,
                 },
                 () = self.alarm.wait(wake) => self.handle_timeout(),
@@ -161,7 +171,8 @@ impl Driver {
         }
     }
 
-    fn hear(&mut self, heard: Heard) {
+    /// What a client does with its delegation it does when it has written it down, or just before.
+    async fn hear(&mut self, heard: Heard) {
         let now = clock::now();
         match heard {
             Heard::Dump(messages) => {
@@ -172,6 +183,15 @@ impl Driver {
                 self.tape.netlink(false, &messages, now);
                 self.observer.handle_events(&messages, now);
             }
+        }
+        self.look_into_files().await;
+    }
+
+    async fn look_into_files(&mut self) {
+        if let Some(filed) = self.files.read().await {
+            let now = clock::now();
+            self.tape.filed(&filed, now);
+            self.observer.handle_filed(&filed, now);
         }
     }
 

@@ -11,56 +11,22 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 use netlink_packet_route::RouteNetlinkMessage;
 
-use super::Told;
+use super::hint::{Hint, Origin, Use, is_alive, longest, unknown};
+use super::told::Tellings;
 use super::traces::{Addresses, Route, delegation, lifetimes};
 use crate::source::dhcpv6::LeasedPrefix;
 use crate::source::{Cut, Offer};
 use crate::time::{Deadline, Instant};
 
+mod files;
+
+use files::OnFile;
+
 /// For how long a route may be away before its delegation counts as lost: a client that is restarted takes it away and
 /// makes it again.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long a prefix that was lost stays in the reports.
-const REMEMBERED: Duration = Duration::from_secs(600);
 /// How many prefixes are kept. There are as many as the host's clients hold, and those of other uplinks.
-const MOST: usize = 64;
-
-/// One prefix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Hint {
-    offer: Offer,
-    origin: Origin,
-    /// Since when there is no route for it, although there was one.
-    missing_since: Option<Instant>,
-    /// When it was cut.
-    cut_at: Option<Instant>,
-    /// It appeared while the packets told another delegation: it is somebody else's, or will be told by them.
-    is_aside: bool,
-    in_use: Use,
-    /// When it was put into use.
-    used_since: Option<Instant>,
-}
-
-/// Whether interfaces have addresses out of what a route stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Use {
-    /// None ever had one.
-    Never,
-    /// None ever had one, and there is another delegation of which some have.
-    Outdone,
-    Now,
-    Before,
-    /// It was in use before, and a newer one is now.
-    Replaced,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
-    /// A former run knew it.
-    FormerRun,
-    Route,
-    Told,
-}
+pub(super) const MOST: usize = 64;
 
 /// See the module's documentation.
 #[derive(Clone, Debug, Default)]
@@ -68,10 +34,36 @@ pub(super) struct Evidence {
     /// The routes were read at least once.
     is_loaded: bool,
     /// The interface that is observed: its own addresses are not made from what is delegated.
-    uplink: Option<u32>,
-    routes: BTreeSet<Route>,
-    addresses: Addresses,
-    hints: Vec<Hint>,
+    pub(super) uplink: Option<u32>,
+    /// Counts its lives.
+    pub(super) session: u64,
+    pub(super) routes: BTreeSet<Route>,
+    pub(super) addresses: Addresses,
+    /// What the client's own file says.
+    on_file: OnFile,
+    pub(super) hints: Vec<Hint>,
+    pub(super) tellings: Tellings,
+    /// The leases that are over, as far as the packets tell, and go on, as far as netlink does.
+    outliving: BTreeSet<Ipv6Net>,
+    /// When [`Self::settle`] was done last.
+    settled_at: Option<Instant>,
+}
+
+/// What the packets tell, for those who tell something else.
+struct Packets {
+    /// They can be seen.
+    are_seen: bool,
+    /// A lease is held.
+    has_lease: bool,
+    /// The prefixes they name.
+    named: BTreeSet<Ipv6Net>,
+}
+
+impl Packets {
+    /// Whether a delegation that appears now is somebody else's, or will yet be told by them.
+    fn disown(&self, prefix: Ipv6Net) -> bool {
+        self.has_lease && !self.named.contains(&prefix)
+    }
 }
 
 impl Evidence {
@@ -82,6 +74,9 @@ impl Evidence {
 
     /// The interface that is observed has this index.
     pub(super) fn handle_uplink(&mut self, ifindex: Option<u32>) {
+        if self.uplink.is_some() && self.uplink != ifindex {
+            self.session = self.session.saturating_add(1);
+        }
         self.uplink = ifindex;
     }
 
@@ -113,76 +108,63 @@ impl Evidence {
         }
     }
 
-    /// Somebody says what is delegated. What is not said stays as it was, or is not known.
-    pub(super) fn tell(&mut self, told: &Told, now: Instant) {
-        let prefix = told.prefix.trunc();
-        let is_it = |hint: &Hint| {
-            hint.offer.prefix == prefix && hint.offer.recipient.as_ref().is_none_or(|name| *name == told.dynamic_prefix)
-        };
-        if told.gone {
-            return self.hints.iter_mut().filter(|hint| is_it(hint)).for_each(|hint| hint.cut(Cut::Withdrawn, now));
-        }
-        let own = self.hints.iter().position(|hint| hint.origin == Origin::Told && is_it(hint));
-        let former = own.map(|at| self.hints.swap_remove(at)).filter(|hint| hint.offer.cut.is_none());
-        let is_new = former.is_none();
-        let mut offer = former.map_or_else(|| unknown(prefix, now), |hint| hint.offer);
-        offer.recipient = Some(told.dynamic_prefix.clone());
-        if let Some(seconds) = told.preferred {
-            offer.preferred_until = Deadline::after(now, seconds);
-        }
-        if let Some(seconds) = told.valid {
-            offer.valid_until = Deadline::after(now, seconds);
-            offer.preferred_until = offer.preferred_until.min(offer.valid_until);
-        }
-        if !told.excluded.is_empty() {
-            offer.excluded.clone_from(&told.excluded);
-        }
-        if is_new {
-            // Of one whose end nobody knows, nobody would say when it ends, either; of a route, its end would.
-            let stands = |hint: &&Hint| hint.origin == Origin::Route && hint.offer.cut.is_none();
-            let standing: BTreeSet<Ipv6Net> = self.hints.iter().filter(stands).map(|hint| hint.offer.prefix).collect();
-            let endless = |hint: &&mut Hint| {
-                (hint.origin == Origin::Told
-                    || (hint.origin == Origin::FormerRun && !standing.contains(&hint.offer.prefix)))
-                    && hint.offer.recipient == offer.recipient
-                    && hint.offer.preferred_until == Deadline::Never
-                    && hint.offer.prefix != prefix
-            };
-            self.hints.iter_mut().filter(endless).for_each(|hint| hint.cut(Cut::Unlisted, now));
-        }
-        self.make_room();
-        self.hints.push(Hint::new(offer, Origin::Told));
-    }
-
-    /// Puts together what there is now. `leased`: what the packets tell, if anything was ever told by them, and whether
-    /// it is held.
-    pub(super) fn settle(&mut self, leased: &[Offer], now: Instant) {
-        self.hints.retain(|hint| hint.forget_at().is_none_or(|at| now < at));
+    /// Puts together what there is now. `leased`: what the packets tell, as far as they can be seen (`sees_packets`).
+    pub(super) fn settle(&mut self, leased: &[Offer], sees_packets: bool, now: Instant) {
+        self.settled_at = Some(now);
+        let routes: BTreeSet<Ipv6Net> = self.routes.iter().map(|route| route.prefix).collect();
+        // Who told that it ended knows more than the route that stands yet.
+        let is_said = |hint: &Hint| hint.origin == Origin::Told && hint.offer.cut.is_none();
+        self.hints.retain(|hint| {
+            hint.forget_at().is_none_or(|at| now < at) || (is_said(hint) && routes.contains(&hint.offer.prefix))
+        });
         if self.is_loaded {
-            self.follow_routes(leased.iter().any(|offer| is_alive(offer, now)), now);
+            let has_lease = leased.iter().any(|offer| is_alive(offer, now));
+            let named = leased.iter().map(|offer| offer.prefix).collect();
+            self.follow_routes(&routes, &Packets { are_seen: sees_packets, has_lease, named }, now);
+            self.follow_file(has_lease, now);
         }
+        self.end_doubted(leased, now);
         for hint in &mut self.hints {
-            let said = leased.iter().find(|offer| offer.prefix == hint.offer.prefix);
-            match said {
-                // It goes the way of the lease, also when that is forgotten.
-                Some(Offer { cut: Some(cut @ (Cut::Withdrawn | Cut::Unlisted)), .. }) => hint.cut(*cut, now),
-                Some(_) if hint.origin == Origin::Route => hint.restore(),
+            match leased.iter().find(|offer| offer.prefix == hint.offer.prefix) {
+                // It goes the way of the lease, also when that is forgotten; but not what somebody says of it since.
+                Some(said @ Offer { cut: Some(cut @ (Cut::Withdrawn | Cut::Unlisted)), .. }) => {
+                    let ended_at = said.preferred_until.min(said.valid_until).instant();
+                    if hint.origin != Origin::Told || ended_at.is_none_or(|end| hint.offer.first_seen < end) {
+                        hint.cut(*cut, now);
+                    }
+                }
+                Some(said) if hint.origin == Origin::Route && is_alive(said, now) => hint.restore(false),
                 Some(_) | None => {}
             }
         }
+        let lapsed = leased.iter().filter(|offer| offer.cut.is_none() && offer.valid_until.is_over(now));
+        self.outliving = lapsed.map(|offer| offer.prefix).filter(|prefix| self.lives_on(*prefix, now)).collect();
     }
 
-    fn follow_routes(&mut self, has_lease: bool, now: Instant) {
-        let present: BTreeSet<Ipv6Net> = self.routes.iter().map(|route| route.prefix).collect();
-        for prefix in &present {
+    /// Whether netlink shows that a delegation goes on, although its lease would be over: a Reply may have been missed.
+    pub(super) fn lives_on(&self, prefix: Ipv6Net, now: Instant) -> bool {
+        let stands = self.hints.iter().any(|hint| {
+            let is_whole = hint.offer.cut.is_none() && hint.missing_since.is_none() && !hint.is_foreign;
+            hint.origin == Origin::Route && is_whole && hint.offer.prefix == prefix
+        });
+        let ends = longest(prefix, &self.addresses, self.uplink).filter(|_| stands);
+        ends.is_some_and(|(_, valid_until)| !valid_until.is_over(now))
+    }
+
+    fn follow_routes(&mut self, present: &BTreeSet<Ipv6Net>, packets: &Packets, now: Instant) {
+        for prefix in present {
             let known = self.hints.iter().any(|hint| hint.origin == Origin::Route && hint.offer.prefix == *prefix);
             if !known {
                 self.make_room();
-                let hint = Hint { is_aside: has_lease, ..Hint::new(unknown(*prefix, now), Origin::Route) };
-                self.hints.push(hint);
+                let is_foreign = packets.disown(*prefix);
+                self.hints.push(Hint { is_foreign, ..Hint::new(unknown(*prefix, now), Origin::Route) });
             }
         }
-        self.follow_addresses(&present, has_lease, now);
+        for hint in &mut self.hints {
+            hint.is_foreign &= !packets.named.contains(&hint.offer.prefix);
+            hint.is_aside = hint.is_foreign && (packets.are_seen || packets.has_lease);
+        }
+        self.follow_addresses(present, packets, now);
         let stands = |hint: &&Hint| {
             let is_there = hint.origin == Origin::Route && present.contains(&hint.offer.prefix);
             is_there && hint.is_offered() && hint.offer.cut.is_none()
@@ -191,36 +173,40 @@ impl Evidence {
         let standing: BTreeMap<Ipv6Net, Instant> = standing.collect();
         for hint in &mut self.hints {
             let (prefix, first_seen) = (hint.offer.prefix, hint.offer.first_seen);
-            hint.is_aside &= has_lease;
             match hint.origin {
-                Origin::Route if present.contains(&prefix) => hint.stand(&self.addresses, self.uplink),
+                Origin::Route if present.contains(&prefix) => {
+                    hint.stand(&self.addresses, self.uplink, packets.disown(prefix));
+                }
                 Origin::Route => {
                     let since = *hint.missing_since.get_or_insert(now);
                     // Only where no packet tells what is held: a client may have given all of it to one interface.
                     let is_replaced = standing.values().any(|other| *other > first_seen);
-                    if !has_lease && (is_replaced || since + GRACE <= now) {
+                    if !packets.has_lease && (is_replaced || since + GRACE <= now) {
                         hint.cut(Cut::Unlisted, now);
                     }
                 }
-                // The client has another one now.
-                Origin::FormerRun if !has_lease && !standing.is_empty() && !standing.contains_key(&prefix) => {
-                    hint.cut(Cut::Unlisted, now);
+                Origin::FormerRun => {
+                    hint.prolong(&self.addresses, self.uplink);
+                    // The client has another one now, unless links are numbered from this one, too.
+                    let is_replaced = !packets.has_lease && !standing.is_empty() && !standing.contains_key(&prefix);
+                    if is_replaced && !hint.is_numbered(&self.addresses, self.uplink, now) {
+                        hint.cut(Cut::Unlisted, now);
+                    }
                 }
-                Origin::FormerRun | Origin::Told => {}
+                Origin::File | Origin::Told => {}
             }
         }
-        let is_over = |since: Instant| has_lease && since + GRACE <= now;
+        let is_over = |since: Instant| packets.has_lease && since + GRACE <= now;
         self.hints.retain(|hint| hint.offer.cut.is_some() || !hint.missing_since.is_some_and(is_over));
     }
 
     /// Not every client takes its route away: systemd-networkd (seen with 252) leaves that of a delegation which was
     /// replaced. What is in use tells then.
-    fn follow_addresses(&mut self, present: &BTreeSet<Ipv6Net>, has_lease: bool, now: Instant) {
+    fn follow_addresses(&mut self, present: &BTreeSet<Ipv6Net>, packets: &Packets, now: Instant) {
         for hint in self.hints.iter_mut().filter(|hint| hint.origin == Origin::Route) {
-            let ends = longest(hint.offer.prefix, &self.addresses, self.uplink);
-            let is_numbered = ends.is_some_and(|(preferred_until, _)| !preferred_until.is_over(now));
+            let is_numbered = hint.is_numbered(&self.addresses, self.uplink, now);
             if is_numbered && present.contains(&hint.offer.prefix) {
-                hint.use_now(now);
+                hint.use_now(packets.disown(hint.offer.prefix), now);
             } else if hint.in_use == Use::Now {
                 hint.in_use = Use::Before;
             }
@@ -230,7 +216,7 @@ impl Evidence {
         for hint in self.hints.iter_mut().filter(|hint| hint.origin == Origin::Route) {
             match hint.in_use {
                 Use::Never | Use::Outdone => hint.in_use = if newest.is_some() { Use::Outdone } else { Use::Never },
-                Use::Before if !has_lease && newest > hint.used_since => {
+                Use::Before if !packets.has_lease && newest > hint.used_since => {
                     hint.in_use = Use::Replaced;
                     hint.cut(Cut::Unlisted, now);
                 }
@@ -239,24 +225,16 @@ impl Evidence {
         }
     }
 
-    /// A client was delegated something, of which the packets tell: what it does not hold is not delegated any more, as
-    /// far as anybody knows.
-    pub(super) fn supersede(&mut self, mentioned: &[Ipv6Net], now: Instant) {
-        // What was said before the packets spoke of it is old.
-        self.hints.retain(|hint| hint.origin != Origin::Told || !mentioned.contains(&hint.offer.prefix));
-        let other = |hint: &&mut Hint| hint.origin != Origin::Told && !mentioned.contains(&hint.offer.prefix);
-        self.hints.iter_mut().filter(other).filter(|hint| !hint.is_aside).for_each(|hint| hint.cut(Cut::Unlisted, now));
-    }
-
     /// What is known of a prefix that a client says it holds.
     pub(super) fn leased(&self, prefix: Ipv6Net) -> Option<LeasedPrefix> {
-        let known = self.hints.iter().filter(|hint| hint.offer.cut.is_none() && hint.offer.prefix == prefix);
-        let offer = known.map(|hint| &hint.offer).max_by_key(|offer| offer.valid_until)?;
+        let hints = || self.hints.iter().filter(|hint| hint.offer.prefix == prefix).map(|hint| &hint.offer);
+        let offer = hints().filter(|offer| offer.cut.is_none()).max_by_key(|offer| offer.valid_until)?;
         Some(LeasedPrefix {
             prefix,
             preferred_until: offer.preferred_until,
             valid_until: offer.valid_until,
-            excluded: offer.excluded.first().copied(),
+            // Not all who know of it know of that.
+            excluded: hints().find_map(|offer| offer.excluded.first().copied()),
             first_seen: offer.first_seen,
         })
     }
@@ -265,128 +243,36 @@ impl Evidence {
     pub(super) fn offers<'a>(&'a self, leased: &'a [Offer]) -> impl Iterator<Item = Offer> + 'a {
         let told_by_packets = |prefix| leased.iter().any(|offer| offer.prefix == prefix);
         let hints = self.hints.iter().filter(|hint| hint.is_offered());
-        let hints = hints.filter(move |hint| hint.origin == Origin::Told || !told_by_packets(hint.offer.prefix));
+        let hints = hints.filter(move |hint| match hint.origin {
+            Origin::Told => true,
+            Origin::Route => !told_by_packets(hint.offer.prefix) || self.outliving.contains(&hint.offer.prefix),
+            Origin::FormerRun => !told_by_packets(hint.offer.prefix),
+            Origin::File => !told_by_packets(hint.offer.prefix) && !self.stands(hint.offer.prefix),
+        });
         hints.map(|hint| self.with_told(hint))
-    }
-
-    /// The offer of a hint. Somebody who said how long the prefix lives knows more than a route that stands, and than a
-    /// former run.
-    fn with_told(&self, hint: &Hint) -> Offer {
-        let is_vague = hint.origin == Origin::FormerRun
-            || (hint.origin == Origin::Route && hint.offer.valid_until == Deadline::Never);
-        let told =
-            self.hints.iter().filter(|_| is_vague && hint.offer.cut.is_none()).map(|told| (told.origin, &told.offer));
-        let told = told.filter(|(origin, told)| *origin == Origin::Told && told.cut.is_none());
-        let knowing = told.map(|(_, told)| told).find(|told| told.prefix == hint.offer.prefix).unwrap_or(&hint.offer);
-        let Offer { preferred_until, valid_until, .. } = *knowing;
-        Offer { preferred_until, valid_until, ..hint.offer.clone() }
     }
 
     /// When [`Self::settle`] has something to do by itself.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let missing = self.hints.iter().filter(|hint| hint.offer.cut.is_none());
-        let missing = missing.filter_map(|hint| hint.missing_since).map(|since| since + GRACE);
-        let in_use = self.hints.iter().filter(|hint| hint.in_use == Use::Now && hint.offer.cut.is_none());
-        let deprecated = in_use.filter_map(|hint| hint.offer.preferred_until.instant());
-        missing.chain(deprecated).chain(self.hints.iter().filter_map(Hint::forget_at)).min()
+        let uncut = || self.hints.iter().filter(|hint| hint.offer.cut.is_none());
+        let missing = uncut().filter_map(|hint| hint.missing_since).map(|since| since + GRACE);
+        let doubted = self.hints.iter().filter_map(|hint| hint.doubted_until);
+        let deadlines = uncut().flat_map(|hint| [hint.offer.preferred_until, hint.offer.valid_until]);
+        let remembered = uncut().filter(|hint| hint.origin == Origin::FormerRun);
+        let numbered = remembered.filter_map(|hint| longest(hint.offer.prefix, &self.addresses, self.uplink));
+        let ends = deadlines.chain(numbered.map(|(preferred_until, _)| preferred_until)).filter_map(Deadline::instant);
+        let ends = ends.chain(self.hints.iter().filter_map(Hint::forget_at));
+        // Those that are over were seen to.
+        let ends = ends.filter(|end| self.settled_at.is_none_or(|settled_at| settled_at < *end));
+        missing.chain(doubted).chain(ends).min()
     }
 
     /// What was lost goes before its time when there is no place for what is new.
-    fn make_room(&mut self) {
+    pub(super) fn make_room(&mut self) {
         if self.hints.len() >= MOST {
             let dispensable = |hint: &Hint| (hint.cut_at.is_none(), hint.cut_at, hint.offer.first_seen);
             let first = self.hints.iter().enumerate().min_by_key(|(_, hint)| dispensable(hint)).map(|(at, _)| at);
             first.into_iter().for_each(|at| drop(self.hints.remove(at)));
         }
-    }
-}
-
-impl Hint {
-    fn new(offer: Offer, origin: Origin) -> Self {
-        Self { offer, origin, missing_since: None, cut_at: None, is_aside: false, in_use: Use::Never, used_since: None }
-    }
-
-    fn cut(&mut self, cut: Cut, now: Instant) {
-        if self.offer.cut == Some(cut) || self.offer.cut == Some(Cut::Withdrawn) {
-            return;
-        }
-        self.offer.cut = Some(cut);
-        self.offer.preferred_until = self.offer.preferred_until.min(Deadline::At(now));
-        if cut == Cut::Withdrawn {
-            self.offer.valid_until = self.offer.valid_until.min(Deadline::At(now));
-        }
-        self.cut_at = Some(now);
-    }
-
-    /// When it is of no interest any more; not while its route is there, which would be taken for a new one.
-    fn forget_at(&self) -> Option<Instant> {
-        let is_gone = self.origin != Origin::Route || self.missing_since.is_some();
-        self.cut_at.filter(|_| is_gone).map(|at| at + REMEMBERED)
-    }
-
-    /// Its route is there.
-    fn stand(&mut self, addresses: &Addresses, uplink: Option<u32>) {
-        if self.missing_since.take().is_some() {
-            self.restore();
-        }
-        self.live(addresses, uplink);
-    }
-
-    /// It is there after all.
-    fn restore(&mut self) {
-        if self.cut_at.take().is_some() {
-            self.offer.cut = None;
-            (self.offer.preferred_until, self.offer.valid_until) = (Deadline::Never, Deadline::Never);
-        }
-    }
-
-    /// Interfaces have addresses out of it.
-    fn use_now(&mut self, now: Instant) {
-        if self.in_use == Use::Replaced {
-            self.restore();
-            self.used_since = None;
-        }
-        self.in_use = Use::Now;
-        self.used_since.get_or_insert(now);
-    }
-
-    /// Takes the lifetimes of the addresses inside it: those of the one that lives longest. Without any, what was known
-    /// stays.
-    fn live(&mut self, addresses: &Addresses, uplink: Option<u32>) {
-        let longest = longest(self.offer.prefix, addresses, uplink);
-        if let Some((preferred_until, valid_until)) = longest.filter(|_| self.offer.cut.is_none()) {
-            (self.offer.preferred_until, self.offer.valid_until) = (preferred_until, valid_until);
-        }
-    }
-
-    /// Whether it may be reported.
-    fn is_offered(&self) -> bool {
-        !self.is_aside && self.in_use != Use::Outdone
-    }
-}
-
-/// The ends of the preferred and the valid lifetime of the addresses in a prefix, but for those of the uplink itself.
-fn longest(prefix: Ipv6Net, addresses: &Addresses, uplink: Option<u32>) -> Option<(Deadline, Deadline)> {
-    let elsewhere = addresses.iter().filter(|((ifindex, _), _)| Some(*ifindex) != uplink);
-    let inside = elsewhere.filter(|((_, address), _)| prefix.contains(address));
-    inside.map(|(_, ends)| *ends).reduce(|one, other| (one.0.max(other.0), one.1.max(other.1)))
-}
-
-/// Whether a prefix is held.
-pub(super) fn is_alive(offer: &Offer, now: Instant) -> bool {
-    matches!(offer.cut, None | Some(Cut::Deprecated)) && !offer.valid_until.is_over(now)
-}
-
-/// A prefix of which nothing else is known.
-pub(super) fn unknown(prefix: Ipv6Net, now: Instant) -> Offer {
-    Offer {
-        prefix,
-        recipient: None,
-        router: None,
-        preferred_until: Deadline::Never,
-        valid_until: Deadline::Never,
-        excluded: Vec::new(),
-        first_seen: now,
-        cut: None,
     }
 }

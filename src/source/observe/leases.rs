@@ -4,8 +4,8 @@ use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 
-use super::evidence::unknown;
 use super::exchange::{Exchange, Unfollowed};
+use super::hint::unknown;
 use super::observer::{Observer, Watched};
 use super::packet::Datagram;
 use crate::source::dhcpv6::client::{Ia, Outcome, is_success, is_unicast, take_ia};
@@ -138,7 +138,7 @@ impl Observer {
         let given_back: Vec<Ipv6Net> = self.given_back.keys().copied().collect();
         given_back.into_iter().for_each(|prefix| self.end(prefix, now));
         let known = self.watched.iter().flat_map(|watched| watched.ia.offers()).map(|offer| offer.prefix);
-        self.evidence.supersede(&known.collect::<Vec<_>>(), now);
+        self.evidence.supersede(&known.collect::<Vec<_>>(), begins, now);
     }
 
     /// What was given back is not given again.

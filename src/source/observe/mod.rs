@@ -9,7 +9,8 @@
 //!   and the addresses of other interfaces inside it, which tell lifetimes. That is all there is before the next Renew,
 //!   which may be hours away. Netlink does not say by which uplink a delegation came.
 //!
-//! A person or a hook script of the client may report besides ([`Told`]). What was seen in packets wins over netlink.
+//! A person or a hook script of the client may report besides ([`Told`]), and the lease files of dhcpcd and of ISC dhclient
+//! are looked into where anybody may ([`Filed`]). What was seen in packets wins over all others.
 //!
 //! RTM_NEWPREFIX is about the prefixes of the uplink itself, not about what was delegated: it is said where there is no
 //! delegation, and never taken for one. RTM_NEWNDUSEROPT is not joined: Router Advertisements are heard by a raw socket that
@@ -19,13 +20,16 @@
 //! |---|---|---|
 //! | `packet` | from an IPv6 packet to the datagram in it | decider |
 //! | `exchange` | the exchanges of the other client, and which Replies belong to them | decider |
-//! | `evidence` | what netlink, a former run and people say of delegations | decider |
+//! | `evidence` | what netlink, a former run and files say of delegations | decider |
+//! | `filed` | the lease files of other clients | decider |
+//! | `told` | what people and hook scripts say of them | decider |
+//! | `hint` | one prefix of which they say something | decider |
 //! | `leases` | what the packets tell of its leases | decider |
 //! | `onlink` | the prefixes of the links themselves | decider |
 //! | `observer`, `report` | all of it together | decider |
 //! | `traces` | what a netlink message tells of a delegation | decider |
 //! | `octets` | netlink messages, for records | decider |
-//! | `socket`, `address`, `netlink`, `driver` | sockets and the clock | driver |
+//! | `socket`, `address`, `netlink`, `files`, `driver` | sockets, files and the clock | driver |
 
 use std::collections::BTreeSet;
 
@@ -38,6 +42,9 @@ mod address;
 pub mod driver;
 mod evidence;
 mod exchange;
+mod filed;
+mod files;
+mod hint;
 mod leases;
 mod netlink;
 mod observer;
@@ -48,10 +55,12 @@ mod report;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod told;
 mod traces;
 
 pub use driver::{Saying, run};
 pub use exchange::Unfollowed;
+pub use filed::Filed;
 pub use observer::{Notice, Observer};
 pub use octets::{from_octets, to_octets};
 pub use packet::{Captured, DropReason};

@@ -8,11 +8,13 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 use netlink_packet_route::RouteNetlinkMessage;
 
-use super::evidence::{Evidence, is_alive};
+use super::evidence::Evidence;
 use super::exchange::{Exchanges, Unfollowed};
+use super::hint::is_alive;
 use super::onlink::OnLink;
 use super::packet::{self, CLIENT_PORT, Captured, Datagram, SERVER_PORT};
-use super::{Settings, Told};
+use super::{Filed, Settings, Told};
+use crate::source::dhcpv6::LeasedPrefix;
 use crate::source::dhcpv6::client::{Ia, describe};
 use crate::source::dhcpv6::wire::{Duid, Status, decode_asked};
 use crate::source::link::LinkState;
@@ -155,6 +157,12 @@ impl Observer {
         self.settle(now);
     }
 
+    /// What the client has written down.
+    pub fn handle_filed(&mut self, filed: &[Filed], now: Instant) {
+        self.evidence.file(filed, now);
+        self.settle(now);
+    }
+
     /// Somebody says what is delegated.
     pub fn handle_told(&mut self, told: &Told, now: Instant) {
         self.evidence.tell(told, now);
@@ -213,7 +221,10 @@ impl Observer {
         self.on_link.expire(now);
         for watched in &mut self.watched {
             let asks = self.exchanges.asks_to_extend(&watched.client, watched.iaid, now);
-            watched.ia.expire(asks, now);
+            // By time alone nothing is lost that goes on: a Reply may have been missed.
+            let is_over = |it: &&LeasedPrefix| it.valid_until.is_over(now);
+            let goes_on = watched.ia.active().filter(is_over).any(|it| self.evidence.lives_on(it.prefix, now));
+            watched.ia.expire(asks && !goes_on, now);
             watched.ia.forget(now);
         }
         let over = self.given_back.iter().filter(|(_, at)| **at + GIVEN_BACK <= now).map(|(prefix, _)| *prefix);
@@ -224,7 +235,7 @@ impl Observer {
     fn settle(&mut self, now: Instant) {
         self.expire(now);
         let leased = self.leased();
-        self.evidence.settle(&leased, now);
+        self.evidence.settle(&leased, self.failure.is_none(), now);
         let is_held = self.offers().iter().any(|offer| is_alive(offer, now));
         if self.was_held && !is_held {
             self.patience = Some(now + PATIENCE);

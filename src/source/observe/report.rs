@@ -86,9 +86,16 @@ impl Observer {
         }
         notes.extend(self.own_prefixes().filter(|_| !self.is_held()));
         if self.is_held() && self.memory().is_none() {
-            notes.push(format!(
-                "How long the prefix lives is known once the DHCPv6 client on {interface} renews it: no message of it was seen yet"
-            ));
+            notes.push(if self.evidence.is_from_file() {
+                format!(
+                    "The prefix is what the DHCPv6 client on {interface} has in its lease file: no message of it was seen yet"
+                )
+            } else {
+                format!(
+                    "How long the prefix lives is known once the DHCPv6 client on {interface} renews it: no message of it was \
+                     seen yet"
+                )
+            });
         }
         notes
     }

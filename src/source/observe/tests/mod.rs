@@ -1,5 +1,7 @@
 //! The observer against made-up clients, servers and kernels.
 
+mod beside;
+mod filed;
 mod leases;
 mod netlink;
 mod onlink;

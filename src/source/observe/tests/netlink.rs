@@ -31,11 +31,11 @@ pub(super) fn networkd(prefix: &str) -> RouteMessage {
     route(prefix, RouteType::Unreachable, RouteProtocol::Dhcp, 1024)
 }
 
-fn new(route: RouteMessage) -> RouteNetlinkMessage {
+pub(super) fn new(route: RouteMessage) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewRoute(route)
 }
 
-fn gone(route: RouteMessage) -> RouteNetlinkMessage {
+pub(super) fn gone(route: RouteMessage) -> RouteNetlinkMessage {
     RouteNetlinkMessage::DelRoute(route)
 }
 
@@ -53,15 +53,15 @@ fn address(ifindex: u32, address: &str, preferred: u32, valid: u32, flags: Addre
     message
 }
 
-fn numbered(ifindex: u32, at: &str, preferred: u32, valid: u32) -> RouteNetlinkMessage {
+pub(super) fn numbered(ifindex: u32, at: &str, preferred: u32, valid: u32) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewAddress(address(ifindex, at, preferred, valid, AddressFlags::empty()))
 }
 
-fn unnumbered(ifindex: u32, at: &str) -> RouteNetlinkMessage {
+pub(super) fn unnumbered(ifindex: u32, at: &str) -> RouteNetlinkMessage {
     RouteNetlinkMessage::DelAddress(address(ifindex, at, 0, 0, AddressFlags::empty()))
 }
 
-fn ends(observer: &Observer, prefix: &str) -> (Deadline, Deadline) {
+pub(super) fn ends(observer: &Observer, prefix: &str) -> (Deadline, Deadline) {
     let offer = observer.offer(prefix).unwrap();
     (offer.preferred_until, offer.valid_until)
 }
@@ -210,7 +210,7 @@ fn a_delegation_that_only_netlink_told_of_ends_when_the_packets_tell_another() {
     assert_eq!(observer.usable(), [B]);
 }
 
-fn seed(prefix: &str) -> Offer {
+pub(super) fn seed(prefix: &str) -> Offer {
     Offer {
         prefix: prefix.parse().unwrap(),
         recipient: Some("home".to_owned()),
