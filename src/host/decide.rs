@@ -80,6 +80,8 @@ pub struct Counts {
 pub struct Jobs {
     pub(super) hooks: Vec<Hook>,
     pub(super) files: Vec<File>,
+    /// What has left the configuration while something of it was under way, until that has ended.
+    leaving: (Vec<Hook>, Vec<File>),
     facts: BTreeMap<String, Facts>,
     /// Until then hooks wait for files that are being written.
     files_first_until: Option<Instant>,
@@ -93,7 +95,8 @@ impl Jobs {
     pub fn reconfigure(&mut self, config: &Config, now: Instant) {
         let mut hooks = std::mem::take(&mut self.hooks);
         for wanted in &config.hooks {
-            let former = hooks.iter().position(|hook| hook.config.name == wanted.name).map(|at| hooks.swap_remove(at));
+            let is_it = |hook: &Hook| hook.config.name == wanted.name;
+            let former = take(&mut hooks, is_it).or_else(|| take(&mut self.leaving.0, is_it));
             let mut hook = former.unwrap_or_else(|| Hook::new(wanted.clone()));
             hook.reconfigure(wanted.clone(), now);
             self.hooks.push(hook);
@@ -101,13 +104,16 @@ impl Jobs {
         self.entries.extend(hooks.iter().map(|hook| record::hook_left(&hook.config.name)));
         let mut files = std::mem::take(&mut self.files);
         for wanted in &config.files {
-            let former = files.iter().position(|file| file.config.path == wanted.path).map(|at| files.swap_remove(at));
+            let is_it = |file: &File| file.config.path == wanted.path;
+            let former = take(&mut files, is_it).or_else(|| take(&mut self.leaving.1, is_it));
             let mut file = former.unwrap_or_else(|| File::new(wanted.clone()));
             file.reconfigure(wanted.clone(), now);
             self.files.push(file);
         }
         let left = files.iter().map(|file| file.config.path.display().to_string());
         self.entries.extend(left.map(|path| record::file_left(&path)));
+        self.leaving.0.extend(hooks.into_iter().filter_map(|mut hook| hook.leave().then_some(hook)));
+        self.leaving.1.extend(files.into_iter().filter_map(|mut file| file.leave().then_some(file)));
         self.counts.retain(config);
         self.tell_all(now);
     }
@@ -178,6 +184,9 @@ impl Jobs {
             }
             return;
         }
+        let (hooks, files) = &mut self.leaving;
+        hooks.retain_mut(|hook| hook.handle_outcome(id, result.clone().map(drop), now).is_none());
+        files.retain_mut(|file| file.handle_outcome(id, result.clone(), now).is_none());
     }
 
     /// When [`Jobs::poll_job`] has something by itself.
@@ -214,6 +223,10 @@ impl Counts {
         self.writes.retain(|(path, _), _| is_file(path));
         self.reloads.retain(|(path, _), _| is_file(path));
     }
+}
+
+fn take<T>(from: &mut Vec<T>, is_it: impl Fn(&T) -> bool) -> Option<T> {
+    from.iter().position(is_it).map(|at| from.swap_remove(at))
 }
 
 fn run(hook: &mut Hook, id: JobId, now: Instant, show: &dyn Fn(&str) -> Option<DynamicPrefixStatus>) -> Option<Run> {

@@ -86,6 +86,14 @@ impl File {
         self.config = config;
     }
 
+    /// It has left the configuration. Whether it has to be kept until what is under way has ended: if it comes back
+    /// meanwhile, that is waited for.
+    pub(super) fn leave(&mut self) -> bool {
+        self.wanted = Wanted::NoOpinion(String::new());
+        (self.writing, self.reloading) = (Attempts::default(), Attempts::default());
+        self.running.is_some()
+    }
+
     /// What is true now. A failure to tell of, if it cannot be shown in the file.
     pub(super) fn handle_facts(&mut self, facts: &BTreeMap<String, Facts>, now: Instant) -> Telling {
         self.wanted = match self.config.template.render(facts) {
@@ -97,10 +105,14 @@ impl File {
                 return self.writing.fail(failure, now);
             }
         };
-        self.writing.hurry(now);
-        // What cannot be shown now could not be written, either; and what is shown again holds already.
-        let was_unrendered = self.writing.failure().is_some_and(|failure| failure.reason == Failure::NOT_RENDERED);
-        if was_unrendered { self.writing.succeed() } else { Telling::Nothing }
+        match &self.wanted {
+            // It will be what it should be when it is written.
+            Wanted::Content(_) if self.unwritten().is_some() => self.writing.hurry(now),
+            Wanted::Content(_) => return self.writing.succeed(),
+            // That nobody knows what it should be is neither a failure nor the end of one.
+            Wanted::NoOpinion(_) | Wanted::Error(_) => self.writing = Attempts::default(),
+        }
+        Telling::Nothing
     }
 
     /// What is due, if nothing is under way.
@@ -125,7 +137,8 @@ impl File {
 
     /// Whether it is about to hold what it should. One that could not be written is not waited for.
     pub(super) fn is_on_its_way(&self) -> bool {
-        self.unwritten().is_some() && (self.running.is_some() || self.writing.failure().is_none())
+        let may_be_written = |failure: &Failure| failure.reason == Failure::NOT_RENDERED;
+        self.unwritten().is_some() && (self.running.is_some() || self.writing.failure().is_none_or(may_be_written))
     }
 
     /// It is written.

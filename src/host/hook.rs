@@ -79,6 +79,16 @@ impl Hook {
         self.config = config;
     }
 
+    /// It has left the configuration. Whether it has to be kept until its run has ended: if it comes back meanwhile, it
+    /// is a new one, and waits for that.
+    pub(super) fn leave(&mut self) -> bool {
+        self.subjects.clear();
+        if let Some(running) = &mut self.running {
+            running.telling = None;
+        }
+        self.running.is_some()
+    }
+
     /// What is true now. A DynamicPrefix that nothing is known of any more is forgotten.
     pub(super) fn handle_facts(&mut self, facts: &BTreeMap<String, Facts>, now: Instant) {
         let names = &self.config.dynamic_prefixes;

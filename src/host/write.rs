@@ -54,6 +54,10 @@ fn put(write: &Write) -> io::Result<Done> {
 
 /// Whether the file holds the content with these permissions.
 fn holds(write: &Write) -> io::Result<bool> {
+    // It is replaced, and not followed: what it leads to may be anybody's.
+    if write.path.is_symlink() {
+        return Ok(false);
+    }
     let file = match open_regular(&write.path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),

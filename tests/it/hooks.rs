@@ -124,6 +124,31 @@ fn odhcp6c_remembers_what_was_reported_when_it_is_ended() {
     );
 }
 
+/// Whose end nobody has heard is told again; of a daemon that never comes, not for ever.
+#[test]
+fn odhcp6c_tells_the_end_again_that_was_not_taken() {
+    let desk = Desk::new();
+    let script = hook("odhcp6c").display().to_string();
+    let unheard = |event: &str, prefixes: &str| {
+        desk.asked(&[&script, "wan", event], &[("PREFIXES", prefixes), ("STUB_EXIT", "4")])
+    };
+    odhcp6c(&desk, "bound", "2001:db8:1::/56,1800,3600");
+    unheard("updated", "2001:db8:2::/56,1800,3600");
+    assert_eq!(
+        odhcp6c(&desk, "updated", "2001:db8:2::/56,1700,3500"),
+        ["report home 2001:db8:2::/56 --preferred 1700 --valid 3500", "report home 2001:db8:1::/56 --gone"]
+    );
+    assert_eq!(unheard("unbound", ""), ["report home 2001:db8:2::/56 --gone"]);
+    assert_eq!(odhcp6c(&desk, "unbound", ""), ["report home 2001:db8:2::/56 --gone"]);
+    assert!(odhcp6c(&desk, "unbound", "").is_empty(), "once");
+    for number in 1..=20 {
+        unheard("updated", &format!("2001:db8:{number}::/56,1800,3600"));
+    }
+    let told = odhcp6c(&desk, "unbound", "");
+    assert!(told.len() < 12, "{told:?}");
+    assert_eq!(told.last().unwrap(), "report home 2001:db8:20::/56 --gone");
+}
+
 #[test]
 fn odhcp6c_may_source_it() {
     let desk = Desk::new();
@@ -207,6 +232,50 @@ fn dhclient_reports_what_its_variables_say() {
         "Q13"
     );
     assert!(asked(&[]).is_empty());
+}
+
+/// dhc6.c prints lifetimes with %d: without end is -1, and what is longer than 68 years is less than that.
+#[test]
+fn dhclient_reports_lifetimes_that_are_printed_with_a_sign() {
+    let desk = Desk::new();
+    let script = sourced("dhclient");
+    let asked = |preferred: &str, valid: &str| {
+        let lifetimes = [("new_preferred_life", preferred), ("new_max_life", valid)];
+        let prefix = [("reason", "BOUND6"), ("new_ip6_prefix", "2001:db8:1::/56")];
+        desk.asked(&[&script[0], &script[1]], &[prefix, lifetimes].concat())
+    };
+    assert_eq!(asked("-1", "-1"), ["report home 2001:db8:1::/56 --preferred 4294967295 --valid 4294967295"]);
+    assert_eq!(asked("0", "-2147483648"), ["report home 2001:db8:1::/56 --preferred 0 --valid 2147483648"]);
+}
+
+/// What other uplinks are delegated is for another dynamicPrefix, or for none.
+#[test]
+fn a_hook_is_for_the_interface_that_it_names() {
+    let desk = Desk::new();
+    let with = |variables: &[(&'static str, &'static str)], interface: &'static str| {
+        [variables, &[("DYN_PREFIX_INTERFACE", interface)]].concat()
+    };
+    let sourced_ones = [
+        ("dhclient", vec![("new_ip6_prefix", "2001:db8:1::/56")]),
+        ("dhcpcd", vec![("new_dhcp6_ia_pd1_prefix1", "2001:db8:1::"), ("new_dhcp6_ia_pd1_prefix1_length", "56")]),
+    ];
+    for (name, mut variables) in sourced_ones {
+        variables.extend([("reason", "BOUND6"), ("interface", "wan")]);
+        let script = sourced(name);
+        let asked = |interface| desk.asked(&[&script[0], &script[1]], &with(&variables, interface));
+        assert!(asked("wan2").is_empty(), "{name}");
+        assert_eq!(asked("wan"), ["report home 2001:db8:1::/56"], "{name}");
+    }
+    let script = hook("odhcp6c").display().to_string();
+    let variables = [("PREFIXES", "2001:db8:1::/56,1800,3600")];
+    let asked = |interface| desk.asked(&[&script, "wan", "bound"], &with(&variables, interface));
+    assert!(asked("wan2").is_empty());
+    assert_eq!(asked("wan").len(), 1);
+    // Each that dials in is a session of its own.
+    let script = hook("pppd").display().to_string();
+    let asked = |interface| desk.asked(&[&script, "ppp7", "", "0", "fe80::1", "fe80::2", ""], &with(&[], interface));
+    assert!(asked("ppp0").is_empty());
+    assert_eq!(asked("ppp7"), ["reload"]);
 }
 
 #[test]

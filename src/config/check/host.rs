@@ -1,7 +1,7 @@
 //! `[[hook]]` and `[[file]]`
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::super::finding::{At, Report, Span, TEMPLATE_FILE, quoted};
@@ -143,7 +143,7 @@ pub(super) fn files(
         .iter()
         .map(|table| {
             if let Some(path) = table.text("path") {
-                if let Some(first) = paths.iter().find(|first| Path::new(first.value) == Path::new(path.value)) {
+                if let Some(first) = paths.iter().find(|first| straight(first.value) == straight(path.value)) {
                     let line = report.line(first.span);
                     let message = format!("{} is written by the file at line {line} already", quoted(path.value));
                     report.error("duplicate-name", path.span, message).hint("keep one of the two");
@@ -164,7 +164,7 @@ fn file(table: &Table<'_>, names: &Names<'_>, host: &Host<'_>, report: &mut Repo
             report.error("invalid-path", path.span, message).hint("add the name of the file");
             return None;
         }
-        if table.text("template").is_some_and(|template| Path::new(template.value) == absolute) {
+        if table.text("template").is_some_and(|template| straight(template.value) == straight(path.value)) {
             report
                 .error("invalid-path", path.span, "`path` is the template itself, which would be gone at once")
                 .hint("write to another file, below /run/dyn-prefix");
@@ -185,6 +185,19 @@ fn file(table: &Table<'_>, names: &Names<'_>, host: &Host<'_>, report: &mut Repo
         reload: reload?,
         timeout: timeout?,
     })
+}
+
+/// The same path without `..`.
+fn straight(path: &str) -> PathBuf {
+    let mut straight = PathBuf::new();
+    for component in Path::new(path).components() {
+        if component == Component::ParentDir {
+            straight.pop();
+        } else {
+            straight.push(component);
+        }
+    }
+    straight
 }
 
 /// Where a file may stand without more rights than the unit gives.

@@ -130,8 +130,65 @@ fn what_cannot_be_filled_in_leaves_the_file_as_it_is() {
     assert!(message.starts_with("${lab.current+::1:0:0:0:2} cannot be computed in 2001:db8::/64: "), "{message}");
     assert_eq!(world.lines().len(), 1);
     world.set("lab", &["2001:db8::/56"]);
-    assert_eq!(world.write().content, "2001:db8:0:1::2");
+    let write = world.write();
+    assert_eq!((write.content.as_str(), world.lines()), ("2001:db8:0:1::2", Vec::new()), "it is not written yet");
+    world.succeed(write.id, WRITTEN);
+    assert_eq!(world.lines(), ["/run/x is what it should be again.", "Wrote /run/x."]);
+}
+
+/// Nothing was written meanwhile.
+#[test]
+fn what_can_be_filled_in_again_is_not_what_it_should_be_before_it_is_written() {
+    let mut world = World::new("[[file]]\npath = \"/run/x\"\ntext = \"${lab.current+::1:0:0:0:2}\"\n");
+    world.set("lab", &["2001:db8::/56"]);
+    let write = world.write();
+    world.fail(write.id, Failure::NOT_WRITTEN);
+    world.set("lab", &["2001:db8::/64"]);
+    assert_eq!(world.lines().len(), 2, "it fails for another reason");
+    world.set("lab", &["2001:db8::/56"]);
+    assert_eq!(world.lines(), Vec::<String>::new());
+    let write = world.write();
+    world.fail(write.id, Failure::NOT_WRITTEN);
+    assert_eq!((file(&world).reason.as_str(), world.lines().len()), ("NotWritten", 1));
+    world.set("lab", &["2001:db8::/64"]);
+    world.lines();
+    world.forget("lab");
+    assert_eq!((file(&world).reason.as_str(), world.lines()), ("NoOpinion", Vec::new()));
+    assert_eq!((world.job(), world.pause()), (None, None));
+}
+
+#[test]
+fn what_is_back_to_what_the_file_holds_is_no_failure_any_more() {
+    let mut world = World::new(FILE);
+    world.home(&[A]);
+    let write = world.write();
+    world.succeed(write.id, WRITTEN);
+    world.home(&[B, A]);
+    let write = world.write();
+    world.fail(write.id, Failure::NOT_WRITTEN);
+    world.lines();
+    world.home(&[A]);
+    assert_eq!((world.job(), world.pause()), (None, None));
     assert_eq!(world.lines(), ["/run/x is what it should be again."]);
+    assert!(file(&world).synced);
+}
+
+/// Two writers of one path would take each other's new file away.
+#[test]
+fn a_file_that_leaves_and_is_back_waits_for_the_write_that_is_under_way() {
+    let mut world = World::new(FILE);
+    world.home(&[A]);
+    let former = world.write();
+    world.reload("");
+    world.reload(FILE);
+    assert_eq!(world.job(), None, "one at a time");
+    world.succeed(former.id, WRITTEN);
+    let write = world.write();
+    assert_eq!(write.content, A, "what it holds is looked at");
+    world.reload("");
+    world.succeed(write.id, WRITTEN);
+    world.reload(FILE);
+    assert_eq!(world.write().content, A);
 }
 
 #[test]

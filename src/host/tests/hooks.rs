@@ -186,6 +186,24 @@ fn a_hook_that_becomes_another_one_while_it_runs_is_told_by_itself() {
 }
 
 #[test]
+fn a_hook_that_leaves_and_is_back_waits_for_the_run_that_is_under_way() {
+    let mut world = told();
+    world.home(&[B, A]);
+    let former = world.run();
+    world.reload("");
+    world.reload("");
+    world.reload(HOOK);
+    assert_eq!((world.job(), world.pause()), (None, None), "one run at a time");
+    world.fail(former.id, Failure::FAILED);
+    let run = world.run();
+    assert_eq!(event(&run), "start", "it is a new one");
+    world.reload("");
+    world.lines();
+    world.succeed(run.id, Done::Ran);
+    assert_eq!((world.lines(), world.job(), world.pause()), (Vec::new(), None, None));
+}
+
+#[test]
 fn one_dynamic_prefix_that_changes_all_the_time_does_not_hold_up_another_one() {
     let mut world = World::new("[[hook]]\ncommand = [\"/bin/true\"]\n");
     world.home(&[A]);

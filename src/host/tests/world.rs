@@ -66,6 +66,12 @@ impl World {
         self.jobs.handle_facts(self.facts.clone(), self.now);
     }
 
+    /// Nothing is known of `name`.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.facts.remove(name);
+        self.jobs.handle_facts(self.facts.clone(), self.now);
+    }
+
     pub(super) fn home(&mut self, prefixes: &[&str]) {
         self.set("home-ipv6", prefixes);
     }

@@ -87,6 +87,19 @@ async fn what_a_former_run_left_is_no_obstacle_and_a_link_is_not_followed() {
 }
 
 /// Who may write to the directory can put anything there.
+/// Also one whose target holds the content: that may be somebody else's, and change.
+#[tokio::test]
+async fn a_link_at_the_path_is_replaced_and_not_read() {
+    let (directory, path) = place();
+    let other = directory.path().join("other");
+    fs::write(&other, "x").unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o644)).unwrap();
+    symlink(&other, &path).unwrap();
+    assert_eq!(write(job(&path, "x", false)).await, holds(true, false));
+    assert!(path.symlink_metadata().unwrap().is_file(), "it is the file now");
+    assert_eq!(write(job(&path, "x", false)).await, holds(false, false));
+}
+
 #[tokio::test]
 async fn a_mark_that_is_a_link_or_a_fifo_is_one_and_is_not_followed() {
     let (directory, path) = place();
