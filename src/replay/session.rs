@@ -12,13 +12,13 @@ use crate::log::{Entry, record};
 use crate::plan::Catalogue;
 use crate::record::{Choice, Decider, Event, Hex, Start};
 use crate::source::Advertised;
+use crate::source::SourceId;
 use crate::source::dhcpv6::client::Received;
 use crate::source::dhcpv6::{self, Client, Duid, DuidSetting};
 use crate::source::http;
 use crate::source::link::LinkState;
 use crate::source::ra::packet;
 use crate::source::ra::table::{self, Table};
-use crate::source::SourceId;
 use crate::time::{Epoch, Instant};
 
 use super::deciders::Deciders;
