@@ -67,9 +67,10 @@ fn a_report_is_in_use_when_it_is_answered_and_after_a_restart() {
     );
 }
 
-/// Without lifetimes it is for ever, until another one is reported; one that is replaced drains.
+/// What was said to live for ever does, whatever else is reported (Q13): a client may hold several. When it is gone,
+/// nobody routes it any more: it does not drain.
 #[test]
-fn a_second_report_replaces_the_first_and_the_same_one_changes_nothing() {
+fn a_second_report_ends_no_infinite_lifetime_and_the_same_one_changes_nothing() {
     let home = Home::new(OBSERVED);
     let daemon = home.start();
     let first = format!("home: {A} is in use from observed on none0, preferred for ever and valid for ever.\n");
@@ -83,10 +84,13 @@ fn a_second_report_replaces_the_first_and_the_same_one_changes_nothing() {
     }
     assert_eq!(status(&daemon)["dynamicPrefixes"], seen["dynamicPrefixes"]);
     let second = said(&home, &[B, "--preferred", "60", "--valid", "120"]);
-    assert!(second.starts_with(&format!("home: {B} is in use from observed on none0, preferred for ")), "{second}");
+    assert_eq!(second, format!("home: {B} is known; {A} from observed on none0 is in use.\n"));
+    let gone = said(&home, &[A, "--gone"]);
+    assert!(gone.starts_with(&format!("home: {A} is gone; {B} from observed on none0 is in use")), "{gone}");
     let seen = status(&daemon);
+    assert_eq!(seen["dynamicPrefixes"][0]["currentPrefix"], B);
     assert_eq!(seen["dynamicPrefixes"][0]["history"][0]["prefix"], A);
-    assert_eq!(seen["dynamicPrefixes"][0]["history"][0]["state"], "draining");
+    assert_eq!(seen["dynamicPrefixes"][0]["history"][0]["state"], "expired");
     use std::os::unix::fs::MetadataExt as _;
     // Only the replacement was written; each save is a file of its own.
     daemon.until("the replacement is stored", |_| std::fs::read_to_string(&state).is_ok_and(|text| text.contains(B)));

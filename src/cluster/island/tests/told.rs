@@ -1,4 +1,4 @@
-//! What the journal tells of a change of the prefix is what the README shows.
+//! What the journal tells of a change of the prefix is what the manual shows.
 
 use std::time::Duration;
 
@@ -6,18 +6,19 @@ use super::town::{Town, V6, ours};
 use super::*;
 use crate::log::record::{self, Written};
 
-const README: &str = include_str!("../../../../README.md");
+const MANUAL: &str = include_str!("../../../../packaging/man/dyn-prefix-networks.7.in");
 
 /// The lines of its block that holds `mark`, each without the time that it took; one that is indented goes on.
 fn shown(mark: &str) -> Vec<String> {
-    let block = README.split("```").find(|block| block.starts_with("text\n") && block.contains(mark));
-    let block = block.expect("a block of the journal").replace("\n      ", " ");
+    let blocks = MANUAL.split("\n.EX").skip(1).filter_map(|block| block.split("\n.EE").next());
+    let block = blocks.into_iter().find(|block| block.contains(mark)).expect("a block of the journal");
+    let block = block.replace("\n      ", " ").replace("\\-", "-");
     let lines = block.lines().skip(1);
     lines.map(|line| line.rsplit_once(", in ").map_or(line, |(told, _)| told).to_owned()).collect()
 }
 
 #[test]
-fn the_readme_shows_what_the_journal_tells_of_a_service() {
+fn the_manual_shows_what_the_journal_tells_of_a_service() {
     let target = pool("ipv6-pool");
     let mut town = Town::new(Mode::Ha, &target);
     town.tell(at(0));
