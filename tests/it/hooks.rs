@@ -161,6 +161,19 @@ fn odhcp6c_may_source_it() {
     assert!(odhcp6c(&desk, "bound", "nonsense 2001:db8::/56 ,,").is_empty());
 }
 
+/// Who sources it may end at whatever fails, and a full disk leaves an empty file.
+#[test]
+fn odhcp6c_reports_whatever_is_left_of_its_memory() {
+    let desk = Desk::new();
+    fs::write(desk.directory.path().join("dyn-prefix-odhcp6c.wan"), "").unwrap();
+    let script = format!("set -e; set -- wan bound; . '{}'; dyn-prefix goes on >&- 2>&-", hook("odhcp6c").display());
+    assert_eq!(
+        desk.asked(&["-c", &script], &[("PREFIXES", "2001:db8:1::/56,1800,3600")]),
+        ["report home 2001:db8:1::/56 --preferred 1800 --valid 3600", "goes on"]
+    );
+    assert_eq!(odhcp6c(&desk, "unbound", ""), ["report home 2001:db8:1::/56 --gone"]);
+}
+
 #[test]
 fn dhcpcd_reports_what_its_variables_say() {
     let desk = Desk::new();
