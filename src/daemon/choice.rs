@@ -18,6 +18,8 @@ use crate::time::Instant;
 
 use super::clients;
 use super::coordinator::Coordinator;
+use pace::News;
+use round::Made;
 
 pub mod kept;
 pub mod pace;
@@ -196,10 +198,33 @@ pub fn probe(prefix: &DynamicPrefix, interface: &str, duid: &Duid) -> Option<dhc
 impl Coordinator {
     /// The choices that are to be made: those that were never made, and those that give no prefix now. If there is
     /// news, those that were made because nobody answered, too.
-    pub fn open_choices(&self, is_news: bool, now: Instant) -> Vec<DynamicPrefix> {
-        let open = autos(&self.config)
-            .filter(|(prefix, auto)| is_news && is_by_silence(auto) || !self.works(&prefix.name, auto, now));
+    pub fn open_choices(&self, news: News, now: Instant) -> Vec<DynamicPrefix> {
+        let open = autos(&self.config).filter(|(prefix, auto)| self.is_open(&prefix.name, auto, news, now));
         open.map(|(prefix, _)| prefix.clone()).collect()
+    }
+
+    /// What of a look still concerns anybody, for which `news` was the reason. It takes a while: meanwhile what was
+    /// chosen before may work again, and the file may name another interface.
+    pub fn still_open(&self, made: Made, news: News, now: Instant) -> Made {
+        let is_meant = |auto: &Auto, outcome: &Result<Chosen, String>| match (&auto.interface, outcome) {
+            (Some(named), Ok(chosen)) => *named == chosen.interface,
+            (None, _) | (_, Err(_)) => true,
+        };
+        let concerns = |(name, outcome): &(String, Result<Chosen, String>)| {
+            autos(&self.config).any(|(prefix, auto)| {
+                prefix.name == *name && is_meant(auto, outcome) && self.is_open(name, auto, news, now)
+            })
+        };
+        made.into_iter().filter(concerns).collect()
+    }
+
+    fn is_open(&self, name: &str, auto: &Auto, news: News, now: Instant) -> bool {
+        let is_news = match news {
+            News::Nothing => false,
+            News::Links => auto.interface.is_none(),
+            News::Called => true,
+        };
+        is_news && is_by_silence(auto) || !self.works(name, auto, now)
     }
 
     /// Whether a choice is looked for although nothing happens: there is none, or nobody answered and there is no prefix

@@ -21,7 +21,7 @@ use crate::time::Instant;
 
 use super::Daemon;
 use super::choice::kept::Kept;
-use super::choice::pace::Pace;
+use super::choice::pace::{News, Pace};
 use super::choice::round::{self, Look, Made};
 use super::choice::{self, Answer};
 
@@ -56,12 +56,15 @@ pub(super) enum Happened {
 #[derive(Debug, Default)]
 pub(super) struct Looked {
     made: Made,
+    /// Why it was looked round.
+    news: News,
     /// The interfaces on which nobody answered.
     silent: Vec<String>,
 }
 
 /// What is looked for, and what is known before.
 struct Round {
+    news: News,
     open: Vec<DynamicPrefix>,
     /// Where a DHCPv6 client of ours is.
     own: BTreeSet<String>,
@@ -71,6 +74,8 @@ struct Round {
     links: watch::Receiver<Arc<Links>>,
     /// For whom somebody reports what another client is delegated.
     told: BTreeSet<String>,
+    /// The interfaces that are observed because of that.
+    told_on: BTreeSet<String>,
 }
 
 impl Choosing {
@@ -118,10 +123,11 @@ impl Daemon {
     /// Takes what has happened to the choices.
     pub(super) fn take_choices(&mut self, happened: Happened) {
         let now = clock::now();
-        let Looked { made, silent } = match happened {
+        let Looked { made, news, silent } = match happened {
             Happened::Links(known) => return self.choosing.take_links(known, now),
             Happened::Looked(looked) => looked,
         };
+        let made = self.coordinator.still_open(made, news, now);
         for (name, outcome) in &made {
             self.recorder.write(now, || Event::Chosen(record::Choice::new(name, outcome)));
         }
@@ -129,6 +135,7 @@ impl Daemon {
             self.tasks.follow(&mut self.coordinator);
             self.notice_at.get_or_insert(now);
         }
+        self.choosing.kept.handle_choices(&made, now);
         self.tell_kept(now);
         silent.iter().for_each(|interface| self.choosing.pace.handle_silence(interface, now));
         if made.iter().any(|(_, outcome)| outcome.is_err()) {
@@ -160,25 +167,27 @@ impl Daemon {
         if self.coordinator.lacks_choice(now) {
             self.choosing.pace.handle_lack(now);
         }
-        let Some(is_news) = self.choosing.pace.poll_look(now) else { return };
+        let Some(news) = self.choosing.pace.poll_look(now) else { return };
         if !self.coordinator.chooses() {
             return;
         }
         let links = self.tasks.links();
         self.choosing.links.get_or_insert_with(|| links.clone());
         self.choosing.interfaces = self.coordinator.interfaces_to_choose();
-        let open = self.coordinator.open_choices(is_news, now);
+        let open = self.coordinator.open_choices(news, now);
         if open.is_empty() {
             return self.choosing.pace.handle_rest();
         }
         let own = self.coordinator.sources().into_iter().filter(|id| id.kind == SourceKind::Dhcpv6Pd);
         let round = Round {
+            news,
             open,
             own: own.filter_map(|id| id.interface).collect(),
             hushed: self.choosing.pace.hushed(now),
             duid: self.coordinator.identity.duid.clone(),
             links,
-            told: self.choosing.kept.names(),
+            told: self.choosing.kept.names(now),
+            told_on: self.choosing.kept.interfaces().clone(),
         };
         self.choosing.looking.spawn_blocking(move || round.run());
     }
@@ -223,7 +232,8 @@ impl Round {
             let seen = places.get(&interface_of(prefix)).cloned().unwrap_or_default();
             Look { prefix: prefix.clone(), is_told: self.told.contains(&prefix.name), seen }
         };
-        let looks: Vec<Look> = self.open.iter().map(look).collect();
+        let mut looks: Vec<Look> = self.open.iter().map(look).collect();
+        round::share_reports(&mut looks, &self.told_on);
         let answers = round::questions(&looks).into_iter().map(async |(interface, prefix)| {
             let answer = match round::known_answer(&interface, &self.own, &self.hushed) {
                 Some(answer) => answer,
@@ -233,7 +243,8 @@ impl Round {
         });
         let answers: BTreeMap<String, Answer> = join_all(answers).await.into_iter().collect();
         let silent = answers.iter().filter(|(_, answer)| **answer == Answer::Silence);
-        Looked { silent: silent.map(|(name, _)| name.clone()).collect(), made: round::outcomes(&looks, &answers) }
+        let silent = silent.map(|(name, _)| name.clone()).collect();
+        Looked { made: round::outcomes(&looks, &answers), news: self.news, silent }
     }
 }
 

@@ -100,7 +100,7 @@ impl Running {
         };
         let message = format!(
             "{why}. The running daemon does as it was told, but forgets it at a restart before it can save; is the disk full \
-             or read-only? Mend that and run the command again"
+             or read-only? Mend that: it is tried again every minute by itself"
         );
         Some(Response::Error { message })
     }

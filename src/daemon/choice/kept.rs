@@ -2,46 +2,72 @@
 
 use std::collections::BTreeSet;
 
+use crate::source::SourceKind;
 use crate::source::observe::Told;
 use crate::time::{Deadline, Instant};
+
+use super::round::Made;
 
 /// How many reports are kept.
 const MOST: usize = 32;
 
 /// Reports for DynamicPrefixes whose source is not chosen yet. That there are any speaks for observing.
 #[derive(Debug, Default)]
-pub struct Kept(Vec<(Told, Instant)>);
+pub struct Kept {
+    reports: Vec<(Told, Instant)>,
+    /// What is observed because of some: a client of our own there would be a second one, also when nothing is delegated
+    /// for a while.
+    interfaces: BTreeSet<String>,
+}
 
 impl Kept {
     /// Keeps one; of a prefix the last.
     pub fn keep(&mut self, told: Told, now: Instant) {
-        self.0.retain(|(former, _)| former.dynamic_prefix != told.dynamic_prefix || former.prefix != told.prefix);
-        if self.0.len() == MOST {
-            self.0.remove(0);
+        self.reports.retain(|(former, _)| former.dynamic_prefix != told.dynamic_prefix || former.prefix != told.prefix);
+        if self.reports.len() == MOST {
+            self.reports.remove(0);
         }
-        self.0.push((told, now));
+        self.reports.push((told, now));
     }
 
     /// For whom another client has a delegation.
-    pub fn names(&self) -> BTreeSet<String> {
-        self.0.iter().filter(|(told, _)| !told.gone).map(|(told, _)| told.dynamic_prefix.clone()).collect()
+    pub fn names(&self, now: Instant) -> BTreeSet<String> {
+        let held = self.reports.iter().map(|(told, at)| as_of(told.clone(), *at, now)).filter(|told| !told.gone);
+        held.map(|told| told.dynamic_prefix).collect()
+    }
+
+    /// The interfaces that are observed because of reports.
+    pub const fn interfaces(&self) -> &BTreeSet<String> {
+        &self.interfaces
+    }
+
+    /// These choices were made.
+    pub fn handle_choices(&mut self, made: &Made, now: Instant) {
+        let names = self.names(now);
+        let of_reports = made.iter().filter(|(name, _)| names.contains(name));
+        let chosen = of_reports.filter_map(|(_, outcome)| outcome.as_ref().ok());
+        let observed = chosen.filter(|chosen| chosen.kind == SourceKind::Observed);
+        self.interfaces.extend(observed.map(|chosen| chosen.interface.clone()));
     }
 
     /// Hands out what is for this DynamicPrefix, as it would be told now.
     pub fn take(&mut self, name: &str, now: Instant) -> Vec<Told> {
-        let (his, others) = std::mem::take(&mut self.0).into_iter().partition(|(told, _)| told.dynamic_prefix == name);
-        self.0 = others;
+        let all = std::mem::take(&mut self.reports).into_iter();
+        let (his, others) = all.partition(|(told, _)| told.dynamic_prefix == name);
+        self.reports = others;
         let his: Vec<(Told, Instant)> = his;
-        his.into_iter().map(|(told, at)| aged(told, now.saturating_since(at).as_secs())).collect()
+        his.into_iter().map(|(told, at)| as_of(told, at, now)).collect()
     }
 
     /// Forgets what is for nobody.
     pub fn retain(&mut self, is_there: impl Fn(&str) -> bool) {
-        self.0.retain(|(told, _)| is_there(&told.dynamic_prefix));
+        self.reports.retain(|(told, _)| is_there(&told.dynamic_prefix));
     }
 }
 
-fn aged(told: Told, seconds: u64) -> Told {
+/// What was told `at` a time, as it would be told now.
+fn as_of(told: Told, at: Instant, now: Instant) -> Told {
+    let seconds = now.saturating_since(at).as_secs();
     let left = |lifetime: u32| match lifetime {
         Deadline::INFINITY => lifetime,
         _ => lifetime.saturating_sub(u32::try_from(seconds).unwrap_or(u32::MAX)),

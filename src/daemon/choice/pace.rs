@@ -17,6 +17,18 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 /// How many looks are made at once when interfaces change: one that comes up does that in a few steps.
 const FREE: u32 = 3;
 
+/// What has happened that a choice by silence is made again for, although it gives a prefix.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum News {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Interfaces have come, gone or changed: the prefix may arrive on another one, where none is written.
+    Links,
+    /// A reload, a router, or another client.
+    Called,
+}
+
 /// The pace of the looks.
 #[derive(Debug, Default)]
 pub struct Pace {
@@ -89,18 +101,23 @@ impl Pace {
         hushed.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Whether to look now, and whether there is news.
-    pub fn poll_look(&mut self, now: Instant) -> Option<bool> {
+    /// Whether to look now, and what the news is.
+    pub fn poll_look(&mut self, now: Instant) -> Option<News> {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        let is_news = std::mem::take(&mut self.is_called);
-        if is_due(self.links_at) {
+        let is_called = std::mem::take(&mut self.is_called);
+        let of_links = is_due(self.links_at);
+        if of_links {
             let times = self.hurry.map_or(0, |(times, _)| times);
             self.hurry = Some((times.saturating_add(1), now));
-        } else if !is_news && !is_due(self.again_at) {
+        } else if !is_called && !is_due(self.again_at) {
             return None;
         }
         (self.links_at, self.again_at) = (self.links_at.filter(|at| *at > now), None);
-        Some(is_news)
+        Some(match (is_called, of_links) {
+            (true, _) => News::Called,
+            (false, true) => News::Links,
+            (false, false) => News::Nothing,
+        })
     }
 
     /// When to look although nothing happens.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::config::{Chosen, DynamicPrefix};
 use crate::init::Interface;
 
-use super::{Answer, Step, choose};
+use super::{Answer, Step, choose, uplink};
 
 /// By name, what was chosen, or why nothing was.
 pub type Made = Vec<(String, Result<Chosen, String>)>;
@@ -22,9 +22,24 @@ pub struct Look {
 }
 
 impl Look {
+    /// Where the prefix arrives.
+    fn interface(&self) -> Option<String> {
+        let auto = self.prefix.acquisition.auto.as_ref()?;
+        uplink(auto, &self.seen).ok().map(|(uplink, _)| uplink.name.clone())
+    }
+
     fn choose(&self, answer: Option<&Answer>) -> Step {
         let auto = self.prefix.acquisition.auto.clone().unwrap_or_default();
         choose(&auto, &self.seen, self.is_told, answer)
+    }
+}
+
+/// Another client is on an interface, and not on a DynamicPrefix: who is told of it for one is told for all of that
+/// interface. `told_on`: where that was so before.
+pub fn share_reports(looks: &mut [Look], told_on: &BTreeSet<String>) {
+    let told: BTreeSet<String> = looks.iter().filter(|look| look.is_told).filter_map(Look::interface).collect();
+    for look in looks {
+        look.is_told |= look.interface().is_some_and(|name| told.contains(&name) || told_on.contains(&name));
     }
 }
 

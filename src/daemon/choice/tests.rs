@@ -199,15 +199,15 @@ fn what_is_chosen_becomes_the_source_and_status_says_why() {
 fn a_choice_stays_while_it_works() {
     let mut coordinator = coordinator(AUTO);
     coordinator.chooses_now(Ok(chosen(SourceKind::Observed)));
-    assert_eq!(coordinator.open_choices(false, now()).len(), 1, "it has given no prefix yet");
+    assert_eq!(coordinator.open_choices(News::Nothing, now()).len(), 1, "it has given no prefix yet");
     coordinator.says(SourceKind::Observed, Some(P));
-    assert!(coordinator.open_choices(false, now()).is_empty());
+    assert!(coordinator.open_choices(News::Nothing, now()).is_empty());
     coordinator.says(SourceKind::RouterAdvertisement, Some("2001:db8:a::/64"));
-    assert!(coordinator.open_choices(false, now()).is_empty());
+    assert!(coordinator.open_choices(News::Nothing, now()).is_empty());
     // Its prefix is over, and another stands in.
     let later = Instant::from_secs(4700);
     coordinator.handle_timeout(later);
-    assert_eq!(coordinator.open_choices(false, later).len(), 1);
+    assert_eq!(coordinator.open_choices(News::Nothing, later).len(), 1);
     // A reload keeps it, unless the interface is written otherwise.
     let again = with_former(config(AUTO), coordinator.config());
     assert_eq!(again.dynamic_prefixes[0].acquisition.auto.as_ref().unwrap().chosen, Some(chosen(SourceKind::Observed)));
@@ -226,16 +226,60 @@ fn a_choice_by_silence_stays_open() {
     let mut coordinator = coordinator(AUTO);
     assert!(coordinator.lacks_choice(now()));
     coordinator.chooses_now(Ok(chosen(SourceKind::RouterAdvertisement)));
-    assert!(coordinator.lacks_choice(now()) && coordinator.open_choices(false, now()).len() == 1);
+    assert!(coordinator.lacks_choice(now()) && coordinator.open_choices(News::Nothing, now()).len() == 1);
     coordinator.says(SourceKind::RouterAdvertisement, Some("2001:db8:a::/64"));
-    assert!(!coordinator.lacks_choice(now()) && coordinator.open_choices(false, now()).is_empty(), "it works");
-    assert_eq!(coordinator.open_choices(true, now()).len(), 1, "but there is news: a reload, a flag, another client");
+    assert!(!coordinator.lacks_choice(now()) && coordinator.open_choices(News::Nothing, now()).is_empty(), "it works");
+    assert_eq!(
+        coordinator.open_choices(News::Called, now()).len(),
+        1,
+        "but there is news: a reload, a flag, another client"
+    );
     let later = Instant::from_secs(4700);
     coordinator.handle_timeout(later);
     assert!(coordinator.lacks_choice(later), "its prefix is over");
     coordinator.chooses_now(Ok(chosen(SourceKind::Dhcpv6Pd)));
     coordinator.says(SourceKind::Dhcpv6Pd, Some(P));
-    assert!(!coordinator.lacks_choice(now()) && coordinator.open_choices(true, now()).is_empty(), "this one was seen");
+    assert!(
+        !coordinator.lacks_choice(now()) && coordinator.open_choices(News::Called, now()).is_empty(),
+        "this one was seen"
+    );
+}
+
+/// A look takes seconds. Meanwhile the line is back that was down when it began.
+#[test]
+fn what_works_again_is_not_replaced_by_what_was_seen_before() {
+    let mut coordinator = coordinator(AUTO);
+    coordinator.chooses_now(Ok(chosen(SourceKind::Dhcpv6Pd)));
+    let backup = Chosen { interface: "wwan0".to_owned(), ..chosen(SourceKind::RouterAdvertisement) };
+    let made = vec![("home".to_owned(), Ok(backup)), ("gone".to_owned(), Err("no".to_owned()))];
+    assert_eq!(coordinator.still_open(made.clone(), News::Links, now()), made[..1]);
+    coordinator.says(SourceKind::Dhcpv6Pd, Some(P));
+    for news in [News::Nothing, News::Links, News::Called] {
+        assert_eq!(coordinator.still_open(made.clone(), news, now()), [], "{news:?}");
+    }
+    // A choice by silence gives way to news, also to that of interfaces, unless one is written.
+    coordinator = self::coordinator(AUTO);
+    coordinator.chooses_now(Ok(chosen(SourceKind::RouterAdvertisement)));
+    coordinator.says(SourceKind::RouterAdvertisement, Some("2001:db8:a::/64"));
+    let open = |coordinator: &Coordinator, news| coordinator.open_choices(news, now()).len();
+    let all = [News::Nothing, News::Links, News::Called];
+    assert_eq!(all.map(|news| open(&coordinator, news)), [0, 1, 1]);
+    assert_eq!(all.map(|news| coordinator.still_open(made.clone(), news, now()).len()), [0, 1, 1]);
+    let mut coordinator = self::coordinator(&AUTO.replace("\"auto\"", "{ auto = { interface = \"wan\" } }"));
+    coordinator.chooses_now(Ok(chosen(SourceKind::RouterAdvertisement)));
+    coordinator.says(SourceKind::RouterAdvertisement, Some("2001:db8:a::/64"));
+    assert_eq!(all.map(|news| open(&coordinator, news)), [0, 0, 1]);
+}
+
+/// A reload may name another interface while it is looked round on the former one.
+#[test]
+fn a_choice_for_another_interface_than_the_file_names_is_dropped() {
+    let coordinator = coordinator(&AUTO.replace("\"auto\"", "{ auto = { interface = \"lan\" } }"));
+    let of = |interface: &str| {
+        let chosen = Chosen { interface: interface.to_owned(), ..chosen(SourceKind::Dhcpv6Pd) };
+        coordinator.still_open(vec![("home".to_owned(), Ok(chosen))], News::Called, now()).len()
+    };
+    assert_eq!((of("wan"), of("lan")), (0, 1));
 }
 
 /// Our own client holds the port, so that nobody else can be asked: silence ends it not.

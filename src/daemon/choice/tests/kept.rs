@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::daemon::choice::kept::Kept;
+use crate::daemon::choice::round::share_reports;
 use crate::source::observe::Told;
 
 fn told(name: &str, prefix: &str, valid: Option<u32>) -> Told {
@@ -18,14 +19,53 @@ fn what_was_told_is_handed_out_as_of_now() {
     kept.keep(told("home", "2001:db8:c00::/56", Some(u32::MAX)), now());
     kept.keep(told("home", "2001:db8:d00::/56", Some(20)), now());
     kept.keep(told("work", P, Some(60)), now());
-    assert_eq!(kept.names(), BTreeSet::from(["home".to_owned(), "work".to_owned()]));
+    assert_eq!(kept.names(now()), BTreeSet::from(["home".to_owned(), "work".to_owned()]));
     let later = kept.take("home", Instant::from_secs(1020));
     let lifetimes: Vec<_> = later.iter().map(|told| (told.valid, told.preferred, told.gone)).collect();
     let (told_last, ended) = ((Some(3580), Some(3580), false), (Some(0), Some(0), true));
     assert_eq!(lifetimes, [told_last, (None, None, false), (Some(u32::MAX), Some(u32::MAX), false), ended]);
-    assert_eq!(kept.names(), BTreeSet::from(["work".to_owned()]));
+    assert_eq!(kept.names(now()), BTreeSet::from(["work".to_owned()]));
     kept.retain(|name| name == "home");
     assert_eq!(kept.take("work", now()), Vec::new());
+}
+
+/// What is over by now proves nothing any more.
+#[test]
+fn a_report_speaks_for_observing_as_long_as_it_holds() {
+    let mut kept = Kept::default();
+    kept.keep(told("home", P, Some(100)), now());
+    assert_eq!(kept.names(Instant::from_secs(1099)).len(), 1);
+    assert!(kept.names(Instant::from_secs(1100)).is_empty());
+}
+
+/// A second client beside the one that was told of would ask for what is his.
+#[test]
+fn what_is_observed_because_of_reports_stays_observed() {
+    let mut kept = Kept::default();
+    kept.keep(told("home", P, Some(100)), now());
+    let work = ("work".to_owned(), Ok(Chosen { interface: "lan".to_owned(), ..chosen(SourceKind::Observed) }));
+    kept.handle_choices(&vec![("home".to_owned(), Ok(chosen(SourceKind::Observed))), work], now());
+    kept.take("home", now());
+    assert_eq!(*kept.interfaces(), BTreeSet::from(["wan".to_owned()]), "for work another client was seen");
+    // A router speaks of DHCPv6, and nothing is delegated just now.
+    let look = |name: &str, interface_name: &str, is_told| {
+        let auto = format!("{{ auto = {{ interface = {interface_name:?} }} }}");
+        let prefix = config(&AUTO.replace("\"auto\"", &auto).replace("home", name)).dynamic_prefixes.remove(0);
+        let seen = ["wan", "lan"].map(|name| with(vec![router(true, false, false)], interface(name)));
+        Look { prefix, is_told, seen: seen.into() }
+    };
+    let kinds = |mut looks: Vec<Look>, told_on: &BTreeSet<String>| {
+        share_reports(&mut looks, told_on);
+        let made = outcomes(&looks, &BTreeMap::new()).into_iter();
+        made.map(|(_, outcome)| outcome.unwrap().kind).collect::<Vec<_>>()
+    };
+    let (observed, asked) = (SourceKind::Observed, SourceKind::Dhcpv6Pd);
+    let looks = || vec![look("home", "wan", false), look("work", "lan", false), look("guests", "wan", false)];
+    assert_eq!(kinds(looks(), kept.interfaces()), [observed, asked, observed]);
+    assert_eq!(kinds(looks(), &BTreeSet::new()), [asked; 3]);
+    // Who is told for one DynamicPrefix is told for all of the interface.
+    let looks = vec![look("home", "wan", true), look("guests", "wan", false), look("work", "lan", false)];
+    assert_eq!(kinds(looks, &BTreeSet::new()), [observed, observed, asked]);
 }
 
 /// It proves that there is another client, whatever else is seen; but not that it has nothing.
@@ -37,7 +77,7 @@ fn a_report_speaks_for_observing() {
     assert_eq!(chosen.id(), SourceId::on(SourceKind::Observed, "wan"));
     let mut kept = Kept::default();
     kept.keep(Told { gone: true, ..told("home", P, None) }, now());
-    assert!(kept.names().is_empty());
+    assert!(kept.names(now()).is_empty());
 }
 
 /// A report is taken before anything is chosen, and while nobody answered; not beside our own client.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::daemon::choice::pace::Pace;
+use crate::daemon::choice::pace::{News, Pace};
 use crate::time::Instant;
 
 fn at(seconds: i64) -> Instant {
@@ -47,9 +47,9 @@ fn news_is_looked_at_at_once() {
     let mut pace = Pace::default();
     assert_eq!(pace.poll_look(at(0)), None);
     pace.call();
-    assert_eq!([pace.poll_look(at(1)), pace.poll_look(at(1))], [Some(true), None]);
+    assert_eq!([pace.poll_look(at(1)), pace.poll_look(at(1))], [Some(News::Called), None]);
     pace.handle_links(&wan(), at(2));
-    assert_eq!([pace.poll_look(at(2)), pace.poll_look(at(2))], [Some(false), None]);
+    assert_eq!([pace.poll_look(at(2)), pace.poll_look(at(2))], [Some(News::Links), None]);
 }
 
 /// One interface goes up and down each second, for an hour.
