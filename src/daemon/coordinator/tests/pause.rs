@@ -373,6 +373,8 @@ fn nobody_is_answered_before_what_he_said_is_saved() {
     assert_eq!(answered.try_recv(), Ok(done));
     let Ok(Response::Error { message }) = told.try_recv() else { panic!("it is refused") };
     assert!(message.starts_with("cannot write /x. The running daemon does as it was told, but forgets"), "{message}");
+    // What was told is done: to tell it again would be refused, and it is saved by itself.
+    assert!(message.ends_with("Mend that: it is tried again every minute by itself"), "{message}");
     errands.advance(&mut world.coordinator, later);
     let Ok(Response::Error { message }) = late.try_recv() else { panic!("it takes too long") };
     assert!(message.starts_with("the state was not saved within 15 s."), "{message}");
