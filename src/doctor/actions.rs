@@ -100,7 +100,8 @@ fn writes(account: Option<&Account>, target: &Target) -> Vec<Finding> {
 
 /// Whether the unit keeps the directory from the daemon: the rule for the longest path decides.
 fn sealed(account: &Account, file: &File, subject: &str) -> Option<Finding> {
-    let directory = &file.steps.last()?.path;
+    let target = file.steps.last()?;
+    let directory = &target.path;
     let longest = |paths: &mut dyn Iterator<Item = &Path>| {
         paths.filter(|path| directory.starts_with(path)).map(|path| path.components().count()).max()
     };
@@ -114,9 +115,13 @@ fn sealed(account: &Account, file: &File, subject: &str) -> Option<Finding> {
     if open >= closed {
         return None;
     }
+    let is_for_it = account.is_for(target);
     let directory = directory.display();
     let message =
         format!("The daemon cannot write {}: its unit lets it only read {directory} ({setting}).", file.path.display());
+    if !is_for_it {
+        return Some(Finding::error(Check::File, subject, message, WITHIN));
+    }
     let advice = format!(
         "{WITHIN} Or run `systemctl edit dyn-prefix`, write `[Service]` and `ReadWritePaths={directory}` on a line each, and \
          restart dyn-prefix."

@@ -134,6 +134,9 @@ fn one(check: Check, account: &Account, file: &File) -> Option<Finding> {
     if barred.iter().any(is_private) {
         return Some(Finding::error(check, subject, message, elsewhere(check, account, file)));
     }
+    if file.purpose == Purpose::Replace && barred.contains(&target) && !account.is_for(target) {
+        return Some(Finding::error(check, subject, message, WITHIN));
+    }
     let commands: Vec<String> = barred.iter().flat_map(|step| account.opens(step, needs(step))).collect();
     let advice = format!("Run `{}`; {}.", commands.join(" && "), afterwards(check, file.purpose));
     Some(Finding::error(check, subject, message, advice))
@@ -173,6 +176,14 @@ impl Account {
             Self { reads_all: true, .. } => READ,
             _ => 0,
         }
+    }
+
+    /// Whether a directory was made for it, so that it may be let write to it. Who may write to a directory of the system,
+    /// or to that of its own configuration, may replace everything there.
+    pub(super) fn is_for(&self, directory: &Step) -> bool {
+        let is_its = (directory.owner.0 != 0 && directory.owner.0 == self.uid)
+            || (directory.group.0 != 0 && self.gids.contains(&directory.group.0));
+        is_its && directory.path != Path::new("/etc/dyn-prefix")
     }
 
     /// The commands that let it, and nobody else who is not in its group.

@@ -17,6 +17,8 @@ pub(super) const TESTS: &[fn()] = &[
     nobody_knows_the_user,
 ];
 
+const WITHIN: &str = "Write it below /run/dyn-prefix, and have its readers include or link it from there.";
+
 fn file(path: &str, purpose: Purpose, last: Step) -> File {
     File { path: path.into(), purpose, steps: vec![step("/", 0, 0, 0o755), step("/etc", 0, 0, 0o755), last] }
 }
@@ -83,7 +85,16 @@ fn the_directory_of_a_file() {
     let found = written(Some(daemon()), directory(0, 0, 0o755), None);
     let text = "cannot write /etc/nft.d/set: the directory /etc/nft.d belongs to root:root and has the mode 0755.";
     let text = provoked(&found, Check::File, Level::Error, text);
-    assert!(text.contains("`chgrp dyn-prefix /etc/nft.d && chmod g+wx /etc/nft.d`"), "{text}");
+    // Whoever may write there may replace what others have there.
+    assert!(text.contains(WITHIN) && !text.contains("chgrp") && !text.contains("chmod"), "{text}");
+    // One that was made for it, and cannot be written to yet.
+    let found = written(Some(daemon()), directory(0, 990, 0o755), None);
+    let text = provoked(&found, Check::File, Level::Error, "belongs to root:dyn-prefix and has the mode 0755.");
+    assert!(text.contains("Run `chmod g+wx /etc/nft.d`;"), "{text}");
+    // That of its own configuration and credentials is for reading.
+    let found = written(Some(daemon()), Some(step("/etc/dyn-prefix", 0, 990, 0o750)), None);
+    let text = provoked(&found, Check::File, Level::Error, "the directory /etc/dyn-prefix belongs to root:dyn-prefix");
+    assert!(text.contains(WITHIN) && !text.contains("chmod"), "{text}");
     let reader = Account { reads_all: true, ..daemon() };
     assert_eq!(written(Some(reader), directory(0, 0, 0o755), None)[0].level, Level::Error);
     let found = written(Some(daemon()), None, None);
@@ -110,6 +121,10 @@ fn what_the_unit_lets_only_read() {
     let text = "The daemon cannot write /etc/nft.d/set: its unit lets it only read /etc/nft.d (ProtectSystem=strict).";
     let text = provoked(&found, Check::File, Level::Error, text);
     assert!(text.contains("Write it below /run/dyn-prefix") && text.contains("`ReadWritePaths=/etc/nft.d`"), "{text}");
+    // One of the system is not opened to it.
+    let found = written(Some(strict(&["/run/dyn-prefix"])), Some(step("/etc", 0, 0, 0o755)), None);
+    let text = provoked(&found, Check::File, Level::Error, "its unit lets it only read /etc (ProtectSystem=strict).");
+    assert!(text.contains(WITHIN) && !text.contains("ReadWritePaths"), "{text}");
     for writable in ["/etc/nft.d", "/etc"] {
         provoked(&written(Some(strict(&[writable])), open(), None), Check::File, Level::Ok, "can write");
     }
