@@ -5,6 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::{Check, Finding, Level};
+use crate::config::keys::DEFAULT_PATH;
 use crate::config::{self, Severity};
 use crate::status::Status;
 
@@ -66,7 +67,16 @@ pub fn check(facts: &Facts, version: &str) -> Vec<Finding> {
     found
 }
 
-/// Whether the daemon runs with the file as it is. `changed`: when the file was.
+/// The configuration file of a daemon that was started with these arguments.
+pub fn file_of<'a>(arguments: &'a [String]) -> &'a Path {
+    let value = |(at, argument): (usize, &'a String)| match argument.strip_prefix("--config")? {
+        "" => arguments.get(at + 1).map(String::as_str),
+        rest => rest.strip_prefix('='),
+    };
+    Path::new(arguments.iter().enumerate().find_map(value).unwrap_or(DEFAULT_PATH))
+}
+
+/// Whether the daemon runs with the file as it is, which has to be its own. `changed`: when the file was.
 pub fn in_use(facts: &Facts, path: &Path, changed: Option<Timestamp>) -> Option<Finding> {
     // A reload that was refused is told already.
     let status = facts.status().filter(|status| status.daemon.reload_errors.is_empty())?;

@@ -1,6 +1,6 @@
 //! What concerns the whole host.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(super) async fn daemon(socket: PathBuf) -> Daemon {
     }
 }
 
-fn ask(socket: &std::path::Path) -> Daemon {
+fn ask(socket: &Path) -> Daemon {
     let mut connection = match Connection::open(socket, Request::Status) {
         Ok(connection) => connection,
         Err(Failure::NotRunning(_)) => return Daemon { facts: daemon::Facts::NotRunning, process: None },
@@ -48,6 +48,20 @@ fn ask(socket: &std::path::Path) -> Daemon {
         Err(error) => daemon::Facts::NoAnswer(format!("{error:#}")),
     };
     Daemon { facts, process }
+}
+
+/// Whether this is the configuration file of the daemon; not, where that cannot be seen.
+pub(super) fn reads(daemon: &Daemon, path: &Path) -> bool {
+    let of_daemon = || {
+        let process = PathBuf::from(format!("/proc/{}", daemon.process?));
+        let line = std::fs::read_to_string(process.join("cmdline")).ok()?;
+        let arguments: Vec<String> = line.split_terminator('\0').map(str::to_owned).collect();
+        let file = daemon::file_of(&arguments);
+        // Only who may look into the process sees where it runs, and most are given a whole path.
+        let from = if file.is_absolute() { PathBuf::new() } else { process.join("cwd") };
+        from.join(file).canonicalize().ok()
+    };
+    of_daemon().is_some_and(|its| path.canonicalize().is_ok_and(|path| path == its))
 }
 
 /// net.ipv6.conf.INTERFACE.KEY. A name may have dots in it, but no slash.

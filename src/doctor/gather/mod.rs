@@ -100,7 +100,9 @@ async fn of_host(subject: &Subject, choices: &[choice::Facts], shared: &Shared<'
         found.extend(reading::check(Check::Configuration, account, &files::files([&subject.path])));
     }
     found.extend(daemon::check(&shared.daemon.facts, crate::VERSION));
-    found.extend(daemon::in_use(&shared.daemon.facts, &subject.path, files::changed(&subject.path)));
+    if host::reads(shared.daemon, &subject.path) {
+        found.extend(daemon::in_use(&shared.daemon.facts, &subject.path, files::changed(&subject.path)));
+    }
     found.extend(prefixes::check(shared.known));
     let (synchronised, capabilities, services) =
         tokio::join!(host::synchronised(), host::capabilities(shared.daemon), sources::services(shared.config));

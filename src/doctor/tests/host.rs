@@ -55,6 +55,15 @@ fn the_daemon() {
     assert_eq!(found.len(), 1, "{found:?}");
     provoked(&found, Check::Daemon, Level::Ok, "The daemon runs (1.0.0).");
 
+    let file_of = |line: &str| {
+        let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        daemon::file_of(&arguments).display().to_string()
+    };
+    let files =
+        ["run", "run --config /a.toml", "run --config=b.toml", "run --config-dir /c", "run --config"].map(file_of);
+    let default = "/etc/dyn-prefix.toml";
+    assert_eq!(files, [default, "/a.toml", "b.toml", default, default], "a draft beside it is not what it reads");
+
     let of = |applied: Option<&str>, errors: &[&str]| {
         let mut status = status("1.0.0", errors);
         status.daemon.config_applied_at = applied.map(|at| at.parse().unwrap());
