@@ -167,9 +167,13 @@ impl File {
                     self.written_at = Some(now);
                     self.reloading.hurry(now);
                 }
-                Ended::Wrote { changed, telling: self.writing.succeed() }
+                // What it should hold by now may be what cannot be filled in.
+                let is_known = matches!(self.wanted, Wanted::Content(_));
+                Ended::Wrote { changed, telling: if is_known { self.writing.succeed() } else { Telling::Nothing } }
             }
             (Stage::Writing(_), Err(failure)) => {
+                // It may hold either: what failed may have been to make sure of it.
+                self.held = None;
                 Ended::Wrote { changed: false, telling: self.writing.fail(failure, now) }
             }
             (Stage::Reloading, Ok(_)) => {

@@ -13,7 +13,7 @@ use crate::config::file::open_regular;
 /// Writes a file, unless it holds that already. Beside everything else: a file system may hang.
 ///
 /// # Errors
-/// When it cannot be written; then it is as it was.
+/// When it cannot be written; then it is as it was, or it cannot be told whether it outlives the power of this machine.
 pub async fn write(write: Write) -> Result<Done, Failure> {
     let path = write.path.clone();
     let writing = tokio::task::spawn_blocking(move || put(&write));

@@ -136,6 +136,19 @@ fn what_cannot_be_filled_in_leaves_the_file_as_it_is() {
     assert_eq!(world.lines(), ["/run/x is what it should be again.", "Wrote /run/x."]);
 }
 
+/// What has been written is not what the file should hold by now.
+#[test]
+fn a_write_that_ends_well_does_not_make_a_template_one_that_can_be_filled_in() {
+    let mut world = World::new("[[file]]\npath = \"/run/x\"\ntext = \"${lab.current+::1:0:0:0:2}\"\n");
+    world.set("lab", &["2001:db8::/56"]);
+    let write = world.write();
+    world.set("lab", &["2001:db8::/64"]);
+    assert_eq!(world.lines().len(), 1);
+    world.succeed(write.id, WRITTEN);
+    assert_eq!(world.lines(), ["Wrote /run/x."]);
+    assert_eq!((file(&world).reason.as_str(), file(&world).is_failing()), ("NotRendered", true));
+}
+
 /// Nothing was written meanwhile.
 #[test]
 fn what_can_be_filled_in_again_is_not_what_it_should_be_before_it_is_written() {
@@ -157,6 +170,7 @@ fn what_can_be_filled_in_again_is_not_what_it_should_be_before_it_is_written() {
     assert_eq!((world.job(), world.pause()), (None, None));
 }
 
+/// What failed may have come after the file was replaced, to make sure of its directory: it is looked at first.
 #[test]
 fn what_is_back_to_what_the_file_holds_is_no_failure_any_more() {
     let mut world = World::new(FILE);
@@ -168,6 +182,10 @@ fn what_is_back_to_what_the_file_holds_is_no_failure_any_more() {
     world.fail(write.id, Failure::NOT_WRITTEN);
     world.lines();
     world.home(&[A]);
+    assert_eq!(world.lines(), Vec::<String>::new());
+    let write = world.write();
+    assert_eq!(write.content, A);
+    world.succeed(write.id, UNCHANGED);
     assert_eq!((world.job(), world.pause()), (None, None));
     assert_eq!(world.lines(), ["/run/x is what it should be again."]);
     assert!(file(&world).synced);
