@@ -34,8 +34,8 @@ pub(super) struct HostTarget {
 impl HostTarget {
     /// Takes the configuration of the coordinator into use.
     pub(super) fn follow(&mut self, coordinator: &Coordinator, now: Instant) {
-        self.seen = None;
-        self.hear(coordinator, now);
+        self.jobs.expect_facts(coordinator.facts());
+        self.seen = Some(coordinator.outline());
         self.jobs.reconfigure(coordinator.config(), now);
     }
 
@@ -147,3 +147,6 @@ pub fn facts<'s>(catalogue: &Catalogue, snapshot: impl Fn(&str) -> Option<&'s Sn
     let known = catalogue.dynamic_prefixes.iter();
     known.filter_map(|(name, computed)| Some((name.clone(), Facts::of(computed, snapshot(name))?))).collect()
 }
+
+#[cfg(test)]
+mod tests;

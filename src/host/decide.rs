@@ -91,6 +91,12 @@ pub struct Jobs {
 }
 
 impl Jobs {
+    /// What is true as the configuration sees it that is about to be taken into use: nobody is told before, as what is
+    /// written for the former one need not fit.
+    pub fn expect_facts(&mut self, facts: BTreeMap<String, Facts>) {
+        self.facts = facts;
+    }
+
     /// Takes a configuration into use. What has not changed goes on; a job of what has left runs to its end.
     pub fn reconfigure(&mut self, config: &Config, now: Instant) {
         let mut hooks = std::mem::take(&mut self.hooks);
