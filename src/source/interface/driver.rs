@@ -181,7 +181,13 @@ impl Driver {
 
     /// Takes all addresses of the interface, as far as there is one.
     async fn dump(&mut self) {
-        let Some(ifindex) = self.link.as_ref().map(|link| link.ifindex) else { return };
+        let Some(ifindex) = self.link.as_ref().map(|link| link.ifindex) else {
+            // There is nothing to read until it is back, which asks again.
+            if self.dump_at.take().is_some() {
+                self.fail(None, clock::now());
+            }
+            return;
+        };
         let mut addresses = Addresses::of(ifindex);
         let read = read(&self.handle).await;
         let now = clock::now();

@@ -165,7 +165,11 @@ impl Driver {
                     Some(heard) => self.hear(heard).await,
                     None => return,
                 },
-                () = self.alarm.wait(wake) => self.handle_timeout(),
+                () = self.alarm.wait(wake) => {
+                    // What ends now may have been extended.
+                    self.look_into_files().await;
+                    self.handle_timeout();
+                }
                 () = std::future::ready(()), if self.is_flooded => self.is_flooded = false,
             }
         }
@@ -198,6 +202,10 @@ impl Driver {
     fn take_links(&mut self) {
         let link = self.setup.links.borrow_and_update().get(&self.interface);
         if link == self.link {
+            // It may have been away in between.
+            if self.socket.as_ref().is_some_and(|socket| !socket.is_bound()) {
+                self.start_over();
+            }
             return;
         }
         tracing::debug!(interface = %self.interface, ?link, "The interface changed.");
@@ -215,7 +223,7 @@ impl Driver {
             self.socket = None;
             return self.handle_failure(None);
         };
-        if self.socket.as_ref().is_some_and(|socket| socket.ifindex() == link.ifindex) {
+        if self.socket.as_ref().is_some_and(|socket| socket.ifindex() == link.ifindex && socket.is_bound()) {
             return;
         }
         match Socket::open(link.ifindex) {

@@ -1,7 +1,7 @@
 //! Reads the lease files of other clients, when there is reason to.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ const DHCPCD: [&str; 2] = ["var/lib/dhcpcd/IF.lease6", "var/db/dhcpcd/IF.lease6"
 /// Where ISC dhclient keeps its leases: with ifupdown, by itself, on Fedora and its kin.
 const DHCLIENT: [&str; 3] =
     ["var/lib/dhcp/dhclient6.IF.leases", "var/lib/dhcp/dhclient6.leases", "var/lib/dhclient/dhclient6.leases"];
-/// As much as is read of a file. dhclient begins a new one now and then.
+/// As much as is read of a file, its end. dhclient begins a new one now and then.
 const MOST: u64 = 1 << 20;
 
 /// What tells that a file is another one: its inode, its size, its time to the nanosecond.
@@ -60,15 +60,23 @@ type Read = (Vec<(PathBuf, Kind, Option<Version>)>, Option<Vec<Filed>>);
 
 fn read(interface: &str, mut all: Vec<(PathBuf, Kind, Option<Version>)>) -> Read {
     let mut changed = false;
-    let mut newest: Option<Vec<Filed>> = None;
-    for (path, kind, known) in &mut all {
+    for (path, _, known) in &mut all {
         let version = std::fs::metadata(&*path)
             .ok()
             .filter(std::fs::Metadata::is_file)
             .map(|file| (file.ino(), file.size(), file.mtime(), file.mtime_nsec()));
         changed |= version.is_some() && version != *known;
         *known = version;
-        let Some((_, _, modified, _)) = version else { continue };
+    }
+    // There is reason to ask with every change of any link of the host.
+    let newest = changed.then(|| newest(interface, &all)).flatten();
+    (all, newest)
+}
+
+fn newest(interface: &str, all: &[(PathBuf, Kind, Option<Version>)]) -> Option<Vec<Filed>> {
+    let mut newest: Option<Vec<Filed>> = None;
+    for (path, kind, version) in all {
+        let Some((_, _, modified, _)) = *version else { continue };
         let octets = match content(path) {
             Ok(octets) => octets,
             Err(error) => {
@@ -86,7 +94,7 @@ fn read(interface: &str, mut all: Vec<(PathBuf, Kind, Option<Version>)>) -> Read
             newest = Some(filed);
         }
     }
-    (all, newest.filter(|_| changed))
+    newest
 }
 
 fn aged(written: Vec<Written>, modified: i64) -> Vec<Filed> {
@@ -96,8 +104,58 @@ fn aged(written: Vec<Written>, modified: i64) -> Vec<Filed> {
 
 fn content(path: &Path) -> io::Result<Vec<u8>> {
     // Whatever stands there, opening it must not wait.
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let mut file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    // dhclient adds to the end.
+    let before = file.metadata()?.size().saturating_sub(MOST);
+    file.seek(SeekFrom::Start(before))?;
     let mut octets = Vec::new();
     file.take(MOST).read_to_end(&mut octets)?;
+    if before > 0 {
+        let line = octets.iter().position(|octet| *octet == b'\n').map_or(octets.len(), |end| end + 1);
+        octets.drain(..line);
+    }
     Ok(octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    /// Reads what is there for `wan`, if it has changed; by itself, without a runtime.
+    fn look(files: &mut Files) -> Option<Vec<String>> {
+        let (all, filed) = read("wan", files.all.clone());
+        files.all = all;
+        filed.map(|filed| filed.iter().map(|filed| filed.prefix.to_string()).collect())
+    }
+
+    fn lease(prefix: &str) -> String {
+        format!(
+            "lease6 {{\n  interface \"wan\";\n  ia-pd \"a{{\" {{\n    iaprefix {prefix} {{\n      starts 1700000000;\n      \
+             preferred-life 4294967295;\n      max-life 4294967295;\n    }}\n  }}\n}}\n"
+        )
+    }
+
+    #[test]
+    fn the_end_of_a_long_file_counts_and_only_what_has_changed_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        let mut files = Files::new(root.path(), "wan");
+        assert_eq!(look(&mut files), None, "there is none");
+        let path = root.path().join("var/lib/dhcp/dhclient6.leases");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut text = String::new();
+        while text.len() <= 2 * usize::try_from(MOST).unwrap() {
+            // Leases of different lengths, so that the cut lies anywhere.
+            write!(text, "{}", lease(&format!("2001:db8:{:x}::/56", text.len() % 0xffff))).unwrap();
+        }
+        text += &lease("2001:db8:a::/56");
+        std::fs::write(&path, &text).unwrap();
+        assert_eq!(look(&mut files), Some(vec!["2001:db8:a::/56".to_owned()]));
+        assert_eq!(look(&mut files), None);
+        for cut in (0..200).step_by(9) {
+            std::fs::write(&path, &text[cut..]).unwrap();
+            assert_eq!(look(&mut files), Some(vec!["2001:db8:a::/56".to_owned()]), "{cut}");
+        }
+    }
 }

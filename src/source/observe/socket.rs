@@ -89,7 +89,7 @@ impl Socket {
     }
 
     /// Whether the kernel still has it on the interface.
-    fn is_bound(&self) -> bool {
+    pub(super) fn is_bound(&self) -> bool {
         let bound = getsockname::<LinkAddr>(self.socket.get_ref().as_raw_fd()).map(|address| address.ifindex());
         bound.ok().and_then(|ifindex| u32::try_from(ifindex).ok()) == Some(self.ifindex)
     }
