@@ -25,6 +25,8 @@ use files::OnFile;
 /// For how long a route may be away before its delegation counts as lost: a client that is restarted takes it away and
 /// makes it again.
 const GRACE: Duration = Duration::from_secs(10);
+/// By how much the time that a file says may be off: it counts whole seconds, and the clock may be set.
+const ROUNDING: Duration = Duration::from_secs(2);
 /// How many prefixes are kept. There are as many as the host's clients hold, and those of other uplinks.
 pub(super) const MOST: usize = 64;
 
@@ -45,8 +47,14 @@ pub(super) struct Evidence {
     pub(super) tellings: Tellings,
     /// The prefixes that the packets tell the end of, how, and since when.
     ended: BTreeMap<Ipv6Net, (Cut, Instant)>,
-    /// The leases that are over, as far as the packets tell, and go on, as far as netlink does.
+    /// The leases that are over, as far as the packets tell, and go on, as far as netlink or the client's file does.
     outliving: BTreeSet<Ipv6Net>,
+    /// The leases that ran out, and what else is known of their prefixes with them.
+    lapsed: BTreeSet<Ipv6Net>,
+    /// Those of the leases that ran out of which no packet could be seen then.
+    unseen: BTreeSet<Ipv6Net>,
+    /// When the packets told last how long a prefix lives, and how long.
+    granted: BTreeMap<Ipv6Net, (Deadline, Instant)>,
     /// When [`Self::settle`] was done last.
     settled_at: Option<Instant>,
 }
@@ -127,8 +135,7 @@ impl Evidence {
         }
         self.end_doubted(leased, now);
         self.follow_leases(leased, now);
-        let lapsed = leased.iter().filter(|offer| offer.cut.is_none() && offer.valid_until.is_over(now));
-        self.outliving = lapsed.map(|offer| offer.prefix).filter(|prefix| self.lives_on(*prefix, now)).collect();
+        self.follow_lapses(leased, sees_packets, now);
     }
 
     /// What the packets tell of a prefix is so for all who know of it.
@@ -152,14 +159,58 @@ impl Evidence {
         }
     }
 
-    /// Whether netlink shows that a delegation goes on, although its lease would be over: a Reply may have been missed.
+    /// A lease that ran out takes what else is known of its prefix with it, unless something shows that it goes on: once
+    /// the lease is forgotten, nobody else would say when it ends.
+    fn follow_lapses(&mut self, leased: &[Offer], sees_packets: bool, now: Instant) {
+        let before = std::mem::take(&mut self.granted);
+        let since = |prefix, ends| before.get(&prefix).filter(|(was, _)| *was == ends).map_or(now, |(_, since)| *since);
+        let granted = leased.iter().map(|offer| (offer.prefix, offer.valid_until));
+        self.granted = granted.map(|(prefix, ends)| (prefix, (ends, since(prefix, ends)))).collect();
+        let ran_out = |offer: &&Offer| {
+            let is_whole = matches!(offer.cut, None | Some(Cut::Deprecated));
+            is_whole && !leased.iter().any(|other| other.prefix == offer.prefix && is_alive(other, now))
+        };
+        let ran_out: BTreeSet<Ipv6Net> = leased.iter().filter(ran_out).map(|offer| offer.prefix).collect();
+        let new = ran_out.iter().filter(|prefix| !sees_packets && !self.lapsed.contains(prefix)).copied();
+        let unseen: Vec<Ipv6Net> = new.collect();
+        self.unseen.extend(unseen);
+        self.unseen.retain(|prefix| ran_out.contains(prefix));
+        let goes_on = |prefix: &Ipv6Net| self.lives_on(*prefix, now);
+        let (outliving, lapsed): (BTreeSet<_>, BTreeSet<_>) = ran_out.into_iter().partition(goes_on);
+        for hint in &mut self.hints {
+            let prefix = &hint.offer.prefix;
+            if lapsed.contains(prefix) && matches!(hint.origin, Origin::Route | Origin::FormerRun) {
+                hint.cut(Cut::Unlisted, now);
+            } else if outliving.contains(prefix) && self.lapsed.contains(prefix) && hint.origin == Origin::Route {
+                hint.restore(false);
+                hint.live(&self.addresses, self.uplink);
+            }
+        }
+        (self.outliving, self.lapsed) = (outliving, lapsed);
+    }
+
+    /// Whether netlink or the client's file shows that a delegation goes on, although its lease would be over: a Reply may
+    /// have been missed.
     pub(super) fn lives_on(&self, prefix: Ipv6Net, now: Instant) -> bool {
-        let stands = self.hints.iter().any(|hint| {
-            let is_whole = hint.offer.cut.is_none() && hint.missing_since.is_none() && !hint.is_foreign;
-            hint.origin == Origin::Route && is_whole && hint.offer.prefix == prefix
-        });
-        let ends = longest(prefix, &self.addresses, self.uplink).filter(|_| stands);
-        ends.is_some_and(|(_, valid_until)| !valid_until.is_over(now))
+        let of_it = |origin| self.hints.iter().find(move |hint| hint.origin == origin && hint.offer.prefix == prefix);
+        let is_whole = |hint: &&Hint| {
+            // What was cut because the lease ran out may prove to be alive.
+            let is_held = hint.offer.cut.is_none() || self.lapsed.contains(&prefix) && hint.in_use != Use::Replaced;
+            is_held && hint.missing_since.is_none() && !hint.is_foreign
+        };
+        let stands = of_it(Origin::Route).filter(is_whole).is_some();
+        let is_numbered = || {
+            let ends = longest(prefix, &self.addresses, self.uplink);
+            ends.is_some_and(|(_, valid_until)| !valid_until.is_over(now))
+        };
+        let is_filed = of_it(Origin::File).is_some_and(|hint| hint.offer.cut.is_none());
+        let told_at = self.granted.get(&prefix).map(|(_, since)| *since + ROUNDING);
+        let is_newer = |since: Instant| told_at.is_none_or(|told_at| told_at < since);
+        let is_renewed = || {
+            let mut filed = self.on_file.iter().filter(|(offer, since)| offer.prefix == prefix && is_newer(*since));
+            filed.any(|(offer, _)| !offer.valid_until.is_over(now))
+        };
+        stands && (self.unseen.contains(&prefix) || is_numbered()) || is_filed && is_renewed()
     }
 
     fn follow_routes(&mut self, present: &BTreeSet<Ipv6Net>, packets: &Packets, now: Instant) {
@@ -252,12 +303,13 @@ impl Evidence {
 
     /// What to report, beside what the packets tell.
     pub(super) fn offers<'a>(&'a self, leased: &'a [Offer]) -> impl Iterator<Item = Offer> + 'a {
-        let told_by_packets = |prefix| leased.iter().any(|offer| offer.prefix == prefix);
+        let named = |prefix| leased.iter().any(|offer| offer.prefix == prefix);
+        let told_by_packets = move |prefix| named(prefix) && !self.outliving.contains(&prefix);
         let hints = self.hints.iter().filter(|hint| hint.is_offered());
         let hints = hints.filter(move |hint| match hint.origin {
             Origin::Told => true,
-            Origin::Route => !told_by_packets(hint.offer.prefix) || self.outliving.contains(&hint.offer.prefix),
-            Origin::FormerRun => !told_by_packets(hint.offer.prefix),
+            Origin::Route => !told_by_packets(hint.offer.prefix),
+            Origin::FormerRun => !named(hint.offer.prefix),
             Origin::File => !told_by_packets(hint.offer.prefix) && !self.stands(hint.offer.prefix),
         });
         hints.map(|hint| self.with_told(hint))

@@ -2,6 +2,7 @@
 
 mod beside;
 mod filed;
+mod lapsed;
 mod leases;
 mod netlink;
 mod onlink;

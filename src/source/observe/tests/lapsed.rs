@@ -1,0 +1,108 @@
+//! Leases that ran out, and what else is known of their prefixes then.
+
+use super::netlink::{gone, networkd, new, numbered, seed};
+use super::world::*;
+use crate::source::Offer;
+use crate::source::dhcpv6::wire::ClientMessage;
+use crate::source::observe::{Filed, Observer};
+use crate::time::Deadline;
+
+/// A lease of A from 20 to 420, and the route of the client, which has numbered no interface from it.
+fn with_a_bare_route() -> Observer {
+    let mut observer = observer();
+    observer.is_delegated(A, 1, at(20));
+    observer.handle_events(&[new(networkd(A))], at(20));
+    observer
+}
+
+/// The client has died, and its route stands.
+#[test]
+fn a_lease_that_ran_out_does_not_come_back_by_its_route() {
+    let mut observer = with_a_bare_route();
+    for time in [420, 1019, 1020, 1021, 5000] {
+        let report = observer.wait_until(at(time));
+        assert!(!observer.is_held(), "{time}: {:?}", report.offers);
+    }
+    // A client that is started again renews it.
+    observer.sends(&asked(ClientMessage::Renew, 2, &[(IAID, &[A])]), at(5010));
+    observer.gets(&reply(2, vec![granted(&[A])]), at(5010));
+    assert_eq!(observer.usable(), [A]);
+}
+
+#[test]
+fn a_deprecated_lease_that_ran_out_does_not_come_back_either() {
+    let mut observer = with_a_bare_route();
+    observer.sends(&asked(ClientMessage::Renew, 2, &[(IAID, &[A])]), at(100));
+    observer.gets(&reply(2, vec![ia(IAID, &[(A, 0, 400)])]), at(100));
+    observer.wait_until(at(5000));
+    assert!(!observer.is_held());
+}
+
+#[test]
+fn a_lease_that_ran_out_does_not_come_back_by_what_a_former_run_knew() {
+    let mut observer = observer();
+    observer.seed(&[Offer { valid_until: Deadline::Never, preferred_until: Deadline::Never, ..seed(A) }], at(0));
+    observer.is_delegated(A, 1, at(20));
+    for time in [420, 1020, 5000] {
+        observer.wait_until(at(time));
+        assert!(!observer.is_held(), "{time}");
+    }
+}
+
+/// The interface behind the host was down when the lease would have ended.
+#[test]
+fn a_lease_that_ran_out_goes_on_when_addresses_show_that_it_does() {
+    let mut observer = with_a_bare_route();
+    observer.wait_until(at(430));
+    assert!(!observer.is_held());
+    observer.handle_events(&[numbered(8, "2001:db8:a:1::1", 200, 490)], at(440));
+    assert_eq!(observer.report().offers.iter().map(|offer| offer.valid_until).max(), Some(Deadline::At(at(930))));
+    assert_eq!(observer.usable().last().map(String::as_str), Some(A));
+    assert!(observer.is_held());
+}
+
+/// A Reply was missed, and dhclient has written down what it said.
+#[test]
+fn a_lease_that_ran_out_goes_on_by_a_file_that_is_newer() {
+    for routes in [vec![], vec![new(networkd(A))]] {
+        let mut observer = observer();
+        observer.is_delegated(A, 1, at(20));
+        observer.handle_events(&routes, at(20));
+        let filed = |age| Filed { prefix: A.parse().unwrap(), age, preferred: 1800, valid: 3600, excluded: None };
+        observer.handle_filed(&[filed(0)], at(300));
+        for time in [420, 500, 1019, 1021, 3899] {
+            let report = observer.wait_until(at(time));
+            assert!(observer.is_held(), "{time}: {:?}", report.offers);
+            let ends = report.offers.iter().map(|offer| offer.valid_until).max();
+            assert_eq!(ends, Some(Deadline::At(at(3900))), "{time}");
+        }
+        observer.wait_until(at(3901));
+        assert!(routes.len() == 1 || !observer.is_held());
+    }
+    // One that is as old as the lease tells nothing new, although it was longer then.
+    let mut observer = observer();
+    observer.is_delegated(A, 1, at(20));
+    observer.handle_filed(
+        &[Filed { prefix: A.parse().unwrap(), age: 9, preferred: 1800, valid: 3600, excluded: None }],
+        at(30),
+    );
+    observer.wait_until(at(421));
+    assert!(!observer.is_held());
+}
+
+/// Nobody could have seen the Renew.
+#[test]
+fn a_lease_that_runs_out_while_packets_are_unseen_goes_on_by_its_route() {
+    let mut observer = with_a_bare_route();
+    observer.handle_failure(Some("Cannot open a packet socket.".to_owned()), at(100));
+    observer.wait_until(at(500));
+    assert!(observer.is_held());
+    observer.handle_failure(None, at(510));
+    for time in [511, 1500] {
+        observer.wait_until(at(time));
+        assert!(observer.is_held(), "{time}");
+    }
+    observer.handle_events(&[gone(networkd(A))], at(1600));
+    observer.wait_until(at(1610));
+    assert!(!observer.is_held());
+}
