@@ -153,17 +153,14 @@ impl Evidence {
         let before = std::mem::take(&mut self.ended);
         let since = |prefix, cut| before.get(&prefix).filter(|(was, _)| *was == cut).map_or(now, |(_, since)| *since);
         self.ended = cut.map(|(prefix, cut)| (prefix, (cut, since(prefix, cut)))).collect();
+        let is_back = |prefix: &Ipv6Net| alive.contains(prefix) && !self.displaced.contains_key(prefix);
         for hint in &mut self.hints {
             match self.ended.get(&hint.offer.prefix) {
                 // Somebody says it since.
                 Some((_, since)) if hint.origin == Origin::Told && *since <= hint.offer.first_seen => {}
                 // It goes the way of the lease, also when that is forgotten.
                 Some((cut, _)) => hint.cut(*cut, now),
-                None if hint.origin == Origin::Route && alive.contains(&hint.offer.prefix) => {
-                    if !self.displaced.contains_key(&hint.offer.prefix) {
-                        hint.restore(false);
-                    }
-                }
+                None if hint.origin == Origin::Route && is_back(&hint.offer.prefix) => hint.restore(false),
                 None => {}
             }
         }
