@@ -80,6 +80,7 @@ const DECIDERS: [&str; 120] = [
     "src/source/observe/mod.rs",
     "src/source/observe/evidence.rs",
     "src/source/observe/evidence/files.rs",
+    "src/source/observe/evidence/lapses.rs",
     "src/source/observe/filed.rs",
     "src/source/observe/filed/dhclient.rs",
     "src/source/observe/filed/dhcpcd.rs",

@@ -19,14 +19,13 @@ use crate::source::{Cut, Offer};
 use crate::time::{Deadline, Instant};
 
 mod files;
+mod lapses;
 
 use files::OnFile;
 
 /// For how long a route may be away before its delegation counts as lost: a client that is restarted takes it away and
 /// makes it again.
-const GRACE: Duration = Duration::from_secs(10);
-/// By how much the time that a file says may be off: it counts whole seconds, and the clock may be set.
-const ROUNDING: Duration = Duration::from_secs(2);
+pub(super) const GRACE: Duration = Duration::from_secs(10);
 /// How many prefixes are kept. There are as many as the host's clients hold, and those of other uplinks.
 pub(super) const MOST: usize = 64;
 
@@ -53,6 +52,8 @@ pub(super) struct Evidence {
     lapsed: BTreeSet<Ipv6Net>,
     /// Those of the leases that ran out of which no packet could be seen then.
     unseen: BTreeSet<Ipv6Net>,
+    /// The leases of which another delegation took the place while no packet could be seen, and since when.
+    displaced: BTreeMap<Ipv6Net, Instant>,
     /// When the packets told last how long a prefix lives, and how long.
     granted: BTreeMap<Ipv6Net, (Deadline, Instant)>,
     /// When [`Self::settle`] was done last.
@@ -63,7 +64,9 @@ pub(super) struct Evidence {
 struct Packets {
     /// They can be seen.
     are_seen: bool,
-    /// A lease is held.
+    /// A lease is held, as far as is known.
+    is_leased: bool,
+    /// A lease is held, and it would be seen that it is not.
     has_lease: bool,
     /// The prefixes they name.
     named: BTreeSet<Ipv6Net>,
@@ -128,9 +131,12 @@ impl Evidence {
             hint.forget_at().is_none_or(|at| now < at) || (is_said(hint) && routes.contains(&hint.offer.prefix))
         });
         if self.is_loaded {
-            let has_lease = leased.iter().any(|offer| is_alive(offer, now));
+            let is_leased = leased.iter().any(|offer| is_alive(offer, now));
+            let has_lease = is_leased && sees_packets;
             let named = leased.iter().map(|offer| offer.prefix).collect();
-            self.follow_routes(&routes, &Packets { are_seen: sees_packets, has_lease, named }, now);
+            let packets = Packets { are_seen: sees_packets, is_leased, has_lease, named };
+            self.follow_routes(&routes, &packets, now);
+            self.give_way(&routes, &packets, now);
             self.follow_file(has_lease, now);
         }
         self.end_doubted(leased, now);
@@ -147,70 +153,17 @@ impl Evidence {
         let before = std::mem::take(&mut self.ended);
         let since = |prefix, cut| before.get(&prefix).filter(|(was, _)| *was == cut).map_or(now, |(_, since)| *since);
         self.ended = cut.map(|(prefix, cut)| (prefix, (cut, since(prefix, cut)))).collect();
+        let is_back = |prefix: &Ipv6Net| alive.contains(prefix) && !self.displaced.contains_key(prefix);
         for hint in &mut self.hints {
             match self.ended.get(&hint.offer.prefix) {
                 // Somebody says it since.
                 Some((_, since)) if hint.origin == Origin::Told && *since <= hint.offer.first_seen => {}
                 // It goes the way of the lease, also when that is forgotten.
                 Some((cut, _)) => hint.cut(*cut, now),
-                None if hint.origin == Origin::Route && alive.contains(&hint.offer.prefix) => hint.restore(false),
+                None if hint.origin == Origin::Route && is_back(&hint.offer.prefix) => hint.restore(false),
                 None => {}
             }
         }
-    }
-
-    /// A lease that ran out takes what else is known of its prefix with it, unless something shows that it goes on: once
-    /// the lease is forgotten, nobody else would say when it ends.
-    fn follow_lapses(&mut self, leased: &[Offer], sees_packets: bool, now: Instant) {
-        let before = std::mem::take(&mut self.granted);
-        let since = |prefix, ends| before.get(&prefix).filter(|(was, _)| *was == ends).map_or(now, |(_, since)| *since);
-        let granted = leased.iter().map(|offer| (offer.prefix, offer.valid_until));
-        self.granted = granted.map(|(prefix, ends)| (prefix, (ends, since(prefix, ends)))).collect();
-        let ran_out = |offer: &&Offer| {
-            let is_whole = matches!(offer.cut, None | Some(Cut::Deprecated));
-            is_whole && !leased.iter().any(|other| other.prefix == offer.prefix && is_alive(other, now))
-        };
-        let ran_out: BTreeSet<Ipv6Net> = leased.iter().filter(ran_out).map(|offer| offer.prefix).collect();
-        let new = ran_out.iter().filter(|prefix| !sees_packets && !self.lapsed.contains(prefix)).copied();
-        let unseen: Vec<Ipv6Net> = new.collect();
-        self.unseen.extend(unseen);
-        self.unseen.retain(|prefix| ran_out.contains(prefix));
-        let goes_on = |prefix: &Ipv6Net| self.lives_on(*prefix, now);
-        let (outliving, lapsed): (BTreeSet<_>, BTreeSet<_>) = ran_out.into_iter().partition(goes_on);
-        for hint in &mut self.hints {
-            let prefix = &hint.offer.prefix;
-            if lapsed.contains(prefix) && matches!(hint.origin, Origin::Route | Origin::FormerRun) {
-                hint.cut(Cut::Unlisted, now);
-            } else if outliving.contains(prefix) && self.lapsed.contains(prefix) && hint.origin == Origin::Route {
-                hint.restore(false);
-                hint.live(&self.addresses, self.uplink);
-            }
-        }
-        (self.outliving, self.lapsed) = (outliving, lapsed);
-    }
-
-    /// Whether netlink or the client's file shows that a delegation goes on, although its lease would be over: a Reply may
-    /// have been missed.
-    pub(super) fn lives_on(&self, prefix: Ipv6Net, now: Instant) -> bool {
-        let of_it = |origin| self.hints.iter().find(move |hint| hint.origin == origin && hint.offer.prefix == prefix);
-        let is_whole = |hint: &&Hint| {
-            // What was cut because the lease ran out may prove to be alive.
-            let is_held = hint.offer.cut.is_none() || self.lapsed.contains(&prefix) && hint.in_use != Use::Replaced;
-            is_held && hint.missing_since.is_none() && !hint.is_foreign
-        };
-        let stands = of_it(Origin::Route).filter(is_whole).is_some();
-        let is_numbered = || {
-            let ends = longest(prefix, &self.addresses, self.uplink);
-            ends.is_some_and(|(_, valid_until)| !valid_until.is_over(now))
-        };
-        let is_filed = of_it(Origin::File).is_some_and(|hint| hint.offer.cut.is_none());
-        let told_at = self.granted.get(&prefix).map(|(_, since)| *since + ROUNDING);
-        let is_newer = |since: Instant| told_at.is_none_or(|told_at| told_at < since);
-        let is_renewed = || {
-            let mut filed = self.on_file.iter().filter(|(offer, since)| offer.prefix == prefix && is_newer(*since));
-            filed.any(|(offer, _)| !offer.valid_until.is_over(now))
-        };
-        stands && (self.unseen.contains(&prefix) || is_numbered()) || is_filed && is_renewed()
     }
 
     fn follow_routes(&mut self, present: &BTreeSet<Ipv6Net>, packets: &Packets, now: Instant) {
@@ -224,7 +177,7 @@ impl Evidence {
         }
         for hint in &mut self.hints {
             hint.is_foreign &= !packets.named.contains(&hint.offer.prefix);
-            hint.is_aside = hint.is_foreign && (packets.are_seen || packets.has_lease);
+            hint.is_aside = hint.is_foreign && (packets.are_seen || packets.is_leased);
         }
         self.follow_addresses(present, packets, now);
         let stands = |hint: &&Hint| {
@@ -233,6 +186,11 @@ impl Evidence {
         };
         let standing = self.hints.iter().filter(stands).map(|hint| (hint.offer.prefix, hint.offer.first_seen));
         let standing: BTreeMap<Ipv6Net, Instant> = standing.collect();
+        let is_unused = |hint: &&Hint| {
+            let is_there = hint.origin == Origin::Route && present.contains(&hint.offer.prefix);
+            is_there && hint.in_use == Use::Outdone && hint.offer.cut.is_none()
+        };
+        let unused: BTreeSet<Ipv6Net> = self.hints.iter().filter(is_unused).map(|hint| hint.offer.prefix).collect();
         for hint in &mut self.hints {
             let (prefix, first_seen) = (hint.offer.prefix, hint.offer.first_seen);
             match hint.origin {
@@ -242,7 +200,8 @@ impl Evidence {
                 Origin::Route => {
                     let since = *hint.missing_since.get_or_insert(now);
                     // Only where no packet tells what is held: a client may have given all of it to one interface.
-                    let is_replaced = standing.values().any(|other| *other > first_seen);
+                    let newer = standing.iter().filter(|(_, since)| **since > first_seen);
+                    let is_replaced = newer.into_iter().any(|(other, _)| judges(*other, prefix));
                     if !packets.has_lease && (is_replaced || since + GRACE <= now) {
                         hint.cut(Cut::Unlisted, now);
                     }
@@ -250,8 +209,12 @@ impl Evidence {
                 Origin::FormerRun => {
                     hint.prolong(&self.addresses, self.uplink);
                     // The client has another one now, unless links are numbered from this one, too.
-                    let is_replaced = !packets.has_lease && !standing.is_empty() && !standing.contains_key(&prefix);
-                    if is_replaced && !hint.is_numbered(&self.addresses, self.uplink, now) {
+                    let is_outdone = standing.keys().any(|other| judges(*other, prefix));
+                    let is_replaced = !packets.has_lease && is_outdone && !standing.contains_key(&prefix);
+                    // All of it may go to load balancers, while another uplink's numbers interfaces.
+                    let ends_by_itself = hint.offer.valid_until.instant().is_some_and(|end| now < end);
+                    let is_remembered = ends_by_itself && unused.contains(&prefix);
+                    if is_replaced && !is_remembered && !hint.is_numbered(&self.addresses, self.uplink, now) {
                         hint.cut(Cut::Unlisted, now);
                     }
                 }
@@ -270,15 +233,19 @@ impl Evidence {
             if is_numbered && present.contains(&hint.offer.prefix) {
                 hint.use_now(packets.disown(hint.offer.prefix), now);
             } else if hint.in_use == Use::Now {
-                hint.in_use = Use::Before;
+                (hint.in_use, hint.unused_since) = (Use::Before, Some(now));
             }
         }
         let used = self.hints.iter().filter(|hint| hint.in_use == Use::Now && !hint.is_aside);
-        let newest = used.filter_map(|hint| hint.used_since).max();
+        let used: Vec<_> = used.map(|hint| (hint.offer.prefix, hint.used_since)).collect();
         for hint in self.hints.iter_mut().filter(|hint| hint.origin == Origin::Route) {
+            let comparable = used.iter().filter(|(other, _)| judges(*other, hint.offer.prefix));
+            let newest = comparable.filter_map(|(_, since)| *since).max();
+            // An interface that goes down and up again loses its addresses for a moment.
+            let is_given_up = hint.unused_since.is_some_and(|since| since + GRACE <= now);
             match hint.in_use {
                 Use::Never | Use::Outdone => hint.in_use = if newest.is_some() { Use::Outdone } else { Use::Never },
-                Use::Before if !packets.has_lease && newest > hint.used_since => {
+                Use::Before if !packets.has_lease && is_given_up && newest > hint.used_since => {
                     hint.in_use = Use::Replaced;
                     hint.cut(Cut::Unlisted, now);
                 }
@@ -289,7 +256,7 @@ impl Evidence {
 
     /// What is known of a prefix that a client says it holds.
     pub(super) fn leased(&self, prefix: Ipv6Net) -> Option<LeasedPrefix> {
-        let hints = || self.hints.iter().filter(|hint| hint.offer.prefix == prefix).map(|hint| &hint.offer);
+        let hints = || self.hints.iter().filter(|hint| hint.offer.prefix == prefix).map(|hint| self.with_told(hint));
         let offer = hints().filter(|offer| offer.cut.is_none()).max_by_key(|offer| offer.valid_until)?;
         Some(LeasedPrefix {
             prefix,
@@ -325,6 +292,7 @@ impl Evidence {
         let numbered = remembered.filter_map(|hint| longest(hint.offer.prefix, &self.addresses, self.uplink));
         let ends = deadlines.chain(numbered.map(|(preferred_until, _)| preferred_until)).filter_map(Deadline::instant);
         let ends = ends.chain(self.hints.iter().filter_map(Hint::forget_at));
+        let ends = ends.chain(uncut().filter_map(|hint| hint.unused_since).map(|since| since + GRACE));
         // Those that are over were seen to.
         let ends = ends.filter(|end| self.settled_at.is_none_or(|settled_at| settled_at < *end));
         missing.chain(doubted).chain(ends).min()
@@ -338,4 +306,14 @@ impl Evidence {
             first.into_iter().for_each(|at| drop(self.hints.remove(at)));
         }
     }
+}
+
+/// Whether what a client holds besides may tell of the end of a prefix. Unique local prefixes, of which every host may make
+/// its own, say nothing of what a provider delegates.
+fn judges(other: Ipv6Net, prefix: Ipv6Net) -> bool {
+    is_global(other) || !is_global(prefix)
+}
+
+fn is_global(prefix: Ipv6Net) -> bool {
+    prefix.network().segments()[0] & 0xe000 == 0x2000
 }

@@ -27,6 +27,8 @@ pub(super) struct Hint {
     pub(super) in_use: Use,
     /// When it was put into use.
     pub(super) used_since: Option<Instant>,
+    /// Since when it is not in use, although it was.
+    pub(super) unused_since: Option<Instant>,
     /// Somebody told how long it lives.
     pub(super) has_lifetime: bool,
     /// When somebody told it last.
@@ -71,6 +73,7 @@ impl Hint {
             is_aside: false,
             in_use: Use::Never,
             used_since: None,
+            unused_since: None,
             has_lifetime: false,
             told_at: None,
             doubted_until: None,
@@ -123,7 +126,7 @@ impl Hint {
             self.restore(is_foreign);
             self.used_since = None;
         }
-        self.in_use = Use::Now;
+        (self.in_use, self.unused_since) = (Use::Now, None);
         self.used_since.get_or_insert(now);
     }
 

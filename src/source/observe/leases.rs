@@ -62,6 +62,9 @@ impl Observer {
                 let is_known = self.watched.iter().any(|watched| watched.ia.active().any(|it| it.prefix == *prefix));
                 let told = self.evidence.leased(*prefix).filter(|leased| !leased.valid_until.is_over(now));
                 let renews = exchange.kind == ClientMessage::Renew;
+                if renews {
+                    self.evidence.confirm(*prefix);
+                }
                 let leased = told.or_else(|| renews.then(|| endless(*prefix, now)));
                 if let Some(leased) = leased.filter(|_| !is_known) {
                     let session = self.session;
@@ -124,6 +127,7 @@ impl Observer {
         let mentioned = || message.delegations.iter().flat_map(|ia| &ia.prefixes);
         let held: Vec<Ipv6Net> = mentioned().filter(|prefix| prefix.valid > 0).map(|prefix| prefix.prefix).collect();
         self.given_back.retain(|prefix, _| !held.contains(prefix));
+        held.iter().for_each(|prefix| self.evidence.confirm(*prefix));
         let begins = matches!(exchange.kind, ClientMessage::Solicit | ClientMessage::Request);
         let session = self.session;
         for watched in self.watched.iter_mut().filter(|_| begins) {

@@ -251,11 +251,13 @@ impl Observer {
     }
 
     /// The offer as one for every DynamicPrefix on the interface. What was given back is not to be used for anything
-    /// new; it may yet be given again.
+    /// new; it may yet be given again. Nor is what has probably been replaced unseen.
     fn anybodys(&self, mut offer: Offer) -> Offer {
         offer.recipient = None;
-        if let Some(at) = self.given_back.get(&offer.prefix).filter(|_| offer.cut != Some(Cut::Withdrawn)) {
-            offer.preferred_until = offer.preferred_until.min(Deadline::At(*at));
+        let given_back = self.given_back.get(&offer.prefix).copied();
+        let since = given_back.or_else(|| self.evidence.displaced_at(offer.prefix));
+        if let Some(at) = since.filter(|_| offer.cut != Some(Cut::Withdrawn)) {
+            offer.preferred_until = offer.preferred_until.min(Deadline::At(at));
             offer.cut = Some(Cut::Unlisted);
         }
         offer

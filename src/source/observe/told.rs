@@ -17,7 +17,7 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 
 use super::Told;
-use super::evidence::{Evidence, MOST};
+use super::evidence::{Evidence, GRACE, MOST};
 use super::hint::{Hint, Origin, is_alive, unknown};
 use crate::source::{Cut, Offer};
 use crate::time::{Deadline, Instant};
@@ -102,7 +102,9 @@ impl Evidence {
             .iter()
             .filter(|hint| matches!(hint.origin, Origin::Told | Origin::File) && hint.offer.cut.is_none());
         let mut evident: BTreeSet<Ipv6Net> = told.map(|hint| hint.offer.prefix).collect();
-        evident.extend(self.routes.iter().map(|route| route.prefix));
+        let is_route = |hint: &&Hint| hint.origin == Origin::Route && hint.missing_since.is_none();
+        let standing = self.hints.iter().filter(is_route).filter(|hint| hint.offer.cut.is_none());
+        evident.extend(standing.map(|hint| hint.offer.prefix));
         evident.extend(leased.iter().filter(|offer| is_alive(offer, now)).map(|offer| offer.prefix));
         for hint in &mut self.hints {
             if hint.doubted_until.take_if(|until| *until <= now).is_none() {
@@ -126,8 +128,16 @@ impl Evidence {
         let session = self.session;
         let is_over = |hint: &&mut Hint| hint.origin != Origin::Told || begins || hint.session != session;
         let other = |hint: &&mut Hint| !hint.is_foreign && !mentioned.contains(&hint.offer.prefix);
-        let others = self.hints.iter_mut().filter(other).filter(is_over);
-        others.for_each(|hint| hint.cut(Cut::Unlisted, now));
+        for hint in self.hints.iter_mut().filter(other).filter(is_over) {
+            // Each IA_PD may be renewed by itself, and each client renews its own: the others are told of next, or not.
+            if hint.origin == Origin::FormerRun && !begins {
+                if hint.offer.cut.is_none() {
+                    hint.doubted_until.get_or_insert(now + GRACE);
+                }
+            } else {
+                hint.cut(Cut::Unlisted, now);
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use ipnet::Ipv6Net;
 
-use super::Evidence;
+use super::{Evidence, judges};
 use crate::source::observe::filed::Filed;
 use crate::source::observe::hint::{Hint, Origin, unknown};
 use crate::source::{Cut, Offer};
@@ -67,12 +67,15 @@ impl Evidence {
         }
         let on_file = std::mem::take(&mut self.on_file);
         let is_filed = |prefix: Ipv6Net| on_file.iter().any(|(offer, _)| offer.prefix == prefix);
-        let standing = self.hints.iter().filter(|hint| self.stands(hint.offer.prefix));
-        let of_others = standing.into_iter().any(|hint| !is_filed(hint.offer.prefix));
+        let standing = self.hints.iter().map(|hint| hint.offer.prefix).filter(|prefix| self.stands(*prefix));
+        let others: Vec<Ipv6Net> = standing.filter(|prefix| !is_filed(*prefix)).collect();
+        let is_others = |prefix: Ipv6Net| others.iter().any(|other| judges(*other, prefix));
         for (offer, since) in &on_file {
-            self.follow_filed(offer, *since, has_lease || of_others, now);
+            self.follow_filed(offer, *since, has_lease || is_others(offer.prefix), now);
         }
-        let newest = on_file.iter().map(|(_, since)| *since).max();
+        // Nobody takes a file away that is used no longer.
+        let alive = on_file.iter().filter(|(offer, _)| !offer.valid_until.is_over(now));
+        let newest = alive.map(|(_, since)| *since).max();
         for hint in self.hints.iter_mut().filter(|hint| !is_filed(hint.offer.prefix)) {
             // The client has another one now.
             let is_former =
@@ -82,7 +85,11 @@ impl Evidence {
                     hint.missing_since.get_or_insert(now);
                     hint.cut(Cut::Unlisted, now);
                 }
-                Origin::FormerRun if is_former && !has_lease && !of_others => hint.cut(Cut::Unlisted, now),
+                Origin::FormerRun if is_former && !has_lease && !is_others(hint.offer.prefix) => {
+                    if !hint.is_numbered(&self.addresses, self.uplink, now) {
+                        hint.cut(Cut::Unlisted, now);
+                    }
+                }
                 Origin::FormerRun | Origin::Route | Origin::Told => {}
             }
         }

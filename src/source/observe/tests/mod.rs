@@ -1,9 +1,11 @@
 //! The observer against made-up clients, servers and kernels.
 
 mod beside;
+mod beside_others;
 mod filed;
 mod lapsed;
 mod leases;
+mod memory;
 mod netlink;
 mod onlink;
 mod packets;

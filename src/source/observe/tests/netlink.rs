@@ -319,10 +319,15 @@ fn t178_a_route_that_is_left_behind_ends_with_its_addresses() {
     observer.handle_events(&[numbered(8, "2001:db8:b:1::1", 600, 900)], at(20));
     assert_eq!(observer.usable(), [A, B]);
     observer.handle_events(&[unnumbered(8, "2001:db8:a:1::1")], at(20));
+    observer.wait_until(at(29));
+    assert_eq!(observer.usable(), [A, B], "the interface may be back in a moment");
+    observer.wait_until(at(30));
     assert_eq!(observer.usable(), [B]);
     assert_eq!(observer.offer(A).unwrap().cut, Some(Cut::Unlisted));
     // Back to the first, whose route has been there all the time.
     observer.handle_events(&[numbered(8, "2001:db8:a:1::1", 600, 900), unnumbered(8, "2001:db8:b:1::1")], at(900));
+    assert!(observer.usable().contains(&A.to_owned()));
+    observer.wait_until(at(910));
     assert_eq!(observer.usable(), [A]);
 }
 
@@ -332,8 +337,9 @@ fn t178_a_route_that_was_left_behind_before_our_start_is_no_delegation() {
     let mut fresh = observer();
     fresh.handle_dump(&dump, at(10));
     assert_eq!(fresh.usable(), [B]);
-    // Also when a former run knew it.
-    let former = fresh.offer(B).map(|offer| Offer { prefix: A.parse().unwrap(), ..offer }).unwrap();
+    // Also when a former run knew it, and not for how long.
+    let endless = (Deadline::Never, Deadline::Never);
+    let former = Offer { preferred_until: endless.0, valid_until: endless.1, ..seed(A) };
     let mut seeded = observer();
     seeded.seed(&[former], at(10));
     seeded.handle_dump(&dump, at(10));

@@ -1,0 +1,115 @@
+//! What a former run knew, beside what others say.
+
+use super::netlink::{ends, networkd, new, numbered, seed, unnumbered};
+use super::world::*;
+use crate::source::dhcpv6::wire::ClientMessage;
+use crate::source::observe::{Filed, Told};
+use crate::source::{Cut, Offer};
+use crate::time::Deadline;
+
+fn filed(prefix: &str, age: u64) -> Filed {
+    Filed { prefix: prefix.parse().unwrap(), age, preferred: 1800, valid: 3600, excluded: None }
+}
+
+/// Nobody takes a file away when another program is used from then on.
+#[test]
+fn a_lease_on_file_that_is_over_ends_nothing_that_a_former_run_knew() {
+    let endless = Offer { preferred_until: Deadline::Never, valid_until: Deadline::Never, ..seed(A) };
+    let mut observer = observer();
+    observer.seed(&[Offer { first_seen: at(-9000), ..endless.clone() }], at(0));
+    observer.handle_filed(&[filed(B, 4000)], at(1));
+    assert_eq!(observer.usable(), [A]);
+    // Nor does one that is not over, of what interfaces are numbered from.
+    let mut observer = super::world::observer();
+    observer.seed(&[endless], at(0));
+    observer.handle_events(&[numbered(8, "2001:db8:a:1::1", 600, 900)], at(1));
+    observer.handle_filed(&[filed(B, 5)], at(1));
+    assert!(observer.usable().contains(&A.to_owned()));
+}
+
+/// All of it goes to load balancers, and another uplink numbers the interface behind the host.
+#[test]
+fn what_a_former_run_knew_is_held_while_its_route_stands_and_its_lifetime_lasts() {
+    let dump = [new(networkd(A)), new(networkd(B)), numbered(8, "2001:db8:b:1::1", 6000, 9000)];
+    let mut observer = observer();
+    observer.seed(&[seed(A)], at(0));
+    observer.handle_dump(&dump, at(1));
+    observer.wait_until(at(1000));
+    assert_eq!(ends(&observer, A), (Deadline::At(at(2000)), Deadline::At(at(4000))));
+    assert!(observer.usable().contains(&A.to_owned()));
+    observer.wait_until(at(4000));
+    assert_eq!(observer.usable(), [B], "nobody has prolonged it");
+    // The memory is of no use where the route is gone, or was seen to be replaced.
+    let mut observer = super::world::observer();
+    observer.seed(&[seed(A)], at(0));
+    observer.handle_dump(&dump[1..], at(1));
+    assert_eq!(observer.usable(), [B]);
+    let mut observer = super::world::observer();
+    observer.seed(&[seed(A)], at(0));
+    observer.handle_dump(&[new(networkd(A)), numbered(8, "2001:db8:a:1::1", 600, 900)], at(1));
+    observer.handle_events(&dump[1..], at(20));
+    observer.handle_events(&[unnumbered(8, "2001:db8:a:1::1")], at(20));
+    observer.wait_until(at(100));
+    assert_eq!(observer.usable(), [B]);
+}
+
+/// wide-dhcpv6 renews each IA_PD by itself; and there may be two clients.
+#[test]
+fn the_renewal_of_one_delegation_does_not_end_at_once_what_a_former_run_knew_of_another() {
+    for is_renewed in [true, false] {
+        let mut observer = observer();
+        observer.seed(&[seed(A), seed(B)], at(0));
+        observer.sends(&asked(ClientMessage::Renew, 1, &[(1, &[B])]), at(10));
+        observer.gets(&reply(1, vec![ia(1, &[(B, 2000, 4000)])]), at(10));
+        let mut usable = observer.usable();
+        usable.sort();
+        assert_eq!(usable, [A, B]);
+        assert_eq!(ends(&observer, A).1, Deadline::At(at(4000)));
+        if is_renewed {
+            observer.sends(&asked(ClientMessage::Renew, 2, &[(2, &[A])]), at(19));
+        }
+        observer.wait_until(at(20));
+        let cut = (!is_renewed).then_some(Cut::Unlisted);
+        assert_eq!(observer.offer(A).unwrap().cut, cut, "renewed: {is_renewed}");
+    }
+    // A client that begins anew asks for all it wants.
+    let mut observer = observer();
+    observer.seed(&[seed(A)], at(0));
+    observer.is_delegated(B, 1, at(10));
+    assert_eq!(observer.usable(), [B]);
+    // Nobody numbers interfaces from what is not held.
+    let mut observer = super::world::observer();
+    observer.seed(&[seed(A), seed(B)], at(0));
+    observer.handle_events(&[numbered(8, "2001:db8:a:1::1", 600, 900)], at(1));
+    observer.sends(&asked(ClientMessage::Renew, 1, &[(1, &[B])]), at(10));
+    observer.gets(&reply(1, vec![ia(1, &[(B, 2000, 4000)])]), at(10));
+    observer.wait_until(at(100));
+    assert!(observer.usable().contains(&A.to_owned()));
+}
+
+/// A route says nothing of lifetimes; whoever reports, and the file of the client, do.
+#[test]
+fn a_renew_takes_the_lifetimes_that_somebody_told_and_not_those_of_a_bare_route() {
+    let (preferred, valid) = (Some(2000), Some(4000));
+    let told = Told {
+        dynamic_prefix: "home".to_owned(),
+        prefix: A.parse().unwrap(),
+        preferred,
+        valid,
+        excluded: Vec::new(),
+        gone: false,
+    };
+    for is_told in [true, false] {
+        let mut observer = observer();
+        observer.handle_dump(&[new(networkd(A))], at(1));
+        let until = if is_told {
+            observer.handle_told(&told, at(10));
+            4010
+        } else {
+            observer.handle_filed(&[filed(A, 0)], at(10));
+            3610
+        };
+        observer.sends(&asked(ClientMessage::Renew, 1, &[(IAID, &[A])]), at(100));
+        assert_eq!(ends(&observer, A).1, Deadline::At(at(until)), "told: {is_told}");
+    }
+}
