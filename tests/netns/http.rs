@@ -45,7 +45,7 @@ fn followed() {
             watch::channel(Settings { url, interval: Duration::from_millis(100), prefix_length: 56 });
         let (sender, reports) = mpsc::channel(1);
         let cancel = CancellationToken::new();
-        tokio::spawn(http::run(settings, 1, sender, Recorder::default(), cancel.clone()));
+        tokio::spawn(http::run(settings, 1, None, sender, Recorder::default(), cancel.clone()));
         let mut probe = Reports::new(reports);
         let (a, b) = ("2001:db8:a:700::/56", "2001:db8:b:700::/56");
         let report = probe.until("A", |report| is(report, a, None)).await;
