@@ -47,7 +47,7 @@ fn planned_of(text: &str) -> &'static str {
     if text.contains("\nacquisition.dhcpv6") {
         "2001:db8:1200:1::/64"
     } else {
-        "2001:db8:1200:0:f000::1-2001:db8:1200:0:f000::ffff"
+        "2001:db8:1200:0:f000::-2001:db8:1200:0:f000::ffff"
     }
 }
 
