@@ -11,7 +11,7 @@ use rustix::thread::CapabilitySet;
 
 use crate::Test;
 use crate::lab::{A, B, advertisement, cut, is, preferred, with_driver};
-use crate::support::{Forged, Forger, LAN, Pair, ROUTER, Solicitations};
+use crate::support::{Forged, Forger, LAN, Pair, ROUTER, Solicitations, WAN};
 
 pub(crate) const TESTS: &[Test] = &[
     ("malformed_advertisements_are_not_heard_t118_to_t123_t139", malformed),
@@ -180,8 +180,8 @@ fn missing_capability() {
         let failed = probe.until("failed", |report| matches!(report.state, SourceState::Failed(_))).await;
         assert!(matches!(&failed.state, SourceState::Failed(text) if text.contains("CAP_NET_RAW")), "{failed:?}");
         set_cap_net_raw(true);
-        pair.router.ip(&format!("link set {LAN} down"));
-        pair.router.ip(&format!("link set {LAN} up"));
+        // One that lasts: of a link that goes down and comes up between two looks nothing is seen.
+        pair.host.ip(&format!("addr add fe80::77/64 dev {WAN} nodad"));
         probe.until("opened at the next link event", |report| is(report, &SourceState::Soliciting)).await;
         Forger::new(&pair.router, LAN).send(&Forged::proper(advertisement(&[(A, 1200, 3000)])));
         probe.until("the prefix", |report| preferred(report, A)).await;
