@@ -27,6 +27,7 @@
 //! | `leases` | what the packets tell of its leases | decider |
 //! | `onlink` | the prefixes of the links themselves | decider |
 //! | `observer`, `report` | all of it together | decider |
+//! | `sentry` | whether a client begins to ask where none is observed, for `acquisition = "auto"` | both |
 //! | `traces` | what a netlink message tells of a delegation | decider |
 //! | `octets` | netlink messages, for records | decider |
 //! | `socket`, `address`, `netlink`, `files`, `driver` | sockets, files and the clock | driver |
@@ -53,6 +54,7 @@ mod octets;
 mod onlink;
 mod packet;
 mod report;
+pub mod sentry;
 mod socket;
 #[cfg(test)]
 mod tests;
