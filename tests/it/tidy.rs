@@ -84,6 +84,7 @@ const DECIDERS: [&str; 121] = [
     "src/source/observe/filed.rs",
     "src/source/observe/filed/dhclient.rs",
     "src/source/observe/filed/dhcpcd.rs",
+    "src/source/observe/filed/networkd.rs",
     "src/source/observe/exchange.rs",
     "src/source/observe/hint.rs",
     "src/source/observe/leases.rs",
