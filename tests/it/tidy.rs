@@ -78,6 +78,7 @@ const DECIDERS: [&str; 121] = [
     "src/source/interface/addresses.rs",
     "src/source/interface/table.rs",
     "src/source/observe/mod.rs",
+    "src/source/observe/asking.rs",
     "src/source/observe/evidence.rs",
     "src/source/observe/evidence/files.rs",
     "src/source/observe/evidence/lapses.rs",

@@ -135,7 +135,8 @@ impl Driver {
                     let _gone = taken.send(());
                 }
             }
-            let wake = self.observer.poll_timeout().map(|(at, _)| at).into_iter().chain(self.reopen_at).min();
+            let wake = self.observer.poll_timeout().map(|(at, _)| at).into_iter().chain(self.reopen_at);
+            let wake = wake.chain(self.networkctl.poll_timeout()).min();
             tokio::select! {
                 biased;
                 permit = reports.reserve(), if self.observer.has_news() => match (permit, self.observer.poll_report()) {
@@ -272,6 +273,7 @@ impl Driver {
     fn handle_failure(&mut self, failure: Option<String>) {
         let now = clock::now();
         self.tape.failure(failure.as_deref(), now);
+        self.networkctl.handle_blindness(failure.is_some());
         self.observer.handle_failure(failure, now);
     }
 

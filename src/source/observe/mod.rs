@@ -23,6 +23,7 @@
 //! | `exchange` | the exchanges of the other client, and which Replies belong to them | decider |
 //! | `evidence` | what netlink, a former run and files say of delegations | decider |
 //! | `filed` | the lease files of other clients, and what networkd describes | decider |
+//! | `asking` | when networkd is asked | decider |
 //! | `told` | what people and hook scripts say of them | decider |
 //! | `hint` | one prefix of which they say something | decider |
 //! | `leases` | what the packets tell of its leases | decider |
@@ -40,6 +41,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::DynamicPrefix;
 
 mod address;
+mod asking;
 pub mod driver;
 mod evidence;
 mod exchange;

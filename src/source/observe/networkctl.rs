@@ -1,5 +1,5 @@
-//! Asks systemd-networkd what its DHCPv6 client holds, by its program `networkctl`, which needs no privileges. It is asked
-//! where it runs such a client, when it has written its state of the interface anew.
+//! Asks systemd-networkd what its DHCPv6 client holds, by its program `networkctl`, which needs no privileges, where its
+//! state of the interface says that it runs one.
 
 use std::future::pending;
 use std::io;
@@ -13,8 +13,9 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt as _, Interest};
 use tokio::process::Command;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
+use super::asking::Asking;
 use super::filed::{Filed, networkd};
 use super::files::{Version, version};
 use crate::clock;
@@ -31,11 +32,6 @@ const LIMIT: Duration = Duration::from_secs(5);
 const MOST: u64 = 1 << 20;
 /// How much of its excuses is read.
 const EXCUSE: u64 = 4096;
-/// Between one question and the next.
-const PAUSE: Duration = Duration::from_secs(1);
-/// When it cannot be asked it is tried again, after twice the time at every failure.
-const RETRY: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(3600));
-
 /// What it prints, or why it does not.
 type Answer = Result<Vec<u8>, String>;
 
@@ -43,20 +39,15 @@ type Answer = Result<Vec<u8>, String>;
 pub(super) struct Networkctl {
     root: PathBuf,
     interface: String,
-    /// Where the files of networkd are about interfaces of ours.
+    /// The files of networkd are about interfaces of ours.
     is_ours: bool,
     ifindex: Option<u32>,
     /// The state that was seen last.
     known: Option<Version>,
-    /// There is reason to ask.
-    is_due: bool,
+    when: Asking,
     asking: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
-    not_before: Instant,
-    retry: Duration,
     /// Why it could not be asked.
     failure: Option<String>,
-    /// It has named a prefix: that it names none is of interest.
-    has_named: bool,
     watch: Option<AsyncFd<OwnedFd>>,
 }
 
@@ -68,59 +59,65 @@ impl Networkctl {
             is_ours: is_the_hosts_own_namespace(root),
             ifindex: None,
             known: None,
-            is_due: false,
+            when: Asking::new(),
             asking: None,
-            not_before: Instant::now(),
-            retry: RETRY.0,
             failure: None,
-            has_named: false,
             watch: None,
         }
     }
 
-    /// Looks whether there is reason to ask. The interface has this index now.
+    /// Whether the packets can be seen.
+    pub(super) fn handle_blindness(&mut self, is_blind: bool) {
+        self.when.handle_blindness(is_blind, clock::now());
+    }
+
+    /// Looks whether there is reason to ask, and does. The interface has this index now.
     pub(super) fn look(&mut self, ifindex: Option<u32>) {
         if ifindex != self.ifindex {
-            (self.ifindex, self.known, self.is_due, self.asking) = (ifindex, None, false, None);
+            (self.ifindex, self.known, self.asking) = (ifindex, None, None);
+            self.when.handle_state(false, clock::now());
         }
-        let Some(ifindex) = ifindex.filter(|_| self.is_ours) else { return };
+        if let Some(ifindex) = ifindex.filter(|_| self.is_ours) {
+            self.look_at_state(ifindex);
+        }
+        if self.asking.is_none() && self.ifindex.is_some() && self.when.poll(clock::now()) {
+            self.ask();
+        }
+    }
+
+    fn look_at_state(&mut self, ifindex: u32) {
         let states = self.root.join(STATE);
         self.watch = self.watch.take().or_else(|| watch(&states).ok());
         let path = states.join(ifindex.to_string());
         let version = version(&path);
-        if version.is_none() || version == self.known {
-            return;
+        if version.is_some() && version != self.known {
+            self.known = version;
+            // It is in memory, and nobody else writes there.
+            let state = std::fs::read_to_string(&path).unwrap_or_default();
+            let has_client = state.lines().any(|line| line.starts_with(CLIENT));
+            self.when.handle_state(has_client, clock::now());
         }
-        self.known = version;
-        // It is in memory, and nobody else writes there.
-        let state = std::fs::read_to_string(&path).unwrap_or_default();
-        self.is_due |= self.has_named || state.lines().any(|line| line.starts_with(CLIENT));
+    }
+
+    /// When to look, if nothing else is a reason.
+    pub(super) fn poll_timeout(&self) -> Option<crate::time::Instant> {
+        self.when.poll_timeout().filter(|_| self.asking.is_none() && self.ifindex.is_some())
     }
 
     /// Waits for what it says; `None`: there may be reason to ask, as [`Self::look`] finds. Loses nothing when it is dropped.
     pub(super) async fn next(&mut self) -> Option<Vec<Filed>> {
-        loop {
-            if let Some(asking) = &mut self.asking {
-                let answer = asking.await;
-                self.asking = None;
-                if let Some(described) = self.take(answer) {
-                    return Some(described);
-                }
-            }
-            tokio::select! {
-                () = sleep_until(self.not_before), if self.is_due => self.ask(),
-                () = changed(self.watch.as_ref()) => {
-                    // The directory may be another one now.
-                    self.watch = None;
-                    return None;
-                }
-            }
+        if let Some(asking) = &mut self.asking {
+            let answer = asking.await;
+            self.asking = None;
+            return self.take(answer);
         }
+        changed(self.watch.as_ref()).await;
+        // The directory may be another one now.
+        self.watch = None;
+        None
     }
 
     fn ask(&mut self) {
-        self.is_due = false;
-        self.not_before = Instant::now() + PAUSE;
         let program = PROGRAMS.iter().map(|path| self.root.join(path)).find(|path| path.is_file());
         let interface = self.interface.clone();
         self.asking = Some(Box::pin(async move {
@@ -132,23 +129,19 @@ impl Networkctl {
 
     /// What there is to tell.
     fn take(&mut self, answer: Answer) -> Option<Vec<Filed>> {
-        let described = answer.and_then(|octets| {
-            let ifindex = self.ifindex.unwrap_or_default();
-            networkd::parse(&octets, ifindex, clock::now())
-                .map_err(|why| format!("the answer of networkctl cannot be used: {why}"))
+        let now = clock::now();
+        let description = answer.and_then(|octets| {
+            let description = networkd::parse(&octets, self.ifindex.unwrap_or_default(), now);
+            description.map_err(|why| format!("the answer of networkctl cannot be used: {why}"))
         });
-        match described {
-            Ok(described) => {
-                (self.retry, self.failure) = (RETRY.0, None);
-                tracing::debug!(interface = %self.interface, ?described, "Asked systemd-networkd for its delegation.");
-                let was_named = std::mem::replace(&mut self.has_named, !described.is_empty());
-                (was_named || self.has_named).then_some(described)
+        let is_of_interest = self.when.handle_answer(description.as_ref().ok(), now);
+        match description {
+            Ok(description) => {
+                self.failure = None;
+                tracing::debug!(interface = %self.interface, ?description, "Asked systemd-networkd for its delegation.");
+                is_of_interest.then_some(description.filed)
             }
             Err(why) => {
-                // Nothing else may ever be a reason.
-                self.is_due = true;
-                self.not_before = Instant::now() + self.retry;
-                self.retry = (self.retry * 2).min(RETRY.1);
                 if self.failure.as_ref() != Some(&why) {
                     tracing::info!(
                         "Cannot ask systemd-networkd what its DHCPv6 client on {} was delegated: {why}. Until it answers, \

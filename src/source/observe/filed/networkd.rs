@@ -38,6 +38,8 @@ struct Client {
 struct Lease {
     #[serde(rename = "LeaseTimestampUSec", default)]
     since: Option<u64>,
+    #[serde(rename = "Timeout1USec", default)]
+    renews_at: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,22 +53,39 @@ struct Delegated {
     valid_until: Option<u64>,
 }
 
+/// What it says of its client on an interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::source::observe) struct Description {
+    /// What is delegated.
+    pub(in crate::source::observe) filed: Vec<Filed>,
+    /// T1 of the lease.
+    pub(in crate::source::observe) renews_at: Option<Instant>,
+    /// It says anything. Until it holds something, 255 and 256 do not.
+    pub(in crate::source::observe) has_client: bool,
+}
+
 /// What is delegated on the interface of this index.
 ///
 /// # Errors
 /// When it is no description of that link.
-pub(in crate::source::observe) fn parse(octets: &[u8], ifindex: u32, now: Instant) -> Result<Vec<Filed>, String> {
+pub(in crate::source::observe) fn parse(octets: &[u8], ifindex: u32, now: Instant) -> Result<Description, String> {
     let link: Link = serde_json::from_slice(octets).map_err(|error| error.to_string())?;
     if link.index != ifindex {
         return Err(format!("it is about the interface of index {}, not of {ifindex}", link.index));
     }
-    let Some(Client { lease, prefixes }) = link.client else { return Ok(Vec::new()) };
+    let Some(Client { lease, prefixes }) = link.client else { return Ok(Description::default()) };
     let now = u64::try_from(now.as_nanos() / 1000).unwrap_or_default();
-    let since = lease.and_then(|lease| lease.since).unwrap_or(now);
+    let since = lease.as_ref().and_then(|lease| lease.since).unwrap_or(now);
     if since > now.saturating_add(FUTURE.unsigned_abs() * MICROSECONDS) {
         return Err("its lease is from the future".to_owned());
     }
-    Ok(prefixes.into_iter().filter_map(|delegated| filed(&delegated, since, now)).collect())
+    let renews_at = lease.and_then(|lease| lease.renews_at).map(instant);
+    let filed = prefixes.into_iter().filter_map(|delegated| filed(&delegated, since, now)).collect();
+    Ok(Description { filed, renews_at, has_client: true })
+}
+
+fn instant(microseconds: u64) -> Instant {
+    Instant::BOOT + Duration::from_micros(microseconds)
 }
 
 fn filed(delegated: &Delegated, since: u64, now: u64) -> Option<Filed> {
