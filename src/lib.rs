@@ -42,7 +42,7 @@
 //! | [`source::dhcpv6::client`] | the DHCPv6 client of an interface: states, exchanges, leases, doubts | decider |
 //! | [`source::dhcpv6::port`], [`source::dhcpv6::others`], [`source::dhcpv6::owner`] | whether UDP port 546 may be taken, and whose it is otherwise | both |
 //! | [`source::dhcpv6::driver`], [`source::dhcpv6::socket`], [`source::dhcpv6::route`] | its socket and timer, and the unreachable route | driver |
-//! | [`source::observe`] | the DHCPv6 client of somebody else: `packet`, `exchange`, `leases`, `evidence`, `filed`, `onlink`, `observer`, `sentry` decide; `socket`, `netlink`, `files`, `driver` do | both |
+//! | [`source::observe`] | the DHCPv6 client of somebody else: `packet`, `exchange`, `leases`, `evidence`, `filed`, `asking`, `onlink`, `observer`, `sentry` decide; `socket`, `netlink`, `files`, `networkctl`, `driver` do | both |
 //! | [`source::interface`] | the addresses of an interface: `addresses`, `table` decide; `driver` does | both |
 //! | [`source::http`] | what a service answers: `answer`, `asker` decide; `client`, `driver` do | both |
 //! | [`source::link`] | the host's interfaces, by netlink | driver |
