@@ -165,6 +165,7 @@ pub mod rbac;
 pub mod record;
 pub mod replay;
 pub mod source;
+pub mod spool;
 pub mod status;
 pub mod store;
 pub mod time;
