@@ -60,8 +60,12 @@ fn handled(answer: Response) -> anyhow::Result<Exit> {
 
 /// Leaves it for the next start; `away`: why, as "dyn-prefix is not running".
 fn leave(socket: &Path, report: Report, away: &str) -> anyhow::Result<Exit> {
-    reporting::check(&report).map_err(anyhow::Error::msg)?;
-    let left = match put_down(socket, report) {
+    let (boot, now) = (identity::boot_id(), clock::now());
+    let entry = Entry::new(report, boot.clone(), now);
+    let checked = reporting::check(entry.report()).and_then(|()| entry.check());
+    checked.map_err(anyhow::Error::msg)?;
+    let put_down = |spool: Spool| spool.leave(entry, boot.as_deref(), now);
+    let left = match Spool::make(socket).and_then(put_down) {
         Ok(left) => left,
         Err(error) => {
             terminal::complain(&format!("{away}; nor could the report be left for its next start: {error:#}"));
@@ -85,11 +89,6 @@ fn leave(socket: &Path, report: Report, away: &str) -> anyhow::Result<Exit> {
         Ok(_) | Err(_) => say_left(&left, away)?,
     }
     Ok(Exit::Done)
-}
-
-fn put_down(socket: &Path, report: Report) -> anyhow::Result<Left> {
-    let (boot, now) = (identity::boot_id(), clock::now());
-    Spool::make(socket)?.leave(Entry::new(report, boot.clone(), now), boot.as_deref(), now)
 }
 
 fn say_left(left: &Left, away: &str) -> anyhow::Result<()> {

@@ -67,6 +67,15 @@ impl Entry {
         &self.report
     }
 
+    /// Whether it can wait, wherever there is room for it.
+    ///
+    /// # Errors
+    /// When its name or length is impossible; a sentence.
+    pub fn check(&self) -> Result<(), String> {
+        self.file_name("")?;
+        self.encode().map(drop)
+    }
+
     /// The file that it waits in, beside a socket of this name: of one prefix there is one for each DynamicPrefix.
     ///
     /// # Errors
