@@ -62,13 +62,14 @@
 //! | [`daemon::coordinator`] | the one owner of arbiters, reports, targets, conditions | decider |
 //! | [`daemon::delegation`], `daemon::clients` | who the DHCPv6 clients are, what they must remember, how a delegation is given back | decider |
 //! | [`daemon::choice`] | `acquisition = "auto"`: which source, and whether it stays (`daemon::choosing` looks round and listens) | decider |
-//! | `daemon::reporting` | what `dyn-prefix report` says of another client's delegation, and what follows from it (`daemon::saying` waits) | decider |
+//! | [`daemon::reporting`] | what `dyn-prefix report` says of another client's delegation, and what follows from it (`daemon::saying` waits) | decider |
 //! | [`daemon::pause`], [`daemon::take_over`], [`daemon::parting`] | what a person withdraws or takes over; clusters that leave the configuration | decider |
 //! | [`daemon::alone`], [`daemon::shadow`], [`daemon::ear`] | `withdraw` without a daemon; the real objects and sources looked at for `plan --live` and `--dry-run` | driver |
 //! | [`daemon::view`], [`status`] | the status value, for `status` and `plan` alike | decider |
 //! | [`daemon`] | the loop, the tasks, the supervisor's side, saving | driver |
 //! | [`record`] | every input of the sources with its time, as a file (`recorder` writes it) | both |
 //! | [`replay`] | runs such a file again, in virtual time | decider |
+//! | [`spool`] | reports that wait beside the control socket: [`spool::entry`] is what they are worth (`daemon::spooled` takes them up) | both |
 //! | [`store`] | the state directory ([`store::state`]: what is in it) | both |
 //! | [`metrics`] | the text of `/metrics`, and what is counted | decider |
 //! | [`listen`] | `/metrics`, `/status`, `/healthz`, `/readyz` by HTTP | driver |
@@ -110,6 +111,8 @@
 //! * No datagram is decoded that the strict scan has not let through.
 //! * No cluster waits for another one: each has its task, its client, its back-off and a queue of one.
 //! * Nothing waits for a Kubernetes event, and who reads by HTTP can take neither time nor memory from the rest.
+//! * Nothing that was reported is lost because the daemon was away, and nothing is taken twice: only the daemon takes
+//!   reports away that wait, and it listens before it looks.
 //! * No error of one entry, object or cluster stops its neighbours; no wrong file stops a running daemon.
 //! * No task ends unnoticed: one that does ends the process, with its name in the journal.
 //! * Nothing polls, except a source or cluster that cannot be reached.
@@ -165,6 +168,7 @@ pub mod rbac;
 pub mod record;
 pub mod replay;
 pub mod source;
+pub mod spool;
 pub mod status;
 pub mod store;
 pub mod time;

@@ -181,8 +181,11 @@ pub(crate) enum Command {
     ///
     /// For the hook scripts of such clients (see dyn-prefix-networks(7)) and for a dynamicPrefix with acquisition.observe.
     /// What is not said stays as it was: a report without lifetimes ends none, and a prefix that is not reported again is
-    /// not gone. What the daemon sees of the client by itself counts more. Exit status 0 when the daemon has taken it, 1
-    /// when it refuses it, 4 when the daemon is not running.
+    /// not gone. What the daemon sees of the client by itself counts more. While the daemon does not run, as at boot, the
+    /// report waits beside the control socket, of each prefix the last one: the next start takes it up as if it had been
+    /// told in time, unless its valid lifetime is over by then; the journal says what became of it. A reboot ends it.
+    /// Exit status 0 when the daemon has taken it or it waits, 1 when it is refused, 4 when the daemon is not running and
+    /// nothing could be left.
     Report(ReportArgs),
 }
 

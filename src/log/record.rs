@@ -17,6 +17,7 @@ mod lease;
 mod listening;
 mod lookout;
 mod recording;
+mod spooled;
 
 pub use choice::{chosen, not_chosen};
 pub use cluster::{
@@ -30,6 +31,10 @@ pub use host::{
 };
 pub use listening::{accepting, listening, not_accepting, not_listening};
 pub use recording::recording_ended;
+pub use spooled::{
+    report_of_another_boot, report_ran_out, report_refused, report_taken_up, report_unreadable, spool_full,
+    spool_trouble,
+};
 
 const STARTED: &str = "dfd6f26fad1f499b9b29760499cb020d";
 const STATUS: &str = "93158ff203a54225b7b5c1805b777892";

@@ -46,6 +46,13 @@ pub(super) fn status(version: &str, reload_errors: &[&str]) -> Box<Status> {
 fn the_daemon() {
     let found = daemon::check(&daemon::Facts::NotRunning, "1.0.0");
     provoked(&found, Check::Daemon, Level::Warning, "is not running. Start it with `systemctl start dyn-prefix`");
+    let waiting = |facts: &daemon::Facts, count| daemon::waiting(facts, count, "/run/a/control.sock".as_ref());
+    let found = waiting(&daemon::Facts::NotRunning, 1).into_iter().collect::<Vec<_>>();
+    provoked(&found, Check::Daemon, Level::Warning, "A report waits for the daemon in /run/a. Start it before");
+    let found = waiting(&daemon::Facts::NotRunning, 3).into_iter().collect::<Vec<_>>();
+    provoked(&found, Check::Daemon, Level::Warning, "3 reports wait for the daemon in /run/a.");
+    assert_eq!(waiting(&daemon::Facts::NotRunning, 0), None);
+    assert_eq!(waiting(&daemon::Facts::NoAnswer("busy".to_owned()), 1), None);
     let found = daemon::check(&daemon::Facts::NoAnswer("no permission".to_owned()), "1.0.0");
     provoked(&found, Check::Daemon, Level::Unseen, "could not be asked: no permission.");
     let runs = |version: &str, errors: &[&str]| daemon::check(&daemon::Facts::Runs(status(version, errors)), "1.0.0");

@@ -37,6 +37,7 @@ fn what_an_observer_was_told_and_has_seen_is_replayed() {
         valid: None,
         excluded: Vec::new(),
         gone: true,
+        ago: Duration::ZERO,
     };
     let filed =
         Filed { prefix: "2001:db8:b::/56".parse().unwrap(), age: 1, preferred: 100, valid: 200, excluded: None };

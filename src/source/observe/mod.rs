@@ -35,6 +35,7 @@
 //! | `socket`, `address`, `netlink`, `files`, `networkctl`, `driver` | sockets, files, a program and the clock | driver |
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
@@ -104,8 +105,8 @@ pub struct Told {
     pub dynamic_prefix: String,
     /// The prefix.
     pub prefix: Ipv6Net,
-    /// The preferred lifetime in seconds from now on, [`crate::time::Deadline::INFINITY`] for one that does not end;
-    /// `None`: not told.
+    /// The preferred lifetime in seconds from when it was told, [`crate::time::Deadline::INFINITY`] for one that does not
+    /// end; `None`: not told.
     pub preferred: Option<u32>,
     /// The valid lifetime in the same way.
     pub valid: Option<u32>,
@@ -115,4 +116,7 @@ pub struct Told {
     /// It is delegated no longer.
     #[serde(default)]
     pub gone: bool,
+    /// How long ago it was told: there was nobody yet who could hear it.
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    pub ago: Duration,
 }

@@ -1,6 +1,7 @@
 //! What routes and addresses tell.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
 use ipnet::Ipv6Net;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo};
@@ -299,6 +300,7 @@ fn what_is_told_of_lifetimes_counts_for_a_route_that_stands() {
         valid: Some(valid),
         excluded: Vec::new(),
         gone: false,
+        ago: Duration::ZERO,
     };
     observer.handle_told(&told(200, 400), at(10));
     let ends = |observer: &Observer| -> Vec<(Deadline, Deadline)> {
