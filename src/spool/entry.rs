@@ -22,7 +22,7 @@ const INFIX: &str = ".report.";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     version: u32,
-    /// The boot in which it was said: its time means nothing in another one.
+    /// The boot in which it was said, where that has to be told: its time means nothing in another one.
     boot: Option<String>,
     /// When it was said, in nanoseconds since the boot: no clock that somebody sets.
     at: i64,
