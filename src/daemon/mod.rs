@@ -237,7 +237,7 @@ impl Daemon {
         let mut signals = systemd::Signals::new()?;
         let mut watchdog = systemd::Watchdog::new();
         self.tasks.follow(&mut self.coordinator);
-        self.choosing.pace.begin();
+        self.choosing.begin();
         self.take_up(None);
         self.host.follow(&self.coordinator, clock::now());
         self.after_input();

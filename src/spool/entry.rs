@@ -144,8 +144,8 @@ impl Entry {
         };
         let Report { preferred, valid, excluded, .. } = &former.report;
         let report = &mut self.report;
-        report.valid = report.valid.or(valid.map(left));
-        report.preferred = report.preferred.or(preferred.map(left));
+        report.valid = report.valid.or_else(|| valid.map(left));
+        report.preferred = report.preferred.or_else(|| preferred.map(left));
         if let (Some(preferred), Some(valid)) = (&mut report.preferred, report.valid) {
             *preferred = valid.min(*preferred);
         }
