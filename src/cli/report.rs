@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::clock;
 use crate::control::client::{Connection, Failure};
 use crate::control::{Report, Request, Response};
-use crate::daemon::{identity, reporting};
+use crate::daemon::reporting;
 use crate::spool::entry::Entry;
 use crate::spool::{Left, MOST, Spool};
 
@@ -60,12 +60,10 @@ fn handled(answer: Response) -> anyhow::Result<Exit> {
 
 /// Leaves it for the next start; `away`: why, as "dyn-prefix is not running".
 fn leave(socket: &Path, report: Report, away: &str) -> anyhow::Result<Exit> {
-    let (boot, now) = (identity::boot_id(), clock::now());
-    let entry = Entry::new(report, boot.clone(), now);
-    let checked = reporting::check(entry.report()).and_then(|()| entry.check());
-    checked.map_err(anyhow::Error::msg)?;
-    let put_down = |spool: Spool| spool.leave(entry, boot.as_deref(), now);
-    let left = match Spool::make(socket).and_then(put_down) {
+    let now = clock::now();
+    let can_wait = || Entry::new(report.clone(), None, now).check();
+    reporting::check(&report).and_then(|()| can_wait()).map_err(anyhow::Error::msg)?;
+    let left = match Spool::make(socket).and_then(|spool| spool.leave(report, now)) {
         Ok(left) => left,
         Err(error) => {
             terminal::complain(&format!("{away}; nor could the report be left for its next start: {error:#}"));

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::Daemon;
 use super::reporting::Taker;
-use super::{Daemon, identity};
 use crate::clock;
 use crate::control::{Report, Response};
 use crate::log::{self, record};
@@ -130,9 +130,9 @@ impl Daemon {
     }
 
     fn take_up_one(&mut self, taken_up: TakenUp) {
-        let now = clock::now();
+        let boot = self.spooled.spool.as_ref().and_then(Spool::boot);
         let worth = match &taken_up.entry {
-            Ok(entry) => entry.clone().worth(identity::boot_id().as_deref(), now),
+            Ok(entry) => entry.clone().worth(boot.as_deref(), clock::now()),
             Err(why) => {
                 let path = self.spooled.spool.as_ref().map(|spool| spool.path(&taken_up.file)).unwrap_or_default();
                 log::emit(&record::report_unreadable(&path, why));

@@ -22,7 +22,7 @@ const INFIX: &str = ".report.";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     version: u32,
-    /// The boot in which it was said: its time means nothing in another one.
+    /// The boot in which it was said, where that has to be told: its time means nothing in another one.
     boot: Option<String>,
     /// When it was said, in nanoseconds since the boot: no clock that somebody sets.
     at: i64,
@@ -144,8 +144,8 @@ impl Entry {
         };
         let Report { preferred, valid, excluded, .. } = &former.report;
         let report = &mut self.report;
-        report.valid = report.valid.or(valid.map(left));
-        report.preferred = report.preferred.or(preferred.map(left));
+        report.valid = report.valid.or_else(|| valid.map(left));
+        report.preferred = report.preferred.or_else(|| preferred.map(left));
         if let (Some(preferred), Some(valid)) = (&mut report.preferred, report.valid) {
             *preferred = valid.min(*preferred);
         }

@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::control::Report;
+use crate::daemon::identity;
 use crate::store::directory::{Directory, Small};
 use crate::time::Instant;
 
@@ -85,11 +87,19 @@ impl Spool {
         Self { directory, socket }
     }
 
+    /// In which boot that is which was written here; `None`: in this one, whatever it is. What is in memory is of no
+    /// other, and the id that there is for it may be another one inside a container than in the sandbox of a unit there.
+    pub fn boot(&self) -> Option<String> {
+        if self.directory.is_in_memory() { None } else { identity::boot_id() }
+    }
+
     /// Leaves a report.
     ///
     /// # Errors
     /// When it cannot be written, or there is no room for it.
-    pub fn leave(&self, entry: Entry, boot: Option<&str>, now: Instant) -> anyhow::Result<Left> {
+    pub fn leave(&self, report: Report, now: Instant) -> anyhow::Result<Left> {
+        let boot = self.boot();
+        let entry = Entry::new(report, boot.clone(), now);
         let file = entry.file_name(&self.socket).map_err(anyhow::Error::msg)?;
         let owner = self.directory.owner()?;
         // What cannot be read is replaced.
@@ -99,7 +109,7 @@ impl Spool {
         };
         let line = entry.encode().map_err(anyhow::Error::msg)?;
         let path = self.directory.path(&file);
-        let dropped = self.make_room(&file, boot, now)?;
+        let dropped = self.make_room(&file, boot.as_deref(), now)?;
         let new = entry::while_written(&file, std::process::id());
         let written = self.directory.replace(&file, &new, &line);
         if written.is_err() {

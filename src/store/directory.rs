@@ -11,10 +11,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
-use rustix::fs::{fchown, flock, fstat, fsync, openat, renameat, unlinkat};
+use rustix::fs::{fchown, flock, fstat, fstatfs, fsync, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
 const LOCK: &str = "lock";
+
+/// tmpfs and ramfs, as statfs(2) has them.
+const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
 
 /// A directory, open: what becomes of its path meanwhile does not matter.
 #[derive(Debug)]
@@ -68,6 +71,11 @@ impl Directory {
     /// Whose it is.
     pub(crate) fn owner(&self) -> io::Result<u32> {
         Ok(fstat(&self.open)?.st_uid)
+    }
+
+    /// Whether a boot empties it, as it is in memory.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        fstatfs(&self.open).is_ok_and(|system| IN_MEMORY.iter().any(|magic| u64::try_from(system.f_type) == Ok(*magic)))
     }
 
     /// The names of what is in it, but for those that are no text.

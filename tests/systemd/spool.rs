@@ -36,7 +36,8 @@ fn starts_with(guest: &Guest, prefix: &str) {
     let status: Value =
         serde_json::from_str(&guest.run(&["dyn-prefix", "status", "--output", "json"]).1).expect("JSON");
     let home = &status["dynamicPrefixes"][0];
-    assert_eq!((&home["currentPrefix"], &home["prefixSource"]), (&prefix.into(), &"observed".into()), "{status:#}");
+    let said = guest.run(&["journalctl", "-u", super::guest::UNIT, "-n", "20", "-o", "cat"]).1;
+    assert_eq!((&home["currentPrefix"], &home["prefixSource"]), (&prefix.into(), &"observed".into()), "{said}");
     assert_eq!(waiting(guest), "");
 }
 

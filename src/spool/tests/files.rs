@@ -23,7 +23,7 @@ impl Place {
     }
 
     fn leave(&self, report: Report, seconds: i64) -> Left {
-        self.spool().leave(said(report, seconds), BOOT, at(seconds)).unwrap()
+        self.spool().leave(report, at(seconds)).unwrap()
     }
 
     fn names(&self) -> Vec<String> {
@@ -97,7 +97,7 @@ fn where_there_is_no_room_the_oldest_goes() {
     assert_eq!(held.len(), MOST);
     assert!(!held.contains(&prefix(2)) && !held.contains(&prefix(1)) && held.contains(&prefix(3)), "{held:?}");
     // What a daemon has taken up is nobody's to drop.
-    let error = place.spool().leave(said(report(&prefix(35), None, None), 43), BOOT, at(43)).unwrap_err();
+    let error = place.spool().leave(report(&prefix(35), None, None), at(43)).unwrap_err();
     assert!(format!("{error:#}").contains("has 32 reports already"), "{error:#}");
 }
 
@@ -185,9 +185,21 @@ fn a_directory_that_is_not_there_is_made_by_who_leaves_something() {
     let place = Place::new();
     let socket = place.path("run/control.sock");
     assert!(Spool::open(&socket).unwrap().is_none());
-    Spool::make(&socket).unwrap().leave(said(report(P, None, None), 5), BOOT, at(5)).unwrap();
+    Spool::make(&socket).unwrap().leave(report(P, None, None), at(5)).unwrap();
     assert_eq!(fs::metadata(place.path("run")).unwrap().permissions().mode() & 0o777, 0o755);
     assert_eq!(Spool::open(&socket).unwrap().unwrap().count(), 1);
     // Not the one that it is to be in.
     assert!(Spool::make(&place.path("a/b/control.sock")).is_err());
+}
+
+/// What is in memory is of this boot; elsewhere it has to be told.
+#[test]
+fn the_boot_is_told_where_files_outlive_it() {
+    let place = Place::new();
+    let told = place.spool().boot();
+    assert!(told.is_none() || told == identity::boot_id());
+    let memory = Spool::make(Path::new("/dev/shm/control.sock")).unwrap();
+    assert_eq!(memory.boot(), None);
+    let disk = Spool::make(Path::new("/proc/control.sock")).unwrap();
+    assert_eq!(disk.boot(), identity::boot_id());
 }

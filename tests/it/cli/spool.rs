@@ -5,10 +5,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 
+use dyn_prefix::clock;
 use dyn_prefix::control::Report;
 use dyn_prefix::spool::Spool;
-use dyn_prefix::spool::entry::Entry;
-use dyn_prefix::{clock, daemon::identity};
 use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -125,8 +124,9 @@ fn what_cannot_be_taken_is_told_and_removed() {
     let file = |name: &str| run.join(format!("control.sock.report.{name}.2001:db8:a00::-56"));
     fs::write(file("damaged"), "{").unwrap();
     symlink("/etc/passwd", file("link")).unwrap();
-    let other_boot = fs::read_to_string(file("home")).unwrap().replace(&identity::boot_id().unwrap(), "another");
-    fs::write(file("other-boot"), other_boot).unwrap();
+    let mut other_boot: Value = serde_json::from_str(&fs::read_to_string(file("home")).unwrap()).unwrap();
+    other_boot["boot"] = "another".into();
+    fs::write(file("other-boot"), format!("{other_boot}\n")).unwrap();
     let mut daemon = home.start();
     daemon.until_logged(
         "is dropped: there is no dynamicPrefix \"office\"; there are: home. Once that is mended, have the client report \
@@ -248,12 +248,10 @@ fn a_daemon_that_has_looked_looks_again_when_it_is_asked() {
         serde_json::from_str::<Value>(&answer).unwrap()
     };
     assert_eq!((&ask()["done"], &ask()["left"]), (&Value::Array(Vec::new()), &Value::Array(Vec::new())));
-    let (boot, now) = (identity::boot_id(), clock::now());
     for (name, prefix) in [("home", A), ("home", B), ("office", A)] {
         let (name, prefix) = (name.to_owned(), prefix.parse().unwrap());
         let report = Report { name, prefix, preferred: None, valid: None, excluded: Vec::new(), gone: false };
-        let entry = Entry::new(report, boot.clone(), now);
-        Spool::make(&socket).unwrap().leave(entry, boot.as_deref(), now).unwrap();
+        Spool::make(&socket).unwrap().leave(report, clock::now()).unwrap();
     }
     let answer = ask();
     assert_eq!(answer["done"].as_array().unwrap().len(), 2, "{answer}");
