@@ -343,7 +343,7 @@ impl Driver {
 }
 
 /// Waits for a packet; for ever without a socket.
-async fn readable(socket: Option<&Socket>) -> io::Result<()> {
+pub(super) async fn readable(socket: Option<&Socket>) -> io::Result<()> {
     match socket {
         Some(socket) => socket.readable().await,
         None => std::future::pending().await,

@@ -29,16 +29,18 @@
 //! | `leases` | what the packets tell of its leases | decider |
 //! | `onlink` | the prefixes of the links themselves | decider |
 //! | `observer`, `report` | all of it together | decider |
+//! | `sentry` | whether a client begins to ask where none is observed, for `acquisition = "auto"` | both |
 //! | `traces` | what a netlink message tells of a delegation | decider |
 //! | `octets` | netlink messages, for records | decider |
 //! | `socket`, `address`, `netlink`, `files`, `networkctl`, `driver` | sockets, files, a program and the clock | driver |
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
 use crate::config::DynamicPrefix;
+use crate::prefix::PrefixFilter;
 
 mod address;
 mod asking;
@@ -56,6 +58,7 @@ mod octets;
 mod onlink;
 mod packet;
 mod report;
+pub mod sentry;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -74,8 +77,8 @@ pub use packet::{Captured, DropReason};
 pub struct Settings {
     /// The interface where the other client runs.
     pub interface: String,
-    /// The DynamicPrefixes that take their prefix from there.
-    pub names: BTreeSet<String>,
+    /// The DynamicPrefixes that take their prefix from there, and what each may use.
+    pub names: BTreeMap<String, PrefixFilter>,
 }
 
 impl Settings {
@@ -84,7 +87,8 @@ impl Settings {
         let here = |prefix: &&DynamicPrefix| {
             prefix.acquisition.observe.as_ref().is_some_and(|observe| observe.interface == interface)
         };
-        let names = dynamic_prefixes.iter().filter(here).map(|prefix| prefix.name.clone());
+        let names = dynamic_prefixes.iter().filter(here);
+        let names = names.map(|prefix| (prefix.name.clone(), prefix.acquisition.filter.clone()));
         Self { interface: interface.to_owned(), names: names.collect() }
     }
 }

@@ -33,10 +33,14 @@ impl Evidence {
         let goes_on = |prefix: &Ipv6Net| self.lives_on(*prefix, now);
         let (outliving, lapsed): (BTreeSet<_>, BTreeSet<_>) = ran_out.into_iter().partition(goes_on);
         for hint in &mut self.hints {
-            let prefix = &hint.offer.prefix;
-            if lapsed.contains(prefix) && matches!(hint.origin, Origin::Route | Origin::FormerRun) {
+            let prefix = hint.offer.prefix;
+            if lapsed.contains(&prefix) && matches!(hint.origin, Origin::Route | Origin::FormerRun) {
                 hint.cut(Cut::Unlisted, now);
-            } else if outliving.contains(prefix) && self.lapsed.contains(prefix) && hint.origin == Origin::Route {
+            } else if lapsed.contains(&prefix) && hint.origin == Origin::File && hint.offer.cut.is_none() {
+                hint.cut(Cut::Unlisted, now);
+                // What was written after the lease was granted counts, also when it is read after the end.
+                hint.cut_at = Some(self.granted.get(&prefix).map_or(now, |(_, since)| *since + ROUNDING));
+            } else if outliving.contains(&prefix) && self.lapsed.contains(&prefix) && hint.origin == Origin::Route {
                 hint.restore(false);
                 hint.live(&self.addresses, self.uplink);
             }
