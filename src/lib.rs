@@ -46,6 +46,7 @@
 //! | [`source::interface`] | the addresses of an interface: `addresses`, `table` decide; `driver` does | both |
 //! | [`source::http`] | what a service answers: `answer`, `asker` decide; `client`, `driver` do | both |
 //! | [`source::link`] | the host's interfaces, by netlink | driver |
+//! | `source::head` | what the driver of every source waits for | driver |
 //! | [`arbiter`] | which prefix is in use, which ones drain, since when and until when | decider |
 //! | [`plan`] | every range, subnet and object for every generation known | decider |
 //! | [`plan::service`](mod@plan::service) | who manages a Service, its host part and the addresses that it makes | decider |

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::observer::{Observer, Watched};
 use crate::source::dhcpv6::wire::ClientMessage;
 use crate::source::dhcpv6::{Lease, Memory};
-use crate::source::{SourceId, SourceKind, SourceReport, SourceState};
+use crate::source::{SourceId, SourceKind, SourceReport, SourceState, hindrance};
 
 /// How many prefixes of the link itself are named.
 const MOST_SHOWN: usize = 4;
@@ -42,12 +42,8 @@ impl Observer {
     }
 
     fn state(&self) -> SourceState {
-        if let Some(failure) = self.failure.as_ref().filter(|_| self.link.is_some()) {
-            return SourceState::Failed(failure.clone());
-        }
-        let Some(link) = &self.link else { return SourceState::InterfaceAbsent };
-        if !link.up {
-            return SourceState::LinkDown;
+        if let Some(hindrance) = hindrance(self.link.as_ref(), self.failure.as_ref()) {
+            return hindrance;
         }
         let asks = self.exchanges.latest().map(|exchange| exchange.kind);
         match asks {
