@@ -58,10 +58,8 @@ pub fn choose(auto: &Auto, seen: &[Interface], is_told: bool, answer: Option<&An
     let name = &uplink.name;
     let take =
         |kind, why: &str| Step::Take(Chosen { kind, interface: name.clone(), reason: format!("{why}{why_there}.") });
-    if let Verdict::Taken(text) = &uplink.client {
-        // What it goes on to say is for those who want the port.
-        let who = text.split_once(". ").map_or(text.as_str(), |(who, _)| who);
-        return take(SourceKind::Observed, who);
+    if let Verdict::Taken(client) = &uplink.client {
+        return take(SourceKind::Observed, &client.who);
     }
     if is_told {
         let why =

@@ -12,6 +12,7 @@ use crate::config::Host;
 use crate::control::Report;
 use crate::daemon::coordinator::{Identity, Memory};
 use crate::daemon::reporting::Taker;
+use crate::source::dhcpv6::others::Client;
 use crate::source::ra::packet::PrefixInformation;
 use crate::source::{Advertised, Offer, SourceState};
 use crate::time::{Deadline, Epoch};
@@ -61,9 +62,8 @@ fn taken(auto: &Auto, seen: &[Interface], answer: Option<Answer>) -> String {
 
 #[test]
 fn another_client_is_observed_whatever_routers_say() {
-    let text =
-        "dhclient (process 12) runs as a DHCPv6 client on wan. UDP port 546 on wan is left to it until the next boot.";
-    let client = Verdict::Taken(text.to_owned());
+    let (who, advice) = ("dhclient (process 12) runs as a DHCPv6 client on wan".to_owned(), "Stop it".to_owned());
+    let client = Verdict::Taken(Client { who, advice });
     let wan = with(vec![router(true, true, true)], Interface { client, ..interface("wan") });
     let expected = "observed on wan: dhclient (process 12) runs as a DHCPv6 client on wan.";
     assert_eq!(taken(&on("wan"), std::slice::from_ref(&wan), None), expected);
