@@ -109,7 +109,7 @@ pub(crate) enum Command {
     /// Care again for what was withdrawn
     ///
     /// Without TARGET everything that is withdrawn is taken back, also single objects that were withdrawn before all of
-    /// their cluster was. Exit status 0 when it is, 1 when nothing of it was withdrawn.
+    /// their cluster was. Exit status 0 when nothing of it is withdrawn any more, or nothing was.
     Resume {
         #[command(flatten)]
         scope: ScopeArgs,
