@@ -14,7 +14,8 @@ use super::host::{Daemon, Printed, run};
 use crate::config::Config;
 use crate::config::file::open_regular;
 use crate::doctor::reading::{Account, File, Purpose, Step};
-use crate::doctor::{Check, actions};
+use crate::doctor::{Check, actions, lease};
+use crate::source::observe::lease_files;
 
 /// `linux/capability.h`
 const DAC_OVERRIDE: u8 = 1;
@@ -164,6 +165,13 @@ pub(super) fn files<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Vec<Fil
 /// When a file got the content that it has.
 pub(super) fn changed(path: &Path) -> Option<Timestamp> {
     Timestamp::try_from(fs::metadata(path).ok()?.modified().ok()?).ok()
+}
+
+/// The files in which a DHCPv6 client on the interface keeps its leases.
+pub(super) fn leases(interface: &str, root: &Path, account: Option<Account>) -> lease::Facts {
+    let all = lease_files(root, interface);
+    let there = all.into_iter().filter_map(|(program, path)| Some((program, files([&path]).pop()?)));
+    lease::Facts { interface: interface.to_owned(), account, files: there.collect() }
 }
 
 /// What is run and written on this host.

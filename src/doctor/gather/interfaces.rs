@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 
-use super::{LISTEN, Shared, host, listen, root};
-use super::{addresses, firewall, interface, port, router};
+use super::{LISTEN, Shared, files, host, listen, root};
+use super::{addresses, firewall, interface, lease, port, router};
 use crate::config::Config;
 use crate::doctor::{Finding, Section};
 use crate::prefix::PrefixFilter;
@@ -95,6 +95,9 @@ async fn one(
     }
     if wanted.uses.dhcpv6 || wanted.uses.observe {
         found.extend(port(name, link.ifindex, &wanted.uses).await);
+    }
+    if wanted.uses.observe {
+        found.extend(lease::check(&files::leases(name, root(), shared.account.cloned())));
     }
     if !wanted.uses.dhcpv6 && !wanted.uses.router_advertisement {
         // What the other client hears is its own affair, and a packet socket gets its copy before any firewall.
