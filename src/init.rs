@@ -278,7 +278,7 @@ fn source(file: &mut File, name: &str, interface: Option<&Interface>, forwards: 
         Some(Verdict::Taken(Client { who, advice })) => {
             file.comment(&format!(
                 "{who}. What it is delegated is observed; Router Advertisements stand in where that is nothing. For a \
-                 client of our own instead: {advice}, reboot, and run `dyn-prefix init` again."
+                 client of our own instead: {advice}; then reboot, and run `dyn-prefix init` again."
             ));
             return if forwards { Choice::Observed } else { Choice::RouterAdvertisement };
         }

@@ -125,7 +125,7 @@ fn another_client_is_left_alone() {
     assert!(!text.contains("acquisition.dhcpv6"), "{text}");
     // What is done already is not to be done by whoever reads it.
     assert!(!text.contains("in place of") && !text.contains("write acquisition.observe"), "{text}");
-    let said = "For a client of our own instead: Write DHCP=ipv4, reboot, and run `dyn-prefix init` again.";
+    let said = "For a client of our own instead: Write DHCP=ipv4; then reboot, and run `dyn-prefix init` again.";
     assert!(unwrapped(&text).contains(said), "{text}");
     let observed = config.dynamic_prefixes[0].acquisition.observe.as_ref().map(|observe| observe.interface.as_str());
     assert_eq!(observed, Some("wan"), "it holds what there is to have");

@@ -138,6 +138,13 @@ pub fn source(former: Option<&SourceReport>, report: &SourceReport, now: Instant
     Some(Entry { source: Some(report.id.to_string()), ..Entry::new(SOURCE, priority, message) })
 }
 
+/// Whether a line says only that the interface of a source is down or not there, which is the same for all its sources.
+pub fn is_of_link(entry: &Entry, report: &SourceReport) -> bool {
+    let interface = report.id.interface.as_deref().unwrap_or("-");
+    let is_of_link = matches!(report.state, SourceState::InterfaceAbsent | SourceState::LinkDown);
+    is_of_link && entry.message == anywhere(interface, &report.state).1
+}
+
 /// Whether the journal should say that the other client went from one state to the other. Its renewals are its own
 /// affair.
 fn is_other(former: &SourceState, state: &SourceState) -> bool {

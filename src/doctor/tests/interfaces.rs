@@ -157,6 +157,8 @@ fn which_routers_are_heard() {
     provoked(&found, Check::RouterAdvertisement, Level::Error, "No Router Advertisement was heard on wan within 5s");
     let found = heard(live(&[]), uses(true, true));
     provoked(&found, Check::RouterAdvertisement, Level::Warning, "RA guard");
+    let found = heard(live(&[]), Uses { observe: true, ..uses(false, true) });
+    provoked(&found, Check::RouterAdvertisement, Level::Warning, "RA guard");
     let found = heard(live(&[]), Uses { require_router_advertisement: true, ..uses(true, false) });
     provoked(&found, Check::RouterAdvertisement, Level::Warning, "although one was asked for");
     let found = heard(live(&[]), uses(true, false));
