@@ -14,6 +14,8 @@ pub struct Facts {
     pub interface: String,
     /// Who the daemon is; `None`: nobody knows.
     pub account: Option<Account>,
+    /// The client that runs or is configured there, in words; `None`: nobody was found.
+    pub client: Option<String>,
     /// The files that are there, with who writes them.
     pub files: Vec<(Program, File)>,
 }
@@ -21,7 +23,10 @@ pub struct Facts {
 /// Looks at each file.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let Some(account) = &facts.account else { return Vec::new() };
-    facts.files.iter().map(|(program, file)| one(&facts.interface, account, *program, file)).collect()
+    // A program that has left its files behind needs no hook.
+    let is_its = |program: Program| facts.client.as_ref().is_none_or(|client| client.contains(program.name()));
+    let files = facts.files.iter().filter(|(program, _)| is_its(*program));
+    files.map(|(program, file)| one(&facts.interface, account, *program, file)).collect()
 }
 
 fn one(interface: &str, account: &Account, program: Program, file: &File) -> Finding {
@@ -41,10 +46,25 @@ fn one(interface: &str, account: &Account, program: Program, file: &File) -> Fin
         refusal.message
     );
     // Its owner writes it anew now and then: what one gave it would not last.
-    let advice = format!(
+    let mut advice = format!(
         "Let {name} tell it: copy examples/hooks/{name} (below /usr/share/doc/dyn-prefix) to {}, and write the name of the \
          dynamicPrefix into it.",
         program.hook()
     );
+    if let Some(group) = group(account, file) {
+        advice += &format!(
+            " Or run `systemctl edit dyn-prefix`, write `[Service]` and `SupplementaryGroups={group}` on a line each, and \
+             restart dyn-prefix, which may then read all that this group may."
+        );
+    }
     Finding { advice: Some(advice), ..Finding::note(Check::LeaseFile, subject, message) }
+}
+
+/// The group whose members may read it.
+fn group<'a>(account: &Account, file: &'a File) -> Option<&'a str> {
+    let target = file.steps.last()?;
+    let mut member = account.clone();
+    member.gids.insert(target.group.0);
+    let may = reading::check(Check::LeaseFile, &member, std::slice::from_ref(file)).is_empty();
+    may.then_some(target.group.1.as_str())
 }

@@ -215,8 +215,9 @@ fn leases_that_root_alone_may_read() {
         let steps = vec![step("/", 0, 0, 0o755), step("/var/lib/dhcpcd", 0, 0, 0o755), last];
         File { path: path.into(), steps, ..File::default() }
     };
-    let of = |account: Option<Account>, program, file| {
-        lease::check(&lease::Facts { interface: "wan".to_owned(), account, files: vec![(program, file)] })
+    let of = |account: Option<Account>, program: Program, file| {
+        let client = Some(format!("{} (process 12)", program.name()));
+        lease::check(&lease::Facts { interface: "wan".to_owned(), account, client, files: vec![(program, file)] })
     };
     let path = "/var/lib/dhcpcd/wan.lease6";
     let found = of(Some(daemon()), Program::Dhcpcd, file(path, 0o640, false));
@@ -231,10 +232,12 @@ fn leases_that_root_alone_may_read() {
         "{text}"
     );
     assert!(!text.contains("chmod"), "dhcpcd writes it anew: {text}");
+    assert!(text.contains("`SupplementaryGroups=root`"), "{text}");
     let leases = "/var/lib/dhcp/dhclient6.wan.leases";
     let found = of(Some(daemon()), Program::Dhclient, file(leases, 0o600, false));
     let text = provoked(&found, Check::LeaseFile, Level::Note, "Until dhclient next speaks");
     assert!(text.contains("/etc/dhcp/dhclient-exit-hooks.d/dyn-prefix, and"), "{text}");
+    assert!(!text.contains("Or run"), "no group may read it: {text}");
     let found = of(Some(daemon()), Program::Dhclient, file(leases, 0o644, false));
     provoked(
         &found,
@@ -244,5 +247,11 @@ fn leases_that_root_alone_may_read() {
     );
     let found = of(Some(daemon()), Program::Dhcpcd, file(path, 0o640, true));
     provoked(&found, Check::LeaseFile, Level::Unseen, "has an access control list");
+    let left_behind = |client: Option<&str>| {
+        let (client, files) = (client.map(str::to_owned), vec![(Program::Dhcpcd, file(path, 0o640, false))]);
+        lease::check(&lease::Facts { interface: "wan".to_owned(), account: Some(daemon()), client, files })
+    };
+    assert_eq!(left_behind(Some("dhclient (process 12) runs as a DHCPv6 client on wan")), []);
+    assert_eq!(left_behind(None).len(), 1, "it may be started again");
     assert_eq!(of(None, Program::Dhcpcd, file(path, 0o640, false)), [], "nobody knows who the daemon is");
 }

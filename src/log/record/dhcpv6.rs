@@ -38,11 +38,11 @@ pub fn unreachable_route(interface: &str, prefix: &Ipv6Net, added: bool) -> Entr
     of_client(interface, Entry::new(ROUTE, Priority::Info, message))
 }
 
-/// What the other client has written down cannot be read. Nothing is wrong: the rest tells most of it.
-pub fn lease_file(interface: &str, path: &Path, error: &io::Error) -> Entry {
+/// What another client has written down cannot be read. Nothing is wrong: the rest tells most of it.
+pub fn lease_file(interface: &str, program: &str, path: &Path, error: &io::Error) -> Entry {
     let message = format!(
-        "{interface}: {}, where the DHCPv6 client there keeps its leases, cannot be read: {error}. After a start, the \
-         delegation is known by routes, addresses and our own record alone until that client next speaks with its \
+        "{interface}: {}, where {program} keeps its leases, cannot be read: {error}. If it is the DHCPv6 client there, what it \
+         holds is known after a start by routes, addresses and our own record alone, until it next speaks with its \
          server; `dyn-prefix doctor` says what to do.",
         path.display()
     );

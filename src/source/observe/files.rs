@@ -89,8 +89,8 @@ impl Files {
         let reading = tokio::task::spawn_blocking(move || read(&interface, all));
         let Read { all, filed, refused } = reading.await.ok()?;
         self.all = all;
-        for (path, error) in refused {
-            log::emit(&record::lease_file(&self.interface, &path, &error));
+        for (program, path, error) in refused {
+            log::emit(&record::lease_file(&self.interface, program.name(), &path, &error));
         }
         filed
     }
@@ -102,8 +102,10 @@ struct Read {
     all: Vec<Known>,
     filed: Option<Vec<Filed>>,
     /// What cannot be read, and was not told yet.
-    refused: Vec<(PathBuf, io::Error)>,
+    refused: Vec<Refused>,
 }
+
+type Refused = (Program, PathBuf, io::Error);
 
 fn read(interface: &str, mut all: Vec<Known>) -> Read {
     let (mut changed, mut refused) = (false, Vec::new());
@@ -126,7 +128,7 @@ fn read(interface: &str, mut all: Vec<Known>) -> Read {
     Read { all, filed, refused }
 }
 
-fn newest(interface: &str, all: &mut [Known], refused: &mut Vec<(PathBuf, io::Error)>) -> Option<Vec<Filed>> {
+fn newest(interface: &str, all: &mut [Known], refused: &mut Vec<Refused>) -> Option<Vec<Filed>> {
     let mut newest: Option<Vec<Filed>> = None;
     for known in all {
         let Some((_, _, modified, _)) = known.version else { continue };
@@ -153,9 +155,9 @@ fn newest(interface: &str, all: &mut [Known], refused: &mut Vec<(PathBuf, io::Er
 
 impl Known {
     /// It cannot be read: what is to be told of it, unless that was.
-    fn refuse(&mut self, error: io::Error) -> Option<(PathBuf, io::Error)> {
+    fn refuse(&mut self, error: io::Error) -> Option<Refused> {
         let is_known = self.refused.replace(error.kind()) == Some(error.kind());
-        (!is_known).then(|| (self.path.clone(), error))
+        (!is_known).then(|| (self.program, self.path.clone(), error))
     }
 }
 
@@ -238,7 +240,7 @@ mod tests {
         let mut told = || {
             let Read { all, refused, .. } = read("wan", files.all.clone());
             files.all = all;
-            let one = |(path, error): (PathBuf, io::Error)| (path, error.raw_os_error());
+            let one = |(_, path, error): Refused| (path, error.raw_os_error());
             refused.into_iter().map(one).collect::<Vec<_>>()
         };
         assert_eq!(told(), [], "it is not there");
