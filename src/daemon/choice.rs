@@ -95,6 +95,8 @@ pub fn choose(auto: &Auto, seen: &[Interface], is_told: bool, answer: Option<&An
     }
 }
 
+const SAY_WHERE: &str = "write acquisition.auto = { interface = \"NAME\" }";
+
 /// The interface that the prefix arrives on, and why it is taken for that where it is not written.
 fn uplink<'a>(auto: &Auto, seen: &'a [Interface]) -> Result<(&'a Interface, String), String> {
     if let Some(name) = &auto.interface {
@@ -108,16 +110,10 @@ fn uplink<'a>(auto: &Auto, seen: &'a [Interface]) -> Result<(&'a Interface, Stri
     let with_router: Vec<&Interface> = seen.iter().filter(heard).collect();
     match with_router.as_slice() {
         [only] => Ok((*only, format!("; {} is the only interface where a router is heard", only.name))),
-        [] => {
-            Err("there is no IPv6 default route, and no router is heard; write interface in acquisition.auto"
-                .to_owned())
-        }
+        [] => Err(format!("there is no IPv6 default route, and no router is heard; {SAY_WHERE}")),
         several => {
             let names: Vec<&str> = several.iter().map(|interface| interface.name.as_str()).collect();
-            Err(format!(
-                "there is no IPv6 default route, and routers are heard on {}; write interface in acquisition.auto",
-                names.join(", ")
-            ))
+            Err(format!("there is no IPv6 default route, and routers are heard on {}; {SAY_WHERE}", names.join(", ")))
         }
     }
 }

@@ -109,8 +109,8 @@ fn the_uplink_is_where_the_default_route_is_else_where_the_only_router_is() {
     let only = taken(&Auto::default(), &[lan.clone(), interface("idle")], None);
     assert!(only.ends_with("there is DHCPv6; lan is the only interface where a router is heard."), "{only}");
     let two = [lan, with(vec![router(true, false, false)], interface("guests"))];
-    let several = "wait: there is no IPv6 default route, and routers are heard on lan, guests; write interface in \
-                   acquisition.auto";
+    let several = "wait: there is no IPv6 default route, and routers are heard on lan, guests; write \
+                   acquisition.auto = { interface = \"NAME\" }";
     assert_eq!(taken(&Auto::default(), &two, None), several);
     assert!(
         taken(&Auto::default(), &[interface("idle")], None).starts_with("wait: there is no IPv6 default route, and no")
