@@ -20,7 +20,7 @@ const DHCLIENT: [&str; 3] =
 const MOST: u64 = 1 << 20;
 
 /// What tells that a file is another one: its inode, its size, its time to the nanosecond.
-type Version = (u64, u64, i64, i64);
+pub(super) type Version = (u64, u64, i64, i64);
 
 /// Who writes a file of leases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,22 +110,31 @@ type Refused = (Program, PathBuf, io::Error);
 fn read(interface: &str, mut all: Vec<Known>) -> Read {
     let (mut changed, mut refused) = (false, Vec::new());
     for known in &mut all {
-        let version = match std::fs::metadata(&known.path) {
-            Ok(file) if file.is_file() => Some((file.ino(), file.size(), file.mtime(), file.mtime_nsec())),
-            Ok(_) => None,
-            Err(error) => {
-                // Most of them are of programs that are not there.
-                let is_absent = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
-                refused.extend(Some(error).filter(|_| !is_absent).and_then(|error| known.refuse(error)));
-                None
-            }
-        };
+        let version = version(&known.path).unwrap_or_else(|error| {
+            refused.extend(known.refuse(error));
+            None
+        });
         changed |= version.is_some() && version != known.version;
         known.version = version;
     }
     // There is reason to ask with every change of any link of the host.
     let filed = changed.then(|| newest(interface, &mut all, &mut refused)).flatten();
     Read { all, filed, refused }
+}
+
+/// Of a file that is there. Most of them are of programs that are not.
+///
+/// # Errors
+/// When nobody can tell whether it is.
+pub(super) fn version(path: &Path) -> io::Result<Option<Version>> {
+    match std::fs::metadata(path) {
+        Ok(file) => {
+            let version = || (file.ino(), file.size(), file.mtime(), file.mtime_nsec());
+            Ok(file.is_file().then(version))
+        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn newest(interface: &str, all: &mut [Known], refused: &mut Vec<Refused>) -> Option<Vec<Filed>> {

@@ -11,4 +11,4 @@ mod onlink;
 mod packets;
 mod speaking;
 mod told;
-mod world;
+pub(super) mod world;
