@@ -4,20 +4,19 @@
 //!
 //! A host is delegated its prefix by DHCPv6 (or watches another client that is), or hears it in Router Advertisements (or
 //! sees it in the addresses that another program gives an interface, asks a service on the Internet, or is told a fixed
-//! one). The daemon
-//! decides which prefix is in use and which former ones still drain, computes the ranges that the configuration asks
-//! for, and makes the pools and CIDR groups of one or many clusters hold them: its own entries, beside whatever the user
-//! wrote. Services move along without a gap: each asks for its new address beside the old one, and DNS names it once it
-//! is there.
+//! one). The daemon decides which prefix is in use and which former ones still drain, computes the ranges that the
+//! configuration asks for, and makes the pools and CIDR groups of one or many clusters hold them: its own entries, beside
+//! whatever the user wrote. Services move along without a gap: each asks for its new address beside the old one, and DNS
+//! names it once it is there. Files and commands of this host follow the same ranges.
 //!
 //! ```text
 //!  sources (sockets)       decisions (pure)                              targets (sockets)
 //!  DHCPv6 clients ────────┐
 //!  observed clients ──────┤
 //!  router advertisements ─┤ reports ┌─────────┐ snapshot ┌──────┐ wanted  ┌─ cluster "home": island ⇄ driver
-//!  static ────────────────┼───────► │ arbiter │ ───────► │ plan │ ──────► ├─ cluster "lab":  island ⇄ driver
-//!  links (netlink) ───────┘         └─────────┘          └──────┘ (latest │
-//!                                     ▲    │ now                   value) │ updates
+//!  interface, http ───────┼───────► │ arbiter │ ───────► │ plan │ ──────► ├─ cluster "lab":  island ⇄ driver
+//!  static ────────────────┤         └─────────┘          └──────┘ (latest ├─ this host: hooks and files
+//!  links (netlink) ───────┘           ▲    │ now                   value) │ updates
 //!                              store ─┘    └──► status ◄──────────────────┘
 //!                                                └─► command line, journal, sd_notify
 //! ```
@@ -116,7 +115,7 @@
 //!   reports away that wait, and it listens before it looks.
 //! * No error of one entry, object or cluster stops its neighbours; no wrong file stops a running daemon.
 //! * No task ends unnoticed: one that does ends the process, with its name in the journal.
-//! * Nothing polls, except a source or cluster that cannot be reached.
+//! * Nothing polls, except `acquisition.http`, and for a source or cluster that cannot be reached.
 //! * Nothing but [`log::emit`] writes to the journal above the level debug.
 //!
 //! # Where a change goes

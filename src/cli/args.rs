@@ -109,7 +109,7 @@ pub(crate) enum Command {
     /// Care again for what was withdrawn
     ///
     /// Without TARGET everything that is withdrawn is taken back, also single objects that were withdrawn before all of
-    /// their cluster was. Exit status 0 when it is, 1 when nothing of it was withdrawn.
+    /// their cluster was. Exit status 0 when nothing of it is withdrawn any more, or nothing was.
     Resume {
         #[command(flatten)]
         scope: ScopeArgs,
@@ -225,7 +225,7 @@ pub(crate) struct ReportArgs {
     /// The name of the dynamicPrefix
     pub(crate) name: String,
     /// The prefix that was delegated, as in 2001:db8:1200::/56
-    #[arg(value_name = "P/LEN")]
+    #[arg(value_name = "P/LEN", value_parser = network)]
     pub(crate) prefix: Ipv6Net,
     /// The preferred lifetime in seconds, or infinity
     #[arg(long, value_name = "S", value_parser = lifetime)]
@@ -234,7 +234,7 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "S", value_parser = lifetime)]
     pub(crate) valid: Option<u32>,
     /// A part of the prefix that no range may touch (RFC 6603); may be given more than once
-    #[arg(long, value_name = "P/LEN")]
+    #[arg(long, value_name = "P/LEN", value_parser = network)]
     pub(crate) excluded: Vec<Ipv6Net>,
     /// The prefix is delegated no longer
     #[arg(long, conflicts_with_all = ["preferred", "valid", "excluded"])]
@@ -378,6 +378,10 @@ impl FromStr for Supposed {
 }
 
 /// A lifetime as DHCPv6 has them: 4294967295 seconds, which is written "infinity", too, have no end.
+fn network(text: &str) -> Result<Ipv6Net, String> {
+    text.parse().map_err(|_| format!("`{text}` is no IPv6 prefix with its length; write it as in 2001:db8:1200::/56"))
+}
+
 fn lifetime(text: &str) -> Result<u32, String> {
     if text.eq_ignore_ascii_case("infinity") {
         return Ok(u32::MAX);

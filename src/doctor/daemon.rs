@@ -99,7 +99,8 @@ pub fn in_use(facts: &Facts, path: &Path, changed: Option<Timestamp>) -> Option<
         path.display()
     );
     let warning = || Finding::warning(Check::Daemon, "dyn-prefix", message, "Run `systemctl reload dyn-prefix`.");
-    (changed > applied).then(warning)
+    // A script writes it and reloads at once, and the daemon says no more than the second.
+    (changed.as_second() > applied.as_second()).then(warning)
 }
 
 /// What `check` has to say of the configuration.

@@ -216,6 +216,11 @@ fn dhcpcd_reports_what_its_variables_say() {
     for reason in ["EXPIRE6", "RELEASE6"] {
         assert_eq!(asked(&with(reason)), ["report home 2001:db8:8000:0::/56 --gone"], "{reason}");
     }
+    // As dhcpcd 9.4 has it when the cable is pulled, after NOCARRIER: what it holds has not expired.
+    let up = [&[("reason", "EXPIRE6"), ("ifcarrier", "up")][..], &new].concat();
+    assert_eq!(asked(&up), ["report home 2001:db8:8000:0::/56 --gone"]);
+    let down = [&[("reason", "EXPIRE6"), ("ifcarrier", "down"), ("if_down", "true")][..], &new].concat();
+    assert!(asked(&down).is_empty(), "nothing has ended");
     for reason in ["STOP6", "STOPPED", "DELEGATED6", "ROUTERADVERT", "BOUND", "PREINIT", "CARRIER"] {
         assert!(asked(&with(reason)).is_empty(), "{reason}");
     }

@@ -30,6 +30,7 @@ const DECIDERS: [&str; 126] = [
     "src/doctor/clock.rs",
     "src/doctor/daemon.rs",
     "src/doctor/interface.rs",
+    "src/doctor/lease.rs",
     "src/doctor/port.rs",
     "src/doctor/prefixes.rs",
     "src/doctor/reading.rs",

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::prefixes::{self, Known};
 use super::{
-    Check, Finding, Report, Section, actions, addresses, capability, choice, clock, daemon, firewall, interface, port,
-    reading, router, routes, service,
+    Check, Finding, Report, Section, actions, addresses, capability, choice, clock, daemon, firewall, interface, lease,
+    port, reading, router, routes, service,
 };
 use crate::config::{self, Config};
 use crate::source::link::Links;

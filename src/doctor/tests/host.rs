@@ -74,7 +74,7 @@ fn the_daemon() {
     let of = |applied: Option<&str>, errors: &[&str]| {
         let mut status = status("1.0.0", errors);
         status.daemon.config_applied_at = applied.map(|at| at.parse().unwrap());
-        let changed = Some("2026-11-21T10:00:00Z".parse().unwrap());
+        let changed = Some("2026-11-21T10:00:00.9Z".parse().unwrap());
         daemon::in_use(&daemon::Facts::Runs(status), Path::new("/etc/dyn-prefix.toml"), changed)
     };
     let found: Vec<Finding> = of(Some("2026-11-21T09:00:00Z"), &[]).into_iter().collect();
@@ -82,6 +82,7 @@ fn the_daemon() {
         provoked(&found, Check::Daemon, Level::Warning, "/etc/dyn-prefix.toml was changed at 2026-11-21T10:00:00Z,");
     assert!(text.contains("`systemctl reload dyn-prefix`"), "{text}");
     assert_eq!(of(Some("2026-11-21T11:00:00Z"), &[]), None, "it was read since");
+    assert_eq!(of(Some("2026-11-21T10:00:00Z"), &[]), None, "in the same second, as status tells it");
     assert_eq!(of(Some("2026-11-21T09:00:00Z"), &["x"]), None, "that it was refused is said");
     assert_eq!(of(None, &[]), None);
 

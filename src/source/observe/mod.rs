@@ -10,7 +10,7 @@
 //!   which may be hours away. Netlink does not say by which uplink a delegation came.
 //!
 //! A person or a hook script of the client may report besides ([`Told`]), and the lease files of dhcpcd and of ISC dhclient
-//! are looked into where anybody may ([`Filed`]). systemd-networkd is asked (`networkctl`), which tells what no route does: a
+//! are looked into where the daemon may ([`Filed`]). systemd-networkd is asked (`networkctl`), which tells what no route does: a
 //! delegation of a /64, and how long it lives before it is renewed. What was seen in packets wins over all others.
 //!
 //! RTM_NEWPREFIX is about the prefixes of the uplink itself, not about what was delegated: it is said where there is no
@@ -69,6 +69,7 @@ mod traces;
 pub use driver::{Saying, run};
 pub use exchange::Unfollowed;
 pub use filed::Filed;
+pub use files::{Program, lease_files};
 pub use observer::{Notice, Observer};
 pub use octets::{from_octets, to_octets};
 pub use packet::{Captured, DropReason};

@@ -89,7 +89,7 @@ impl Networkctl {
         let states = self.root.join(STATE);
         self.watch = self.watch.take().or_else(|| watch(&states).ok());
         let path = states.join(ifindex.to_string());
-        let version = version(&path);
+        let version = version(&path).ok().flatten();
         if version.is_some() && version != self.known {
             self.known = version;
             // It is in memory, and nobody else writes there.

@@ -82,7 +82,14 @@ fn t178_the_routes_of_clients_tell_the_delegation_and_addresses_its_lifetimes() 
         assert_eq!(observer.usable(), [A], "{theirs:?}");
         assert_eq!(ends(&observer, A), (Deadline::At(at(610)), Deadline::At(at(910))));
         assert_eq!(observer.report().state, SourceState::Bound);
-        assert!(observer.report().notes[0].contains("no message of it was seen yet"));
+        // That it lives until then is known.
+        let note = &observer.report().notes[0];
+        assert!(note.starts_with("What the DHCPv6 client on ppp0 was delegated is known by what this host"), "{note}");
+        assert!(note.ends_with("no message of it was seen yet"), "{note}");
+        let mut observer = super::world::observer();
+        observer.handle_dump(&[new(theirs)], at(10));
+        let note = &observer.report().notes[0];
+        assert!(note.starts_with("How long the prefix lives is known once"), "{note}");
     }
 }
 
