@@ -8,6 +8,10 @@
 //! That somebody else has the same address says nothing of the prefix either (RFC 4862 §5.4). Such an address begins none,
 //! nor does one of which that is not known yet; but both tell how long one lives that is there. The kernel takes a
 //! duplicate with a lifetime away, and the next Router Advertisement brings it back for a moment.
+//!
+//! A single address without end is mostly a virtual one (keepalived, kube-vip, the external addresses of kube-proxy), and made
+//! out of our own ranges: it stays as long as its prefix is in use, and is no reason to use that. It tells of a prefix only
+//! where nothing else does.
 
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
@@ -212,7 +216,8 @@ impl Table {
     /// When it counts as ended that a prefix is gone.
     fn ends_at(&self, prefix: Ipv6Net, entry: &Entry) -> Option<Instant> {
         let gone = entry.gone?;
-        let others = self.entries.iter().filter(|(other, _)| self.settings.replaces(**other, prefix));
+        let networks = self.entries.iter().filter(|(other, entry)| !entry.is_alone(**other));
+        let others = networks.filter(|(other, _)| self.settings.replaces(**other, prefix));
         let successor = others.filter_map(|(_, other)| other.usable_since).min();
         let replaced = successor.map(|since| since.max(gone.since) + SETTLE);
         let removed = (gone.how == How::Removed).then(|| gone.since + PATIENCE);
@@ -256,7 +261,15 @@ impl Table {
             return vec![entry.offer(prefix, None)];
         }
         let cutting = self.settings.interests.iter().filter(|interest| interest.delegated_length.is_some());
-        cutting.map(|interest| entry.offer(prefix, Some(&interest.name))).collect()
+        let heeding = cutting.filter(|interest| !(entry.is_alone(prefix) && self.is_numbered(interest)));
+        heeding.map(|interest| entry.offer(prefix, Some(&interest.name))).collect()
+    }
+
+    /// Whether a network is there that would do for `interest`, or is waited for.
+    fn is_numbered(&self, interest: &Interest) -> bool {
+        let is_network = |prefix: Ipv6Net, entry: &Entry| !entry.is_alone(prefix) && interest.accepts(prefix);
+        let is_awaited = |entry: &Entry| entry.is_present || entry.is_duplicate || entry.gone.is_some();
+        self.entries.iter().any(|(prefix, entry)| is_awaited(entry) && is_network(*prefix, entry))
     }
 
     fn state(&self) -> SourceState {

@@ -184,6 +184,11 @@ impl Entry {
         }
     }
 
+    /// A single address that nobody has to renew, and nothing of the network round it.
+    pub(super) fn is_alone(&self, prefix: Ipv6Net) -> bool {
+        prefix.prefix_len() == 128 && self.valid_until == Deadline::Never
+    }
+
     /// When a duplicate says nothing any more; the kernel has nothing more to say of it.
     pub(super) fn is_duplicate_until(&self) -> Option<Instant> {
         self.valid_until.instant().filter(|_| self.is_duplicate)

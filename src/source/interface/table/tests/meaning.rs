@@ -75,6 +75,45 @@ fn a_single_address_is_offered_to_those_who_cut_a_prefix_around_it() {
     assert_eq!(lab.state(), SourceState::Receiving);
 }
 
+/// A virtual address out of a range of ours is there because the prefix is, and must not be why it is.
+#[test]
+fn a_single_address_without_end_holds_no_prefix_beside_a_network() {
+    const VIRTUAL: &str = "2001:db8:a:5::10/128";
+    let mut lab = Lab::new(vec![interest(Some(56))]);
+    lab.add(1, A1, Some((600, 900)));
+    lab.add(50, VIRTUAL, None);
+    assert_eq!((lab.offer(VIRTUAL), lab.cut(A)), (None, None));
+    lab.add(100, B1, Some((600, 900)));
+    lab.remove(101, A1);
+    lab.advance_to(104);
+    assert_eq!((lab.offer(VIRTUAL), lab.cut(A), lab.cut(B)), (None, Some(Cut::Withdrawn), None));
+    // The program that numbers the interface starts anew, and is waited for as if there was no such address.
+    lab.remove(200, B1);
+    lab.advance_to(214);
+    assert_eq!((lab.offer(VIRTUAL), lab.cut(B)), (None, None));
+    lab.add(214, B1, Some((600, 900)));
+    assert_eq!((lab.offer(VIRTUAL), lab.cut(B)), (None, None));
+    lab.add(300, B1, Some((0, 900)));
+    assert_eq!((lab.offer(VIRTUAL), lab.cut(B)), (None, Some(Cut::Deprecated)), "nor does it make up for one");
+}
+
+/// Where an administrator wrote one, and there is nothing else.
+#[test]
+fn a_single_address_without_end_is_offered_where_there_is_no_network() {
+    const STATIC: &str = "2001:db8:a::9/128";
+    let mut lab = Lab::new(vec![interest(Some(56))]);
+    lab.add(1, STATIC, None);
+    assert_eq!(lab.offer(STATIC).map(|offer| offer.valid_until), Some(Deadline::Never));
+    lab.add(10, "fd00:1:2:3::1/64", None);
+    assert!(lab.offer(STATIC).is_some(), "a network that nobody here takes");
+    assert_eq!(lab.state(), SourceState::Receiving);
+    lab.add(20, B1, Some((600, 900)));
+    assert!(lab.offer(STATIC).is_none());
+    lab.remove(30, B1);
+    lab.advance_to(45);
+    assert!(lab.offer(STATIC).is_some(), "again");
+}
+
 /// k6u keeps the first address of the list whatever its flags are, which after a return to the former prefix is that of
 /// the one in between.
 #[test]
