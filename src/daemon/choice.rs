@@ -199,16 +199,22 @@ impl Coordinator {
     }
 
     /// What of a look still concerns anybody, for which `news` was the reason. It takes a while: meanwhile what was
-    /// chosen before may work again, and the file may name another interface.
-    pub fn still_open(&self, made: Made, news: News, now: Instant) -> Made {
+    /// chosen before may work again, and the file may name another interface. `told`: for whom somebody reports what
+    /// another client is delegated.
+    pub fn still_open(&self, made: Made, news: News, told: &BTreeSet<String>, now: Instant) -> Made {
         let is_meant = |auto: &Auto, outcome: &Result<Chosen, String>| match (&auto.interface, outcome) {
             (Some(named), Ok(chosen)) => *named == chosen.interface,
             (None, _) | (_, Err(_)) => true,
         };
-        let concerns = |(name, outcome): &(String, Result<Chosen, String>)| {
-            autos(&self.config).any(|(prefix, auto)| {
-                prefix.name == *name && is_meant(auto, outcome) && self.is_open(name, auto, news, now)
+        let is_better = |name: &String, auto: &Auto, outcome: &Result<Chosen, String>| {
+            outcome.as_ref().is_ok_and(|chosen| {
+                finds_more(auto, chosen) || chosen.kind == SourceKind::Observed && told.contains(name)
             })
+        };
+        let concerns = |(name, outcome): &(String, Result<Chosen, String>)| {
+            autos(&self.config)
+                .filter(|(prefix, auto)| prefix.name == *name && is_meant(auto, outcome))
+                .any(|(_, auto)| is_better(name, auto, outcome) || self.is_open(name, auto, news, now))
         };
         made.into_iter().filter(concerns).collect()
     }
@@ -297,6 +303,12 @@ impl Coordinator {
 /// Router Advertisements are chosen when there is no sign of DHCPv6, which proves nothing.
 fn is_by_silence(auto: &Auto) -> bool {
     auto.chosen.as_ref().is_some_and(|chosen| chosen.kind == SourceKind::RouterAdvertisement)
+}
+
+/// Whether something was seen where nothing was seen before. What works there works besides.
+fn finds_more(auto: &Auto, found: &Chosen) -> bool {
+    let is_there = |chosen: &Chosen| chosen.interface == found.interface && chosen.kind != found.kind;
+    is_by_silence(auto) && auto.chosen.as_ref().is_some_and(is_there)
 }
 
 /// The same choice for another reason is the same choice. Where our own client asks already nobody else can ask, so that

@@ -170,7 +170,8 @@ impl Daemon {
                 self.make(&made, now);
             }
             Happened::Looked(Looked { made, news, silent }) => {
-                let made = self.choosing.heard.overrule(self.coordinator.still_open(made, news, now));
+                let made = self.coordinator.still_open(made, news, &self.choosing.kept.names(now), now);
+                let made = self.choosing.heard.overrule(made);
                 self.make(&made, now);
                 silent.iter().for_each(|interface| self.choosing.pace.handle_silence(interface, now));
                 if made.iter().any(|(_, outcome)| outcome.is_err()) {

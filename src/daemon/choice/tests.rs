@@ -253,10 +253,10 @@ fn what_works_again_is_not_replaced_by_what_was_seen_before() {
     coordinator.chooses_now(Ok(chosen(SourceKind::Dhcpv6Pd)));
     let backup = Chosen { interface: "wwan0".to_owned(), ..chosen(SourceKind::RouterAdvertisement) };
     let made = vec![("home".to_owned(), Ok(backup)), ("gone".to_owned(), Err("no".to_owned()))];
-    assert_eq!(coordinator.still_open(made.clone(), News::Links, now()), made[..1]);
+    assert_eq!(coordinator.still_open(made.clone(), News::Links, &BTreeSet::new(), now()), made[..1]);
     coordinator.says(SourceKind::Dhcpv6Pd, Some(P));
     for news in [News::Nothing, News::Links, News::Called] {
-        assert_eq!(coordinator.still_open(made.clone(), news, now()), [], "{news:?}");
+        assert_eq!(coordinator.still_open(made.clone(), news, &BTreeSet::new(), now()), [], "{news:?}");
     }
     // A choice by silence gives way to news, also to that of interfaces, unless one is written.
     coordinator = self::coordinator(AUTO);
@@ -265,11 +265,41 @@ fn what_works_again_is_not_replaced_by_what_was_seen_before() {
     let open = |coordinator: &Coordinator, news| coordinator.open_choices(news, now()).len();
     let all = [News::Nothing, News::Links, News::Called];
     assert_eq!(all.map(|news| open(&coordinator, news)), [0, 1, 1]);
-    assert_eq!(all.map(|news| coordinator.still_open(made.clone(), news, now()).len()), [0, 1, 1]);
+    assert_eq!(all.map(|news| coordinator.still_open(made.clone(), news, &BTreeSet::new(), now()).len()), [0, 1, 1]);
     let mut coordinator = self::coordinator(&AUTO.replace("\"auto\"", "{ auto = { interface = \"wan\" } }"));
     coordinator.chooses_now(Ok(chosen(SourceKind::RouterAdvertisement)));
     coordinator.says(SourceKind::RouterAdvertisement, Some("2001:db8:a::/64"));
     assert_eq!(all.map(|news| open(&coordinator, news)), [0, 0, 1]);
+}
+
+/// Router Advertisements were silent when the look began, and are back when a server has answered.
+#[test]
+fn what_a_look_finds_beside_router_advertisements_counts_although_they_work_again() {
+    let mut coordinator = coordinator(AUTO);
+    coordinator.chooses_now(Ok(chosen(SourceKind::RouterAdvertisement)));
+    coordinator.says(SourceKind::RouterAdvertisement, Some("2001:db8:a::/64"));
+    let left = |found: Chosen| {
+        let made = vec![("home".to_owned(), Ok(found))];
+        coordinator.still_open(made, News::Nothing, &BTreeSet::new(), now()).len()
+    };
+    let all = [SourceKind::Dhcpv6Pd, SourceKind::Observed, SourceKind::RouterAdvertisement];
+    assert_eq!(all.map(|kind| left(chosen(kind))), [1, 1, 0]);
+    assert_eq!(left(Chosen { interface: "wwan0".to_owned(), ..chosen(SourceKind::Dhcpv6Pd) }), 0, "another line");
+}
+
+/// A hook of another client reported while a look was about to choose a client of ours.
+#[test]
+fn whoever_is_reported_is_observed_although_our_own_client_was_faster() {
+    let mut coordinator = coordinator(AUTO);
+    coordinator.chooses_now(Ok(chosen(SourceKind::Dhcpv6Pd)));
+    coordinator.says(SourceKind::Dhcpv6Pd, Some(P));
+    let left = |told: &BTreeSet<String>, kind| {
+        let made = vec![("home".to_owned(), Ok(chosen(kind)))];
+        coordinator.still_open(made, News::Called, told, now()).len()
+    };
+    let home = BTreeSet::from(["home".to_owned()]);
+    assert_eq!([&home, &BTreeSet::new()].map(|told| left(told, SourceKind::Observed)), [1, 0]);
+    assert_eq!(left(&home, SourceKind::RouterAdvertisement), 0);
 }
 
 /// A reload may name another interface while it is looked round on the former one.
@@ -278,7 +308,7 @@ fn a_choice_for_another_interface_than_the_file_names_is_dropped() {
     let coordinator = coordinator(&AUTO.replace("\"auto\"", "{ auto = { interface = \"lan\" } }"));
     let of = |interface: &str| {
         let chosen = Chosen { interface: interface.to_owned(), ..chosen(SourceKind::Dhcpv6Pd) };
-        coordinator.still_open(vec![("home".to_owned(), Ok(chosen))], News::Called, now()).len()
+        coordinator.still_open(vec![("home".to_owned(), Ok(chosen))], News::Called, &BTreeSet::new(), now()).len()
     };
     assert_eq!((of("wan"), of("lan")), (0, 1));
 }
