@@ -143,7 +143,7 @@ impl Networkctl {
             }
             Err(why) => {
                 if self.failure.as_ref() != Some(&why) {
-                    tracing::info!(
+                    tracing::debug!(
                         "Cannot ask systemd-networkd what its DHCPv6 client on {} was delegated: {why}. Until it answers, \
                          only routes, addresses and packets tell. It is tried again.",
                         self.interface
