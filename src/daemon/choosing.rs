@@ -167,11 +167,15 @@ impl Daemon {
                 self.choosing.sentries.remove(&interface);
                 self.choosing.heard.hear(&interface, asked);
                 let made = self.choosing.heard.choices(self.coordinator.config());
+                if made.is_empty() && self.choosing.looking.is_empty() {
+                    // Where nothing is chosen yet a look says more.
+                    self.choosing.pace.call();
+                }
                 self.make(&made, now);
             }
             Happened::Looked(Looked { made, news, silent }) => {
                 let made = self.coordinator.still_open(made, news, &self.choosing.kept.names(now), now);
-                let made = self.choosing.heard.overrule(made);
+                let made = self.choosing.heard.overrule(self.coordinator.config(), made);
                 self.make(&made, now);
                 silent.iter().for_each(|interface| self.choosing.pace.handle_silence(interface, now));
                 if made.iter().any(|(_, outcome)| outcome.is_err()) {

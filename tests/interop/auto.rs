@@ -107,6 +107,7 @@ fn router_alone(scene: &Scene) -> Result<()> {
     ensure!(is_from(A, &prefix), "{prefix}");
     let (code, said) = daemon.ask(&["reload"])?;
     ensure!(code == Some(0), "{said}");
-    daemon.expect_always(&prefix)?;
+    let after = until_from(&mut daemon, "observed", &why)?;
+    ensure!(after == prefix, "{after} after {prefix}");
     other.check_alive()
 }

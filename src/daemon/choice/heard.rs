@@ -1,8 +1,8 @@
 //! Where a DHCPv6 client of somebody else was heard to ask, and what is chosen because of that. Pure.
 //!
-//! It is waited for where nothing but Router Advertisements was chosen, for want of signs of DHCPv6, or nothing yet. Who is
-//! heard is observed at once, so that its first Reply is seen; and nothing else is chosen there until the next reload: a look
-//! may have begun before.
+//! It is waited for where nothing but Router Advertisements was chosen, for want of signs of DHCPv6, or nothing yet. In the
+//! place of the former it is observed at once, so that its first Reply is seen; and nothing else is chosen there until the
+//! next reload: a look may have begun before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,28 +39,34 @@ impl Heard {
         places.filter(|name| is_free(name) && !self.asked.contains_key(*name)).cloned().collect()
     }
 
-    /// What follows for those whose prefix arrives where a client was heard.
+    /// What follows at once, for those who have Router Advertisements for want of anything else where a client was heard.
     pub fn choices(&self, config: &Config) -> Made {
-        let choice = |(name, auto): (&String, &Auto)| {
-            let interface = open_place(auto)?;
-            let asked = self.asked.get(interface)?;
-            let reason = format!(
-                "another DHCPv6 client on {interface} asks for a prefix: a message of it was seen to leave ({asked:?})."
-            );
-            let chosen = Chosen { kind: SourceKind::Observed, interface: interface.clone(), reason };
-            Some((name.clone(), Ok(chosen)))
-        };
-        autos(config).filter_map(|(prefix, auto)| choice((&prefix.name, auto))).collect()
+        let by_silence = autos(config).filter(|(_, auto)| is_by_silence(auto));
+        let choice = |auto: &Auto| self.choice(open_place(auto)?);
+        by_silence.filter_map(|(prefix, auto)| Some((prefix.name.clone(), Ok(choice(auto)?)))).collect()
     }
 
-    /// What of a look is not outdone by what was heard.
-    pub fn overrule(&self, made: Made) -> Made {
-        let stays = |outcome: &Result<Chosen, String>| {
-            outcome.as_ref().map_or(true, |chosen| {
-                chosen.kind == SourceKind::Observed || !self.asked.contains_key(&chosen.interface)
-            })
+    /// What came of a look round, as it is with what was heard meanwhile. A look that knows the client says more of it.
+    pub fn overrule(&self, config: &Config, made: Made) -> Made {
+        let named = |name: &str| autos(config).find(|(prefix, _)| prefix.name == name)?.1.interface.clone();
+        let overruled = |(name, outcome): (String, Result<Chosen, String>)| {
+            let place = match &outcome {
+                Ok(chosen) if chosen.kind == SourceKind::Observed => None,
+                Ok(chosen) => Some(chosen.interface.clone()),
+                Err(_) => named(&name),
+            };
+            let observed = place.and_then(|interface| self.choice(&interface));
+            (name, observed.map_or(outcome, Ok))
         };
-        made.into_iter().filter(|(_, outcome)| stays(outcome)).collect()
+        made.into_iter().map(overruled).collect()
+    }
+
+    fn choice(&self, interface: &str) -> Option<Chosen> {
+        let asked = self.asked.get(interface)?;
+        let reason = format!(
+            "another DHCPv6 client on {interface} asks for a prefix: a message of it was seen to leave ({asked:?})."
+        );
+        Some(Chosen { kind: SourceKind::Observed, interface: interface.to_owned(), reason })
     }
 }
 

@@ -229,7 +229,7 @@ impl Table {
         let awaiting = self.awaiting.map(|at| (at, "stop-waiting"));
         let ends = self.entries.iter().filter_map(|(prefix, entry)| self.ends_at(*prefix, entry)).min();
         let forget = self.entries.values().filter_map(Entry::forget_at).min();
-        let over = self.entries.values().filter_map(Entry::is_duplicate_until).min().map(|at| (at, "run-out"));
+        let over = self.entries.values().filter_map(Entry::is_duplicate_until).min().map(|at| (at, "expire"));
         let due = [awaiting, ends.map(|at| (at, "believe-removal")), over, forget.map(|at| (at, "forget"))];
         due.into_iter().flatten().min()
     }

@@ -41,22 +41,18 @@ fn a_client_is_waited_for_where_nothing_or_silence_speaks() {
 
 #[test]
 fn who_is_heard_is_observed_at_once_although_there_is_a_prefix() {
-    for kind in [None, Some(SourceKind::RouterAdvertisement)] {
-        let mut coordinator = after(kind);
-        if let Some(kind) = kind {
-            coordinator.says(kind, Some("2001:db8:a::/64"));
-        }
-        let heard = on_wan();
-        let made = heard.choices(coordinator.config());
-        assert!(coordinator.take_choices(&made, now()), "{kind:?}");
-        assert_eq!(coordinator.source_names(), ["observed on wan", "router-advertisement on wan"]);
-        let id = SourceId::on(SourceKind::Observed, "wan");
-        let reason = "Chosen for home (acquisition.auto): another DHCPv6 client on wan asks for a prefix: a message of it \
-                      was seen to leave (Solicit).";
-        assert_eq!(coordinator.notes_on_choice(&id).collect::<Vec<_>>(), [reason]);
-        assert!(awaited(&heard, &coordinator).is_empty());
-        assert!(heard.choices(coordinator.config()).is_empty(), "once");
-    }
+    let mut coordinator = after(Some(SourceKind::RouterAdvertisement));
+    coordinator.says(SourceKind::RouterAdvertisement, Some("2001:db8:a::/64"));
+    let heard = on_wan();
+    let made = heard.choices(coordinator.config());
+    assert!(coordinator.take_choices(&made, now()));
+    assert_eq!(coordinator.source_names(), ["observed on wan", "router-advertisement on wan"]);
+    let id = SourceId::on(SourceKind::Observed, "wan");
+    let reason = "Chosen for home (acquisition.auto): another DHCPv6 client on wan asks for a prefix: a message of it was \
+                  seen to leave (Solicit).";
+    assert_eq!(coordinator.notes_on_choice(&id).collect::<Vec<_>>(), [reason]);
+    assert!(awaited(&heard, &coordinator).is_empty());
+    assert!(heard.choices(coordinator.config()).is_empty(), "once");
 }
 
 #[test]
@@ -67,21 +63,26 @@ fn what_is_heard_elsewhere_is_no_reason() {
     assert!(on_wan().choices(after(Some(SourceKind::Dhcpv6Pd)).config()).is_empty(), "nobody asks beside ours");
 }
 
-/// A look takes seconds, and may have begun before the client did.
+/// A look takes seconds, and may have begun before the client did. One that knows the client says who it is.
 #[test]
 fn a_look_that_has_not_seen_the_client_changes_nothing() {
     let mut heard = on_wan();
-    let of = |kind| vec![("home".to_owned(), Ok(chosen(kind)))];
-    for (kind, stays) in
-        [(SourceKind::RouterAdvertisement, false), (SourceKind::Dhcpv6Pd, false), (SourceKind::Observed, true)]
-    {
-        assert_eq!(heard.overrule(of(kind)).len(), usize::from(stays), "{kind}");
+    let kind = |heard: &Heard, outcome: Result<Chosen, String>| {
+        let config = after(None).config().clone();
+        let made = heard.overrule(&config, vec![("home".to_owned(), outcome)]);
+        made.into_iter().map(|(_, outcome)| outcome.map(|chosen| chosen.id().to_string())).next().unwrap()
+    };
+    let why = || Err("whether there will be another DHCPv6 client on wan is still open".to_owned());
+    for outcome in [Ok(chosen(SourceKind::RouterAdvertisement)), Ok(chosen(SourceKind::Dhcpv6Pd)), why()] {
+        assert_eq!(kind(&heard, outcome.clone()).unwrap(), "observed on wan", "{outcome:?}");
     }
+    let known = Chosen { reason: "dhclient (process 12) runs.".to_owned(), ..chosen(SourceKind::Observed) };
+    let made = vec![("home".to_owned(), Ok(known))];
+    assert_eq!(heard.overrule(after(None).config(), made.clone()), made);
     let elsewhere = Chosen { interface: "lan".to_owned(), ..chosen(SourceKind::RouterAdvertisement) };
-    let why = Err("there is no interface wan yet".to_owned());
-    let others = vec![("home".to_owned(), Ok(elsewhere)), ("work".to_owned(), why)];
-    assert_eq!(heard.overrule(others.clone()), others);
+    assert_eq!(kind(&heard, Ok(elsewhere)).unwrap(), "router-advertisement on lan");
     // At a reload it is looked at anew.
     heard.clear();
-    assert_eq!(heard.overrule(of(SourceKind::RouterAdvertisement)).len(), 1);
+    assert_eq!(kind(&heard, Ok(chosen(SourceKind::RouterAdvertisement))).unwrap(), "router-advertisement on wan");
+    assert_eq!(kind(&heard, why()), why().map(|_: Chosen| String::new()));
 }
