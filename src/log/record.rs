@@ -356,8 +356,8 @@ fn lost(name: &str, prefix: &str, loss: Loss, fate: Fate) -> String {
     };
     let what = match fate {
         Fate::Withdrawn => "it is taken out of the targets (transition.onLoss = \"withdraw\")",
-        Fate::Kept => "there is no other, so the targets keep it (transition.onLoss = \"keep\")",
-        Fate::Unconfirmed => "there is no other, so the targets keep it until its end is confirmed",
+        Fate::Kept => "no other takes its place, so the targets keep it (transition.onLoss = \"keep\")",
+        Fate::Unconfirmed => "no other takes its place, so the targets keep it until its end is confirmed",
     };
     format!("{name}: {prefix} is lost: {why}; {what}.")
 }
