@@ -23,7 +23,7 @@ pub use cluster::{
     STEPS, Written, cluster_left, contested, credentials_end, dry_run, failing, health, note, recovered, released,
     still, written,
 };
-pub use dhcpv6::{dhcpv6_dropped, dhcpv6_warning, lease_file, unreachable_route};
+pub use dhcpv6::{dhcpv6_dropped, dhcpv6_warning, lease_file, networkd_silent, unreachable_route};
 pub use host::{
     file_failing, file_left, file_recovered, file_reloaded, file_written, hook_failing, hook_left, hook_ran,
     hook_recovered, reload_failing,
