@@ -87,11 +87,14 @@ pub(super) fn prefix_acquired(snapshot: Option<&Snapshot>, now: Instant) -> Verd
         None => Verdict::yes("Acquired", format!("{} from {}.", current.prefix, current.source)),
         Some(_) if current.valid_until.is_over(now) && current.valid_until != Deadline::Never => Verdict::no(
             "Dead",
-            format!("The valid lifetime of {} is over and there is no other; the targets keep it.", current.prefix),
+            format!(
+                "The valid lifetime of {} is over and no other takes its place; the targets keep it.",
+                current.prefix
+            ),
         ),
         Some(loss) => Verdict::no(
             loss.as_str(),
-            format!("{} can no longer be used and there is no other; the targets keep it.", current.prefix),
+            format!("{} can no longer be used and no other takes its place; the targets keep it.", current.prefix),
         ),
     }
 }

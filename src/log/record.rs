@@ -24,7 +24,7 @@ pub use cluster::{
     STEPS, Written, cluster_left, contested, credentials_end, dry_run, failing, health, note, recovered, released,
     still, written,
 };
-pub use dhcpv6::{dhcpv6_dropped, dhcpv6_warning, lease_file, unreachable_route};
+pub use dhcpv6::{dhcpv6_dropped, dhcpv6_warning, lease_file, networkd_silent, unreachable_route};
 pub use host::{
     file_failing, file_left, file_recovered, file_reloaded, file_written, hook_failing, hook_left, hook_ran,
     hook_recovered, reload_failing,
@@ -361,8 +361,8 @@ fn lost(name: &str, prefix: &str, loss: Loss, fate: Fate) -> String {
     };
     let what = match fate {
         Fate::Withdrawn => "it is taken out of the targets (transition.onLoss = \"withdraw\")",
-        Fate::Kept => "there is no other, so the targets keep it (transition.onLoss = \"keep\")",
-        Fate::Unconfirmed => "there is no other, so the targets keep it until its end is confirmed",
+        Fate::Kept => "no other takes its place, so the targets keep it (transition.onLoss = \"keep\")",
+        Fate::Unconfirmed => "no other takes its place, so the targets keep it until its end is confirmed",
     };
     format!("{name}: {prefix} is lost: {why}; {what}.")
 }

@@ -12,10 +12,11 @@ const WARNING: &str = "06fb6acbc1a145e7a40e757981e67b7f";
 const DROPPED: &str = "e38c951f9be848ee8fdb06b3cb1e529f";
 const ROUTE: &str = "38ed8f64cc3a4d649ec41184ed0be9c4";
 const LEASE_FILE: &str = "a901e4cd37b3420b987458f862b2ce7f";
+const NETWORKD: &str = "e27594b84a4d477ca5c55a1010a6d9d5";
 
 /// The MESSAGE_IDs of this module.
 #[cfg(test)]
-pub(super) const IDS: [&str; 4] = [WARNING, DROPPED, ROUTE, LEASE_FILE];
+pub(super) const IDS: [&str; 5] = [WARNING, DROPPED, ROUTE, LEASE_FILE, NETWORKD];
 
 /// Something about the client on an interface that somebody should look at.
 pub fn dhcpv6_warning(interface: &str, what: &str) -> Entry {
@@ -48,6 +49,16 @@ pub fn lease_file(interface: &str, program: &str, path: &Path, error: &io::Error
     );
     let source = SourceId::on(SourceKind::Observed, interface);
     Entry { source: Some(source.to_string()), ..Entry::new(LEASE_FILE, Priority::Info, message) }
+}
+
+/// systemd-networkd does not say what its client holds.
+pub fn networkd_silent(interface: &str, why: &str) -> Entry {
+    let message = format!(
+        "Cannot ask systemd-networkd what its DHCPv6 client on {interface} was delegated: {why}. Until it answers, only \
+         routes, addresses and packets tell. It is tried again."
+    );
+    let source = SourceId::on(SourceKind::Observed, interface);
+    Entry { source: Some(source.to_string()), ..Entry::new(NETWORKD, Priority::Info, message) }
 }
 
 fn of_client(interface: &str, entry: Entry) -> Entry {

@@ -43,12 +43,12 @@ fn a_loss_says_what_happens_to_the_targets() {
     let lost = |loss, fate| transition("home", &Transition::Lost { prefix, loss, fate }, &epoch()).message;
     assert_eq!(
         lost(Loss::Unlisted, Fate::Kept),
-        "home: 2001:db8:2::/64 is lost: its router lists it no longer; there is no other, so the targets keep it \
+        "home: 2001:db8:2::/64 is lost: its router lists it no longer; no other takes its place, so the targets keep it \
          (transition.onLoss = \"keep\")."
     );
     assert_eq!(
         lost(Loss::Deprecated, Fate::Unconfirmed),
-        "home: 2001:db8:2::/64 is lost: its preferred lifetime is over; there is no other, so the targets keep it \
+        "home: 2001:db8:2::/64 is lost: its preferred lifetime is over; no other takes its place, so the targets keep it \
          until its end is confirmed."
     );
     assert_eq!(

@@ -19,6 +19,7 @@ use super::asking::Asking;
 use super::filed::{Filed, networkd};
 use super::files::{Version, version};
 use crate::clock;
+use crate::log::{self, record};
 use crate::source::dhcpv6::others::is_the_hosts_own_namespace;
 
 /// Where networkd keeps the state of an interface, by its index.
@@ -143,11 +144,7 @@ impl Networkctl {
             }
             Err(why) => {
                 if self.failure.as_ref() != Some(&why) {
-                    tracing::debug!(
-                        "Cannot ask systemd-networkd what its DHCPv6 client on {} was delegated: {why}. Until it answers, \
-                         only routes, addresses and packets tell. It is tried again.",
-                        self.interface
-                    );
+                    log::emit(&record::networkd_silent(&self.interface, &why));
                 }
                 self.failure = Some(why);
                 None
