@@ -1,6 +1,8 @@
 //! What the linker is told besides: a program that may lie anywhere has 18 000 addresses to correct when it starts, and
 //! the list of them is ten times shorter where the C library can read the short form.
 
+#![expect(clippy::print_stdout, reason = "cargo reads it")]
+
 use std::env;
 use std::process::Command;
 

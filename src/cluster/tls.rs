@@ -54,8 +54,11 @@ fn trusting(config: &Config) -> Result<ConfigBuilder<ClientConfig, WantsClientCe
     Ok(builder.with_root_certificates(roots))
 }
 
-/// The client certificate and its key, both PEM: in the kubeconfig itself, or in files that it names.
-fn own_identity(user: &AuthInfo) -> Result<Option<(Vec<u8>, Vec<u8>)>, String> {
+/// A client certificate and its key, both PEM.
+type Identity = (Vec<u8>, Vec<u8>);
+
+/// That of the user: in the kubeconfig itself, or in files that it names.
+fn own_identity(user: &AuthInfo) -> Result<Option<Identity>, String> {
     let key = user.client_key_data.as_ref().map(|key| key.expose_secret());
     let chain = pem("client-certificate", user.client_certificate_data.as_deref(), user.client_certificate.as_deref())?;
     let key = pem("client-key", key, user.client_key.as_deref())?;
