@@ -41,6 +41,7 @@ impl Daemon {
                 Ok(taken) => return self.errands.begin(Errand::TakeOver(taken), None, answer, clock::now()),
                 Err(message) => Response::Error { message },
             },
+            Request::TakeUpReports => return self.take_up(Some(answer)),
             Request::Report { report } => {
                 let checked = self.coordinator.check_report(report);
                 let told = checked.and_then(|(taker, told)| match taker {
@@ -120,7 +121,7 @@ impl Daemon {
             Ok(config) => {
                 self.recorder.write(now, || Event::Reload { config: text });
                 let config = choice::with_former(config, self.coordinator.config());
-                self.choosing.pace.begin();
+                self.choosing.begin();
                 self.errands.reconfigure(&self.coordinator, &config);
                 self.coordinator.reconfigure(Arc::new(config), now);
                 self.tasks.follow(&mut self.coordinator);

@@ -40,7 +40,7 @@ pub(super) struct Evidence {
     pub(super) session: u64,
     pub(super) routes: BTreeSet<Route>,
     pub(super) addresses: Addresses,
-    /// What the client's own file says.
+    /// What the client's own file says, or it itself.
     on_file: OnFile,
     pub(super) hints: Vec<Hint>,
     pub(super) tellings: Tellings,
@@ -275,7 +275,7 @@ impl Evidence {
         let hints = self.hints.iter().filter(|hint| hint.is_offered());
         let hints = hints.filter(move |hint| match hint.origin {
             Origin::Told => true,
-            Origin::Route => !told_by_packets(hint.offer.prefix),
+            Origin::Route => !told_by_packets(hint.offer.prefix) && !self.is_outlived(hint),
             Origin::FormerRun => !named(hint.offer.prefix),
             Origin::File => !told_by_packets(hint.offer.prefix) && !self.stands(hint.offer.prefix),
         });

@@ -107,6 +107,7 @@ impl Observer {
             // The client goes on with the same exchange (RFC 9915 §18.2.10).
             StatusCode::UnspecFail | StatusCode::UseMulticast | StatusCode::NotOnLink | StatusCode::Other(_) => return,
         }
+        let begins = self.begins(exchange);
         let mut granted = false;
         let asked = |option: &&IaPd| exchange.delegations.contains_key(&option.iaid);
         for option in message.delegations.iter().filter(asked) {
@@ -115,12 +116,30 @@ impl Observer {
             granted |= outcome == Outcome::Granted;
         }
         if granted {
-            self.granted(exchange, message, now);
+            self.granted(exchange, message, begins, now);
         }
     }
 
-    /// The client got something.
-    fn granted(&mut self, exchange: &Exchange, message: &Incoming, now: Instant) {
+    /// Whether the client asks for all that it wants, as far as was seen of it. A Request without a Solicit may be the second
+    /// half of that, or about what the server has forgotten (RFC 9915 §18.2.10.1).
+    fn begins(&self, exchange: &Exchange) -> bool {
+        let is_forgotten = |watched: &Watched| {
+            let is_asked = watched.client == exchange.client && exchange.delegations.contains_key(&watched.iaid);
+            is_asked && watched.ia.unbound
+        };
+        match exchange.kind {
+            ClientMessage::Solicit => true,
+            ClientMessage::Request => exchange.begins || !self.watched.iter().any(is_forgotten),
+            ClientMessage::Renew
+            | ClientMessage::Rebind
+            | ClientMessage::Release
+            | ClientMessage::Confirm
+            | ClientMessage::InformationRequest => false,
+        }
+    }
+
+    /// The client got something. `begins`: and nothing else.
+    fn granted(&mut self, exchange: &Exchange, message: &Incoming, begins: bool, now: Instant) {
         self.exchanges.close(exchange);
         self.server.clone_from(&message.server_id);
         self.refusal = None;
@@ -128,9 +147,9 @@ impl Observer {
         let held: Vec<Ipv6Net> = mentioned().filter(|prefix| prefix.valid > 0).map(|prefix| prefix.prefix).collect();
         self.given_back.retain(|prefix, _| !held.contains(prefix));
         held.iter().for_each(|prefix| self.evidence.confirm(*prefix));
-        let begins = matches!(exchange.kind, ClientMessage::Solicit | ClientMessage::Request);
+        let asks = matches!(exchange.kind, ClientMessage::Solicit | ClientMessage::Request);
         let session = self.session;
-        for watched in self.watched.iter_mut().filter(|_| begins) {
+        for watched in self.watched.iter_mut().filter(|_| asks) {
             // Who begins with a Solicit asks for all it wants (RFC 9915 §18.2.1), and there is one client. A Request
             // alone may be about what the server has forgotten (§18.2.10.1).
             let is_theirs = watched.client == exchange.client;

@@ -10,7 +10,8 @@
 //!   which may be hours away. Netlink does not say by which uplink a delegation came.
 //!
 //! A person or a hook script of the client may report besides ([`Told`]), and the lease files of dhcpcd and of ISC dhclient
-//! are looked into where anybody may ([`Filed`]). What was seen in packets wins over all others.
+//! are looked into where the daemon may ([`Filed`]). systemd-networkd is asked (`networkctl`), which tells what no route does: a
+//! delegation of a /64, and how long it lives before it is renewed. What was seen in packets wins over all others.
 //!
 //! RTM_NEWPREFIX is about the prefixes of the uplink itself, not about what was delegated: it is said where there is no
 //! delegation, and never taken for one. RTM_NEWNDUSEROPT is not joined: Router Advertisements are heard by a raw socket that
@@ -21,24 +22,29 @@
 //! | `packet` | from an IPv6 packet to the datagram in it | decider |
 //! | `exchange` | the exchanges of the other client, and which Replies belong to them | decider |
 //! | `evidence` | what netlink, a former run and files say of delegations | decider |
-//! | `filed` | the lease files of other clients | decider |
+//! | `filed` | the lease files of other clients, and what networkd describes | decider |
+//! | `asking` | when networkd is asked | decider |
 //! | `told` | what people and hook scripts say of them | decider |
 //! | `hint` | one prefix of which they say something | decider |
 //! | `leases` | what the packets tell of its leases | decider |
 //! | `onlink` | the prefixes of the links themselves | decider |
 //! | `observer`, `report` | all of it together | decider |
+//! | `sentry` | whether a client begins to ask where none is observed, for `acquisition = "auto"` | both |
 //! | `traces` | what a netlink message tells of a delegation | decider |
 //! | `octets` | netlink messages, for records | decider |
-//! | `socket`, `address`, `netlink`, `files`, `driver` | sockets, files and the clock | driver |
+//! | `socket`, `address`, `netlink`, `files`, `networkctl`, `driver` | sockets, files, a program and the clock | driver |
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
 use crate::config::DynamicPrefix;
+use crate::prefix::PrefixFilter;
 
 mod address;
+mod asking;
 pub mod driver;
 mod evidence;
 mod exchange;
@@ -47,11 +53,13 @@ mod files;
 mod hint;
 mod leases;
 mod netlink;
+mod networkctl;
 mod observer;
 mod octets;
 mod onlink;
 mod packet;
 mod report;
+pub mod sentry;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -61,6 +69,7 @@ mod traces;
 pub use driver::{Saying, run};
 pub use exchange::Unfollowed;
 pub use filed::Filed;
+pub use files::{Program, lease_files};
 pub use observer::{Notice, Observer};
 pub use octets::{from_octets, to_octets};
 pub use packet::{Captured, DropReason};
@@ -70,8 +79,8 @@ pub use packet::{Captured, DropReason};
 pub struct Settings {
     /// The interface where the other client runs.
     pub interface: String,
-    /// The DynamicPrefixes that take their prefix from there.
-    pub names: BTreeSet<String>,
+    /// The DynamicPrefixes that take their prefix from there, and what each may use.
+    pub names: BTreeMap<String, PrefixFilter>,
 }
 
 impl Settings {
@@ -80,7 +89,8 @@ impl Settings {
         let here = |prefix: &&DynamicPrefix| {
             prefix.acquisition.observe.as_ref().is_some_and(|observe| observe.interface == interface)
         };
-        let names = dynamic_prefixes.iter().filter(here).map(|prefix| prefix.name.clone());
+        let names = dynamic_prefixes.iter().filter(here);
+        let names = names.map(|prefix| (prefix.name.clone(), prefix.acquisition.filter.clone()));
         Self { interface: interface.to_owned(), names: names.collect() }
     }
 }
@@ -96,8 +106,8 @@ pub struct Told {
     pub dynamic_prefix: String,
     /// The prefix.
     pub prefix: Ipv6Net,
-    /// The preferred lifetime in seconds from now on, [`crate::time::Deadline::INFINITY`] for one that does not end;
-    /// `None`: not told.
+    /// The preferred lifetime in seconds from when it was told, [`crate::time::Deadline::INFINITY`] for one that does not
+    /// end; `None`: not told.
     pub preferred: Option<u32>,
     /// The valid lifetime in the same way.
     pub valid: Option<u32>,
@@ -107,4 +117,7 @@ pub struct Told {
     /// It is delegated no longer.
     #[serde(default)]
     pub gone: bool,
+    /// How long ago it was told: there was nobody yet who could hear it.
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    pub ago: Duration,
 }

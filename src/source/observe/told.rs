@@ -11,7 +11,7 @@
 //! One that was known before, and is told again, ends none by itself: two that are told by turns end each other at most
 //! once. Of another life of the interface, what is not told in a moment ends, too, whatever lifetimes it was given.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
@@ -58,6 +58,8 @@ impl Evidence {
         if told.gone {
             return self.hints.iter_mut().filter(|hint| is_it(hint)).for_each(|hint| hint.cut(Cut::Withdrawn, now));
         }
+        // Whatever is told counts from when it was said, be it the end of another one.
+        let now = now - told.ago;
         let is_known = |hint: &Hint| hint.origin == Origin::FormerRun && is_it(hint) && hint.offer.cut.is_none();
         let is_new = !self.tellings.contains(name, prefix) && !self.hints.iter().any(is_known);
         self.hints.iter_mut().filter(|hint| is_it(hint)).for_each(|hint| hint.doubted_until = None);
@@ -95,47 +97,50 @@ impl Evidence {
         }
     }
 
-    /// Ends what was in doubt and not told again in time. What a former run knew may have other evidence.
+    /// Ends what was in doubt and not told again in time. What a former run or the client's file knew may have other
+    /// evidence.
     pub(super) fn end_doubted(&mut self, leased: &[Offer], now: Instant) {
-        let told = self
-            .hints
-            .iter()
-            .filter(|hint| matches!(hint.origin, Origin::Told | Origin::File) && hint.offer.cut.is_none());
-        let mut evident: BTreeSet<Ipv6Net> = told.map(|hint| hint.offer.prefix).collect();
-        let is_route = |hint: &&Hint| hint.origin == Origin::Route && hint.missing_since.is_none();
-        let standing = self.hints.iter().filter(is_route).filter(|hint| hint.offer.cut.is_none());
-        evident.extend(standing.map(|hint| hint.offer.prefix));
-        evident.extend(leased.iter().filter(|offer| is_alive(offer, now)).map(|offer| offer.prefix));
+        let speaks = |hint: &Hint| match hint.origin {
+            Origin::Told | Origin::File => true,
+            Origin::Route => hint.missing_since.is_none(),
+            Origin::FormerRun => false,
+        };
+        let speaking = self.hints.iter().filter(|hint| speaks(hint) && hint.offer.cut.is_none());
+        let mut evident: Vec<(Ipv6Net, Option<Origin>)> =
+            speaking.map(|hint| (hint.offer.prefix, Some(hint.origin))).collect();
+        evident.extend(leased.iter().filter(|offer| is_alive(offer, now)).map(|offer| (offer.prefix, None)));
         for hint in &mut self.hints {
             if hint.doubted_until.take_if(|until| *until <= now).is_none() {
                 continue;
             }
-            let is_evident = || {
-                let is_numbered = hint.is_numbered(&self.addresses, self.uplink, now);
-                is_numbered || evident.contains(&hint.offer.prefix)
+            let is_numbered = || hint.is_numbered(&self.addresses, self.uplink, now);
+            let has_other = || {
+                let by_others = |(prefix, by): &(_, _)| *prefix == hint.offer.prefix && *by != Some(hint.origin);
+                evident.iter().any(by_others)
             };
-            if hint.origin != Origin::FormerRun || !is_evident() {
+            if hint.origin == Origin::Told || !(has_other() || is_numbered()) {
                 hint.cut(Cut::Unlisted, now);
             }
         }
     }
 
-    /// A client was delegated something, of which the packets tell: what it does not hold is not delegated any more, as
-    /// far as anybody knows. Of what somebody told, too, if the client began anew (`begins`), or the interface did.
+    /// A client was delegated something, of which the packets tell. If it began anew (`begins`), or the interface did, what
+    /// it does not hold is not delegated any more, as far as anybody knows.
     pub(super) fn supersede(&mut self, mentioned: &[Ipv6Net], begins: bool, now: Instant) {
         // What was said before the packets spoke of it is old.
         self.hints.retain(|hint| hint.origin != Origin::Told || !mentioned.contains(&hint.offer.prefix));
         let session = self.session;
-        let is_over = |hint: &&mut Hint| hint.origin != Origin::Told || begins || hint.session != session;
         let other = |hint: &&mut Hint| !hint.is_foreign && !mentioned.contains(&hint.offer.prefix);
-        for hint in self.hints.iter_mut().filter(other).filter(is_over) {
+        for hint in self.hints.iter_mut().filter(other) {
             // Each IA_PD may be renewed by itself, and each client renews its own: the others are told of next, or not.
-            if hint.origin == Origin::FormerRun && !begins {
-                if hint.offer.cut.is_none() {
+            match hint.origin {
+                _ if begins => hint.cut(Cut::Unlisted, now),
+                Origin::Told if hint.session != session => hint.cut(Cut::Unlisted, now),
+                Origin::FormerRun | Origin::File if hint.offer.cut.is_none() => {
                     hint.doubted_until.get_or_insert(now + GRACE);
                 }
-            } else {
-                hint.cut(Cut::Unlisted, now);
+                // It lives as long as its route.
+                Origin::Route | Origin::FormerRun | Origin::File | Origin::Told => {}
             }
         }
     }

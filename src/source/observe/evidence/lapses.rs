@@ -33,10 +33,14 @@ impl Evidence {
         let goes_on = |prefix: &Ipv6Net| self.lives_on(*prefix, now);
         let (outliving, lapsed): (BTreeSet<_>, BTreeSet<_>) = ran_out.into_iter().partition(goes_on);
         for hint in &mut self.hints {
-            let prefix = &hint.offer.prefix;
-            if lapsed.contains(prefix) && matches!(hint.origin, Origin::Route | Origin::FormerRun) {
+            let prefix = hint.offer.prefix;
+            if lapsed.contains(&prefix) && matches!(hint.origin, Origin::Route | Origin::FormerRun) {
                 hint.cut(Cut::Unlisted, now);
-            } else if outliving.contains(prefix) && self.lapsed.contains(prefix) && hint.origin == Origin::Route {
+            } else if lapsed.contains(&prefix) && hint.origin == Origin::File && hint.offer.cut.is_none() {
+                hint.cut(Cut::Unlisted, now);
+                // What was written after the lease was granted counts, also when it is read after the end.
+                hint.cut_at = Some(self.granted.get(&prefix).map_or(now, |(_, since)| *since + ROUNDING));
+            } else if outliving.contains(&prefix) && self.lapsed.contains(&prefix) && hint.origin == Origin::Route {
                 hint.restore(false);
                 hint.live(&self.addresses, self.uplink);
             }
@@ -62,7 +66,8 @@ impl Evidence {
         let told_at = self.granted.get(&prefix).map(|(_, since)| *since + ROUNDING);
         let is_newer = |since: Instant| told_at.is_none_or(|told_at| told_at < since);
         let is_renewed = || {
-            let mut filed = self.on_file.iter().filter(|(offer, since)| offer.prefix == prefix && is_newer(*since));
+            let mut filed =
+                self.on_file.offers.iter().filter(|(offer, since)| offer.prefix == prefix && is_newer(*since));
             filed.any(|(offer, _)| !offer.valid_until.is_over(now))
         };
         stands && (self.unseen.contains(&prefix) || is_numbered()) || is_filed && is_renewed()

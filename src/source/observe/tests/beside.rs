@@ -1,8 +1,10 @@
 //! Routes and addresses beside leases: whose they are, and who outlives whom.
 
+use std::time::Duration;
+
 use super::netlink::{ends, gone, networkd, new, numbered, seed, unnumbered};
 use super::world::*;
-use crate::source::dhcpv6::wire::ClientMessage;
+use crate::source::dhcpv6::wire::{ClientMessage, IaPd, StatusCode};
 use crate::source::observe::{Observer, Told};
 use crate::source::{Cut, Offer, SourceState};
 use crate::time::Deadline;
@@ -116,6 +118,48 @@ fn a_former_one_with_living_addresses_is_held_beside_the_route_of_another() {
     assert_eq!(observer.usable(), [B]);
 }
 
+/// At a first start beside a client that holds two, only their routes are known; it may renew each by itself.
+#[test]
+fn the_renewal_of_one_delegation_says_nothing_of_the_route_of_another() {
+    for is_forgotten in [false, true] {
+        let mut observer = observer();
+        observer.handle_dump(&[new(networkd(A)), new(networkd(B))], at(1));
+        observer.sends(&asked(ClientMessage::Renew, 1, &[(1, &[B])]), at(10));
+        if is_forgotten {
+            // The server lost its memory, and the client asks for this one anew, without a Solicit (RFC 9915 §18.2.10.1).
+            observer.gets(&reply(1, vec![IaPd { iaid: 1, ..refused(StatusCode::NoBinding) }]), at(10));
+            observer.sends(&asked(ClientMessage::Request, 1, &[(1, &[B])]), at(10));
+        }
+        observer.gets(&reply(1, vec![ia(1, &[(B, 2000, 4000)])]), at(10));
+        for time in [10, 21, 1000] {
+            observer.wait_until(at(time));
+            assert_eq!(sorted(observer.usable()), [A, B], "{time}, forgotten: {is_forgotten}");
+        }
+        observer.handle_events(&[gone(networkd(A))], at(1100));
+        observer.wait_until(at(1110));
+        assert_eq!(observer.usable(), [B], "it lives as long as its route");
+    }
+}
+
+/// T-077
+#[test]
+fn a_new_prefix_in_the_same_ia_takes_the_place_of_the_former_one_whatever_its_route_says() {
+    let mut observer = observer();
+    observer.handle_dump(&[new(networkd(A))], at(1));
+    observer.sends(&asked(ClientMessage::Renew, 1, &[(1, &[A])]), at(10));
+    observer.gets(&reply(1, vec![ia(1, &[(B, 2000, 4000)])]), at(10));
+    observer.handle_events(&[new(networkd(B))], at(10));
+    for time in [11, 1000] {
+        observer.wait_until(at(time));
+        assert_eq!(observer.usable(), [B], "{time}");
+    }
+}
+
+fn sorted(mut prefixes: Vec<String>) -> Vec<String> {
+    prefixes.sort();
+    prefixes
+}
+
 /// RFC 6603: the Renew is before the Reply, and the route knows nothing of it.
 #[test]
 fn an_excluded_part_is_known_between_a_renew_and_its_reply() {
@@ -141,6 +185,7 @@ fn a_told_end_counts_for_a_route_that_stands_also_when_it_is_long_ago() {
             valid: lifetimes.1,
             excluded: Vec::new(),
             gone: false,
+            ago: Duration::ZERO,
         },
         at(100),
     );

@@ -86,8 +86,17 @@ fn a_lease_that_ran_out_goes_on_by_a_file_that_is_newer() {
         &[Filed { prefix: A.parse().unwrap(), age: 9, preferred: 1800, valid: 3600, excluded: None }],
         at(30),
     );
-    observer.wait_until(at(421));
-    assert!(!observer.is_held());
+    // Also when the lease is forgotten.
+    for time in [421, 1020, 1021, 3000] {
+        observer.wait_until(at(time));
+        assert!(!observer.is_held(), "{time}");
+    }
+    // One that was written after it tells of a Reply that was missed, also when it is read late.
+    observer.handle_filed(
+        &[Filed { prefix: A.parse().unwrap(), age: 2600, preferred: 1800, valid: 3600, excluded: None }],
+        at(3000),
+    );
+    assert_eq!(observer.usable(), [A]);
 }
 
 /// Nobody could have seen the Renew.

@@ -2,6 +2,7 @@
 
 mod beside;
 mod beside_others;
+mod described;
 mod filed;
 mod lapsed;
 mod leases;
@@ -11,4 +12,4 @@ mod onlink;
 mod packets;
 mod speaking;
 mod told;
-mod world;
+pub(super) mod world;
