@@ -76,6 +76,7 @@
 //! | [`control`] | the control socket, both sides | driver |
 //! | [`accept`] | accepts the connections of both, and goes on when the host is short of something | driver |
 //! | [`log`] | the journal; [`log::record`] has every kind of line | driver |
+//! | [`dial`] | HTTP connections to others: the one client for them | driver |
 //! | [`clock`] | the only reader of clocks, and the timer | driver |
 //! | [`doctor`] | what can be wrong and how to mend it: checks over facts ([`doctor::gather`] reads them) | both |
 //! | [`mod@init`] | a configuration to start from, of what was seen | decider |
@@ -155,6 +156,7 @@ pub mod config;
 pub mod control;
 pub mod convert;
 pub mod daemon;
+pub mod dial;
 pub mod doctor;
 pub mod host;
 pub mod init;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
+use super::authorization::Unauthenticated;
 use super::island::WriteError;
 
 /// Why a request got no usable answer.
@@ -112,9 +113,6 @@ impl From<&kube::Error> for Failure {
     fn from(error: &kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => of_status(status),
-            kube::Error::Auth(error) => {
-                Self::Unauthorized(format!("the credentials of the kubeconfig cannot be used: {}", chain(error)))
-            }
             kube::Error::SerdeError(error) => Self::Garbled(format!(
                 "the answer is not what a Kubernetes API server sends ({error}); is the server URL of the kubeconfig right?"
             )),
@@ -144,8 +142,8 @@ pub fn of_status(status: &kube::core::Status) -> Failure {
 }
 
 fn of_transport(error: &(dyn StdError + 'static)) -> Failure {
-    if let Some(kube::Error::Auth(auth)) = causes(error).find_map(|cause| cause.downcast_ref::<kube::Error>()) {
-        return Failure::Unauthorized(format!("the credentials of the kubeconfig cannot be used: {}", chain(auth)));
+    if let Some(why) = causes(error).find_map(|cause| cause.downcast_ref::<Unauthenticated>()) {
+        return Failure::Unauthorized(format!("the kubeconfig gives no credentials: {why}"));
     }
     let known = causes(error).find_map(|cause| {
         let tls = cause.downcast_ref::<TlsError>().map(of_tls);

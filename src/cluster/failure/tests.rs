@@ -104,3 +104,11 @@ fn a_cause_is_not_repeated() {
     let error = io::Error::other(io::Error::other("the end of it"));
     assert_eq!(chain(&error), "the end of it");
 }
+
+/// What is wrong with an exec plugin while the client is in use.
+#[test]
+fn credentials_that_cannot_be_renewed_are_no_failure_of_the_path() {
+    let failure = Failure::from(&wrapped(Unauthenticated("its exec plugin login failed".to_owned())));
+    let text = "the kubeconfig gives no credentials: its exec plugin login failed";
+    assert_eq!(failure, Failure::Unauthorized(text.to_owned()));
+}

@@ -8,18 +8,19 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioExecutor;
-use kube::client::ConfigExt as _;
+use kube::client::Body;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::answer;
 use super::asker::Failure;
+use crate::dial;
 
 /// How long all of it may take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,14 +72,13 @@ async fn get(uri: &Uri, trust: &mut Trust) -> Result<Response<Incoming>, Failure
     let mut tcp = HttpConnector::new_with_resolver(tower::service_fn(resolve));
     tcp.enforce_http(false);
     tcp.set_connect_timeout(Some(CONNECT));
-    let connector =
-        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
-    let client: Client<_, Empty<Bytes>> =
-        Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+    let connector = connector.wrap_connector(dial::direct(tcp));
+    let client = dial::client(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0), connector, PATIENCE);
     let request = Request::get(uri)
         .header(ACCEPT, "text/plain, application/json")
         .header(USER_AGENT, concat!("dyn-prefix/", env!("CARGO_PKG_VERSION")))
-        .body(Empty::new())
+        .body(Body::empty())
         .map_err(|error| failure(format!("no request can be made of it: {error}")))?;
     client.request(request).await.map_err(|error| failure(chain(&error)))
 }
@@ -100,10 +100,8 @@ async fn verifying(trust: &mut Trust) -> Result<ClientConfig, Failure> {
     if let Some(known) = trust {
         return Ok(ClientConfig::clone(known));
     }
-    // kube has what it takes already, and nobody's certificates but those of the host unless it is told of others.
-    let read = || kube::Config::new(Uri::default()).rustls_client_config();
-    let read = tokio::task::spawn_blocking(read).await;
-    let config = read.map_err(|error| error.to_string()).and_then(|read| read.map_err(|error| chain(&error)));
+    let read = tokio::task::spawn_blocking(dial::trust_of_host).await;
+    let config = read.map_err(|error| error.to_string()).and_then(|read| read.map_err(|error| error.to_string()));
     let config = config.map_err(|why| {
         failure(format!("the certificates that this host trusts cannot be read: {why}; install ca-certificates"))
     })?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dyn_prefix::cluster::ConnectionState;
 use dyn_prefix::config::Discovery;
 
-use super::rig::{FIRST, Rig, SECOND, Start, cilium, cluster, rig};
+use super::rig::{FIRST, Rig, SECOND, Start, base64, cilium, cluster, install, rig};
 use crate::support::api::{Api, Certificate};
 
 /// A driver whose token lies in a file beside the kubeconfig, named by a relative path.
@@ -128,18 +128,86 @@ async fn a_missing_kubeconfig_is_named_and_found_when_it_is_put_there() {
     rig.holds(FIRST).await;
 }
 
-/// proxy-url is honoured: the proxy is asked for a tunnel to the server.
+/// A proxy that makes one tunnel after the other, to whatever it is asked for.
+async fn proxy() -> std::net::SocketAddr {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    request.push(client.read_u8().await?);
+                }
+                let request = String::from_utf8_lossy(&request).into_owned();
+                let server =
+                    request.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+                let mut server = tokio::net::TcpStream::connect(server).await?;
+                client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+                tokio::io::copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    });
+    address
+}
+
+async fn behind(proxy: std::net::SocketAddr) -> Rig {
+    let api = Api::start_tls(Certificate::Good).await;
+    install(&api);
+    let mut start = Start::new(&api);
+    let authority = base64(Certificate::CA);
+    let cluster = format!(", certificate-authority-data: {authority}, proxy-url: \"http://{proxy}\"");
+    start.kubeconfig = api.kubeconfig(&cluster, "token: secret");
+    start.run(api, tempfile::tempdir().unwrap())
+}
+
+/// proxy-url is honoured: all goes through a tunnel to the server, and TLS is spoken with the server itself.
 #[tokio::test]
 async fn a_proxy_of_the_kubeconfig_is_used() {
-    use tokio::io::AsyncReadExt as _;
-    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let api = Api::start_tls(Certificate::Good).await;
+    behind(proxy().await).await.holds(FIRST).await;
+}
+
+/// Without it there is no way, though the server is there.
+#[tokio::test]
+async fn a_proxy_that_is_not_there() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = listener.local_addr().unwrap();
+    drop(listener);
+    behind(nobody).await.reason("ConnectionRefused").await;
+}
+
+#[tokio::test]
+async fn a_token_of_an_exec_plugin_is_made_anew_when_it_ends() {
+    let api = cilium().await;
+    api.accept_tokens(&["first", "second"]);
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("token");
+    std::fs::write(&token, "first").unwrap();
+    // The token has ended when it comes: there is another one for each request.
+    let answer = directory.path().join("plugin");
+    let line = r#"printf '{"status":{"token":"%s","expirationTimestamp":"2001-01-01T00:00:00Z"}}' "$(cat "$1")""#;
+    std::fs::write(&answer, line).unwrap();
+    let args = format!("[\"{}\", \"{}\"]", answer.display(), token.display());
+    let user = format!("exec: {{command: sh, interactiveMode: Never, args: {args}}}");
     let mut start = Start::new(&api);
-    let proxy_url = format!(", proxy-url: \"http://{}\"", proxy.local_addr().unwrap());
-    start.kubeconfig = api.kubeconfig(&proxy_url, "token: secret");
-    let _rig = start.run(api, tempfile::tempdir().unwrap());
-    let (mut stream, _) = proxy.accept().await.unwrap();
-    let mut start_of_request = [0; 8];
-    stream.read_exact(&mut start_of_request).await.unwrap();
-    assert_eq!(&start_of_request, b"CONNECT ");
+    start.kubeconfig = api.kubeconfig("", &user);
+    let mut rig = start.run(api, directory);
+    rig.holds(FIRST).await;
+    std::fs::write(&token, "second").unwrap();
+    rig.api.accept_tokens(&["second"]);
+    rig.want(SECOND);
+    rig.holds(SECOND).await;
+    // A plugin that fails is named.
+    std::fs::remove_file(&token).unwrap();
+    std::fs::write(rig.directory.path().join("kubeconfig"), rig.api.kubeconfig("", "exec: {command: \"false\"}"))
+        .unwrap();
+    let health = rig
+        .health(|health| {
+            health.notes.concat().contains("exec plugin")
+                || health.reason.as_ref().is_some_and(|(_, message)| message.contains("exec plugin"))
+        })
+        .await;
+    let text = format!("{:?}{:?}", health.reason, health.notes);
+    assert!(text.contains("its exec plugin false failed with exit status: 1"), "{text}");
 }
