@@ -123,9 +123,9 @@ impl SourceView {
                 view.candidates.insert(prefix, candidate);
             }
         }
-        // A client that holds nothing but what the filter refuses asks for nothing else.
+        // A client that holds nothing but what the filter refuses asks for nothing else. Who observes one says so himself.
         let is_ended = |candidate: &Candidate| candidate.cut == Some(Cut::Withdrawn);
-        let asks = matches!(view.id.kind, SourceKind::Dhcpv6Pd | SourceKind::Observed);
+        let asks = view.id.kind == SourceKind::Dhcpv6Pd;
         view.settled |= asks && holds_refused && view.candidates.values().all(is_ended);
         view
     }

@@ -29,12 +29,15 @@ fn a_deprecated_delegation_that_is_observed_is_still_one() {
     assert!(world.state().starts_with("A#1"), "{}", world.state());
 }
 
-/// The route of a ULA delegation, or one that another line was given.
+/// The route of a ULA delegation, or one that another line was given. The observer knows the filter, and whether there may
+/// be more to see.
 #[test]
-fn a_delegation_that_the_filter_refuses_is_no_reason_to_wait() {
+fn a_delegation_that_the_filter_refuses_is_no_reason_to_wait_nor_not_to() {
     let mut world = World::new(by_observation());
     world.ra(&[pio("B", FOREVER, FOREVER)]);
-    world.observed(Bound, true, &[pio("fd00::/56", FOREVER, FOREVER)]);
+    world.observed(Soliciting, true, &[pio("fd00::/56", FOREVER, FOREVER)]);
+    assert_eq!(world.state(), "no opinion");
+    world.observed(Silent, false, &[pio("fd00::/56", FOREVER, FOREVER)]);
     assert_eq!(world.state(), "B#1");
     world.observed(Bound, true, &[pio("fd00::/56", FOREVER, FOREVER), pio("A", 1800, 3600)]);
     assert_eq!(world.state(), "A#2 | B draining");

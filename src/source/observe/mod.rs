@@ -31,12 +31,13 @@
 //! | `octets` | netlink messages, for records | decider |
 //! | `socket`, `address`, `netlink`, `files`, `driver` | sockets, files and the clock | driver |
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
 use crate::config::DynamicPrefix;
+use crate::prefix::PrefixFilter;
 
 mod address;
 pub mod driver;
@@ -70,8 +71,8 @@ pub use packet::{Captured, DropReason};
 pub struct Settings {
     /// The interface where the other client runs.
     pub interface: String,
-    /// The DynamicPrefixes that take their prefix from there.
-    pub names: BTreeSet<String>,
+    /// The DynamicPrefixes that take their prefix from there, and what each may use.
+    pub names: BTreeMap<String, PrefixFilter>,
 }
 
 impl Settings {
@@ -80,7 +81,8 @@ impl Settings {
         let here = |prefix: &&DynamicPrefix| {
             prefix.acquisition.observe.as_ref().is_some_and(|observe| observe.interface == interface)
         };
-        let names = dynamic_prefixes.iter().filter(here).map(|prefix| prefix.name.clone());
+        let names = dynamic_prefixes.iter().filter(here);
+        let names = names.map(|prefix| (prefix.name.clone(), prefix.acquisition.filter.clone()));
         Self { interface: interface.to_owned(), names: names.collect() }
     }
 }

@@ -14,6 +14,7 @@ use super::hint::is_alive;
 use super::onlink::OnLink;
 use super::packet::{self, CLIENT_PORT, Captured, Datagram, SERVER_PORT};
 use super::{Filed, Settings, Told};
+use crate::prefix::PrefixFilter;
 use crate::source::dhcpv6::LeasedPrefix;
 use crate::source::dhcpv6::client::{Ia, describe};
 use crate::source::dhcpv6::wire::{Duid, Status, decode_asked};
@@ -71,7 +72,10 @@ pub struct Observer {
     pub(super) on_link: OnLink,
     /// Until when sources of lower rank wait although nothing is known.
     patience: Option<Instant>,
-    was_held: bool,
+    /// The DynamicPrefixes for which a prefix is held that they may use.
+    held_for: BTreeSet<String>,
+    /// The packets tell a lease, whoever may use it.
+    is_leased: bool,
     /// What servers answered instead of a prefix.
     pub(super) refusal: Option<Status>,
     /// A client was seen that asks for no prefix.
@@ -97,7 +101,8 @@ impl Observer {
             evidence: Evidence::default(),
             on_link: OnLink::default(),
             patience: None,
-            was_held: false,
+            held_for: BTreeSet::new(),
+            is_leased: false,
             refusal: None,
             without_prefixes: false,
             dropped: BTreeMap::new(),
@@ -236,12 +241,24 @@ impl Observer {
         self.expire(now);
         let leased = self.leased();
         self.evidence.settle(&leased, self.failure.is_none(), now);
-        let is_held = self.offers().iter().any(|offer| is_alive(offer, now));
-        if self.was_held && !is_held {
+        self.is_leased = leased.iter().any(|offer| is_alive(offer, now));
+        let held_for = self.usable_for(now);
+        let names = &self.settings.names;
+        if self.held_for.iter().any(|name| names.contains_key(name) && !held_for.contains(name)) {
             self.patience = Some(now + PATIENCE);
         }
-        self.was_held = is_held;
-        self.patience = self.patience.filter(|until| *until > now && !is_held);
+        self.patience = self.patience.filter(|until| *until > now && held_for.len() < names.len());
+        self.held_for = held_for;
+    }
+
+    /// For whom there is something to use. A unique local prefix, of which every host may make its own, is none for most.
+    fn usable_for(&self, now: Instant) -> BTreeSet<String> {
+        let offers: Vec<Offer> = self.offers().into_iter().filter(|offer| is_alive(offer, now)).collect();
+        let is_usable = |(name, filter): &(&String, &PrefixFilter)| {
+            let his = offers.iter().filter(|offer| offer.recipient.as_ref().is_none_or(|his| his == *name));
+            his.into_iter().any(|offer| filter.check(offer.prefix).is_ok())
+        };
+        self.settings.names.iter().filter(is_usable).map(|(name, _)| name.clone()).collect()
     }
 
     /// What the packets tell.
@@ -273,12 +290,20 @@ impl Observer {
 
     /// Whether a prefix is held, as far as is known.
     pub(super) fn is_held(&self) -> bool {
-        self.was_held
+        self.is_leased || !self.held_for.is_empty()
     }
 
-    /// Whether sources of lower rank have to wait.
+    /// Whether nothing is known, and something may yet be.
     pub(super) fn is_patient(&self) -> bool {
         self.patience.is_some() && self.failure.is_none() && self.is_up()
+    }
+
+    /// Those for whom sources of lower rank have to wait. A client that holds nothing but what somebody may not use asks for
+    /// nothing else.
+    pub(super) fn pending(&self) -> BTreeSet<String> {
+        let waits = self.is_patient() && !self.is_leased;
+        let names = self.settings.names.keys().filter(|name| waits || self.held_for.contains(*name));
+        names.cloned().collect()
     }
 
     pub(super) fn has_address(&self, address: Ipv6Addr) -> bool {

@@ -28,11 +28,10 @@ impl Observer {
     /// What is known now.
     pub fn report(&self) -> SourceReport {
         let id = SourceId::on(SourceKind::Observed, &self.settings.interface);
-        let waits = self.is_held() || self.is_patient();
         SourceReport {
             offers: self.offers(),
             next_wake: self.poll_timeout(),
-            pending: if waits { self.settings.names.clone() } else { Default::default() },
+            pending: self.pending(),
             client: self.memory().map(Arc::new),
             refusal: self.refused().map(|answer| {
                 format!("The last answer of a DHCPv6 server to the client on {} was {answer}", self.settings.interface)
@@ -64,7 +63,7 @@ impl Observer {
 
     /// What the client is and holds, as far as the packets tell; for `status`.
     fn memory(&self) -> Option<Memory> {
-        let name = self.settings.names.iter().next()?;
+        let name = self.settings.names.keys().next()?;
         let lease = |watched: &Watched| Lease { dynamic_prefix: name.clone(), ..watched.ia.lease() };
         let held: Vec<&Watched> = self.watched.iter().filter(|watched| watched.ia.is_held()).collect();
         let client = held.last()?.client.clone();

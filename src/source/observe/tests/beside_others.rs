@@ -4,9 +4,10 @@ use netlink_packet_route::RouteNetlinkMessage;
 
 use super::netlink::{gone, networkd, new, numbered, seed, unnumbered};
 use super::world::*;
-use crate::source::Offer;
+use crate::prefix::PrefixFilter;
 use crate::source::dhcpv6::wire::ClientMessage;
 use crate::source::observe::{Filed, Observer};
+use crate::source::{Offer, SourceState};
 use crate::time::Deadline;
 
 /// As OpenWrt makes one, and numbers interfaces from it.
@@ -114,4 +115,48 @@ fn a_lease_that_gave_way_unseen_is_back_with_its_route_or_its_renewal() {
         }
         assert!(observer.usable().contains(&A.to_owned()), "by its route: {by_route}");
     }
+}
+
+/// After a boot the client has not asked yet, and something else has made the route of a unique local prefix already.
+#[test]
+fn what_nobody_may_use_does_not_end_the_patience() {
+    let mut observer = observer();
+    observer.handle_dump(&local(), at(1));
+    for (time, is_pending, state) in [(1, true, SourceState::Soliciting), (60, false, SourceState::Silent)] {
+        let report = observer.wait_until(at(time));
+        assert_eq!((report.pending.contains("home"), report.state), (is_pending, state), "{time}");
+    }
+    observer.handle_events(&[new(networkd(A))], at(70));
+    assert_eq!((observer.report().pending.contains("home"), observer.report().state), (true, SourceState::Bound));
+    // When it goes, the client may be given another one.
+    observer.handle_events(&[gone(networkd(A))], at(80));
+    observer.wait_until(at(90));
+    assert!(observer.report().pending.contains("home"));
+    observer.wait_until(at(150));
+    assert!(observer.report().pending.is_empty());
+}
+
+/// Each DynamicPrefix has a filter of its own.
+#[test]
+fn who_may_use_what_is_held_has_it_and_the_others_wait_for_more() {
+    let any = PrefixFilter { require_global_unicast: false, allow: Vec::new() };
+    let of_b = PrefixFilter { allow: vec![B.parse().unwrap()], ..PrefixFilter::default() };
+    let mut observer = observer();
+    observer.reconfigure(settings(&[("home", of_b), ("inside", any)]), at(1));
+    observer.handle_dump(&[local().as_slice(), &[new(networkd(A))]].concat(), at(1));
+    let pending = |observer: &Observer| observer.report().pending.into_iter().collect::<Vec<_>>();
+    observer.wait_until(at(59));
+    assert_eq!(pending(&observer), ["home", "inside"]);
+    observer.wait_until(at(60));
+    assert_eq!(pending(&observer), ["inside"]);
+    observer.handle_events(&[new(networkd(B))], at(70));
+    assert_eq!(pending(&observer), ["home", "inside"]);
+}
+
+/// The packets show all that it asks for.
+#[test]
+fn a_client_that_is_leased_what_nobody_may_use_keeps_nobody_waiting() {
+    let mut observer = observer();
+    observer.is_delegated(LOCAL, 1, at(10));
+    assert_eq!((observer.report().pending.len(), observer.report().state), (0, SourceState::Bound));
 }

@@ -2,6 +2,7 @@
 
 use std::net::Ipv6Addr;
 
+use crate::prefix::PrefixFilter;
 use crate::source::dhcpv6::wire::{
     ClientMessage, Duid, IaPd, IaPrefix, Incoming, Outgoing, ServerMessage, Status, StatusCode, encode, server,
 };
@@ -32,10 +33,15 @@ pub(super) fn link(ifindex: u32) -> LinkState {
     LinkState { ifindex, up: true, mac: None, addresses: vec![address] }
 }
 
+/// Who takes his prefix from here.
+pub(super) fn settings(names: &[(&str, PrefixFilter)]) -> Settings {
+    let names = names.iter().map(|(name, filter)| ((*name).to_owned(), filter.clone()));
+    Settings { interface: "ppp0".to_owned(), names: names.collect() }
+}
+
 /// An observer on a link that is up since the start.
 pub(super) fn observer() -> Observer {
-    let names = ["home".to_owned()].into();
-    let mut observer = Observer::new(Settings { interface: "ppp0".to_owned(), names });
+    let mut observer = Observer::new(settings(&[("home", PrefixFilter::default())]));
     observer.handle_link(Some(link(3)), at(0));
     observer.handle_dump(&[], at(0));
     observer
