@@ -69,11 +69,11 @@ fn read(interface: &str, mut all: Vec<(PathBuf, Kind, Option<Version>)>) -> Read
         *known = version;
     }
     // There is reason to ask with every change of any link of the host.
-    let newest = changed.then(|| newest(interface, &all)).flatten();
+    let newest = changed.then(|| newest(interface, &mut all)).flatten();
     (all, newest)
 }
 
-fn newest(interface: &str, all: &[(PathBuf, Kind, Option<Version>)]) -> Option<Vec<Filed>> {
+fn newest(interface: &str, all: &mut [(PathBuf, Kind, Option<Version>)]) -> Option<Vec<Filed>> {
     let mut newest: Option<Vec<Filed>> = None;
     for (path, kind, version) in all {
         let Some((_, _, modified, _)) = *version else { continue };
@@ -81,6 +81,8 @@ fn newest(interface: &str, all: &[(PathBuf, Kind, Option<Version>)]) -> Option<V
             Ok(octets) => octets,
             Err(error) => {
                 tracing::debug!(path = %path.display(), %error, "Cannot read what a DHCPv6 client has written down.");
+                // It may be readable the next time.
+                *version = None;
                 continue;
             }
         };
@@ -135,6 +137,24 @@ mod tests {
             "lease6 {{\n  interface \"wan\";\n  ia-pd \"a{{\" {{\n    iaprefix {prefix} {{\n      starts 1700000000;\n      \
              preferred-life 4294967295;\n      max-life 4294967295;\n    }}\n  }}\n}}\n"
         )
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_read_when_it_can() {
+        let root = tempfile::tempdir().unwrap();
+        let mut files = Files::new(root.path(), "wan");
+        let path = root.path().join("var/lib/dhcp/dhclient6.leases");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, lease("2001:db8:a::/56")).unwrap();
+        // Whoever may read everything fails at this, too.
+        let all = &mut files.all.clone();
+        for (path, _, version) in all.iter_mut() {
+            path.push("nothing-below-a-file");
+            *version = Some((1, 1, 1, 1));
+        }
+        assert_eq!(newest("wan", all), None);
+        assert!(all.iter().all(|(_, _, version)| version.is_none()), "{all:?}");
+        assert_eq!(look(&mut files), Some(vec!["2001:db8:a::/56".to_owned()]));
     }
 
     #[test]
