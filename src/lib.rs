@@ -42,7 +42,7 @@
 //! | [`source::dhcpv6::client`] | the DHCPv6 client of an interface: states, exchanges, leases, doubts | decider |
 //! | [`source::dhcpv6::port`], [`source::dhcpv6::others`], [`source::dhcpv6::owner`] | whether UDP port 546 may be taken, and whose it is otherwise | both |
 //! | [`source::dhcpv6::driver`], [`source::dhcpv6::socket`], [`source::dhcpv6::route`] | its socket and timer, and the unreachable route | driver |
-//! | [`source::observe`] | the DHCPv6 client of somebody else: `packet`, `exchange`, `leases`, `evidence`, `filed`, `onlink`, `observer` decide; `socket`, `netlink`, `files`, `driver` do | both |
+//! | [`source::observe`] | the DHCPv6 client of somebody else: `packet`, `exchange`, `leases`, `evidence`, `filed`, `asking`, `onlink`, `observer`, `sentry` decide; `socket`, `netlink`, `files`, `networkctl`, `driver` do | both |
 //! | [`source::interface`] | the addresses of an interface: `addresses`, `table` decide; `driver` does | both |
 //! | [`source::http`] | what a service answers: `answer`, `asker` decide; `client`, `driver` do | both |
 //! | [`source::link`] | the host's interfaces, by netlink | driver |
@@ -61,7 +61,7 @@
 //! | [`rbac`] | what the account of the daemon may do and why, as a table and as manifests | decider |
 //! | [`daemon::coordinator`] | the one owner of arbiters, reports, targets, conditions | decider |
 //! | [`daemon::delegation`], `daemon::clients` | who the DHCPv6 clients are, what they must remember, how a delegation is given back | decider |
-//! | [`daemon::choice`] | `acquisition = "auto"`: which source, and whether it stays (`daemon::choosing` looks round) | decider |
+//! | [`daemon::choice`] | `acquisition = "auto"`: which source, and whether it stays (`daemon::choosing` looks round and listens) | decider |
 //! | `daemon::reporting` | what `dyn-prefix report` says of another client's delegation, and what follows from it (`daemon::saying` waits) | decider |
 //! | [`daemon::pause`], [`daemon::take_over`], [`daemon::parting`] | what a person withdraws or takes over; clusters that leave the configuration | decider |
 //! | [`daemon::alone`], [`daemon::shadow`], [`daemon::ear`] | `withdraw` without a daemon; the real objects and sources looked at for `plan --live` and `--dry-run` | driver |

@@ -21,6 +21,7 @@ use super::coordinator::Coordinator;
 use pace::News;
 use round::Made;
 
+pub mod heard;
 pub mod kept;
 pub mod pace;
 pub mod round;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clock;
 use crate::config::DynamicPrefix;
@@ -14,12 +14,14 @@ use crate::doctor::gather;
 use crate::init;
 use crate::record::{self, Event};
 use crate::source::SourceKind;
+use crate::source::dhcpv6::wire::ClientMessage;
 use crate::source::dhcpv6::{Duid, Memory, probe};
 use crate::source::link::{self, Links};
-use crate::source::observe::Told;
+use crate::source::observe::{Told, sentry};
 use crate::time::Instant;
 
 use super::Daemon;
+use super::choice::heard::Heard;
 use super::choice::kept::Kept;
 use super::choice::pace::{News, Pace};
 use super::choice::round::{self, Look, Made};
@@ -37,6 +39,10 @@ pub(super) struct Choosing {
     pub(super) pace: Pace,
     kept: Kept,
     looking: JoinSet<Looked>,
+    heard: Heard,
+    /// Each waits for a client of somebody else on an interface.
+    waiting: JoinSet<Option<(String, ClientMessage)>>,
+    sentries: BTreeMap<String, AbortHandle>,
     links: Option<watch::Receiver<Arc<Links>>>,
     /// Where a prefix may arrive; `None`: anywhere.
     interfaces: BTreeSet<Option<String>>,
@@ -50,6 +56,8 @@ pub(super) enum Happened {
     Looked(Looked),
     /// Interfaces have come, gone or changed.
     Links(Known),
+    /// A client of somebody else asked something on an interface.
+    Heard(String, ClientMessage),
 }
 
 /// What came of a look round.
@@ -79,6 +87,12 @@ struct Round {
 }
 
 impl Choosing {
+    /// Everything is to be looked at anew: at the start, and at a reload.
+    pub(super) fn begin(&mut self) {
+        self.heard.clear();
+        self.pace.begin();
+    }
+
     /// When to look although nothing has happened.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.pace.poll_timeout().filter(|_| self.looking.is_empty())
@@ -90,6 +104,11 @@ impl Choosing {
             let links = self.links.as_mut();
             tokio::select! {
                 Some(looked) = self.looking.join_next() => return Happened::Looked(looked.unwrap_or_default()),
+                Some(heard) = self.waiting.join_next() => {
+                    if let Ok(Some((interface, asked))) = heard {
+                        return Happened::Heard(interface, asked);
+                    }
+                }
                 links = changed(links) => {
                     let known = known(&links, &self.interfaces);
                     if known != self.known {
@@ -111,6 +130,25 @@ impl Choosing {
         )
     }
 
+    /// Waits for clients on these interfaces, and on no others.
+    fn wait_on(&mut self, interfaces: &BTreeSet<String>, own: &Duid, links: &watch::Receiver<Arc<Links>>) {
+        self.sentries.retain(|name, sentry| {
+            let is_wanted = interfaces.contains(name);
+            if !is_wanted {
+                sentry.abort();
+            }
+            is_wanted
+        });
+        for name in interfaces.iter().filter(|name| !self.sentries.contains_key(*name)).cloned().collect::<Vec<_>>() {
+            let (interface, own, links) = (name.clone(), own.clone(), links.clone());
+            let waiting = async move {
+                let asked = sentry::another_client(&interface, &own, links).await?;
+                Some((interface, asked))
+            };
+            self.sentries.insert(name, self.waiting.spawn(waiting));
+        }
+    }
+
     fn take_links(&mut self, known: Known, now: Instant) {
         let names = self.known.keys().chain(known.keys());
         let changed = names.filter(|name| self.known.get(*name) != known.get(*name)).cloned().collect();
@@ -123,24 +161,36 @@ impl Daemon {
     /// Takes what has happened to the choices.
     pub(super) fn take_choices(&mut self, happened: Happened) {
         let now = clock::now();
-        let Looked { made, news, silent } = match happened {
-            Happened::Links(known) => return self.choosing.take_links(known, now),
-            Happened::Looked(looked) => looked,
-        };
-        let made = self.coordinator.still_open(made, news, now);
-        for (name, outcome) in &made {
+        match happened {
+            Happened::Links(known) => self.choosing.take_links(known, now),
+            Happened::Heard(interface, asked) => {
+                self.choosing.sentries.remove(&interface);
+                self.choosing.heard.hear(&interface, asked);
+                let made = self.choosing.heard.choices(self.coordinator.config());
+                self.make(&made, now);
+            }
+            Happened::Looked(Looked { made, news, silent }) => {
+                let made = self.choosing.heard.overrule(self.coordinator.still_open(made, news, now));
+                self.make(&made, now);
+                silent.iter().for_each(|interface| self.choosing.pace.handle_silence(interface, now));
+                if made.iter().any(|(_, outcome)| outcome.is_err()) {
+                    self.choosing.pace.handle_lack(now);
+                }
+            }
+        }
+    }
+
+    /// Takes choices into use.
+    fn make(&mut self, made: &Made, now: Instant) {
+        for (name, outcome) in made {
             self.recorder.write(now, || Event::Chosen(record::Choice::new(name, outcome)));
         }
-        if self.coordinator.take_choices(&made, now) {
+        if self.coordinator.take_choices(made, now) {
             self.tasks.follow(&mut self.coordinator);
             self.notice_at.get_or_insert(now);
         }
-        self.choosing.kept.handle_choices(&made, now);
+        self.choosing.kept.handle_choices(made, now);
         self.tell_kept(now);
-        silent.iter().for_each(|interface| self.choosing.pace.handle_silence(interface, now));
-        if made.iter().any(|(_, outcome)| outcome.is_err()) {
-            self.choosing.pace.handle_lack(now);
-        }
     }
 
     /// Tells observers what was reported before there were any.
@@ -159,8 +209,18 @@ impl Daemon {
         kept.retain(|name| prefixes.iter().any(|prefix| prefix.name == name && prefix.acquisition.auto.is_some()));
     }
 
+    /// Waits for other clients where none is observed.
+    fn wait_for_clients(&mut self) {
+        let awaited = self.choosing.heard.awaited(self.coordinator.config(), &self.coordinator.sources());
+        if !(awaited.is_empty() && self.choosing.sentries.is_empty()) {
+            let links = self.tasks.links();
+            self.choosing.wait_on(&awaited, &self.coordinator.identity.duid, &links);
+        }
+    }
+
     /// Looks round, if there is a reason to and nobody does already.
     pub(super) fn look_round(&mut self, now: Instant) {
+        self.wait_for_clients();
         if !self.choosing.looking.is_empty() {
             return;
         }

@@ -233,7 +233,7 @@ impl Daemon {
         let mut signals = systemd::Signals::new()?;
         let mut watchdog = systemd::Watchdog::new();
         self.tasks.follow(&mut self.coordinator);
-        self.choosing.pace.begin();
+        self.choosing.begin();
         self.host.follow(&self.coordinator, clock::now());
         self.after_input();
         let stopped_by = loop {

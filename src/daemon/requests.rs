@@ -120,7 +120,7 @@ impl Daemon {
             Ok(config) => {
                 self.recorder.write(now, || Event::Reload { config: text });
                 let config = choice::with_former(config, self.coordinator.config());
-                self.choosing.pace.begin();
+                self.choosing.begin();
                 self.errands.reconfigure(&self.coordinator, &config);
                 self.coordinator.reconfigure(Arc::new(config), now);
                 self.tasks.follow(&mut self.coordinator);

@@ -174,7 +174,10 @@ impl File {
             (Stage::Writing(_), Err(failure)) => {
                 // It may hold either: what failed may have been to make sure of it.
                 self.held = None;
-                Ended::Wrote { changed: false, telling: self.writing.fail(failure, now) }
+                // What it should hold by now may be what cannot be filled in, or what nobody knows: that is told of.
+                let is_known = matches!(self.wanted, Wanted::Content(_));
+                let telling = if is_known { self.writing.fail(failure, now) } else { Telling::Nothing };
+                Ended::Wrote { changed: false, telling }
             }
             (Stage::Reloading, Ok(_)) => {
                 self.reload_is_due = false;

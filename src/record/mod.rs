@@ -140,6 +140,13 @@ pub enum Event {
         /// What.
         filed: Vec<Filed>,
     },
+    /// All that the client that is observed holds, as it says.
+    Described {
+        /// The interface that it is observed on.
+        interface: String,
+        /// What.
+        described: Vec<Filed>,
+    },
     /// Somebody told an observer of a delegation.
     Told {
         /// The interface that it observes.

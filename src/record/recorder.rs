@@ -202,6 +202,11 @@ impl Tape {
         self.write(now, |interface| Event::Filed { interface, filed: filed.to_vec() });
     }
 
+    /// All that the client that is observed holds, as it says.
+    pub fn described(&self, described: &[Filed], now: Instant) {
+        self.write(now, |interface| Event::Described { interface, described: described.to_vec() });
+    }
+
     /// Somebody told an observer of a delegation.
     pub fn told(&self, told: &Told, now: Instant) {
         self.write(now, |interface| Event::Told { interface, told: told.clone() });

@@ -79,7 +79,7 @@ impl Lookout {
         for message in messages.iter().filter_map(|Hex(octets)| from_octets(octets)) {
             self.addresses.apply(&message, now);
         }
-        self.table.handle_addresses(&self.addresses.to_vec(), now);
+        self.table.handle_addresses(&self.addresses.tell(), now);
     }
 }
 

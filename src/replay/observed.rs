@@ -88,6 +88,8 @@ pub(super) fn give(observer: &mut Observer, event: &Event, now: Instant) {
         if *dump { observer.handle_dump(&messages, now) } else { observer.handle_events(&messages, now) }
     } else if let Event::Filed { filed, .. } = event {
         observer.handle_filed(filed, now);
+    } else if let Event::Described { described, .. } = event {
+        observer.handle_described(described, now);
     } else if let Event::Told { told, .. } = event {
         observer.handle_told(told, now);
     }

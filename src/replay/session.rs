@@ -145,6 +145,7 @@ impl<'a> Session<'a> {
             Event::Observed { interface, .. }
             | Event::Netlink { interface, .. }
             | Event::Filed { interface, .. }
+            | Event::Described { interface, .. }
             | Event::Told { interface, .. } => {
                 let slot = self.deciders.observers.get_mut(interface);
                 let heard = slot.map(|slot| observed::give(slot.hear(), event, now));
@@ -408,6 +409,7 @@ fn is_for_the_coordinator(event: &Event) -> bool {
         | Event::Observed { .. }
         | Event::Netlink { .. }
         | Event::Filed { .. }
+        | Event::Described { .. }
         | Event::Told { .. }
         | Event::Addresses { .. }
         | Event::Service { .. }

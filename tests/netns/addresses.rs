@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("addresses_of_an_interface_that_goes_down_and_up", down_and_up),
     ("addresses_of_an_interface_that_is_deleted_and_made_anew", made_anew),
     ("addresses_that_somebody_else_has", duplicate),
+    ("addresses_that_somebody_else_has_since_the_link_was_away", duplicate_later),
     ("addresses_after_a_burst_that_the_kernel_had_no_room_for", burst),
     ("links_after_a_burst_that_the_kernel_had_no_room_for", burst_of_links),
 ];
@@ -164,14 +165,20 @@ fn made_anew() {
     });
 }
 
-/// The router has the address already: duplicate address detection fails (RFC 4862 §5.4).
-fn duplicate() {
+/// Whose hosts look for duplicates.
+fn careful_pair() -> Pair {
     let pair = Pair::apart();
     for scope in ["all", "default"] {
         pair.host.sysctl(&format!("net/ipv6/conf/{scope}/accept_dad"), "1");
         pair.host.sysctl(&format!("net/ipv6/conf/{scope}/dad_transmits"), "1");
     }
     pair.join();
+    pair
+}
+
+/// The router has the address already: duplicate address detection fails (RFC 4862 §5.4).
+fn duplicate() {
+    let pair = careful_pair();
     pair.router.ip(&format!("addr add 2001:db8:a::1/64 dev {LAN}"));
     with_driver(&pair.host, WAN, async |probe| {
         probe.until("up", |report| report.state == SourceState::AwaitingAddress).await;
@@ -188,6 +195,35 @@ fn duplicate() {
     });
 }
 
+/// Whoever numbers the interface gives it the same address again, which the router has meanwhile: the kernel takes it away.
+fn duplicate_later() {
+    let pair = careful_pair();
+    with_driver(&pair.host, WAN, async |probe| {
+        pair.host.ip(&format!("addr add 2001:db8:a::1/64 dev {WAN} valid_lft 3000 preferred_lft 1200"));
+        probe.until("A", |report| is(report, A, None)).await;
+        pair.router.ip(&format!("addr add 2001:db8:a::1/64 dev {LAN} nodad"));
+        pair.host.ip(&format!("link set {WAN} down"));
+        probe.until("down", |report| report.state == SourceState::LinkDown).await;
+        pair.host.ip(&format!("link set {WAN} up"));
+        probe.until("up", |report| report.state == SourceState::AwaitingAddress).await;
+        pair.host.ip(&format!("addr add 2001:db8:a::1/64 dev {WAN} valid_lft 9000 preferred_lft 6000"));
+        let longer = |report: &SourceReport| offer(report, A).and_then(|offer| left(offer.valid_until)) > Some(8000);
+        let report = probe.until("the new lifetimes", longer).await;
+        assert!(is(&report, A, None), "{report:#?}");
+        tokio::time::timeout(SOON, taken_away(&pair.host)).await.expect("the kernel finds the duplicate");
+        let report = probe.next(Duration::from_millis(300)).await.unwrap_or(report);
+        let concludes = report.next_wake.is_some_and(|(_, why)| why == "believe-removal");
+        assert!(is(&report, A, None) && longer(&report) && !concludes, "{report:#?}");
+    });
+}
+
+/// Waits until the kernel has taken the address away.
+async fn taken_away(host: &Namespace) {
+    while shown(host).contains("2001:db8:a::1") {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Waits until the kernel says that somebody else has the address.
 async fn failed(host: &Namespace) {
     loop {
@@ -197,6 +233,12 @@ async fn failed(host: &Namespace) {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// The addresses of the uplink.
+fn shown(host: &Namespace) -> String {
+    let shown = host.command("ip").args(["-6", "addr", "show", "dev", WAN]).output();
+    String::from_utf8(shown.expect("ip runs").stdout).expect("text")
 }
 
 /// Three thousand addresses that come and go, and B in the place of A; nobody reads from netlink sockets meanwhile,

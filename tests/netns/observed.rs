@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use dyn_prefix::prefix::PrefixFilter;
 use dyn_prefix::record::Recorder;
 use dyn_prefix::source::observe::{self, Saying, Settings};
 use dyn_prefix::source::{SourceReport, SourceState, Tally, link};
@@ -43,8 +44,10 @@ fn with_files(host: &Namespace, root: &Path, test: impl AsyncFnOnce(&mut Probe) 
             let cancel = CancellationToken::new();
             let (links, watched) = link::channel();
             tokio::spawn(link::run(links, cancel.clone()));
-            let (_settings, settings) =
-                watch::channel(Settings { interface: WAN.to_owned(), names: ["home".to_owned()].into() });
+            let (_settings, settings) = watch::channel(Settings {
+                interface: WAN.to_owned(),
+                names: [("home".to_owned(), PrefixFilter::default())].into(),
+            });
             let (_said, told) = mpsc::channel(1);
             let (reports, reported) = mpsc::channel(1);
             let (tally, counted) = watch::channel(Tally::default());

@@ -18,11 +18,15 @@ const TOOLS: [&str; 5] = ["build-essential", "debhelper", "lintian", "rpm", "mus
 
 /// The image in the cache; made when it is not there. The error says why there is none.
 pub(crate) fn find_or_make() -> Result<Image, String> {
-    let release = release()?;
+    find_or_make_of(&release()?)
+}
+
+/// The same of a later release of Debian, whose systemd is newer: what runs here runs there, too.
+pub(crate) fn find_or_make_of(release: &str) -> Result<Image, String> {
     let (path, mirror) = programs()?;
     let root = cache().join(format!("container-{release}"));
     if !root.join("usr/bin/systemctl").is_file() {
-        make(&root, &release, &path, &mirror)?;
+        make(&root, release, &path, &mirror)?;
     }
     Ok(Image { root, path })
 }
@@ -79,6 +83,8 @@ fn make(root: &Path, release: &str, path: &str, mirror: &str) -> Result<(), Stri
     }
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("cannot run debootstrap: {error}"))?;
     if output.status.success() {
+        // What the packages came in is of no use any more.
+        drop(fs::remove_dir_all(unfinished.join("var/cache/apt/archives")));
         return fs::rename(&unfinished, root).map_err(|error| format!("{}: {error}", root.display()));
     }
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -14,7 +14,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -30,6 +30,7 @@ mod netns;
 mod servers;
 
 mod beside;
+mod described;
 mod guest;
 mod host;
 mod image;
@@ -48,21 +49,39 @@ fn main() -> ExitCode {
     let filters = host::WITH_NFT.iter().map(|test| trial(test, with_nft.clone()));
     let with_server = guest.clone().and_then(|guest| observed::missing().map_or(Ok(guest), Err));
     let networkd = observed::TESTS.iter().map(|test| trial(test, with_server.clone()));
-    let trials = alone.chain(filters).chain(networkd).collect();
+    // Only where one of its tests runs.
+    let newer = Arc::new(LazyLock::new(boot_newer as fn() -> Booted));
+    let described = described::TESTS.iter().map(|(name, test)| {
+        let newer = Arc::clone(&newer);
+        Trial::ignorable_test(*name, move || perform(*test, (**newer).clone()))
+    });
+    let trials = alone.chain(filters).chain(networkd).chain(described).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
-    drop(guest);
+    drop((guest, newer));
     conclusion.exit_code()
 }
 
 /// A booted container, or why there is none.
-fn boot() -> Result<Arc<Guest>, String> {
+type Booted = Result<Arc<Guest>, String>;
+
+fn boot() -> Booted {
+    boot_from(image::find_or_make)
+}
+
+/// One with a systemd that describes what its DHCPv6 client holds (255 and later).
+fn boot_newer() -> Booted {
+    observed::missing().map_or(Ok(()), Err)?;
+    boot_from(|| image::find_or_make_of(described::RELEASE))
+}
+
+fn boot_from(image: impl FnOnce() -> Result<image::Image, String>) -> Booted {
     if !nix::unistd::geteuid().is_root() {
         return Err("the tests under systemd need root".to_owned());
     }
     if let Some(missing) = netns::missing() {
         return Err(missing);
     }
-    let image = image::find_or_make()?;
+    let image = image()?;
     let binary = format!("--bind-ro={}:/usr/bin/dyn-prefix", env!("CARGO_BIN_EXE_dyn-prefix"));
     let guest = Guest::boot(&image, with_unit, &[binary])?;
     guest.done(&["systemd-sysusers"]);
@@ -86,16 +105,18 @@ fn with_unit(root: &Path) {
 /// A test by name.
 type Test = (&'static str, fn(&Guest));
 
-fn trial((name, test): &Test, guest: Result<Arc<Guest>, String>) -> Trial {
+fn trial((name, test): &Test, guest: Booted) -> Trial {
     let test = *test;
-    Trial::ignorable_test(*name, move || {
-        let guest = match guest {
-            Ok(guest) => guest,
-            Err(reason) => return Ok(Completion::ignored_with(reason)),
-        };
-        let run = std::panic::AssertUnwindSafe(|| test(&guest));
-        std::panic::catch_unwind(run).map(|()| Completion::Completed).map_err(|panic| failed(&*panic))
-    })
+    Trial::ignorable_test(*name, move || perform(test, guest))
+}
+
+fn perform(test: fn(&Guest), guest: Booted) -> Result<Completion, Failed> {
+    let guest = match guest {
+        Ok(guest) => guest,
+        Err(reason) => return Ok(Completion::ignored_with(reason)),
+    };
+    let run = std::panic::AssertUnwindSafe(|| test(&guest));
+    std::panic::catch_unwind(run).map(|()| Completion::Completed).map_err(|panic| failed(&*panic))
 }
 
 fn failed(panic: &(dyn std::any::Any + Send)) -> Failed {

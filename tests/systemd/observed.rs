@@ -16,15 +16,15 @@ pub(crate) const TESTS: &[super::Test] = &[
     ("auto_observed_networkd", chosen),
 ];
 
-const NETWORKD: &str = "systemd-networkd.service";
+pub(crate) const NETWORKD: &str = "systemd-networkd.service";
 /// What is delegated first, and what later.
-const A: &str = "2001:db8:8000::";
-const B: &str = "2001:db8:9000::";
+pub(crate) const A: &str = "2001:db8:8000::";
+pub(crate) const B: &str = "2001:db8:9000::";
 /// T1, T2, preferred and valid lifetime. networkd wakes up to ten seconds after T1.
-const TIMES: [u32; 4] = [4, 60, 90, 120];
+pub(crate) const TIMES: [u32; 4] = [4, 60, 90, 120];
 
 /// What networkd is told: of the uplink, and of the interface behind this host.
-const NETWORKS: [(&str, &str); 2] = [
+pub(crate) const NETWORKS: [(&str, &str); 2] = [
     (
         "/etc/systemd/network/10-wan.network",
         "[Match]\nName=wan\n[Network]\nDHCP=ipv6\nIPv6AcceptRA=no\n[DHCPv6]\nWithoutRA=solicit\n",
@@ -76,15 +76,15 @@ impl Drop for Links<'_> {
 }
 
 /// The other client's world: a server, what goes over the link, and the commands for networkd.
-struct House<'a> {
-    guest: &'a Guest,
-    link: Capture,
-    server: Server<'a>,
+pub(crate) struct House<'a> {
+    pub(crate) guest: &'a Guest,
+    pub(crate) link: Capture,
+    pub(crate) server: Server<'a>,
 }
 
 /// Runs `test` with a server that has this pool. networkd does not run yet, and neither does the daemon, which has this
 /// configuration.
-fn with(guest: &Guest, config: &str, kind: Kind, pool: &Pool, test: impl FnOnce(&mut House<'_>)) {
+pub(crate) fn with(guest: &Guest, config: &str, kind: Kind, pool: &Pool, test: impl FnOnce(&mut House<'_>)) {
     let _journal = guest.fresh(config);
     let links = Links::new(guest);
     let link = Capture::start(&links.router).expect("a packet socket");
@@ -105,19 +105,23 @@ fn status_text(guest: &Guest) -> String {
 
 impl House<'_> {
     fn start_networkd(&self) {
-        for (path, text) in NETWORKS {
+        self.start_networkd_with(&NETWORKS);
+    }
+
+    pub(crate) fn start_networkd_with(&self, networks: &[(&str, &str)]) {
+        for (path, text) in networks {
             self.guest.write(path, text);
         }
         self.guest.done(&["systemctl", "start", NETWORKD]);
     }
 
     /// Waits for the next Reply with a prefix: it, the prefix, and the place behind it.
-    fn next_reply(&self, from: usize) -> (Seen, String, usize) {
+    pub(crate) fn next_reply(&self, from: usize) -> (Seen, String, usize) {
         self.link.wait_granted(from, SOON).expect("a Reply with a prefix")
     }
 
     /// Waits for a status as wanted.
-    fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let found = guest::wait(SOON, || serde_json::from_str(&status_text(self.guest)).ok().filter(&wanted));
         found.unwrap_or_else(|| panic!("{what}: not after {SOON:?}"))
     }
@@ -132,13 +136,13 @@ impl House<'_> {
 }
 
 /// The source `observed` of a status.
-fn source(status: &Value) -> &Value {
+pub(crate) fn source(status: &Value) -> &Value {
     let sources = status["sources"].as_array().map_or(&[][..], Vec::as_slice);
     sources.iter().find(|source| source["kind"] == "observed").unwrap_or(&Value::Null)
 }
 
 /// The end of the valid lifetime, which is text that sorts.
-fn valid_until(status: &Value) -> Option<&str> {
+pub(crate) fn valid_until(status: &Value) -> Option<&str> {
     status["dynamicPrefixes"][0]["validUntil"].as_str()
 }
 
@@ -146,7 +150,7 @@ fn pool() -> Pool {
     Pool::from(A).with_times(TIMES)
 }
 
-const OBSERVES: &str = "[[dynamicPrefix]]\nname = \"home\"\nacquisition.observe = { interface = \"wan\" }\n\
+pub(crate) const OBSERVES: &str = "[[dynamicPrefix]]\nname = \"home\"\nacquisition.observe = { interface = \"wan\" }\n\
                         subnets = [{ name = \"web\", index = 1, prefixLength = 64 }]\n";
 
 /// Starts the service with the drop-in that comes with it.
@@ -158,7 +162,7 @@ fn start_with_packets(guest: &Guest) {
 }
 
 /// Fresh, renewed, our daemon restarted, theirs restarted, replaced.
-fn life(guest: &Guest) {
+pub(crate) fn life(guest: &Guest) {
     with(guest, OBSERVES, Kind::Kea, &pool(), |house| {
         start_with_packets(guest);
         house.until("watching", |status| source(status)["state"] == "soliciting");
@@ -217,7 +221,7 @@ fn withdrawn(guest: &Guest) {
     });
 }
 
-fn is_lost(status: &Value, reason: &str) -> bool {
+pub(crate) fn is_lost(status: &Value, reason: &str) -> bool {
     let conditions = status["dynamicPrefixes"][0]["conditions"].as_array().map_or(&[][..], Vec::as_slice);
     conditions.iter().any(|found| found["type"] == "PrefixAcquired" && found["reason"] == reason)
 }

@@ -1,5 +1,6 @@
 //! What is chosen of what was seen, and how long it stays.
 
+mod heard;
 mod kept;
 mod pace;
 mod questions;

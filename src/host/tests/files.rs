@@ -149,6 +149,22 @@ fn a_write_that_ends_well_does_not_make_a_template_one_that_can_be_filled_in() {
     assert_eq!((file(&world).reason.as_str(), file(&world).is_failing()), ("NotRendered", true));
 }
 
+/// Nor does one that fails hide why it cannot.
+#[test]
+fn a_write_that_fails_is_not_what_keeps_a_template_from_being_filled_in() {
+    let mut world = World::new("[[file]]\npath = \"/run/x\"\ntext = \"${lab.current+::1:0:0:0:2}\"\n");
+    world.set("lab", &["2001:db8::/56"]);
+    let write = world.write();
+    world.set("lab", &["2001:db8::/64"]);
+    assert_eq!(world.lines().len(), 1);
+    world.fail(write.id, Failure::NOT_WRITTEN);
+    assert_eq!((world.lines(), world.job(), world.pause()), (Vec::new(), None, None));
+    let shown = file(&world);
+    assert_eq!((shown.reason.as_str(), shown.retry_at), ("NotRendered", None));
+    let message = shown.message.unwrap();
+    assert!(message.starts_with("${lab.current+::1:0:0:0:2} cannot be computed in 2001:db8::/64: "), "{message}");
+}
+
 /// Nothing was written meanwhile.
 #[test]
 fn what_can_be_filled_in_again_is_not_what_it_should_be_before_it_is_written() {

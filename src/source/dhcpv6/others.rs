@@ -15,8 +15,8 @@ mod network_manager;
 mod networkd;
 mod process;
 
-pub use gather::gather;
 pub(super) use gather::owners;
+pub use gather::{gather, is_the_hosts_own_namespace};
 pub use network_manager::Device;
 pub use networkd::Network;
 pub use process::Process;

@@ -52,12 +52,14 @@ impl Address {
 pub struct Addresses {
     ifindex: u32,
     known: BTreeMap<Ipv6Addr, Address>,
+    /// Those that the kernel has taken away because somebody else has them, and of which nobody was told yet.
+    duplicates: Vec<Address>,
 }
 
 impl Addresses {
     /// Of the interface with this index, none yet.
     pub fn of(ifindex: u32) -> Self {
-        Self { ifindex, known: BTreeMap::new() }
+        Self { ifindex, ..Self::default() }
     }
 
     /// Takes one netlink message; those that are not about IPv6 addresses of this interface change nothing. True: it
@@ -68,8 +70,7 @@ impl Addresses {
             return self.add(message, now);
         }
         if let RouteNetlinkMessage::DelAddress(message) = message {
-            let own = own_address(message).filter(|_| message.header.index == self.ifindex);
-            return own.is_some_and(|address| self.known.remove(&address).is_some());
+            return self.remove(message, now);
         }
         false
     }
@@ -81,9 +82,25 @@ impl Addresses {
         true
     }
 
+    fn remove(&mut self, message: &AddressMessage, now: Instant) -> bool {
+        let own = own_address(message).filter(|_| message.header.index == self.ifindex);
+        let Some(address) = own.filter(|address| self.known.remove(address).is_some()) else { return false };
+        let address = read(address, message, now);
+        // One that does not end stays where it is, until somebody removes it.
+        let is_duplicate = address.detection == Detection::Failed && address.valid_until != Deadline::Never;
+        self.duplicates.extend(is_duplicate.then_some(address));
+        true
+    }
+
     /// All of them, ascending.
     pub fn to_vec(&self) -> Vec<Address> {
         self.known.values().copied().collect()
+    }
+
+    /// The same, and once those that were taken away because somebody else has them.
+    pub fn tell(&mut self) -> Vec<Address> {
+        let duplicates = std::mem::take(&mut self.duplicates);
+        self.known.values().copied().chain(duplicates).collect()
     }
 }
 
@@ -190,6 +207,24 @@ mod tests {
         assert_eq!(detection(AddressFlags::Tentative), Detection::Running);
         assert_eq!(detection(AddressFlags::Tentative | AddressFlags::Optimistic), Detection::Passed);
         assert_eq!(detection(AddressFlags::Tentative | AddressFlags::Dadfailed), Detection::Failed);
+    }
+
+    /// Of one with a lifetime the kernel says only in its last message that somebody else has it.
+    #[test]
+    fn a_duplicate_is_told_of_once_when_the_kernel_takes_it_away() {
+        let failed = AddressFlags::Tentative | AddressFlags::Dadfailed;
+        for (left, flags, told) in
+            [(600, failed, vec![Detection::Failed]), (u32::MAX, failed, vec![]), (600, AddressFlags::Tentative, vec![])]
+        {
+            let mut addresses = Addresses::of(2);
+            let tentative = message(2, "2001:db8::5", AddressFlags::Tentative, Some((left, left)));
+            addresses.apply(&RouteNetlinkMessage::NewAddress(tentative), at(100));
+            let gone = RouteNetlinkMessage::DelAddress(message(2, "2001:db8::5", flags, Some((left, left))));
+            assert!(addresses.apply(&gone, at(101)));
+            let detections = |told: Vec<Address>| told.iter().map(|address| address.detection).collect::<Vec<_>>();
+            assert_eq!(detections(addresses.tell()), told, "{left} {flags:?}");
+            assert_eq!(addresses.tell(), []);
+        }
     }
 
     #[test]

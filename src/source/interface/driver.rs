@@ -214,7 +214,7 @@ impl Driver {
     }
 
     fn tell(&mut self, now: Instant) {
-        let addresses = self.addresses.to_vec();
+        let addresses = self.addresses.tell();
         self.table.handle_addresses(&addresses, now);
     }
 

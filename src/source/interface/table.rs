@@ -4,6 +4,10 @@
 //! interface went down says nothing: the kernel then removes all addresses, before it says that the interface is down,
 //! and whoever numbers the interface brings them back. So nothing is concluded at once, and what did not come back is
 //! kept until its lifetime ends or another prefix is there.
+//!
+//! That somebody else has the same address says nothing of the prefix either (RFC 4862 §5.4). Such an address begins none,
+//! nor does one of which that is not known yet; but both tell how long one lives that is there. The kernel takes a
+//! duplicate with a lifetime away, and the next Router Advertisement brings it back for a moment.
 
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
@@ -11,12 +15,16 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
-use super::addresses::{Address, Detection};
+use super::addresses::Address;
 use crate::config::DynamicPrefix;
 use crate::prefix::{PrefixFilter, covering};
 use crate::source::link::LinkState;
-use crate::source::{Cut, Offer, SourceId, SourceKind, SourceReport, SourceState};
-use crate::time::{Deadline, Instant};
+use crate::source::{Offer, SourceId, SourceKind, SourceReport, SourceState};
+use crate::time::Instant;
+
+mod entry;
+
+use entry::{Entry, Gone, How, Lifetimes, Witness};
 
 /// How long a prefix may be gone while another one is there: the interface may be about to go down, or the address is
 /// replaced by itself with other lifetimes.
@@ -24,8 +32,6 @@ pub const SETTLE: Duration = Duration::from_secs(2);
 /// How long whoever numbers the interface may take before it counts that nothing is there: a program that starts anew
 /// removes its addresses first.
 pub const PATIENCE: Duration = Duration::from_secs(15);
-/// How long a prefix that has ended stays in the reports, so that everyone learns of its end.
-const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 /// How many prefixes are kept.
 const MAX_PREFIXES: usize = 64;
 
@@ -88,46 +94,6 @@ pub struct Table {
     reported: Option<SourceReport>,
 }
 
-#[derive(Clone, Debug)]
-struct Entry {
-    preferred_until: Deadline,
-    valid_until: Deadline,
-    first_seen: Instant,
-    cut: Option<Cut>,
-    /// Where it was seen last; `None`: in a former run, and perhaps cut to `delegatedPrefixLength`.
-    ifindex: Option<u32>,
-    /// There is an address in it now.
-    is_present: bool,
-    /// Since when anything new may use it.
-    usable_since: Option<Instant>,
-    /// Since when it counts that it is gone, and why it may be.
-    gone: Option<Gone>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Gone {
-    since: Instant,
-    how: How,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
-    /// Somebody removed its addresses while the interface was up.
-    Removed,
-    /// The interface is another one than the one that had it.
-    OfFormer,
-    /// It has not come back since the interface is up, or since this program runs.
-    NotBack,
-}
-
-/// What the addresses in one prefix say together.
-#[derive(Clone, Copy, Debug)]
-struct Lifetimes {
-    preferred_until: Deadline,
-    valid_until: Deadline,
-    deprecated: bool,
-}
-
 impl Table {
     /// A table that has seen nothing, on an interface that does not exist until [`Table::handle_link`] says so.
     pub fn new(settings: Settings) -> Self {
@@ -177,13 +143,10 @@ impl Table {
         let is_up = self.is_up();
         let mut seen: BTreeMap<Ipv6Net, Vec<&Address>> = BTreeMap::new();
         for address in addresses.iter().filter(|address| can_be_routed(address.address)) {
-            // That somebody else has the same address says nothing of the prefix.
             if let Some(prefix) = address.prefix() {
                 seen.entry(prefix).or_default().push(address);
             }
         }
-        let seen: BTreeMap<Ipv6Net, Option<Lifetimes>> =
-            seen.into_iter().map(|(prefix, addresses)| (prefix, Lifetimes::of(&addresses))).collect();
         let holds = |prefix: &Ipv6Net, entry: &Entry| {
             let is_in = |seen: &Ipv6Net| seen == prefix || entry.ifindex.is_none() && prefix.contains(seen);
             seen.keys().any(is_in)
@@ -192,32 +155,31 @@ impl Table {
             entry.leave();
             entry.gone = is_up.then_some(Gone { since: now, how: How::Removed });
         }
-        for (prefix, lifetimes) in seen {
-            self.see(prefix, ifindex, lifetimes, now);
+        for (prefix, addresses) in seen {
+            if let Some(lifetimes) = Lifetimes::of(&addresses) {
+                self.see(prefix, ifindex, &lifetimes, now);
+            }
         }
         self.handle_timeout(now);
     }
 
-    /// There are addresses in `prefix`; `None`: duplicate address detection has passed none of them.
-    fn see(&mut self, prefix: Ipv6Net, ifindex: u32, lifetimes: Option<Lifetimes>, now: Instant) {
+    /// There are addresses in `prefix`.
+    fn see(&mut self, prefix: Ipv6Net, ifindex: u32, lifetimes: &Lifetimes, now: Instant) {
         let stored = |(known, entry): (&Ipv6Net, &Entry)| {
             (entry.ifindex.is_none() && *known != prefix && known.contains(&prefix)).then_some(*known)
         };
         let stored = self.entries.iter().find_map(stored);
-        let Some(lifetimes) = lifetimes else {
-            if let Some(entry) = self.entries.get_mut(&stored.unwrap_or(prefix)) {
-                entry.is_present = true;
-                entry.gone = None;
-            }
-            return;
-        };
+        if lifetimes.witness != Witness::Ready {
+            let known = self.entries.get_mut(&stored.unwrap_or(prefix));
+            return known.into_iter().for_each(|entry| entry.hear(lifetimes, now));
+        }
         if !self.entries.contains_key(&prefix) && stored.is_none() && !self.make_room(now) {
             return;
         }
         // From now on the real one counts.
         let first_seen = stored.and_then(|stored| self.entries.remove(&stored)).map_or(now, |entry| entry.first_seen);
-        let entry = self.entries.entry(prefix).or_insert_with(|| Entry::new(&lifetimes, first_seen));
-        entry.see(&lifetimes, ifindex, now);
+        let entry = self.entries.entry(prefix).or_insert_with(|| Entry::new(lifetimes, first_seen));
+        entry.see(lifetimes, ifindex, now);
     }
 
     /// Whether there is room for one more, if need be in the place of one that is not there: first one that has ended,
@@ -242,6 +204,8 @@ impl Table {
                 entry.end(now);
             }
         }
+        let over = |entry: &Entry| entry.is_duplicate_until().is_some_and(|end| end <= now);
+        self.entries.values_mut().filter(|entry| over(entry)).for_each(|entry| entry.is_duplicate = false);
         self.entries.retain(|_, entry| entry.forget_at().is_none_or(|at| now < at));
     }
 
@@ -260,7 +224,9 @@ impl Table {
         let awaiting = self.awaiting.map(|at| (at, "stop-waiting"));
         let ends = self.entries.iter().filter_map(|(prefix, entry)| self.ends_at(*prefix, entry)).min();
         let forget = self.entries.values().filter_map(Entry::forget_at).min();
-        [awaiting, ends.map(|at| (at, "believe-removal")), forget.map(|at| (at, "forget"))].into_iter().flatten().min()
+        let over = self.entries.values().filter_map(Entry::is_duplicate_until).min().map(|at| (at, "run-out"));
+        let due = [awaiting, ends.map(|at| (at, "believe-removal")), over, forget.map(|at| (at, "forget"))];
+        due.into_iter().flatten().min()
     }
 
     /// The report, if it differs from the one that this gave last.
@@ -306,7 +272,8 @@ impl Table {
         if usable.any(|(prefix, _)| has_use(prefix)) {
             return SourceState::Receiving;
         }
-        let has_any = self.entries.iter().any(|(prefix, entry)| entry.is_present && has_use(prefix));
+        let is_there = |entry: &Entry| entry.is_present || entry.is_duplicate;
+        let has_any = self.entries.iter().any(|(prefix, entry)| is_there(entry) && has_use(prefix));
         match self.awaiting {
             Some(_) => SourceState::AwaitingAddress,
             None if has_any => SourceState::Receiving,
@@ -326,102 +293,6 @@ fn can_be_routed(address: Ipv6Addr) -> bool {
         || address.is_multicast()
         || address.is_unicast_link_local()
         || address.to_ipv4_mapped().is_some())
-}
-
-impl Lifetimes {
-    /// A temporary address counts only where there is no other one: it is deprecated after a day, and its prefix is not.
-    fn of(addresses: &[&Address]) -> Option<Self> {
-        let ready = || addresses.iter().filter(|address| address.detection == Detection::Passed);
-        let stable = ready().any(|address| !address.temporary);
-        let counting = || ready().filter(|address| !(stable && address.temporary));
-        Some(Self {
-            preferred_until: counting().map(|address| address.preferred_until).max()?,
-            valid_until: counting().map(|address| address.valid_until).max()?,
-            deprecated: counting().all(|address| address.deprecated),
-        })
-    }
-}
-
-impl Entry {
-    fn new(lifetimes: &Lifetimes, first_seen: Instant) -> Self {
-        Self {
-            preferred_until: lifetimes.preferred_until,
-            valid_until: lifetimes.valid_until,
-            first_seen,
-            cut: None,
-            ifindex: None,
-            is_present: false,
-            usable_since: None,
-            gone: None,
-        }
-    }
-
-    fn seeded(offer: &Offer) -> Self {
-        let Offer { preferred_until, valid_until, first_seen, cut, .. } = *offer;
-        Self { cut, ..Self::new(&Lifetimes { preferred_until, valid_until, deprecated: false }, first_seen) }
-    }
-
-    fn see(&mut self, lifetimes: &Lifetimes, ifindex: u32, now: Instant) {
-        if self.cut == Some(Cut::Withdrawn) {
-            self.first_seen = now;
-        }
-        self.ifindex = Some(ifindex);
-        self.is_present = true;
-        self.gone = None;
-        self.valid_until = lifetimes.valid_until;
-        if lifetimes.deprecated {
-            // When it was deprecated first stands.
-            self.preferred_until = self.preferred_until.min(lifetimes.preferred_until).min(Deadline::At(now));
-            self.cut = Some(Cut::Deprecated);
-            self.usable_since = None;
-        } else {
-            self.preferred_until = lifetimes.preferred_until;
-            self.cut = None;
-            self.usable_since = self.usable_since.or(Some(now));
-        }
-    }
-
-    /// There is no address in it any more.
-    fn leave(&mut self) {
-        self.is_present = false;
-        self.usable_since = None;
-    }
-
-    /// The interface is up with the index `ifindex`, and has no address in it.
-    fn miss(&mut self, ifindex: Option<u32>, now: Instant) {
-        let how = if self.ifindex.is_some() && self.ifindex != ifindex { How::OfFormer } else { How::NotBack };
-        self.gone = (self.cut != Some(Cut::Withdrawn)).then_some(Gone { since: now, how });
-    }
-
-    /// It does not come back.
-    fn end(&mut self, now: Instant) {
-        let Some(gone) = self.gone.take() else { return };
-        self.preferred_until = self.preferred_until.min(Deadline::At(now));
-        match gone.how {
-            How::Removed | How::OfFormer => {
-                self.valid_until = self.valid_until.min(Deadline::At(now));
-                self.cut = Some(Cut::Withdrawn);
-            }
-            How::NotBack => self.cut = Some(Cut::Unlisted),
-        }
-    }
-
-    fn forget_at(&self) -> Option<Instant> {
-        self.valid_until.instant().filter(|_| !self.is_present).map(|end| end + REMEMBERED)
-    }
-
-    fn offer(&self, prefix: Ipv6Net, recipient: Option<&String>) -> Offer {
-        Offer {
-            prefix,
-            recipient: recipient.cloned(),
-            router: None,
-            preferred_until: self.preferred_until,
-            valid_until: self.valid_until,
-            excluded: Vec::new(),
-            first_seen: self.first_seen,
-            cut: self.cut,
-        }
-    }
 }
 
 #[cfg(test)]

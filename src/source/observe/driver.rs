@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::files::Files;
 use super::netlink::{self, Heard};
+use super::networkctl::Networkctl;
 use super::socket::{Direction, Socket};
 use super::{Observer, Settings, Told};
 use crate::clock::{self, Alarm};
@@ -41,7 +42,7 @@ pub struct Setup {
     pub recorder: Recorder,
     /// Always has what was counted.
     pub tally: watch::Sender<Tally>,
-    /// Where the files of other clients are: `/`.
+    /// Where the files of other clients are, and networkctl: `/`.
     pub root: PathBuf,
 }
 
@@ -84,6 +85,7 @@ struct Driver {
     /// There may be more packets than were read in one go.
     is_flooded: bool,
     files: Files,
+    networkctl: Networkctl,
     /// When to try to open the socket again.
     reopen_at: Option<Instant>,
     /// Who waits for what follows from what he said.
@@ -95,6 +97,7 @@ impl Driver {
         let settings = setup.settings.borrow_and_update().clone();
         let interface = settings.interface.clone();
         let files = Files::new(&setup.root, &interface);
+        let networkctl = Networkctl::new(&setup.root, &interface);
         let tape = setup.recorder.tape(Decider::Observer, &interface);
         let mut observer = Observer::new(settings);
         observer.seed(&setup.seed, clock::now());
@@ -109,6 +112,7 @@ impl Driver {
             socket: None,
             is_flooded: false,
             files,
+            networkctl,
             reopen_at: None,
             waiting: Vec::new(),
         }
@@ -131,7 +135,8 @@ impl Driver {
                     let _gone = taken.send(());
                 }
             }
-            let wake = self.observer.poll_timeout().map(|(at, _)| at).into_iter().chain(self.reopen_at).min();
+            let wake = self.observer.poll_timeout().map(|(at, _)| at).into_iter().chain(self.reopen_at);
+            let wake = wake.chain(self.networkctl.poll_timeout()).min();
             tokio::select! {
                 biased;
                 permit = reports.reserve(), if self.observer.has_news() => match (permit, self.observer.poll_report()) {
@@ -165,6 +170,14 @@ impl Driver {
                     Some(heard) => self.hear(heard).await,
                     None => return,
                 },
+                described = self.networkctl.next() => match described {
+                    Some(described) => {
+                        let now = clock::now();
+                        self.tape.described(&described, now);
+                        self.observer.handle_described(&described, now);
+                    }
+                    None => self.look_into_files().await,
+                },
                 () = self.alarm.wait(wake) => {
                     // What ends now may have been extended.
                     self.look_into_files().await;
@@ -197,6 +210,7 @@ impl Driver {
             self.tape.filed(&filed, now);
             self.observer.handle_filed(&filed, now);
         }
+        self.networkctl.look(self.link.as_ref().map(|link| link.ifindex));
     }
 
     fn take_links(&mut self) {
@@ -264,6 +278,7 @@ impl Driver {
     fn handle_failure(&mut self, failure: Option<String>) {
         let now = clock::now();
         self.tape.failure(failure.as_deref(), now);
+        self.networkctl.handle_blindness(failure.is_some());
         self.observer.handle_failure(failure, now);
     }
 
@@ -333,7 +348,7 @@ impl Driver {
 }
 
 /// Waits for a packet; for ever without a socket.
-async fn readable(socket: Option<&Socket>) -> io::Result<()> {
+pub(super) async fn readable(socket: Option<&Socket>) -> io::Result<()> {
     match socket {
         Some(socket) => socket.readable().await,
         None => std::future::pending().await,

@@ -40,7 +40,7 @@ pub(super) struct Evidence {
     pub(super) session: u64,
     pub(super) routes: BTreeSet<Route>,
     pub(super) addresses: Addresses,
-    /// What the client's own file says.
+    /// What the client's own file says, or it itself.
     on_file: OnFile,
     pub(super) hints: Vec<Hint>,
     pub(super) tellings: Tellings,

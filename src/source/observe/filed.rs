@@ -1,7 +1,8 @@
 //! The files in which other clients keep their leases, as far as anybody may read them. Pure.
 //!
 //! dhcpcd keeps the last Reply as it came, and the time of the file is when that was; only root may read it. ISC dhclient
-//! keeps a text, which everybody may read, and leaves no other trace on the host.
+//! keeps a text, which everybody may read, and leaves no other trace on the host. systemd-networkd keeps nothing, and says
+//! what it holds when it is asked.
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::time::Instant;
 
 pub(super) mod dhclient;
 pub(super) mod dhcpcd;
+pub(super) mod networkd;
 
 /// For how long a file may be from the future: clocks are set.
 const FUTURE: i64 = 5;

@@ -19,7 +19,7 @@ const DHCLIENT: [&str; 3] =
 const MOST: u64 = 1 << 20;
 
 /// What tells that a file is another one: its inode, its size, its time to the nanosecond.
-type Version = (u64, u64, i64, i64);
+pub(super) type Version = (u64, u64, i64, i64);
 
 /// The files of the clients on one interface.
 #[derive(Debug)]
@@ -61,16 +61,19 @@ type Read = (Vec<(PathBuf, Kind, Option<Version>)>, Option<Vec<Filed>>);
 fn read(interface: &str, mut all: Vec<(PathBuf, Kind, Option<Version>)>) -> Read {
     let mut changed = false;
     for (path, _, known) in &mut all {
-        let version = std::fs::metadata(&*path)
-            .ok()
-            .filter(std::fs::Metadata::is_file)
-            .map(|file| (file.ino(), file.size(), file.mtime(), file.mtime_nsec()));
+        let version = version(path);
         changed |= version.is_some() && version != *known;
         *known = version;
     }
     // There is reason to ask with every change of any link of the host.
     let newest = changed.then(|| newest(interface, &mut all)).flatten();
     (all, newest)
+}
+
+/// Of a file that is there.
+pub(super) fn version(path: &Path) -> Option<Version> {
+    let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    Some((file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
 }
 
 fn newest(interface: &str, all: &mut [(PathBuf, Kind, Option<Version>)]) -> Option<Vec<Filed>> {

@@ -10,7 +10,8 @@
 //!   which may be hours away. Netlink does not say by which uplink a delegation came.
 //!
 //! A person or a hook script of the client may report besides ([`Told`]), and the lease files of dhcpcd and of ISC dhclient
-//! are looked into where anybody may ([`Filed`]). What was seen in packets wins over all others.
+//! are looked into where anybody may ([`Filed`]). systemd-networkd is asked (`networkctl`), which tells what no route does: a
+//! delegation of a /64, and how long it lives before it is renewed. What was seen in packets wins over all others.
 //!
 //! RTM_NEWPREFIX is about the prefixes of the uplink itself, not about what was delegated: it is said where there is no
 //! delegation, and never taken for one. RTM_NEWNDUSEROPT is not joined: Router Advertisements are heard by a raw socket that
@@ -21,15 +22,17 @@
 //! | `packet` | from an IPv6 packet to the datagram in it | decider |
 //! | `exchange` | the exchanges of the other client, and which Replies belong to them | decider |
 //! | `evidence` | what netlink, a former run and files say of delegations | decider |
-//! | `filed` | the lease files of other clients | decider |
+//! | `filed` | the lease files of other clients, and what networkd describes | decider |
+//! | `asking` | when networkd is asked | decider |
 //! | `told` | what people and hook scripts say of them | decider |
 //! | `hint` | one prefix of which they say something | decider |
 //! | `leases` | what the packets tell of its leases | decider |
 //! | `onlink` | the prefixes of the links themselves | decider |
 //! | `observer`, `report` | all of it together | decider |
+//! | `sentry` | whether a client begins to ask where none is observed, for `acquisition = "auto"` | both |
 //! | `traces` | what a netlink message tells of a delegation | decider |
 //! | `octets` | netlink messages, for records | decider |
-//! | `socket`, `address`, `netlink`, `files`, `driver` | sockets, files and the clock | driver |
+//! | `socket`, `address`, `netlink`, `files`, `networkctl`, `driver` | sockets, files, a program and the clock | driver |
 
 use std::collections::BTreeMap;
 
@@ -40,6 +43,7 @@ use crate::config::DynamicPrefix;
 use crate::prefix::PrefixFilter;
 
 mod address;
+mod asking;
 pub mod driver;
 mod evidence;
 mod exchange;
@@ -48,11 +52,13 @@ mod files;
 mod hint;
 mod leases;
 mod netlink;
+mod networkctl;
 mod observer;
 mod octets;
 mod onlink;
 mod packet;
 mod report;
+pub mod sentry;
 mod socket;
 #[cfg(test)]
 mod tests;

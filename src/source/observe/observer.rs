@@ -168,6 +168,12 @@ impl Observer {
         self.settle(now);
     }
 
+    /// All that the client holds, as it says when it is asked.
+    pub fn handle_described(&mut self, described: &[Filed], now: Instant) {
+        self.evidence.describe(described, now);
+        self.settle(now);
+    }
+
     /// Somebody says what is delegated.
     pub fn handle_told(&mut self, told: &Told, now: Instant) {
         self.evidence.tell(told, now);

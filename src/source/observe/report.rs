@@ -85,7 +85,12 @@ impl Observer {
         }
         notes.extend(self.own_prefixes().filter(|_| !self.is_held()));
         if self.is_held() && self.memory().is_none() {
-            notes.push(if self.evidence.is_from_file() {
+            notes.push(if self.evidence.is_from_file() && self.evidence.is_described() {
+                format!(
+                    "The prefix is what systemd-networkd says that its DHCPv6 client on {interface} holds: no message of it \
+                     was seen yet"
+                )
+            } else if self.evidence.is_from_file() {
                 format!(
                     "The prefix is what the DHCPv6 client on {interface} has in its lease file: no message of it was seen yet"
                 )

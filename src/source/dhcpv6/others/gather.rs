@@ -44,7 +44,7 @@ pub(in crate::source::dhcpv6) fn owners(ifindex: u32, root: &Path) -> Vec<Owner>
 
 /// systemd-networkd and NetworkManager of this host manage the interfaces of process 1's network namespace; their files
 /// go by interface index, which means another interface in every namespace.
-fn is_the_hosts_own_namespace(root: &Path) -> bool {
+pub fn is_the_hosts_own_namespace(root: &Path) -> bool {
     let first = namespace(&root.join("proc/1"));
     first.is_none() || first == namespace(&root.join("proc/thread-self"))
 }

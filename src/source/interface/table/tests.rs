@@ -1,4 +1,7 @@
 use super::*;
+use crate::source::Cut;
+use crate::source::interface::addresses::Detection;
+use crate::time::Deadline;
 
 mod absence;
 mod meaning;

@@ -91,7 +91,8 @@ impl Evidence {
         let told_at = self.granted.get(&prefix).map(|(_, since)| *since + ROUNDING);
         let is_newer = |since: Instant| told_at.is_none_or(|told_at| told_at < since);
         let is_renewed = || {
-            let mut filed = self.on_file.iter().filter(|(offer, since)| offer.prefix == prefix && is_newer(*since));
+            let mut filed =
+                self.on_file.offers.iter().filter(|(offer, since)| offer.prefix == prefix && is_newer(*since));
             filed.any(|(offer, _)| !offer.valid_until.is_over(now))
         };
         stands && (self.unseen.contains(&prefix) || is_numbered()) || is_filed && is_renewed()

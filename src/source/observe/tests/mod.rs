@@ -12,4 +12,4 @@ mod onlink;
 mod packets;
 mod speaking;
 mod told;
-mod world;
+pub(super) mod world;

@@ -11,11 +11,11 @@ use crate::source::observe::{Captured, Observer, Settings};
 use crate::source::{Offer, SourceReport};
 use crate::time::Instant;
 
-pub(super) const CLIENT: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
-pub(super) const SERVER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
-pub(super) const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
-pub(super) const IAID: u32 = 7;
-pub(super) const A: &str = "2001:db8:a::/56";
+pub(in crate::source::observe) const CLIENT: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+pub(in crate::source::observe) const SERVER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+pub(in crate::source::observe) const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
+pub(in crate::source::observe) const IAID: u32 = 7;
+pub(in crate::source::observe) const A: &str = "2001:db8:a::/56";
 pub(super) const B: &str = "2001:db8:b::/56";
 /// T1, T2, preferred and valid lifetime of what is granted here.
 pub(super) const TIMES: (u32, u32, u32, u32) = (100, 160, 200, 400);
@@ -24,11 +24,11 @@ pub(super) fn at(seconds: i64) -> Instant {
     Instant::from_secs(seconds)
 }
 
-pub(super) fn duid(last: u8) -> Duid {
+pub(in crate::source::observe) fn duid(last: u8) -> Duid {
     Duid::new(&[0, 3, 0, 1, 2, 0, 0, 0, 0, last]).unwrap()
 }
 
-pub(super) fn link(ifindex: u32) -> LinkState {
+pub(in crate::source::observe) fn link(ifindex: u32) -> LinkState {
     let address = LinkAddress { address: CLIENT, tentative: false };
     LinkState { ifindex, up: true, mac: None, addresses: vec![address] }
 }
@@ -48,7 +48,7 @@ pub(super) fn observer() -> Observer {
 }
 
 /// What the client asks: about IAIDs and the prefixes in them.
-pub(super) fn asked(kind: ClientMessage, xid: u8, ias: &[(u32, &[&str])]) -> Outgoing {
+pub(in crate::source::observe) fn asked(kind: ClientMessage, xid: u8, ias: &[(u32, &[&str])]) -> Outgoing {
     let addressed = matches!(kind, ClientMessage::Request | ClientMessage::Renew | ClientMessage::Release);
     Outgoing {
         kind,
@@ -102,7 +102,7 @@ pub(super) fn reply(xid: u8, ias: Vec<IaPd>) -> Incoming {
 }
 
 /// An IPv6 packet with a UDP datagram, without a checksum.
-pub(super) fn packet(from: (Ipv6Addr, u16), to: (Ipv6Addr, u16), payload: &[u8]) -> Vec<u8> {
+pub(in crate::source::observe) fn packet(from: (Ipv6Addr, u16), to: (Ipv6Addr, u16), payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(payload.len() + 8).unwrap().to_be_bytes();
     let header = [&[0x60, 0, 0, 0], length.as_slice(), &[17, 64], &from.0.octets(), &to.0.octets()].concat();
     let udp = [from.1.to_be_bytes(), to.1.to_be_bytes(), length, [0, 0]].concat();
@@ -110,7 +110,7 @@ pub(super) fn packet(from: (Ipv6Addr, u16), to: (Ipv6Addr, u16), payload: &[u8])
 }
 
 /// The kernel says that it knows the checksum.
-pub(super) fn captured(bytes: &[u8]) -> Captured<'_> {
+pub(in crate::source::observe) fn captured(bytes: &[u8]) -> Captured<'_> {
     Captured { bytes, checksum_known: true }
 }
 

@@ -30,6 +30,66 @@ fn a_duplicate_address_keeps_its_prefix() {
     assert_eq!(lab.cut(A), Some(Cut::Withdrawn), "now it is gone");
 }
 
+/// After the link was away somebody else has the address: each Router Advertisement brings it, and the kernel takes it away.
+#[test]
+fn the_prefix_of_a_duplicate_lives_as_long_as_anybody_says() {
+    let mut lab = Lab::new(vec![interest(None)]);
+    lab.add(1, A1, Some((600, 1200)));
+    lab.add(1, B1, Some((60, 120)));
+    for time in [500, 1000, 1500] {
+        lab.change(time, Address { detection: Detection::Running, ..address(A1, at(time), Some((600, 1200))) });
+        lab.change(time + 1, Address { detection: Detection::Failed, ..address(A1, at(time), Some((600, 1200))) });
+        lab.remove(time + 1, A1);
+        lab.add(time + 50, B1, Some((600, 1200)));
+        lab.advance_to(time + 100);
+        let offer = lab.offer(A).expect("an offer");
+        assert_eq!((offer.cut, offer.valid_until), (None, Deadline::At(at(time + 1200))), "{time}");
+        assert_eq!((offer.preferred_until, lab.state()), (Deadline::At(at(time + 600)), SourceState::Receiving));
+    }
+    // The router deprecates it.
+    lab.change(1700, Address { detection: Detection::Running, ..address(A1, at(1700), Some((0, 1200))) });
+    lab.change(1701, Address { detection: Detection::Failed, ..address(A1, at(1700), Some((0, 1200))) });
+    lab.remove(1701, A1);
+    let offer = lab.offer(A).expect("an offer");
+    assert_eq!((offer.cut, offer.preferred_until), (Some(Cut::Deprecated), Deadline::At(at(1700))));
+    lab.remove(1701, B1);
+    lab.advance_to(2899);
+    assert_eq!(lab.state(), SourceState::Receiving);
+    lab.advance_to(2900);
+    assert_eq!(lab.state(), SourceState::NoAddress);
+    lab.advance_to(2900 + 3600);
+    assert_eq!(lab.offer(A), None, "it has run out long ago");
+}
+
+/// It is gone for another reason, or another interface has come.
+#[test]
+fn a_prefix_with_a_duplicate_does_not_outlive_its_interface() {
+    let mut lab = Lab::new(vec![interest(None)]);
+    lab.add(1, A1, Some((600, 1200)));
+    lab.change(100, Address { detection: Detection::Failed, ..address(A1, at(100), Some((600, 1200))) });
+    lab.remove(100, A1);
+    lab.link(200, link(2, false));
+    lab.link(201, link(2, true));
+    lab.add(201, B1, None);
+    lab.advance_to(203);
+    assert_eq!((lab.cut(A), lab.cut(B)), (Some(Cut::Unlisted), None));
+}
+
+#[test]
+fn what_may_not_be_used_brings_nothing_back_that_has_ended() {
+    let mut lab = Lab::new(vec![interest(None)]);
+    lab.add(1, A1, Some((6000, 9000)));
+    lab.remove(100, A1);
+    lab.advance_to(115);
+    for detection in [Detection::Running, Detection::Failed] {
+        lab.change(200, Address { detection, ..address(A1, at(200), Some((6000, 9000))) });
+        let offer = lab.offer(A).expect("an offer");
+        assert_eq!((offer.cut, offer.valid_until), (Some(Cut::Withdrawn), Deadline::At(at(115))), "{detection:?}");
+    }
+    lab.add(300, A1, Some((6000, 9000)));
+    assert_eq!(lab.cut(A), None);
+}
+
 #[test]
 fn a_replaced_prefix_ends_soon() {
     let mut lab = Lab::new(vec![interest(None)]);
