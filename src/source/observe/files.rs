@@ -150,12 +150,12 @@ mod tests {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, lease("2001:db8:a::/56")).unwrap();
         // Whoever may read everything fails at this, too.
-        let all = &mut files.all.clone();
-        for (path, _, version) in all.iter_mut() {
+        let mut all = files.all.clone();
+        for (path, _, version) in &mut all {
             path.push("nothing-below-a-file");
             *version = Some((1, 1, 1, 1));
         }
-        assert_eq!(newest("wan", all), None);
+        assert_eq!(newest("wan", &mut all), None);
         assert!(all.iter().all(|(_, _, version)| version.is_none()), "{all:?}");
         assert_eq!(look(&mut files), Some(vec!["2001:db8:a::/56".to_owned()]));
     }
