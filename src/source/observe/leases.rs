@@ -51,12 +51,13 @@ impl Observer {
         self.given_back.extend(endless.into_iter().map(|prefix| (prefix, now)));
     }
 
-    /// Nor does a client that has taken its route away.
-    pub(super) fn follow_routes(&mut self, now: Instant) {
+    /// Nor does a client that has taken its route away. Whether there is one.
+    pub(super) fn follow_routes(&mut self, now: Instant) -> bool {
         let endless = self.presumed(|_| true).filter(|prefix| self.evidence.lost_route(*prefix));
-        for prefix in endless.collect::<Vec<_>>() {
-            self.given_back.entry(prefix).or_insert(now);
-        }
+        let given_back: Vec<Ipv6Net> = endless.filter(|prefix| !self.given_back.contains_key(prefix)).collect();
+        let is_any = !given_back.is_empty();
+        self.given_back.extend(given_back.into_iter().map(|prefix| (prefix, now)));
+        is_any
     }
 
     /// What a client said that it holds, and nobody for how long.

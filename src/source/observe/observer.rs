@@ -245,9 +245,12 @@ impl Observer {
     /// What follows from any input.
     fn settle(&mut self, now: Instant) {
         self.expire(now);
-        let leased = self.leased();
+        let mut leased = self.leased();
         self.evidence.settle(&leased, self.failure.is_none(), now);
-        self.follow_routes(now);
+        if self.follow_routes(now) {
+            leased = self.leased();
+            self.evidence.settle(&leased, self.failure.is_none(), now);
+        }
         self.is_leased = leased.iter().any(|offer| is_alive(offer, now));
         let held_for = self.usable_for(now);
         let names = &self.settings.names;
