@@ -8,7 +8,7 @@ use std::net::Ipv6Addr;
 
 use crate::cluster::object::Object;
 use crate::config::{Kind, ObjectRef};
-use crate::source::dhcpv6::others::Verdict;
+use crate::source::dhcpv6::others::{Client, Verdict};
 use crate::source::ra::packet::Advertisement;
 
 /// What was seen.
@@ -275,9 +275,10 @@ fn source(file: &mut File, name: &str, interface: Option<&Interface>, forwards: 
     let prefers_pd = routers
         .is_some_and(|routers| routers.iter().flat_map(|router| &router.prefixes).any(|prefix| prefix.pd_preferred));
     match interface.map(|interface| &interface.client) {
-        Some(Verdict::Taken(text)) => {
+        Some(Verdict::Taken(Client { who, advice })) => {
             file.comment(&format!(
-                "{text} What it is delegated is observed; Router Advertisements stand in where that is nothing."
+                "{who}. What it is delegated is observed; Router Advertisements stand in where that is nothing. For a \
+                 client of our own instead: {advice}; then reboot, and run `dyn-prefix init` again."
             ));
             return if forwards { Choice::Observed } else { Choice::RouterAdvertisement };
         }

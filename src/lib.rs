@@ -4,20 +4,19 @@
 //!
 //! A host is delegated its prefix by DHCPv6 (or watches another client that is), or hears it in Router Advertisements (or
 //! sees it in the addresses that another program gives an interface, asks a service on the Internet, or is told a fixed
-//! one). The daemon
-//! decides which prefix is in use and which former ones still drain, computes the ranges that the configuration asks
-//! for, and makes the pools and CIDR groups of one or many clusters hold them: its own entries, beside whatever the user
-//! wrote. Services move along without a gap: each asks for its new address beside the old one, and DNS names it once it
-//! is there.
+//! one). The daemon decides which prefix is in use and which former ones still drain, computes the ranges that the
+//! configuration asks for, and makes the pools and CIDR groups of one or many clusters hold them: its own entries, beside
+//! whatever the user wrote. Services move along without a gap: each asks for its new address beside the old one, and DNS
+//! names it once it is there. Files and commands of this host follow the same ranges.
 //!
 //! ```text
 //!  sources (sockets)       decisions (pure)                              targets (sockets)
 //!  DHCPv6 clients ────────┐
 //!  observed clients ──────┤
 //!  router advertisements ─┤ reports ┌─────────┐ snapshot ┌──────┐ wanted  ┌─ cluster "home": island ⇄ driver
-//!  static ────────────────┼───────► │ arbiter │ ───────► │ plan │ ──────► ├─ cluster "lab":  island ⇄ driver
-//!  links (netlink) ───────┘         └─────────┘          └──────┘ (latest │
-//!                                     ▲    │ now                   value) │ updates
+//!  interface, http ───────┼───────► │ arbiter │ ───────► │ plan │ ──────► ├─ cluster "lab":  island ⇄ driver
+//!  static ────────────────┤         └─────────┘          └──────┘ (latest ├─ this host: hooks and files
+//!  links (netlink) ───────┘           ▲    │ now                   value) │ updates
 //!                              store ─┘    └──► status ◄──────────────────┘
 //!                                                └─► command line, journal, sd_notify
 //! ```
@@ -46,6 +45,7 @@
 //! | [`source::interface`] | the addresses of an interface: `addresses`, `table` decide; `driver` does | both |
 //! | [`source::http`] | what a service answers: `answer`, `asker` decide; `client`, `driver` do | both |
 //! | [`source::link`] | the host's interfaces, by netlink | driver |
+//! | `source::head` | what the driver of every source waits for | driver |
 //! | [`arbiter`] | which prefix is in use, which ones drain, since when and until when | decider |
 //! | [`plan`] | every range, subnet and object for every generation known | decider |
 //! | [`plan::service`](mod@plan::service) | who manages a Service, its host part and the addresses that it makes | decider |
@@ -62,13 +62,14 @@
 //! | [`daemon::coordinator`] | the one owner of arbiters, reports, targets, conditions | decider |
 //! | [`daemon::delegation`], `daemon::clients` | who the DHCPv6 clients are, what they must remember, how a delegation is given back | decider |
 //! | [`daemon::choice`] | `acquisition = "auto"`: which source, and whether it stays (`daemon::choosing` looks round and listens) | decider |
-//! | `daemon::reporting` | what `dyn-prefix report` says of another client's delegation, and what follows from it (`daemon::saying` waits) | decider |
+//! | [`daemon::reporting`] | what `dyn-prefix report` says of another client's delegation, and what follows from it (`daemon::saying` waits) | decider |
 //! | [`daemon::pause`], [`daemon::take_over`], [`daemon::parting`] | what a person withdraws or takes over; clusters that leave the configuration | decider |
 //! | [`daemon::alone`], [`daemon::shadow`], [`daemon::ear`] | `withdraw` without a daemon; the real objects and sources looked at for `plan --live` and `--dry-run` | driver |
 //! | [`daemon::view`], [`status`] | the status value, for `status` and `plan` alike | decider |
 //! | [`daemon`] | the loop, the tasks, the supervisor's side, saving | driver |
 //! | [`record`] | every input of the sources with its time, as a file (`recorder` writes it) | both |
 //! | [`replay`] | runs such a file again, in virtual time | decider |
+//! | [`spool`] | reports that wait beside the control socket: [`spool::entry`] is what they are worth (`daemon::spooled` takes them up) | both |
 //! | [`store`] | the state directory ([`store::state`]: what is in it) | both |
 //! | [`metrics`] | the text of `/metrics`, and what is counted | decider |
 //! | [`listen`] | `/metrics`, `/status`, `/healthz`, `/readyz` by HTTP | driver |
@@ -110,9 +111,11 @@
 //! * No datagram is decoded that the strict scan has not let through.
 //! * No cluster waits for another one: each has its task, its client, its back-off and a queue of one.
 //! * Nothing waits for a Kubernetes event, and who reads by HTTP can take neither time nor memory from the rest.
+//! * Nothing that was reported is lost because the daemon was away, and nothing is taken twice: only the daemon takes
+//!   reports away that wait, and it listens before it looks.
 //! * No error of one entry, object or cluster stops its neighbours; no wrong file stops a running daemon.
 //! * No task ends unnoticed: one that does ends the process, with its name in the journal.
-//! * Nothing polls, except a source or cluster that cannot be reached.
+//! * Nothing polls, except `acquisition.http`, and for a source or cluster that cannot be reached.
 //! * Nothing but [`log::emit`] writes to the journal above the level debug.
 //!
 //! # Where a change goes
@@ -165,6 +168,7 @@ pub mod rbac;
 pub mod record;
 pub mod replay;
 pub mod source;
+pub mod spool;
 pub mod status;
 pub mod store;
 pub mod time;

@@ -109,7 +109,7 @@ pub(crate) enum Command {
     /// Care again for what was withdrawn
     ///
     /// Without TARGET everything that is withdrawn is taken back, also single objects that were withdrawn before all of
-    /// their cluster was. Exit status 0 when it is, 1 when nothing of it was withdrawn.
+    /// their cluster was. Exit status 0 when nothing of it is withdrawn any more, or nothing was.
     Resume {
         #[command(flatten)]
         scope: ScopeArgs,
@@ -181,8 +181,11 @@ pub(crate) enum Command {
     ///
     /// For the hook scripts of such clients (see dyn-prefix-networks(7)) and for a dynamicPrefix with acquisition.observe.
     /// What is not said stays as it was: a report without lifetimes ends none, and a prefix that is not reported again is
-    /// not gone. What the daemon sees of the client by itself counts more. Exit status 0 when the daemon has taken it, 1
-    /// when it refuses it, 4 when the daemon is not running.
+    /// not gone. What the daemon sees of the client by itself counts more. While the daemon does not run, as at boot, the
+    /// report waits beside the control socket, of each prefix the last one: the next start takes it up as if it had been
+    /// told in time, unless its valid lifetime is over by then; the journal says what became of it. A reboot ends it.
+    /// Exit status 0 when the daemon has taken it or it waits, 1 when it is refused, 4 when the daemon is not running and
+    /// nothing could be left.
     Report(ReportArgs),
 }
 
@@ -222,7 +225,7 @@ pub(crate) struct ReportArgs {
     /// The name of the dynamicPrefix
     pub(crate) name: String,
     /// The prefix that was delegated, as in 2001:db8:1200::/56
-    #[arg(value_name = "P/LEN")]
+    #[arg(value_name = "P/LEN", value_parser = network)]
     pub(crate) prefix: Ipv6Net,
     /// The preferred lifetime in seconds, or infinity
     #[arg(long, value_name = "S", value_parser = lifetime)]
@@ -231,7 +234,7 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "S", value_parser = lifetime)]
     pub(crate) valid: Option<u32>,
     /// A part of the prefix that no range may touch (RFC 6603); may be given more than once
-    #[arg(long, value_name = "P/LEN")]
+    #[arg(long, value_name = "P/LEN", value_parser = network)]
     pub(crate) excluded: Vec<Ipv6Net>,
     /// The prefix is delegated no longer
     #[arg(long, conflicts_with_all = ["preferred", "valid", "excluded"])]
@@ -375,6 +378,10 @@ impl FromStr for Supposed {
 }
 
 /// A lifetime as DHCPv6 has them: 4294967295 seconds, which is written "infinity", too, have no end.
+fn network(text: &str) -> Result<Ipv6Net, String> {
+    text.parse().map_err(|_| format!("`{text}` is no IPv6 prefix with its length; write it as in 2001:db8:1200::/56"))
+}
+
 fn lifetime(text: &str) -> Result<u32, String> {
     if text.eq_ignore_ascii_case("infinity") {
         return Ok(u32::MAX);

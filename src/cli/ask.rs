@@ -57,6 +57,10 @@ pub(super) fn reload(socket: &Path) -> anyhow::Result<Exit> {
             Ok(Exit::Done)
         }
         Some(Response::Refused { findings }) => {
+            // As ExecReload= of the unit: the daemon has written all of it there.
+            if terminal::complains_to_the_journal() {
+                return Ok(Exit::Configuration);
+            }
             findings.iter().for_each(|finding| terminal::complain(finding));
             terminal::complain("the new configuration was refused; the former one stays in use");
             Ok(Exit::Configuration)

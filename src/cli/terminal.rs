@@ -20,6 +20,12 @@ pub(super) fn say(text: &str) -> anyhow::Result<bool> {
     }
 }
 
+/// Whether standard error is the journal (systemd.exec(5), $JOURNAL_STREAM).
+pub(super) fn complains_to_the_journal() -> bool {
+    let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    rustix::fs::fstat(io::stderr()).is_ok_and(|file| stream == format!("{}:{}", file.st_dev, file.st_ino))
+}
+
 /// Prints to standard error, as well as it can be done.
 pub(super) fn complain(text: &str) {
     drop(writeln!(io::stderr().lock(), "{text}"));

@@ -28,6 +28,7 @@ mod suggest;
 mod tests;
 
 pub use auto::{Auto, Chosen};
+pub(crate) use check::is_label;
 pub use finding::{Excerpt, Finding, RULES, Severity};
 pub use host::{COMMAND_TIMEOUT, FileTarget, Hook};
 pub use object::{Binding, Kind, ObjectRef, Part, Service, Strategy};

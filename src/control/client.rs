@@ -88,7 +88,7 @@ const fn patience(request: &Request) -> Option<Duration> {
         Request::Watch => None,
         Request::DhcpRelease { .. } | Request::Withdraw { .. } | Request::TakeOver { .. } => Some(RELEASE_PATIENCE),
         Request::Status | Request::Reload | Request::Resume { .. } => Some(PATIENCE),
-        Request::Report { .. } => Some(REPORT_PATIENCE),
+        Request::Report { .. } | Request::TakeUpReports => Some(REPORT_PATIENCE),
     }
 }
 

@@ -53,6 +53,8 @@ pub enum Request {
         /// What is said.
         report: Report,
     },
+    /// Look for reports that wait since nobody listened ([`crate::spool`]); answered when they are taken.
+    TakeUpReports,
 }
 
 /// What a person, or a hook script of another DHCPv6 client, says of a delegation. What is absent says nothing.
@@ -84,7 +86,8 @@ impl Request {
             | Self::Withdraw { .. }
             | Self::Resume { .. }
             | Self::TakeOver { .. }
-            | Self::Report { .. } => false,
+            | Self::Report { .. }
+            | Self::TakeUpReports => false,
         }
     }
 }
@@ -113,7 +116,7 @@ pub enum Response {
         /// What was done, a sentence each.
         done: Vec<String>,
     },
-    /// To `withdraw`, `resume`, `take-over` and `report`.
+    /// To `withdraw`, `resume`, `take-over`, `report` and `take-up-reports`.
     Handled {
         /// What was done, a sentence each.
         done: Vec<String>,

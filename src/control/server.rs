@@ -235,7 +235,7 @@ mod tests {
                 gone: false,
             },
         };
-        for request in [Request::Reload, release, report] {
+        for request in [Request::Reload, release, report, Request::TakeUpReports] {
             assert_eq!([0, 998, 1000].map(|user| may(&request, user, 998)), [true, true, false], "{request:?}");
         }
         for request in [Request::Status, Request::Watch] {

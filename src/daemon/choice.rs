@@ -59,10 +59,8 @@ pub fn choose(auto: &Auto, seen: &[Interface], is_told: bool, answer: Option<&An
     let name = &uplink.name;
     let take =
         |kind, why: &str| Step::Take(Chosen { kind, interface: name.clone(), reason: format!("{why}{why_there}.") });
-    if let Verdict::Taken(text) = &uplink.client {
-        // What it goes on to say is for those who want the port.
-        let who = text.split_once(". ").map_or(text.as_str(), |(who, _)| who);
-        return take(SourceKind::Observed, who);
+    if let Verdict::Taken(client) = &uplink.client {
+        return take(SourceKind::Observed, &client.who);
     }
     if is_told {
         let why =
@@ -98,6 +96,8 @@ pub fn choose(auto: &Auto, seen: &[Interface], is_told: bool, answer: Option<&An
     }
 }
 
+const SAY_WHERE: &str = "write acquisition.auto = { interface = \"NAME\" }";
+
 /// The interface that the prefix arrives on, and why it is taken for that where it is not written.
 fn uplink<'a>(auto: &Auto, seen: &'a [Interface]) -> Result<(&'a Interface, String), String> {
     if let Some(name) = &auto.interface {
@@ -111,16 +111,10 @@ fn uplink<'a>(auto: &Auto, seen: &'a [Interface]) -> Result<(&'a Interface, Stri
     let with_router: Vec<&Interface> = seen.iter().filter(heard).collect();
     match with_router.as_slice() {
         [only] => Ok((*only, format!("; {} is the only interface where a router is heard", only.name))),
-        [] => {
-            Err("there is no IPv6 default route, and no router is heard; write interface in acquisition.auto"
-                .to_owned())
-        }
+        [] => Err(format!("there is no IPv6 default route, and no router is heard; {SAY_WHERE}")),
         several => {
             let names: Vec<&str> = several.iter().map(|interface| interface.name.as_str()).collect();
-            Err(format!(
-                "there is no IPv6 default route, and routers are heard on {}; write interface in acquisition.auto",
-                names.join(", ")
-            ))
+            Err(format!("there is no IPv6 default route, and routers are heard on {}; {SAY_WHERE}", names.join(", ")))
         }
     }
 }

@@ -246,7 +246,10 @@ impl Coordinator {
             if report.id.kind == SourceKind::Observed && former.is_some_and(|former| former.offers != report.offers) {
                 self.clients.note_renewal(now);
             }
-            if let Some(entry) = record::source(former, &report, now) {
+            let is_said = |entry: &Entry| {
+                record::is_of_link(entry, &report) && self.reports.values().any(|other| is_beside(other, &report))
+            };
+            if let Some(entry) = record::source(former, &report, now).filter(|entry| !is_said(entry)) {
                 self.journal.tell(entry);
             }
             self.reports.insert(report.id.clone(), report);
@@ -402,6 +405,11 @@ impl Coordinator {
 fn by_cluster<T: Clone>(config: &Config, all: &[T], cluster: fn(&T) -> &str) -> BTreeMap<String, Arc<Vec<T>>> {
     let of = |name: &str| Arc::new(all.iter().filter(|each| cluster(each) == name).cloned().collect());
     config.clusters.iter().map(|cluster| (cluster.name.clone(), of(&cluster.name))).collect()
+}
+
+/// Whether it is another source of the same interface, in the same state.
+fn is_beside(other: &SourceReport, report: &SourceReport) -> bool {
+    other.id != report.id && other.id.interface == report.id.interface && other.state == report.state
 }
 
 #[cfg(test)]

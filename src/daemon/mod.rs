@@ -42,6 +42,7 @@ use reading::Reading;
 use release::Releases;
 use saver::Saver;
 use saying::Sayings;
+use spooled::Spooled;
 use tasks::{Inbox, Tasks};
 use write_log::WriteLog;
 
@@ -66,12 +67,13 @@ mod reading;
 mod recording;
 mod release;
 mod reload;
-mod reporting;
+pub mod reporting;
 mod requests;
 mod saver;
 mod saying;
 mod seeds;
 pub mod shadow;
+mod spooled;
 pub mod supervisor;
 mod systemd;
 pub mod take_over;
@@ -89,7 +91,7 @@ const READER_PATIENCE: Duration = Duration::from_secs(1);
 /// How often the status line and the watchers of the status hear of changes, at most.
 const NOTICE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long READY waits for every source to have said what it is doing.
+/// How long READY waits for every source to have said what it is doing, and for the reports that waited.
 const READY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A clock that went on for longer than this while the machine did not is a suspend.
@@ -123,7 +125,7 @@ pub fn run(setup: Setup) -> anyhow::Result<()> {
         .context("cannot start the runtime")?;
     let outcome = runtime.block_on(async {
         let server = Server::bind(&socket)?;
-        let daemon = Daemon::new(setup, opened, server)?;
+        let daemon = Daemon::new(setup, opened, server, socket)?;
         daemon.run().await
     });
     // Who still reads from a file system that hangs is not waited for.
@@ -164,6 +166,7 @@ struct Daemon {
     errands: Errands,
     host: HostTarget,
     sayings: Sayings,
+    spooled: Spooled,
     choosing: Choosing,
     listening: Listening,
     reading: Reading,
@@ -175,7 +178,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn new(setup: Setup, opened: Opened, server: Server) -> anyhow::Result<Self> {
+    fn new(setup: Setup, opened: Opened, server: Server, socket: PathBuf) -> anyhow::Result<Self> {
         let epoch = clock::epoch();
         let Setup { config, path, text, record: record_path } = setup;
         let config = Arc::new(config);
@@ -218,6 +221,7 @@ impl Daemon {
             errands: Errands::default(),
             host: HostTarget::default(),
             sayings: Sayings::default(),
+            spooled: Spooled::new(socket),
             choosing: Choosing::default(),
             listening,
             reading: Reading::default(),
@@ -234,6 +238,7 @@ impl Daemon {
         let mut watchdog = systemd::Watchdog::new();
         self.tasks.follow(&mut self.coordinator);
         self.choosing.begin();
+        self.take_up(None);
         self.host.follow(&self.coordinator, clock::now());
         self.after_input();
         let stopped_by = loop {
@@ -258,6 +263,7 @@ impl Daemon {
                 Some((request, answer)) = self.requests.recv() => self.answer(request, answer),
                 (read, whom) = self.reading.next() => self.reload(read, whom).await,
                 Some(said) = self.sayings.next() => said.answer(&self.coordinator, clock::now()),
+                is_taken = self.spooled.next() => self.handle_spooled(is_taken),
                 happened = self.choosing.next() => self.take_choices(happened),
                 () = self.saver.finished() => {}
                 () = self.host.finished() => { self.notice_at.get_or_insert_with(clock::now); }
@@ -362,7 +368,8 @@ impl Daemon {
     }
 
     fn notice_ready(&mut self, now: Instant) {
-        if self.ready_by.is_some_and(|at| at <= now || self.coordinator.every_source_has_reported()) {
+        let is_ready = || self.coordinator.every_source_has_reported() && self.spooled.is_done();
+        if self.ready_by.is_some_and(|at| at <= now || is_ready()) {
             let taken = systemd::ready(&self.coordinator.summary());
             self.ready_by = (!taken).then(|| now + systemd::AGAIN);
             if taken {

@@ -152,7 +152,7 @@ impl Coordinator {
     /// Takes everything in `scope` back into care; says what that was, a sentence each.
     ///
     /// # Errors
-    /// When nothing in the scope is paused, or only more than the scope.
+    /// When the scope names nothing that there is, or more than the scope is paused.
     pub fn resume(&mut self, scope: &Scope) -> Result<Vec<String>, String> {
         let object = read_target(scope)?;
         let mut done = Vec::new();
@@ -180,12 +180,23 @@ impl Coordinator {
             }
         }
         if done.is_empty() {
-            return Err(
-                "nothing of that is withdrawn; `dyn-prefix status` shows the reason Paused where it is".to_owned()
-            );
+            done.push(self.cared_for(scope, object.as_ref())?);
         }
         self.dirty = true;
         Ok(done)
+    }
+
+    /// Says that nothing in a scope is paused: who asks again need not know whether he was heard the first time.
+    fn cared_for(&self, scope: &Scope, object: Option<&ObjectRef>) -> Result<String, String> {
+        let what = match (object, &scope.cluster) {
+            (Some(object), _) if !self.clusters_in(scope)?.iter().any(|cluster| self.knows(cluster, object)) => {
+                return Err(no_target(object, self.leftover_with(object)));
+            }
+            (Some(object), _) => format!("{object} is not withdrawn"),
+            (None, Some(cluster)) => format!("Nothing of {cluster} is withdrawn"),
+            (None, None) => "Nothing is withdrawn".to_owned(),
+        };
+        Ok(what + ": there is nothing to take back.")
     }
 
     /// What of a withdrawal has left its objects, a sentence each.
@@ -296,8 +307,10 @@ impl Coordinator {
     }
 
     fn knows(&self, cluster: &str, object: &ObjectRef) -> bool {
-        let is_target = self.clusters.get(cluster).is_some_and(|view| view.targets.contains_key(object));
-        is_target || self.managed_in(cluster).is_some_and(|managed| managed.contains_key(object))
+        self.clusters.get(cluster).is_some_and(|view| view.targets.contains_key(object))
+            || self.managed_in(cluster).is_some_and(|managed| managed.contains_key(object))
+            || self.told.get(cluster).is_some_and(|told| told.paused.objects.contains(object))
+            || self.config.bindings.iter().any(|it| it.cluster == cluster && it.target == *object)
     }
 
     /// What of a withdrawal the store lists.

@@ -1,6 +1,7 @@
 //! What `dyn-prefix report` says of a delegation: whether it can be taken, and what follows from it. Pure.
 
 use std::fmt;
+use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
@@ -28,24 +29,11 @@ impl Coordinator {
     /// # Errors
     /// A sentence that says what is wrong with it and what to do.
     pub fn check_report(&self, report: Report) -> Result<(Taker, Told), String> {
+        let taker = taker(self.named(&report.name)?)?;
+        check(&report)?;
         let Report { name, prefix, preferred, valid, excluded, gone } = report;
-        let dynamic_prefix = self.named(&name)?;
-        let taker = taker(dynamic_prefix)?;
-        no_host_bits(prefix)?;
         let gone = gone || valid == Some(0);
-        if let (Some(preferred), Some(valid)) = (preferred, valid)
-            && preferred > valid
-        {
-            let (preferred, valid) = (Lifetime(preferred), Lifetime(valid));
-            return Err(format!(
-                "the preferred lifetime ({preferred}) cannot be longer than the valid one ({valid}); are they mixed up?"
-            ));
-        }
-        excluded.iter().try_for_each(|part| no_host_bits(*part))?;
-        if let Some(outside) = excluded.iter().find(|part| !prefix.contains(*part) || **part == prefix) {
-            return Err(format!("{outside} cannot be excluded from {prefix}: it is no part of it"));
-        }
-        let told = Told { dynamic_prefix: name, prefix, preferred, valid, excluded, gone };
+        let told = Told { dynamic_prefix: name, prefix, preferred, valid, excluded, gone, ago: Duration::ZERO };
         Ok((taker, told))
     }
 
@@ -77,6 +65,28 @@ impl Coordinator {
             (false, false) => format!("{name}: {prefix} is known; {used} from {source} is in use."),
         }
     }
+}
+
+/// Whether a report makes sense, whatever the configuration.
+///
+/// # Errors
+/// A sentence that says what is wrong with it.
+pub fn check(report: &Report) -> Result<(), String> {
+    let Report { prefix, preferred, valid, excluded, .. } = report;
+    no_host_bits(*prefix)?;
+    if let (Some(preferred), Some(valid)) = (*preferred, *valid)
+        && preferred > valid
+    {
+        let (preferred, valid) = (Lifetime(preferred), Lifetime(valid));
+        return Err(format!(
+            "the preferred lifetime ({preferred}) cannot be longer than the valid one ({valid}); are they mixed up?"
+        ));
+    }
+    excluded.iter().try_for_each(|part| no_host_bits(*part))?;
+    if let Some(outside) = excluded.iter().find(|part| !prefix.contains(*part) || *part == prefix) {
+        return Err(format!("{outside} cannot be excluded from {prefix}: it is no part of it"));
+    }
+    Ok(())
 }
 
 fn taker(dynamic_prefix: &DynamicPrefix) -> Result<Taker, String> {

@@ -41,6 +41,7 @@ impl Daemon {
                 Ok(taken) => return self.errands.begin(Errand::TakeOver(taken), None, answer, clock::now()),
                 Err(message) => Response::Error { message },
             },
+            Request::TakeUpReports => return self.take_up(Some(answer)),
             Request::Report { report } => {
                 let checked = self.coordinator.check_report(report);
                 let told = checked.and_then(|(taker, told)| match taker {

@@ -16,6 +16,19 @@ pub struct Command {
     pub program: PathBuf,
     /// It, for [`reading::Purpose::Run`]; `None`: it is not there, or may not be looked at.
     pub file: Option<File>,
+    /// Why nobody at all could run it.
+    pub flaw: Option<Flaw>,
+}
+
+/// What makes a file no program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// It is a directory.
+    Directory,
+    /// It is a text that names no interpreter.
+    NoInterpreter,
+    /// The interpreter that its first line names is not there.
+    Interpreter(PathBuf),
 }
 
 /// A file that is written.
@@ -48,13 +61,26 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
 }
 
 fn runs(account: Option<&Account>, command: &Command) -> Vec<Finding> {
-    let Command { check, of, program, file } = command;
+    let Command { check, of, program, file, flaw } = command;
     let (shown, subject) = (program.display(), of.trim_start_matches("the "));
     let Some(file) = file else {
         let message = format!("The program {shown} of {of} is not there, or cannot be seen from here.");
         let advice = "Install it, or correct the path. Who may not look into its directory runs this as root.";
         return vec![Finding::error(*check, subject, message, advice)];
     };
+    if let Some(flaw) = flaw {
+        let (what, advice) = match flaw {
+            Flaw::Directory => ("is a directory".to_owned(), "Name a program in it."),
+            Flaw::NoInterpreter => {
+                ("has no line that names its interpreter".to_owned(), "Let it begin with #!/bin/sh.")
+            }
+            Flaw::Interpreter(name) => (
+                format!("is a script for {}, which is not there", name.display()),
+                "Install that, or correct the first line of the script.",
+            ),
+        };
+        return vec![Finding::error(*check, subject, format!("The program {shown} of {of} {what}."), advice)];
+    }
     let Some(account) = account else {
         let message = format!("Whether the daemon can run {shown} of {of} could not be seen: nobody knows its user.");
         return vec![Finding::unseen(*check, subject, message, UNKNOWN)];

@@ -67,6 +67,19 @@ pub fn check(facts: &Facts, version: &str) -> Vec<Finding> {
     found
 }
 
+/// Reports that wait for a daemon that does not run. `beside`: the control socket.
+pub fn waiting(facts: &Facts, count: usize, beside: &Path) -> Option<Finding> {
+    let reports = if count == 1 { "A report waits".to_owned() } else { format!("{count} reports wait") };
+    let directory = beside.parent().unwrap_or(beside);
+    let message = format!("{reports} for the daemon in {}.", directory.display());
+    let warning = || {
+        let advice =
+            "Start it before the lifetimes are over; until then nobody knows what the DHCPv6 client was delegated.";
+        Finding::warning(Check::Daemon, "dyn-prefix", message, advice)
+    };
+    (*facts == Facts::NotRunning && count > 0).then(warning)
+}
+
 /// The configuration file of a daemon that was started with these arguments.
 pub fn file_of<'a>(arguments: &'a [String]) -> &'a Path {
     let value = |(at, argument): (usize, &'a String)| match argument.strip_prefix("--config")? {
@@ -86,7 +99,8 @@ pub fn in_use(facts: &Facts, path: &Path, changed: Option<Timestamp>) -> Option<
         path.display()
     );
     let warning = || Finding::warning(Check::Daemon, "dyn-prefix", message, "Run `systemctl reload dyn-prefix`.");
-    (changed > applied).then(warning)
+    // A script writes it and reloads at once, and the daemon says no more than the second.
+    (changed.as_second() > applied.as_second()).then(warning)
 }
 
 /// What `check` has to say of the configuration.

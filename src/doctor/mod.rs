@@ -6,7 +6,7 @@
 //! | section | checks |
 //! |---|---|
 //! | host | [`daemon`], [`reading`], [`prefixes`], [`clock`], [`capability`], [`choice`], [`service`], [`actions`], [`routes`] |
-//! | interface | [`interface`], [`addresses`], [`port`], [`firewall`], [`router`] |
+//! | interface | [`interface`], [`addresses`], [`port`], [`lease`], [`firewall`], [`router`] |
 //! | cluster | [`cluster`]; it asks for no right that the daemon needs not, and says what it could not see without |
 
 use serde::Serialize;
@@ -21,6 +21,7 @@ pub mod daemon;
 pub mod firewall;
 pub mod gather;
 pub mod interface;
+pub mod lease;
 pub mod port;
 pub mod prefixes;
 pub mod reading;
@@ -111,6 +112,8 @@ pub enum Check {
     Dhcpv6Port,
     /// Other DHCPv6 clients that run or are configured.
     OtherClient,
+    /// Whether the leases that another client has written down can be read.
+    LeaseFile,
     /// Whether answers of DHCPv6 servers pass the packet filter.
     FirewallDhcpv6,
     /// Whether Router Advertisements do.

@@ -89,12 +89,16 @@ fn others(facts: &Facts) -> Finding {
             let advice = "Look again in a minute; dyn-prefix waits for it, too.";
             Finding::warning(Check::OtherClient, interface, message, advice)
         }
-        Verdict::Taken(text) if facts.uses.take_over => {
-            let message = format!("takeOver = true, and yet there is another DHCPv6 client on {interface}: {text}");
-            let advice = "Only one of two clients hears the servers: switch the other one off for good.";
+        Verdict::Taken(client) if facts.uses.take_over => {
+            let message =
+                format!("takeOver = true, and yet there is another DHCPv6 client on {interface}: {}.", client.who);
+            let advice = format!(
+                "Only one of two clients hears the servers: switch the other one off for good. {}.",
+                client.advice
+            );
             Finding::warning(Check::OtherClient, interface, message, advice)
         }
         // The text says what to do.
-        Verdict::Taken(text) => Finding::error(Check::OtherClient, interface, text, ""),
+        Verdict::Taken(client) => Finding::error(Check::OtherClient, interface, client.refusal(interface), ""),
     }
 }

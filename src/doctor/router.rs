@@ -70,7 +70,8 @@ fn silent(facts: &Facts, how: &str) -> Finding {
         "Is there an IPv6 router on {name}, and does it announce itself? A switch with RA guard or a VLAN in between \
          keeps them away."
     );
-    if facts.uses.router_advertisement && !facts.uses.dhcpv6 {
+    // Beside a delegation they only stand in.
+    if facts.uses.router_advertisement && !facts.uses.dhcpv6 && !facts.uses.observe {
         return Finding::error(Check::RouterAdvertisement, name, message, advice);
     }
     if facts.uses.router_advertisement || facts.uses.require_router_advertisement {

@@ -67,6 +67,7 @@ fn every_check_is_provoked() {
         include_str!("clock.rs"),
         include_str!("daemon.rs"),
         include_str!("interface.rs"),
+        include_str!("lease.rs"),
         include_str!("port.rs"),
         include_str!("prefixes.rs"),
         include_str!("reading.rs"),

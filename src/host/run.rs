@@ -119,15 +119,18 @@ async fn end(child: &mut Child, group: Option<Pid>) {
 
 fn not_started(program: &str, error: &io::Error) -> Failure {
     let advice = if error.kind() == io::ErrorKind::NotFound {
-        "; is it installed, and is the interpreter that its first line names?"
+        "; is it installed, and is the interpreter there that its first line names?"
+    } else if error.raw_os_error() == Some(nix::libc::ENOEXEC) {
+        "; a script has to begin with a line that names its interpreter (#!/bin/sh), and a program has to be made for this \
+         kind of machine."
     } else if error.kind() == io::ErrorKind::PermissionDenied {
-        "; the user of the daemon has to be able to read and execute it"
+        "; the user of the daemon has to be able to read and execute it."
     } else if error.kind() == io::ErrorKind::IsADirectory {
-        "; name a program in it"
+        "; name a program in it."
     } else {
-        ""
+        "."
     };
-    let message = format!("{program} cannot be started: {}{advice}.", plain(error));
+    let message = format!("{program} cannot be started: {}{advice}", plain(error));
     Failure { reason: Failure::NOT_STARTED, message }
 }
 
@@ -149,8 +152,21 @@ fn judge(ending: Ending, program: &str, limit: Duration, tail: &Tail) -> Result<
         Ending::Stopped => (Failure::FAILED, format!("{program} was ended because the daemon stops")),
     };
     let said = tail.lines();
-    let message = if said.is_empty() { format!("{what}; it printed nothing.") } else { format!("{what}: {said}") };
+    let message = if said.is_empty() {
+        format!("{what}; it printed nothing.")
+    } else {
+        format!("{what}: {said}{}", right(&said))
+    };
     Err(Failure { reason, message })
+}
+
+/// What helps where a command says that it lacks a right: the unit leaves the daemon few.
+fn right(said: &str) -> &'static str {
+    if said.contains("Operation not permitted") {
+        " (to change packet filters or routes takes CAP_NET_ADMIN, which the drop-in examples/host/nft.conf gives)"
+    } else {
+        ""
+    }
 }
 
 fn ended_with(status: ExitStatus) -> String {

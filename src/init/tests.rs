@@ -21,6 +21,16 @@ fn parsed(text: &str) -> Config {
     loaded.config.unwrap_or_else(|| panic!("{errors:#?}\n{text}"))
 }
 
+/// The text of the comments, with the lines joined.
+fn unwrapped(text: &str) -> String {
+    text.replace("\n# ", " ")
+}
+
+fn networkd_asks() -> Verdict {
+    let (who, advice) = ("systemd-networkd is a DHCPv6 client on wan".to_owned(), "Write DHCP=ipv4".to_owned());
+    Verdict::Taken(Client { who, advice })
+}
+
 fn interface(name: &str) -> Interface {
     let (routers, client) = (Ok(Vec::new()), Verdict::Free);
     Interface { name: name.to_owned(), can_send: true, default_route: false, routers, client }
@@ -108,11 +118,15 @@ fn a_host_on_the_link_listens_and_a_router_asks() {
 
 #[test]
 fn another_client_is_left_alone() {
-    let client = Verdict::Taken("systemd-networkd is a DHCPv6 client on wan. Write DHCP=ipv4.".to_owned());
+    let client = networkd_asks();
     let (text, config) = written(&Seen { forwards: true, ..on(&[Interface { client, ..interface("wan") }]) });
     assert_eq!((dhcpv6_on(&config), hears_on(&config)), (None, Some("wan")));
     assert!(text.contains("systemd-networkd is a DHCPv6 client on wan."), "{text}");
     assert!(!text.contains("acquisition.dhcpv6"), "{text}");
+    // What is done already is not to be done by whoever reads it.
+    assert!(!text.contains("in place of") && !text.contains("write acquisition.observe"), "{text}");
+    let said = "For a client of our own instead: Write DHCP=ipv4; then reboot, and run `dyn-prefix init` again.";
+    assert!(unwrapped(&text).contains(said), "{text}");
     let observed = config.dynamic_prefixes[0].acquisition.observe.as_ref().map(|observe| observe.interface.as_str());
     assert_eq!(observed, Some("wan"), "it holds what there is to have");
     // Where Router Advertisements stand in, the pool must not move into the /64 of the uplink.
@@ -123,7 +137,7 @@ fn another_client_is_left_alone() {
 /// With the sources out and the comment in, it is a file as good.
 #[test]
 fn the_choice_can_be_left_to_the_daemon() {
-    let client = Verdict::Taken("systemd-networkd is a DHCPv6 client on wan. Write DHCP=ipv4.".to_owned());
+    let client = networkd_asks();
     for wan in [interface("wan"), Interface { client, ..interface("wan") }] {
         let (text, _) = written(&on(&[wan]));
         let is_source = |line: &&str| line.starts_with("acquisition.") && !line.starts_with("acquisition.prefixFilter");

@@ -17,19 +17,24 @@ mod lease;
 mod listening;
 mod lookout;
 mod recording;
+mod spooled;
 
 pub use choice::{chosen, not_chosen};
 pub use cluster::{
     STEPS, Written, cluster_left, contested, credentials_end, dry_run, failing, health, note, recovered, released,
     still, written,
 };
-pub use dhcpv6::{dhcpv6_dropped, dhcpv6_warning, unreachable_route};
+pub use dhcpv6::{dhcpv6_dropped, dhcpv6_warning, lease_file, unreachable_route};
 pub use host::{
     file_failing, file_left, file_recovered, file_reloaded, file_written, hook_failing, hook_left, hook_ran,
     hook_recovered, reload_failing,
 };
 pub use listening::{accepting, listening, not_accepting, not_listening};
 pub use recording::recording_ended;
+pub use spooled::{
+    report_of_another_boot, report_ran_out, report_refused, report_taken_up, report_unreadable, spool_full,
+    spool_trouble,
+};
 
 const STARTED: &str = "dfd6f26fad1f499b9b29760499cb020d";
 const STATUS: &str = "93158ff203a54225b7b5c1805b777892";
@@ -136,6 +141,13 @@ pub fn source(former: Option<&SourceReport>, report: &SourceReport, now: Instant
         }
     };
     Some(Entry { source: Some(report.id.to_string()), ..Entry::new(SOURCE, priority, message) })
+}
+
+/// Whether a line says only that the interface of a source is down or not there, which is the same for all its sources.
+pub fn is_of_link(entry: &Entry, report: &SourceReport) -> bool {
+    let interface = report.id.interface.as_deref().unwrap_or("-");
+    let is_of_link = matches!(report.state, SourceState::InterfaceAbsent | SourceState::LinkDown);
+    is_of_link && entry.message == anywhere(interface, &report.state).1
 }
 
 /// Whether the journal should say that the other client went from one state to the other. Its renewals are its own

@@ -12,8 +12,10 @@ use std::sync::Arc;
 use ipnet::Ipv6Net;
 
 use crate::time::{Deadline, Instant};
+use link::LinkState;
 
 pub mod dhcpv6;
+mod head;
 pub mod http;
 pub mod interface;
 pub mod link;
@@ -217,6 +219,15 @@ impl SourceState {
     /// lower rank is not listened to.
     pub const fn is_settled(&self) -> bool {
         !matches!(self, Self::Soliciting | Self::AwaitingAddress | Self::Asking)
+    }
+}
+
+/// What keeps a source from hearing anything on its interface, if anything does. `failure`: why it cannot listen there.
+fn hindrance(link: Option<&LinkState>, failure: Option<&String>) -> Option<SourceState> {
+    match (link, failure) {
+        (None, _) => Some(SourceState::InterfaceAbsent),
+        (Some(_), Some(failure)) => Some(SourceState::Failed(failure.clone())),
+        (Some(link), None) => (!link.up).then_some(SourceState::LinkDown),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The state directory and the files in it.
 //!
 //! The daemon's user owns the directory, and root writes into it too: `dyn-prefix withdraw` while the unit is stopped.
-//! Root must neither leave files there that the daemon cannot read, nor follow a link that its user has put there.
+//! Root must neither leave files there that the daemon cannot read, nor follow a link that its user has put there. The
+//! same holds for the directory of the control socket, where [`crate::spool`] is.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
@@ -10,16 +11,28 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
-use rustix::fs::{fchown, flock, fstat, fsync, openat, renameat, unlinkat};
+use rustix::fs::{fchown, flock, fstat, fstatfs, fsync, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
 const LOCK: &str = "lock";
 
+/// tmpfs and ramfs, as statfs(2) has them.
+const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+
 /// A directory, open: what becomes of its path meanwhile does not matter.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(crate) struct Directory {
     path: PathBuf,
     open: File,
+}
+
+/// A small file.
+#[derive(Debug)]
+pub(crate) struct Small {
+    pub(crate) bytes: Vec<u8>,
+    /// Whose it is.
+    pub(crate) owner: u32,
+    pub(crate) mode: u32,
 }
 
 impl Directory {
@@ -40,8 +53,39 @@ impl Directory {
         Ok(Self { path: path.to_owned(), open: open.into() })
     }
 
+    /// Makes a directory for everybody to look into, in one that is there, if it is absent.
+    pub(crate) fn make_itself(path: &Path) -> io::Result<()> {
+        match DirBuilder::new().mode(0o755).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
+    }
+
+    /// Opens the directory, not one that a link leads to: the one that it is in may be somebody's, too.
+    pub(crate) fn open_itself(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = rustix::fs::open(path, flags, Mode::empty())?;
+        Ok(Self { path: path.to_owned(), open: open.into() })
+    }
+
+    /// Whose it is.
+    pub(crate) fn owner(&self) -> io::Result<u32> {
+        Ok(fstat(&self.open)?.st_uid)
+    }
+
+    /// Whether a boot empties it, as it is in memory.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        fstatfs(&self.open).is_ok_and(|system| IN_MEMORY.iter().any(|magic| u64::try_from(system.f_type) == Ok(*magic)))
+    }
+
+    /// The names of what is in it, but for those that are no text.
+    pub(crate) fn names(&self) -> io::Result<impl Iterator<Item = String>> {
+        let entries = rustix::fs::Dir::read_from(&self.open)?.filter_map(Result::ok);
+        Ok(entries.filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned)))
+    }
+
     /// The path of a file in it, for messages.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
@@ -78,8 +122,26 @@ impl Directory {
         Ok(Some(bytes))
     }
 
+    /// The beginning of a file, with whose it is; `None` when there is none.
+    pub(crate) fn read_small(&self, name: &str, most: usize) -> anyhow::Result<Option<Small>> {
+        let file = match self.open_file(name, OFlags::RDONLY) {
+            Ok(file) => file,
+            Err(error) if error.downcast_ref() == Some(&Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let stat = fstat(&file)?;
+        let mut bytes = Vec::new();
+        file.take(u64::try_from(most)?).read_to_end(&mut bytes)?;
+        Ok(Some(Small { bytes, owner: stat.st_uid, mode: stat.st_mode }))
+    }
+
+    /// Removes a file; a link itself, not what it leads to.
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(unlinkat(&self.open, name, AtFlags::empty())?)
+    }
+
     /// Puts a file in the place of another, by way of `new`: at every moment either the one or the other is there.
-    pub(super) fn replace(&self, name: &str, new: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    pub(crate) fn replace(&self, name: &str, new: &str, bytes: &[u8]) -> anyhow::Result<()> {
         // A crash may have left one behind. What a link of this name leads to is not touched.
         match unlinkat(&self.open, new, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
@@ -92,7 +154,7 @@ impl Directory {
         Ok(fsync(&self.open)?)
     }
 
-    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+    pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(renameat(&self.open, from, &self.open, to)?)
     }
 

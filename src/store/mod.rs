@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::Context;
 use jiff::Timestamp;
 
-mod directory;
+pub(crate) mod directory;
 mod lease;
 mod paused;
 pub mod state;

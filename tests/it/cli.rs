@@ -16,5 +16,6 @@ mod record;
 mod report;
 mod scarce;
 mod shape;
+mod spool;
 mod unruly;
 mod withdraw;

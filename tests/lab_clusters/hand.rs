@@ -119,7 +119,7 @@ fn with_daemon(lab: &Lab) -> Result<()> {
         kind.wait(server, id, &name, &kind.of_user(), &kind.drained(Part::Lb, "ba"))?;
     }
     let (code, text) = run(&daemon, "resume", &[])?;
-    ensure!(code == 1 && text.contains("nothing of that is withdrawn"), "{code} {text}");
+    ensure!(code == 0 && text.contains("Nothing is withdrawn: there is nothing to take back."), "{code} {text}");
     let (code, text) = run(&daemon, "withdraw", &["CiliumCIDRGroup/nowhere"])?;
     ensure!(code == 1 && text.contains("is no target of this daemon"), "{code} {text}");
     Ok(())

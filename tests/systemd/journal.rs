@@ -60,6 +60,11 @@ impl Journal {
     pub(crate) fn says(&mut self, text: &str) -> Value {
         self.until(text, |entry| entry["MESSAGE"].as_str().is_some_and(|message| message.contains(text)))
     }
+
+    /// Whether there was an entry with this text, of those that were waited for or came before.
+    pub(crate) fn has_said(&self, text: &str) -> bool {
+        self.seen.iter().any(|entry| entry["MESSAGE"].as_str().is_some_and(|message| message.contains(text)))
+    }
 }
 
 impl Drop for Journal {

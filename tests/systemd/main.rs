@@ -37,13 +37,15 @@ mod image;
 mod journal;
 mod observed;
 mod service;
+mod spool;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // One machine, one service.
     arguments.test_threads = Some(1);
     let guest = if arguments.list { Err("only listed".to_owned()) } else { boot() };
-    let alone = service::TESTS.iter().chain(host::TESTS).chain(beside::TESTS).map(|test| trial(test, guest.clone()));
+    let alone = service::TESTS.iter().chain(host::TESTS).chain(beside::TESTS).chain(spool::TESTS);
+    let alone = alone.map(|test| trial(test, guest.clone()));
     let no_nft = netns::on_path("nft").is_none().then(|| "nft is not on PATH (Debian package nftables)".to_owned());
     let with_nft = no_nft.map_or_else(|| guest.clone(), Err);
     let filters = host::WITH_NFT.iter().map(|test| trial(test, with_nft.clone()));

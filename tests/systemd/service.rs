@@ -136,6 +136,9 @@ fn a_bad_reload(guest: &Guest) {
     guest.configure(&rotated());
     guest.done(&["systemctl", "reload", UNIT]);
     guest.until("StatusText", |status| status.starts_with("home 2001:db8:2::/56; "));
+    journal.says("the new configuration is in use");
+    // The command that reloads writes to the journal, too.
+    assert!(!journal.has_said("the new configuration was refused"), "it is told once");
 }
 
 fn the_watchdog(guest: &Guest) {

@@ -22,6 +22,8 @@ pub(super) struct Sources<'t> {
     written: Vec<(u8, String)>,
     /// The source is chosen later.
     is_auto: bool,
+    /// Another client's delegation is observed.
+    observes: bool,
     pub(super) checked: Option<Acquisition>,
 }
 
@@ -38,7 +40,7 @@ impl Sources<'_> {
             .map(|length| Room::as_written(length, format!("delegatedPrefixLength = {length}")));
         let asked = self.dhcpv6.as_ref().and_then(dhcpv6::Written::asked_length);
         let asked = asked.map(|(length, key)| Room::asked(length, format!("{key} asks for a /{length}")));
-        let is_fallback = self.dhcpv6.is_some() || self.is_auto;
+        let is_fallback = self.dhcpv6.is_some() || self.observes || self.is_auto;
         let on_link = (self.is_auto || matches!(self.announced, Some(None))).then(|| Room::on_link(is_fallback));
         let written = self.written.iter().map(|(length, why)| Room::as_written(*length, why.clone()));
         let mut rooms: Vec<Room> = fixed.into_iter().chain(delegated).chain(written).collect();
@@ -122,6 +124,7 @@ pub(super) fn sources<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Sources
         checked: checked(),
         written: lengths,
         is_auto: table.has("auto"),
+        observes: table.has("observe"),
         dhcpv6,
     }
 }

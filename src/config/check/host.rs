@@ -138,11 +138,18 @@ pub(super) fn files(
         .filter_map(|prefix| Some((prefix.name?, prefix.parts.iter().map(|part| part.name).collect())))
         .collect();
     let tables = root.tables("file");
+    let own = own_files(root);
     let mut paths: Vec<At<&str>> = Vec::new();
     let files: Vec<_> = tables
         .iter()
         .map(|table| {
             if let Some(path) = table.text("path") {
+                if own.contains(&straight(path.value)) {
+                    let message = format!("the daemon keeps {} for itself", quoted(path.value));
+                    report
+                        .error("invalid-path", path.span, message)
+                        .hint("write to another file, below /run/dyn-prefix");
+                }
                 if let Some(first) = paths.iter().find(|first| straight(first.value) == straight(path.value)) {
                     let line = report.line(first.span);
                     let message = format!("{} is written by the file at line {line} already", quoted(path.value));
@@ -154,6 +161,18 @@ pub(super) fn files(
         })
         .collect();
     files.into_iter().collect()
+}
+
+/// What the daemon writes and locks itself, where the configuration and the unit have it.
+fn own_files(root: &Table<'_>) -> Vec<PathBuf> {
+    let daemon = root.table("daemon");
+    let place = |key, default| {
+        let written = daemon.as_ref().and_then(|table| table.text(key));
+        straight(written.map_or(default, |path| path.value))
+    };
+    let state = place("stateDirectory", "/var/lib/dyn-prefix");
+    let within = ["state.json", "state.json.new", "lock"].map(|name| state.join(name));
+    within.into_iter().chain([place("controlSocket", "/run/dyn-prefix/control.sock")]).collect()
 }
 
 fn file(table: &Table<'_>, names: &Names<'_>, host: &Host<'_>, report: &mut Report<'_>) -> Option<FileTarget> {

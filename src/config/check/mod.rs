@@ -25,6 +25,7 @@ mod target;
 mod values;
 
 use values::Unique;
+pub(crate) use values::is_label;
 
 /// Checks a whole file. `None` comes with at least one error in the report.
 pub(super) fn config(root: &Table<'_>, host: &Host<'_>, report: &mut Report<'_>) -> Option<Config> {

@@ -58,7 +58,8 @@ pub(super) fn free_name(name: At<&str>, key: &str, report: &mut Report<'_>) -> O
     None
 }
 
-pub(super) fn is_label(text: &str) -> bool {
+/// Whether it can be the name of a DynamicPrefix or a part of one.
+pub(crate) fn is_label(text: &str) -> bool {
     let is_alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();
     (1..=63).contains(&bytes.len())

@@ -1,6 +1,7 @@
 //! What was reported of another client's delegation before there is an observer who could be told. Pure.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::source::SourceKind;
 use crate::source::observe::Told;
@@ -65,13 +66,10 @@ impl Kept {
     }
 }
 
-/// What was told `at` a time, as it would be told now.
+/// What was told `at` a time, as it is to be told now.
 fn as_of(told: Told, at: Instant, now: Instant) -> Told {
-    let seconds = now.saturating_since(at).as_secs();
-    let left = |lifetime: u32| match lifetime {
-        Deadline::INFINITY => lifetime,
-        _ => lifetime.saturating_sub(u32::try_from(seconds).unwrap_or(u32::MAX)),
-    };
-    let valid = told.valid.map(left);
-    Told { preferred: told.preferred.map(left), valid, gone: told.gone || valid == Some(0), ..told }
+    let ago = told.ago + now.saturating_since(at);
+    let ends = told.valid.filter(|seconds| *seconds != Deadline::INFINITY);
+    let is_over = ends.is_some_and(|seconds| Duration::from_secs(u64::from(seconds)) <= ago);
+    Told { ago, gone: told.gone || is_over, ..told }
 }

@@ -13,6 +13,7 @@ use crate::config::Host;
 use crate::control::Report;
 use crate::daemon::coordinator::{Identity, Memory};
 use crate::daemon::reporting::Taker;
+use crate::source::dhcpv6::others::Client;
 use crate::source::ra::packet::PrefixInformation;
 use crate::source::{Advertised, Offer, SourceState};
 use crate::time::{Deadline, Epoch};
@@ -62,9 +63,8 @@ fn taken(auto: &Auto, seen: &[Interface], answer: Option<Answer>) -> String {
 
 #[test]
 fn another_client_is_observed_whatever_routers_say() {
-    let text =
-        "dhclient (process 12) runs as a DHCPv6 client on wan. UDP port 546 on wan is left to it until the next boot.";
-    let client = Verdict::Taken(text.to_owned());
+    let (who, advice) = ("dhclient (process 12) runs as a DHCPv6 client on wan".to_owned(), "Stop it".to_owned());
+    let client = Verdict::Taken(Client { who, advice });
     let wan = with(vec![router(true, true, true)], Interface { client, ..interface("wan") });
     let expected = "observed on wan: dhclient (process 12) runs as a DHCPv6 client on wan.";
     assert_eq!(taken(&on("wan"), std::slice::from_ref(&wan), None), expected);
@@ -110,8 +110,8 @@ fn the_uplink_is_where_the_default_route_is_else_where_the_only_router_is() {
     let only = taken(&Auto::default(), &[lan.clone(), interface("idle")], None);
     assert!(only.ends_with("there is DHCPv6; lan is the only interface where a router is heard."), "{only}");
     let two = [lan, with(vec![router(true, false, false)], interface("guests"))];
-    let several = "wait: there is no IPv6 default route, and routers are heard on lan, guests; write interface in \
-                   acquisition.auto";
+    let several = "wait: there is no IPv6 default route, and routers are heard on lan, guests; write \
+                   acquisition.auto = { interface = \"NAME\" }";
     assert_eq!(taken(&Auto::default(), &two, None), several);
     assert!(
         taken(&Auto::default(), &[interface("idle")], None).starts_with("wait: there is no IPv6 default route, and no")

@@ -10,6 +10,7 @@ mod release;
 mod reload;
 mod reporting;
 mod restart;
+mod resumed;
 mod services;
 mod shown;
 mod world;

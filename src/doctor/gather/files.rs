@@ -13,8 +13,10 @@ use nix::unistd::{Gid, Group, Uid, User};
 use super::host::{Daemon, Printed, run};
 use crate::config::Config;
 use crate::config::file::open_regular;
+use crate::doctor::actions::Flaw;
 use crate::doctor::reading::{Account, File, Purpose, Step};
-use crate::doctor::{Check, actions};
+use crate::doctor::{Check, actions, lease};
+use crate::source::observe::lease_files;
 
 /// `linux/capability.h`
 const DAC_OVERRIDE: u8 = 1;
@@ -166,6 +168,13 @@ pub(super) fn changed(path: &Path) -> Option<Timestamp> {
     Timestamp::try_from(fs::metadata(path).ok()?.modified().ok()?).ok()
 }
 
+/// The files in which a DHCPv6 client on the interface keeps its leases.
+pub(super) fn leases(interface: &str, root: &Path, account: Option<Account>, client: Option<String>) -> lease::Facts {
+    let all = lease_files(root, interface);
+    let there = all.into_iter().filter_map(|(program, path)| Some((program, files([&path]).pop()?)));
+    lease::Facts { interface: interface.to_owned(), account, client, files: there.collect() }
+}
+
 /// What is run and written on this host.
 pub(super) fn actions(config: &Config, account: Option<Account>) -> actions::Facts {
     let hooks = config.hooks.iter().map(|hook| command(Check::Hook, format!("the hook {}", hook.name), &hook.command));
@@ -186,11 +195,28 @@ pub(super) fn actions(config: &Config, account: Option<Account>) -> actions::Fac
 
 fn command(check: Check, of: String, words: &[String]) -> actions::Command {
     let program = words.first().map(PathBuf::from).unwrap_or_default();
-    let mut start = [0_u8; 2];
-    let read = open_regular(&program).and_then(|mut file| file.read_exact(&mut start));
-    let purpose = Purpose::Run { is_script: read.is_ok() && start == *b"#!" };
+    let mut start = Vec::new();
+    // What may not be read may be run, and is no script.
+    drop(open_regular(&program).and_then(|file| file.take(START).read_to_end(&mut start)));
+    let purpose = Purpose::Run { is_script: start.starts_with(b"#!") };
     let file = steps(&program).map(|steps| File { path: program.clone(), purpose, steps });
-    actions::Command { check, of, program, file }
+    let flaw = if program.is_dir() { Some(Flaw::Directory) } else { flaw(&start) };
+    actions::Command { check, of, program, file, flaw }
+}
+
+/// As much of a program as the kernel reads for its first line (BINPRM_BUF_SIZE).
+const START: u64 = 256;
+
+/// What is wrong with a program that begins so.
+fn flaw(start: &[u8]) -> Option<Flaw> {
+    let Some(line) = start.strip_prefix(b"#!") else {
+        let is_text =
+            !start.is_empty() && start.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
+        return is_text.then_some(Flaw::NoInterpreter);
+    };
+    let line = String::from_utf8_lossy(line.split(|byte| *byte == b'\n').next().unwrap_or_default()).into_owned();
+    let interpreter = PathBuf::from(line.split_whitespace().next()?);
+    (!interpreter.try_exists().unwrap_or(true)).then_some(Flaw::Interpreter(interpreter))
 }
 
 /// The way to a file; `None`: it cannot be looked at, or is not there.
@@ -291,6 +317,10 @@ mod tests {
         assert_eq!(Unit("ProtectSystem=no\n").sealed(), []);
     }
 
+    fn place(path: &Path) -> String {
+        path.display().to_string()
+    }
+
     #[test]
     fn what_is_run_and_written_is_looked_at() {
         let directory = tempfile::tempdir().unwrap();
@@ -301,8 +331,19 @@ mod tests {
         };
         put("hook", "#!/bin/sh\n", 0o755);
         put("program", "\x7fELF", 0o700);
+        for (start, expected) in [
+            ("#!/bin/sh -e\n", None),
+            ("#! /bin/sh", None),
+            ("\x7fELF\u{2}", None),
+            ("", None),
+            ("#!/nonexistent/sh -e\n", Some(Flaw::Interpreter("/nonexistent/sh".into()))),
+            ("echo\n", Some(Flaw::NoInterpreter)),
+        ] {
+            assert_eq!(flaw(start.as_bytes()), expected, "{start:?}");
+        }
+        assert_eq!(command(Check::Hook, String::new(), &[place(&root)]).flaw, Some(Flaw::Directory));
         put("set.in", "nothing in it\n", 0o600);
-        let place = root.display();
+        let place = place(&root);
         let text = format!(
             "[[dynamicPrefix]]\nname = \"home\"\nacquisition.static.prefix = \"2001:db8::/56\"\n\
              [[hook]]\nname = \"router\"\ncommand = [\"{place}/hook\", \"x\"]\n\
@@ -318,6 +359,7 @@ mod tests {
             let file = command.file.as_ref().unwrap();
             (file.purpose, file.steps.last().unwrap().mode)
         };
+        assert_eq!((&hook.flaw, &reload.flaw), (&None, &None));
         assert_eq!(seen(hook), (Purpose::Run { is_script: true }, 0o755));
         assert_eq!(seen(reload), (Purpose::Run { is_script: false }, 0o700));
         let [set, none] = facts.files.as_slice() else { panic!("{facts:?}") };

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 
-use super::{LISTEN, Shared, host, listen, root};
-use super::{addresses, firewall, interface, port, router};
+use super::{LISTEN, Shared, files, host, listen, root};
+use super::{addresses, firewall, interface, lease, port, router};
 use crate::config::Config;
 use crate::doctor::{Finding, Section};
 use crate::prefix::PrefixFilter;
@@ -94,7 +94,11 @@ async fn one(
         found.extend(addresses::check(&addresses::Facts { interface: name.to_owned(), interests, addresses }));
     }
     if wanted.uses.dhcpv6 || wanted.uses.observe {
-        found.extend(port(name, link.ifindex, &wanted.uses).await);
+        let (findings, client) = port(name, link.ifindex, &wanted.uses).await;
+        found.extend(findings);
+        if wanted.uses.observe {
+            found.extend(lease::check(&files::leases(name, root(), shared.account.cloned(), client)));
+        }
     }
     if !wanted.uses.dhcpv6 && !wanted.uses.router_advertisement {
         // What the other client hears is its own affair, and a packet socket gets its copy before any firewall.
@@ -129,14 +133,20 @@ fn by_daemon(shared: &Shared<'_>, name: &str) -> Option<router::Heard> {
     Some(router::Heard::ByDaemon(source.state.clone()))
 }
 
-async fn port(name: &str, ifindex: u32, uses: &interface::Uses) -> Vec<Finding> {
+/// What there is to say of the port, and who the other client is.
+async fn port(name: &str, ifindex: u32, uses: &interface::Uses) -> (Vec<Finding>, Option<String>) {
     let interface = name.to_owned();
     let looking = tokio::task::spawn_blocking(move || others::gather(&interface, ifindex, root()));
     let Ok(facts) = looking.await else {
-        return vec![port::unsearched(name)];
+        return (vec![port::unsearched(name)], None);
     };
     // Whoever holds the port is told of once.
     let others = others::judge(&others::Facts { owners: Vec::new(), ..facts.clone() });
+    let client = match (facts.owners.first(), &others) {
+        (Some(owner), _) => Some(owner.to_string()),
+        (None, others::Verdict::Taken(client)) => Some(client.who.clone()),
+        (None, others::Verdict::Free | others::Verdict::Undecided(_)) => None,
+    };
     let (interface, uses) = (name.to_owned(), uses.clone());
-    port::check(&port::Facts { interface, uses, owners: facts.owners, others })
+    (port::check(&port::Facts { interface, uses, owners: facts.owners, others }), client)
 }

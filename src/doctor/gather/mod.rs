@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use super::prefixes::{self, Known};
 use super::{
-    Check, Finding, Report, Section, actions, addresses, capability, choice, clock, daemon, firewall, interface, port,
-    reading, router, routes, service,
+    Check, Finding, Report, Section, actions, addresses, capability, choice, clock, daemon, firewall, interface, lease,
+    port, reading, router, routes, service,
 };
 use crate::config::{self, Config};
 use crate::source::link::Links;
+use crate::spool::Spool;
 
 mod cluster;
 mod files;
@@ -100,6 +101,8 @@ async fn of_host(subject: &Subject, choices: &[choice::Facts], shared: &Shared<'
         found.extend(reading::check(Check::Configuration, account, &files::files([&subject.path])));
     }
     found.extend(daemon::check(&shared.daemon.facts, crate::VERSION));
+    let waiting = Spool::open(&subject.socket).ok().flatten().map_or(0, |spool| spool.count());
+    found.extend(daemon::waiting(&shared.daemon.facts, waiting, &subject.socket));
     if host::reads(shared.daemon, &subject.path) {
         found.extend(daemon::in_use(&shared.daemon.facts, &subject.path, files::changed(&subject.path)));
     }

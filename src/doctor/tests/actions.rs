@@ -4,13 +4,14 @@ use std::path::Path;
 
 use super::provoked;
 use super::reading::{daemon, step};
-use crate::doctor::actions::{Command, Facts, Target, check};
+use crate::doctor::actions::{Command, Facts, Flaw, Target, check};
 use crate::doctor::reading::{Account, File, Purpose, Step};
 use crate::doctor::{Check, Finding, Level};
 
 pub(super) const TESTS: &[fn()] = &[
     a_hook_that_can_be_run,
     a_hook_that_cannot,
+    what_is_no_program_can_be_run_by_nobody,
     the_directory_of_a_file,
     what_the_unit_lets_only_read,
     templates_are_read_by_the_daemon,
@@ -24,8 +25,13 @@ fn file(path: &str, purpose: Purpose, last: Step) -> File {
 }
 
 fn hook(account: Option<Account>, file: Option<File>) -> Vec<Finding> {
-    let command =
-        Command { check: Check::Hook, of: "the hook router".to_owned(), program: "/etc/changed".into(), file };
+    let command = Command {
+        check: Check::Hook,
+        of: "the hook router".to_owned(),
+        program: "/etc/changed".into(),
+        file,
+        flaw: None,
+    };
     check(&Facts { account, commands: vec![command], files: Vec::new() })
 }
 
@@ -65,6 +71,26 @@ fn a_hook_that_cannot() {
     listed.as_mut().unwrap().steps[2].has_list = true;
     let found = hook(Some(daemon()), listed);
     provoked(&found, Check::Hook, Level::Unseen, "`runuser -u dyn-prefix -- test -x /etc/changed`");
+}
+
+#[test]
+fn what_is_no_program_can_be_run_by_nobody() {
+    let of = |flaw| {
+        let of = "the hook router".to_owned();
+        let (program, file) = ("/etc/changed".into(), program(0o755, true));
+        let command = Command { check: Check::Hook, of, program, file, flaw: Some(flaw) };
+        check(&Facts { account: Some(daemon()), commands: vec![command], files: Vec::new() })
+    };
+    provoked(
+        &of(Flaw::Directory),
+        Check::Hook,
+        Level::Error,
+        "of the hook router is a directory. Name a program in it.",
+    );
+    let text = "has no line that names its interpreter. Let it begin with #!/bin/sh.";
+    provoked(&of(Flaw::NoInterpreter), Check::Hook, Level::Error, text);
+    let text = "is a script for /opt/sh, which is not there. Install that, or correct the first line of the script.";
+    provoked(&of(Flaw::Interpreter("/opt/sh".into())), Check::Hook, Level::Error, text);
 }
 
 fn written(account: Option<Account>, directory: Option<Step>, template: Option<File>) -> Vec<Finding> {

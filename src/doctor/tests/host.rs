@@ -46,6 +46,13 @@ pub(super) fn status(version: &str, reload_errors: &[&str]) -> Box<Status> {
 fn the_daemon() {
     let found = daemon::check(&daemon::Facts::NotRunning, "1.0.0");
     provoked(&found, Check::Daemon, Level::Warning, "is not running. Start it with `systemctl start dyn-prefix`");
+    let waiting = |facts: &daemon::Facts, count| daemon::waiting(facts, count, "/run/a/control.sock".as_ref());
+    let found = waiting(&daemon::Facts::NotRunning, 1).into_iter().collect::<Vec<_>>();
+    provoked(&found, Check::Daemon, Level::Warning, "A report waits for the daemon in /run/a. Start it before");
+    let found = waiting(&daemon::Facts::NotRunning, 3).into_iter().collect::<Vec<_>>();
+    provoked(&found, Check::Daemon, Level::Warning, "3 reports wait for the daemon in /run/a.");
+    assert_eq!(waiting(&daemon::Facts::NotRunning, 0), None);
+    assert_eq!(waiting(&daemon::Facts::NoAnswer("busy".to_owned()), 1), None);
     let found = daemon::check(&daemon::Facts::NoAnswer("no permission".to_owned()), "1.0.0");
     provoked(&found, Check::Daemon, Level::Unseen, "could not be asked: no permission.");
     let runs = |version: &str, errors: &[&str]| daemon::check(&daemon::Facts::Runs(status(version, errors)), "1.0.0");
@@ -67,7 +74,7 @@ fn the_daemon() {
     let of = |applied: Option<&str>, errors: &[&str]| {
         let mut status = status("1.0.0", errors);
         status.daemon.config_applied_at = applied.map(|at| at.parse().unwrap());
-        let changed = Some("2026-11-21T10:00:00Z".parse().unwrap());
+        let changed = Some("2026-11-21T10:00:00.9Z".parse().unwrap());
         daemon::in_use(&daemon::Facts::Runs(status), Path::new("/etc/dyn-prefix.toml"), changed)
     };
     let found: Vec<Finding> = of(Some("2026-11-21T09:00:00Z"), &[]).into_iter().collect();
@@ -75,6 +82,7 @@ fn the_daemon() {
         provoked(&found, Check::Daemon, Level::Warning, "/etc/dyn-prefix.toml was changed at 2026-11-21T10:00:00Z,");
     assert!(text.contains("`systemctl reload dyn-prefix`"), "{text}");
     assert_eq!(of(Some("2026-11-21T11:00:00Z"), &[]), None, "it was read since");
+    assert_eq!(of(Some("2026-11-21T10:00:00Z"), &[]), None, "in the same second, as status tells it");
     assert_eq!(of(Some("2026-11-21T09:00:00Z"), &["x"]), None, "that it was refused is said");
     assert_eq!(of(None, &[]), None);
 

@@ -7,7 +7,7 @@ use crate::doctor::interface::{self, Uses};
 use crate::doctor::router::{self, Heard};
 use crate::doctor::{Check, Finding, Level, port};
 use crate::prefix::PrefixFilter;
-use crate::source::dhcpv6::others::Verdict;
+use crate::source::dhcpv6::others::{Client, Verdict};
 use crate::source::dhcpv6::owner::Owner;
 use crate::source::link::LinkState;
 use crate::source::ra::packet::{Advertisement, PrefixInformation};
@@ -94,7 +94,7 @@ fn whom_there_is_to_observe() {
     let watch = || Uses { observe: true, ..Uses::default() };
     let found = |owners: &[Owner], others| of_port(owners, others, watch());
     provoked(&found(&[owner("odhcp6c")], Verdict::Free), Check::OtherClient, Level::Ok, "and is observed");
-    provoked(&found(&[], Verdict::Taken("x.".to_owned())), Check::OtherClient, Level::Ok, "and is observed");
+    provoked(&found(&[], Verdict::Taken(other_client("x", "y"))), Check::OtherClient, Level::Ok, "and is observed");
     provoked(&found(&[owner("dyn-prefix")], Verdict::Free), Check::OtherClient, Level::Error, "another client");
     provoked(&found(&[], Verdict::Free), Check::OtherClient, Level::Warning, "No DHCPv6 client runs");
     // And where a client of ours is in somebody's way.
@@ -107,13 +107,19 @@ fn whom_there_is_to_observe() {
     assert!(text.contains("acquisition.observe = { interface = \"wan\" }"), "{text}");
 }
 
+fn other_client(who: &str, advice: &str) -> Client {
+    Client { who: who.to_owned(), advice: advice.to_owned() }
+}
+
 #[test]
 fn who_else_is_a_dhcpv6_client() {
-    let taken = || Verdict::Taken("systemd-networkd has DHCP=yes on wan. Write DHCP=ipv4.".to_owned());
+    let taken = || Verdict::Taken(other_client("systemd-networkd has DHCP=yes on wan", "Write DHCP=ipv4"));
     let found = of_port(&[], taken(), uses(true, false));
     provoked(&found, Check::OtherClient, Level::Error, "systemd-networkd has DHCP=yes on wan.");
     let found = of_port(&[], taken(), Uses { take_over: true, ..uses(true, false) });
-    provoked(&found, Check::OtherClient, Level::Warning, "takeOver = true, and yet");
+    let text = provoked(&found, Check::OtherClient, Level::Warning, "takeOver = true, and yet");
+    assert!(text.contains("DHCP=yes on wan.") && text.contains("for good. Write DHCP=ipv4."), "{text}");
+    assert!(!text.contains("set takeOver"), "what is set already is no advice: {text}");
     let undecided = Verdict::Undecided("NetworkManager has not decided about wan".to_owned());
     provoked(&of_port(&[], undecided, uses(true, false)), Check::OtherClient, Level::Warning, "NetworkManager");
     provoked(&of_port(&[], Verdict::Free, uses(true, false)), Check::OtherClient, Level::Ok, "No other DHCPv6 client");
@@ -150,6 +156,8 @@ fn which_routers_are_heard() {
     let found = heard(live(&[]), uses(false, true));
     provoked(&found, Check::RouterAdvertisement, Level::Error, "No Router Advertisement was heard on wan within 5s");
     let found = heard(live(&[]), uses(true, true));
+    provoked(&found, Check::RouterAdvertisement, Level::Warning, "RA guard");
+    let found = heard(live(&[]), Uses { observe: true, ..uses(false, true) });
     provoked(&found, Check::RouterAdvertisement, Level::Warning, "RA guard");
     let found = heard(live(&[]), Uses { require_router_advertisement: true, ..uses(true, false) });
     provoked(&found, Check::RouterAdvertisement, Level::Warning, "although one was asked for");

@@ -19,7 +19,7 @@ pub(super) fn said(found: &[Finding]) {
 }
 
 /// Where findings are made.
-const CHECKS: [(&str, &str); 21] = [
+const CHECKS: [(&str, &str); 22] = [
     ("actions", include_str!("../actions.rs")),
     ("addresses", include_str!("../addresses.rs")),
     ("capability", include_str!("../capability.rs")),
@@ -29,6 +29,7 @@ const CHECKS: [(&str, &str); 21] = [
     ("firewall", include_str!("../firewall/mod.rs")),
     ("firewall", include_str!("../firewall/seen.rs")),
     ("interface", include_str!("../interface.rs")),
+    ("lease", include_str!("../lease.rs")),
     ("port", include_str!("../port.rs")),
     ("prefixes", include_str!("../prefixes.rs")),
     ("reading", include_str!("../reading.rs")),

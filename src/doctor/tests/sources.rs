@@ -1,5 +1,6 @@
 //! What concerns the sources beside DHCPv6 and Router Advertisements.
 
+use super::reading::{daemon, step};
 use super::{provoked, uses};
 use crate::config::{Acquisition, Chosen, Config, DynamicPrefix, Observe, Transition};
 use crate::daemon::choice::Step;
@@ -7,12 +8,15 @@ use crate::doctor::addresses;
 use crate::doctor::capability::{self, NET_RAW, Whose};
 use crate::doctor::choice::{self, Choice};
 use crate::doctor::interface::{self, Uses};
+use crate::doctor::lease;
+use crate::doctor::reading::{self, Account, File};
 use crate::doctor::service;
 use crate::doctor::{Check, Finding, Level};
 use crate::prefix::PrefixFilter;
 use crate::source::SourceKind;
 use crate::source::interface::Interest;
 use crate::source::interface::addresses::{Address, Detection};
+use crate::source::observe::Program;
 use crate::status::SourceStatus;
 use crate::time::Deadline;
 
@@ -23,6 +27,7 @@ pub(super) const TESTS: &[fn()] = &[
     what_a_service_answers,
     what_auto_comes_to,
     packet_sockets_take_a_drop_in,
+    leases_that_root_alone_may_read,
 ];
 
 fn address(text: &str) -> Address {
@@ -200,4 +205,53 @@ fn packet_sockets_take_a_drop_in() {
         provoked(&of(1 << NET_RAW, Some(families)), Check::PacketSocket, level, "packet sockets");
     }
     assert_eq!(of(1 << NET_RAW, None).len(), 1, "a daemon without a unit is kept from nothing by one");
+}
+
+/// As dhcpcd of Debian 12 makes it: 0640 and root:root, in a directory that all may look into.
+#[test]
+fn leases_that_root_alone_may_read() {
+    let file = |path: &str, mode, listed| {
+        let last = reading::Step { has_list: listed, ..step(path, 0, 0, mode) };
+        let steps = vec![step("/", 0, 0, 0o755), step("/var/lib/dhcpcd", 0, 0, 0o755), last];
+        File { path: path.into(), steps, ..File::default() }
+    };
+    let of = |account: Option<Account>, program: Program, file| {
+        let client = Some(format!("{} (process 12)", program.name()));
+        lease::check(&lease::Facts { interface: "wan".to_owned(), account, client, files: vec![(program, file)] })
+    };
+    let path = "/var/lib/dhcpcd/wan.lease6";
+    let found = of(Some(daemon()), Program::Dhcpcd, file(path, 0o640, false));
+    let text =
+        provoked(&found, Check::LeaseFile, Level::Note, "belongs to root:root and has the mode 0640. Until dhcpcd");
+    assert!(
+        text.starts_with(&format!("The daemon, which runs as the user dyn-prefix, cannot read {path}: it ")),
+        "{text}"
+    );
+    assert!(
+        text.contains("copy examples/hooks/dhcpcd (below") && text.contains("/etc/dhcpcd.exit-hook, and"),
+        "{text}"
+    );
+    assert!(!text.contains("chmod"), "dhcpcd writes it anew: {text}");
+    assert!(text.contains("`SupplementaryGroups=root`"), "{text}");
+    let leases = "/var/lib/dhcp/dhclient6.wan.leases";
+    let found = of(Some(daemon()), Program::Dhclient, file(leases, 0o600, false));
+    let text = provoked(&found, Check::LeaseFile, Level::Note, "Until dhclient next speaks");
+    assert!(text.contains("/etc/dhcp/dhclient-exit-hooks.d/dyn-prefix, and"), "{text}");
+    assert!(!text.contains("Or run"), "no group may read it: {text}");
+    let found = of(Some(daemon()), Program::Dhclient, file(leases, 0o644, false));
+    provoked(
+        &found,
+        Check::LeaseFile,
+        Level::Ok,
+        &format!("The user dyn-prefix can read {leases}, the leases of dhclient."),
+    );
+    let found = of(Some(daemon()), Program::Dhcpcd, file(path, 0o640, true));
+    provoked(&found, Check::LeaseFile, Level::Unseen, "has an access control list");
+    let left_behind = |client: Option<&str>| {
+        let (client, files) = (client.map(str::to_owned), vec![(Program::Dhcpcd, file(path, 0o640, false))]);
+        lease::check(&lease::Facts { interface: "wan".to_owned(), account: Some(daemon()), client, files })
+    };
+    assert_eq!(left_behind(Some("dhclient (process 12) runs as a DHCPv6 client on wan")), []);
+    assert_eq!(left_behind(None).len(), 1, "it may be started again");
+    assert_eq!(of(None, Program::Dhcpcd, file(path, 0o640, false)), [], "nobody knows who the daemon is");
 }

@@ -90,6 +90,10 @@ async fn a_status_is_told_with_the_last_lines() {
     assert_eq!(message, "/bin/sh ended with signal 9: a\u{fffd}[31mb");
     let (_, message) = failure(shell("exit 1")).await;
     assert_eq!(message, "/bin/sh ended with status 1; it printed nothing.");
+    // As nft says it.
+    let (_, message) =
+        failure(shell("echo netlink: Error: cache initialization failed: Operation not permitted; exit 1")).await;
+    assert!(message.contains("not permitted (to change packet filters or routes takes CAP_NET_ADMIN, "), "{message}");
 }
 
 #[test]
@@ -194,6 +198,16 @@ async fn what_cannot_be_started_says_why() {
     let (reason, message) = failure(missing).await;
     assert_eq!(reason, Failure::NOT_STARTED);
     assert!(message.starts_with("/nonexistent/program cannot be started: No such file or directory; "), "{message}");
+    assert!(message.ends_with(" first line names?"), "{message}");
+    let script = tempfile::tempdir().unwrap();
+    let path = script.path().join("x").display().to_string();
+    std::fs::write(&path, "echo x\n").unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let (_, message) = failure(Run { command: vec![path], ..shell("") }).await;
+    assert!(
+        message.contains("Exec format error; a script has to begin with a line that names") && message.ends_with('.'),
+        "{message}"
+    );
     let (_, message) = failure(Run { command: vec!["/etc/passwd".to_owned()], ..shell("") }).await;
     assert!(message.contains("Permission denied"), "{message}");
     let (_, message) = failure(Run { command: vec!["/etc".to_owned()], ..shell("") }).await;

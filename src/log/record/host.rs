@@ -37,7 +37,8 @@ pub fn hook_ran(hook: &str, name: &str, event: &str, took: Duration) -> Entry {
 
 /// A hook fails.
 pub fn hook_failing(hook: &str, name: &str, event: &str, why: &str) -> Entry {
-    let message = format!("did not run well for {name} ({event}): {why} It is run again, with growing pauses.");
+    let message =
+        format!("did not run well for {name} ({event}): {} It is run again, with growing pauses.", ended(why));
     of_hook(HOOK_FAILING, Priority::Warning, hook, name, message)
 }
 
@@ -86,7 +87,8 @@ pub fn file_reloaded(path: &str, took: Duration) -> Entry {
 /// The reload command of a file fails.
 pub fn reload_failing(path: &str, why: &str) -> Entry {
     let message = format!(
-        "{path} is written, but its reload command did not run well: {why} It is run again, with growing pauses."
+        "{path} is written, but its reload command did not run well: {} It is run again, with growing pauses.",
+        ended(why)
     );
     of_file(RELOAD_FAILING, Priority::Warning, path, message)
 }
@@ -95,6 +97,11 @@ pub fn reload_failing(path: &str, why: &str) -> Entry {
 pub fn file_left(path: &str) -> Entry {
     let message = format!("{path} has left the configuration; it stays as it is, and is no longer kept up to date.");
     of_file(FILE_LEFT, Priority::Info, path, message)
+}
+
+/// With a full stop: what a command has printed last may have none.
+fn ended(why: &str) -> String {
+    if why.ends_with(['.', '!', '?', '…']) { why.to_owned() } else { format!("{why}.") }
 }
 
 fn of_file(id: &'static str, priority: Priority, path: &str, message: String) -> Entry {

@@ -37,9 +37,11 @@ fn what_an_observer_was_told_and_has_seen_is_replayed() {
         valid: None,
         excluded: Vec::new(),
         gone: true,
+        ago: Duration::ZERO,
     };
     let filed =
         Filed { prefix: "2001:db8:b::/56".parse().unwrap(), age: 1, preferred: 100, valid: 200, excluded: None };
+    let described = Filed { prefix: "2001:db8:c::/60".parse().unwrap(), age: 0, ..filed.clone() };
     let messages = vec![Hex(to_octets(&RouteNetlinkMessage::NewRoute(route)))];
     let broken = Event::Observed { interface: interface(), sent: false, checksum_known: true, bytes: Hex(vec![0x60]) };
     let record = record(vec![
@@ -47,6 +49,7 @@ fn what_an_observer_was_told_and_has_seen_is_replayed() {
         (2, broken),
         (3, Event::Told { interface: interface(), told: gone }),
         (4, Event::Filed { interface: interface(), filed: vec![filed] }),
+        (5, Event::Described { interface: interface(), described: vec![described] }),
     ]);
     let told = told(&record);
     let has = |text: &str| told.iter().any(|line| line.contains(text));
@@ -56,6 +59,10 @@ fn what_an_observer_was_told_and_has_seen_is_replayed() {
     assert!(has("2001:db8:a::/56 is lost: its valid lifetime or its lease has ended"), "{told:#?}");
     assert!(
         has("home: 2001:db8:b::/56 takes the place of 2001:db8:a::/56 (observed on ppp0, generation 2)"),
+        "{told:#?}"
+    );
+    assert!(
+        has("home: 2001:db8:c::/60 takes the place of 2001:db8:b::/56 (observed on ppp0, generation 3)"),
         "{told:#?}"
     );
 }

@@ -16,6 +16,7 @@ use super::{Memory, Settings};
 use crate::clock::{self, Alarm};
 use crate::log::{self, record};
 use crate::record::Recorder;
+use crate::source::head::{self, Head};
 use crate::source::link::{LinkState, Links};
 use crate::source::{Advertised, SourceReport, SourceState, Tally};
 use crate::time::Instant;
@@ -141,22 +142,11 @@ impl Driver {
             let wake = deadlines.into_iter().flatten().min();
             tokio::select! {
                 biased;
-                permit = reports.reserve(), if news.is_some() => match (permit, news) {
-                    (Ok(permit), Some(report)) => {
-                        self.client.reported(clock::now());
-                        self.sent = Some(report.clone());
-                        permit.send(report);
-                    }
-                    (Ok(_), None) => {}
-                    (Err(_closed), _) => return,
-                },
-                changed = self.setup.links.changed() => match changed {
-                    Ok(()) => self.take_links(),
-                    Err(_closed) => return,
-                },
-                changed = self.setup.settings.changed() => match changed {
-                    Ok(()) => self.take_settings(),
-                    Err(_closed) => return,
+                head = head::next(reports, news.is_some(), Some(&mut self.setup.links), &mut self.setup.settings) => match head {
+                    Head::Place(place) => self.report(news, place),
+                    Head::Links => self.take_links(),
+                    Head::Settings => self.take_settings(),
+                    Head::Gone => return,
                 },
                 Ok(()) = self.setup.advertised.changed() => {
                     self.client.handle_advertised(&self.setup.advertised.borrow_and_update(), clock::now());
@@ -167,6 +157,14 @@ impl Driver {
                 ready = readable(self.socket.as_ref()) => self.receive(ready),
                 () = self.alarm.wait(wake) => self.handle_timeout(),
             }
+        }
+    }
+
+    fn report(&mut self, news: Option<SourceReport>, place: mpsc::Permit<'_, SourceReport>) {
+        if let Some(report) = news {
+            self.client.reported(clock::now());
+            self.sent = Some(report.clone());
+            place.send(report);
         }
     }
 

@@ -47,16 +47,17 @@ pub enum Verdict {
     Free,
     /// There may be one soon; who has still to decide about the interface.
     Undecided(String),
-    /// There is one: who, why the port is left to it and what to do, in full sentences.
-    Taken(String),
+    /// There is one.
+    Taken(Client),
 }
 
 /// Another client and how to make it leave the interface.
-struct Client {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
     /// "dhcpcd (process 12) …", without a full stop.
-    who: String,
+    pub who: String,
     /// An imperative, without a full stop.
-    advice: String,
+    pub advice: String,
 }
 
 /// Judges the facts.
@@ -70,7 +71,7 @@ pub fn judge(facts: &Facts) -> Verdict {
         match says {
             Says::Nothing => {}
             Says::Undecided(who) => undecided = undecided.or(Some(who)),
-            Says::Client(client) => return Verdict::Taken(client.text(interface)),
+            Says::Client(client) => return Verdict::Taken(client),
         }
     }
     let process = facts.processes.iter().find_map(|process| process::judge(process, facts));
@@ -79,7 +80,7 @@ pub fn judge(facts: &Facts) -> Verdict {
         advice: format!("Keep it off {interface}"),
     });
     match (process.or(holder), undecided) {
-        (Some(client), _) => Verdict::Taken(client.text(interface)),
+        (Some(client), _) => Verdict::Taken(client),
         (None, Some(who)) => Verdict::Undecided(who),
         (None, None) => Verdict::Free,
     }
@@ -93,7 +94,8 @@ enum Says {
 }
 
 impl Client {
-    fn text(&self, interface: &str) -> String {
+    /// For who wants the port: who has it, why it is left to it and what to do, in full sentences.
+    pub fn refusal(&self, interface: &str) -> String {
         format!(
             "{}. UDP port 546 on {interface} is left to it until the next boot, even if it ends before: only one of two \
              clients hears the servers, and this host could lose its own IPv6. To take the prefix from it, write \

@@ -45,7 +45,7 @@ pub fn acquire(request: &Request, root: &Path) -> Outcome {
         match others::judge(&others::gather(&request.interface, request.local.ifindex, root)) {
             Verdict::Free => {}
             Verdict::Undecided(who) => return Outcome::Undecided(who),
-            Verdict::Taken(text) => return Outcome::Taken(text),
+            Verdict::Taken(client) => return Outcome::Taken(client.refusal(&request.interface)),
         }
     }
     if request.held {
@@ -71,8 +71,8 @@ fn in_use(request: &Request, owners: Vec<Owner>) -> Outcome {
         if named.is_empty() { "a program that the kernel does not name".to_owned() } else { named.join(" and ") };
     if !request.take_over {
         let facts = Facts { interface: interface.clone(), owners, ..Facts::default() };
-        if let Verdict::Taken(text) = others::judge(&facts) {
-            return Outcome::Taken(text);
+        if let Verdict::Taken(client) = others::judge(&facts) {
+            return Outcome::Taken(client.refusal(interface));
         }
     }
     Outcome::Failed(format!(

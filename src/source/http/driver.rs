@@ -11,6 +11,7 @@ use super::asker::{Asker, Failure, Settings};
 use super::client::{self, Trust};
 use crate::clock::{self, Alarm};
 use crate::record::{Decider, Recorder, Tape};
+use crate::source::head::{self, Head};
 use crate::source::{Offer, SourceReport};
 
 type Asking = Pin<Box<dyn Future<Output = (Result<Ipv6Addr, Failure>, Trust)> + Send>>;
@@ -72,17 +73,12 @@ impl Driver {
             let wake = self.asker.poll_timeout().map(|(at, _)| at);
             tokio::select! {
                 biased;
-                permit = reports.reserve(), if self.asker.has_news() => match (permit, self.asker.poll_report()) {
-                    (Ok(permit), Some(report)) => {
-                        self.tape.report(clock::now());
-                        permit.send(report);
+                head = head::next(reports, self.asker.has_news(), None, &mut self.settings) => match head {
+                    Head::Place(place) => self.report(place),
+                    Head::Settings => {
+                        self.asker.reconfigure(self.settings.borrow_and_update().clone(), clock::now());
                     }
-                    (Ok(_), None) => {}
-                    (Err(_closed), _) => return,
-                },
-                changed = self.settings.changed() => match changed {
-                    Ok(()) => self.asker.reconfigure(self.settings.borrow_and_update().clone(), clock::now()),
-                    Err(_closed) => return,
+                    Head::Links | Head::Gone => return,
                 },
                 (answer, trust) = answered(self.asking.as_mut()) => {
                     self.asking = None;
@@ -93,6 +89,13 @@ impl Driver {
                 }
                 () = self.alarm.wait(wake) => self.handle_timeout(),
             }
+        }
+    }
+
+    fn report(&mut self, place: mpsc::Permit<'_, SourceReport>) {
+        if let Some(report) = self.asker.poll_report() {
+            self.tape.report(clock::now());
+            place.send(report);
         }
     }
 

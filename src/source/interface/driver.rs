@@ -17,6 +17,7 @@ use super::addresses::Addresses;
 use super::table::{Settings, Table};
 use crate::clock::{self, Alarm};
 use crate::record::{Decider, Recorder, Tape};
+use crate::source::head::{self, Head};
 use crate::source::link::{self, LinkState, Links};
 use crate::source::{Offer, SourceReport};
 use crate::time::Instant;
@@ -114,21 +115,13 @@ impl Driver {
             let wake = self.table.poll_timeout().map(|(at, _)| at).into_iter().chain(self.dump_at).min();
             tokio::select! {
                 biased;
-                permit = reports.reserve(), if self.table.has_news() => match (permit, self.table.poll_report()) {
-                    (Ok(permit), Some(report)) => {
-                        self.tape.report(clock::now());
-                        permit.send(report);
+                head = head::next(reports, self.table.has_news(), Some(&mut self.links), &mut self.settings) => match head {
+                    Head::Place(place) => self.report(place),
+                    Head::Links => self.take_links().await,
+                    Head::Settings => {
+                        self.table.reconfigure(self.settings.borrow_and_update().clone(), clock::now());
                     }
-                    (Ok(_), None) => {}
-                    (Err(_closed), _) => return Ok(()),
-                },
-                changed = self.links.changed() => match changed {
-                    Ok(()) => self.take_links().await,
-                    Err(_closed) => return Ok(()),
-                },
-                changed = self.settings.changed() => match changed {
-                    Ok(()) => self.table.reconfigure(self.settings.borrow_and_update().clone(), clock::now()),
-                    Err(_closed) => return Ok(()),
+                    Head::Gone => return Ok(()),
                 },
                 batch = self.messages.next() => match batch {
                     Some(batch) => self.take(&batch).await,
@@ -136,6 +129,13 @@ impl Driver {
                 },
                 () = self.alarm.wait(wake) => self.handle_timeout().await,
             }
+        }
+    }
+
+    fn report(&mut self, place: mpsc::Permit<'_, SourceReport>) {
+        if let Some(report) = self.table.poll_report() {
+            self.tape.report(clock::now());
+            place.send(report);
         }
     }
 

@@ -19,7 +19,7 @@ use super::addresses::Address;
 use crate::config::DynamicPrefix;
 use crate::prefix::{PrefixFilter, covering};
 use crate::source::link::LinkState;
-use crate::source::{Offer, SourceId, SourceKind, SourceReport, SourceState};
+use crate::source::{Offer, SourceId, SourceKind, SourceReport, SourceState, hindrance};
 use crate::time::Instant;
 
 mod entry;
@@ -260,12 +260,8 @@ impl Table {
     }
 
     fn state(&self) -> SourceState {
-        let Some(link) = &self.link else { return SourceState::InterfaceAbsent };
-        if let Some(failure) = &self.failure {
-            return SourceState::Failed(failure.clone());
-        }
-        if !link.up {
-            return SourceState::LinkDown;
+        if let Some(hindrance) = hindrance(self.link.as_ref(), self.failure.as_ref()) {
+            return hindrance;
         }
         let has_use = |prefix: &Ipv6Net| self.settings.interests.iter().any(|interest| interest.accepts(*prefix));
         let mut usable = self.entries.iter().filter(|(_, entry)| entry.usable_since.is_some());

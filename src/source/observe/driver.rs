@@ -16,6 +16,7 @@ use super::{Observer, Settings, Told};
 use crate::clock::{self, Alarm};
 use crate::log::{self, record};
 use crate::record::{Decider, Recorder, Tape};
+use crate::source::head::{self, Head};
 use crate::source::link::{LinkState, Links};
 use crate::source::{Offer, SourceReport, Tally};
 use crate::time::Instant;
@@ -139,25 +140,20 @@ impl Driver {
             let wake = wake.chain(self.networkctl.poll_timeout()).min();
             tokio::select! {
                 biased;
-                permit = reports.reserve(), if self.observer.has_news() => match (permit, self.observer.poll_report()) {
-                    (Ok(permit), Some(report)) => {
-                        self.tape.report(clock::now());
-                        permit.send(report);
+                head = head::next(reports, self.observer.has_news(), Some(&mut self.setup.links), &mut self.setup.settings) => {
+                    match head {
+                        Head::Place(place) => self.report(place),
+                        Head::Links => {
+                            self.take_links();
+                            self.look_into_files().await;
+                        }
+                        Head::Settings => {
+                            let settings = self.setup.settings.borrow_and_update().clone();
+                            self.observer.reconfigure(settings, clock::now());
+                        }
+                        Head::Gone => return,
                     }
-                    (Ok(_), None) => {}
-                    (Err(_closed), _) => return,
-                },
-                changed = self.setup.links.changed() => match changed {
-                    Ok(()) => {
-                        self.take_links();
-                        self.look_into_files().await;
-                    }
-                    Err(_closed) => return,
-                },
-                changed = self.setup.settings.changed() => match changed {
-                    Ok(()) => self.observer.reconfigure(self.setup.settings.borrow_and_update().clone(), clock::now()),
-                    Err(_closed) => return,
-                },
+                }
                 Some(Saying { told, taken }) = self.setup.told.recv() => {
                     let now = clock::now();
                     self.tape.told(&told, now);
@@ -185,6 +181,13 @@ impl Driver {
                 }
                 () = std::future::ready(()), if self.is_flooded => self.is_flooded = false,
             }
+        }
+    }
+
+    fn report(&mut self, place: mpsc::Permit<'_, SourceReport>) {
+        if let Some(report) = self.observer.poll_report() {
+            self.tape.report(clock::now());
+            place.send(report);
         }
     }
 

@@ -317,7 +317,7 @@ impl Evidence {
         let hints = self.hints.iter().filter(|hint| hint.is_offered());
         let hints = hints.filter(move |hint| match hint.origin {
             Origin::Told => true,
-            Origin::Route => !told_by_packets(hint.offer.prefix),
+            Origin::Route => !told_by_packets(hint.offer.prefix) && !self.is_outlived(hint),
             Origin::FormerRun => !named(hint.offer.prefix),
             Origin::File => !told_by_packets(hint.offer.prefix) && !self.stands(hint.offer.prefix),
         });

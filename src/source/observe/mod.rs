@@ -10,7 +10,7 @@
 //!   which may be hours away. Netlink does not say by which uplink a delegation came.
 //!
 //! A person or a hook script of the client may report besides ([`Told`]), and the lease files of dhcpcd and of ISC dhclient
-//! are looked into where anybody may ([`Filed`]). systemd-networkd is asked (`networkctl`), which tells what no route does: a
+//! are looked into where the daemon may ([`Filed`]). systemd-networkd is asked (`networkctl`), which tells what no route does: a
 //! delegation of a /64, and how long it lives before it is renewed. What was seen in packets wins over all others.
 //!
 //! RTM_NEWPREFIX is about the prefixes of the uplink itself, not about what was delegated: it is said where there is no
@@ -35,6 +35,7 @@
 //! | `socket`, `address`, `netlink`, `files`, `networkctl`, `driver` | sockets, files, a program and the clock | driver |
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,7 @@ mod traces;
 pub use driver::{Saying, run};
 pub use exchange::Unfollowed;
 pub use filed::Filed;
+pub use files::{Program, lease_files};
 pub use observer::{Notice, Observer};
 pub use octets::{from_octets, to_octets};
 pub use packet::{Captured, DropReason};
@@ -104,8 +106,8 @@ pub struct Told {
     pub dynamic_prefix: String,
     /// The prefix.
     pub prefix: Ipv6Net,
-    /// The preferred lifetime in seconds from now on, [`crate::time::Deadline::INFINITY`] for one that does not end;
-    /// `None`: not told.
+    /// The preferred lifetime in seconds from when it was told, [`crate::time::Deadline::INFINITY`] for one that does not
+    /// end; `None`: not told.
     pub preferred: Option<u32>,
     /// The valid lifetime in the same way.
     pub valid: Option<u32>,
@@ -115,4 +117,7 @@ pub struct Told {
     /// It is delegated no longer.
     #[serde(default)]
     pub gone: bool,
+    /// How long ago it was told: there was nobody yet who could hear it.
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    pub ago: Duration,
 }

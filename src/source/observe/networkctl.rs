@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncReadExt as _, Interest};
+use tokio::io::{AsyncRead, AsyncReadExt as _, Interest};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -29,9 +29,9 @@ const PROGRAMS: [&str; 3] = ["usr/bin/networkctl", "bin/networkctl", "run/curren
 const CLIENT: &str = "DHCP6_CLIENT_DUID=";
 /// How long it may take, and how much it may say.
 const LIMIT: Duration = Duration::from_secs(5);
-const MOST: u64 = 1 << 20;
+const MOST: usize = 1 << 20;
 /// How much of its excuses is read.
-const EXCUSE: u64 = 4096;
+const EXCUSE: usize = 4096;
 /// What it prints, or why it does not.
 type Answer = Result<Vec<u8>, String>;
 
@@ -89,7 +89,7 @@ impl Networkctl {
         let states = self.root.join(STATE);
         self.watch = self.watch.take().or_else(|| watch(&states).ok());
         let path = states.join(ifindex.to_string());
-        let version = version(&path);
+        let version = version(&path).ok().flatten();
         if version.is_some() && version != self.known {
             self.known = version;
             // It is in memory, and nobody else writes there.
@@ -176,19 +176,25 @@ async fn run(program: PathBuf, interface: String) -> Answer {
     let (Some(output), Some(errors)) = (child.stdout.take(), child.stderr.take()) else {
         return Err("networkctl has no output".to_owned());
     };
-    let (mut octets, mut excuse) = (Vec::new(), Vec::new());
-    let (mut output, mut errors) = (output.take(MOST), errors.take(EXCUSE));
-    let (read, _excused) = tokio::join!(output.read_to_end(&mut octets), errors.read_to_end(&mut excuse));
-    read.map_err(said)?;
-    // What is more than that is not waited for.
-    drop((output, errors));
+    // Who prints too much is not heard any longer, and ends by that.
+    let (octets, excuse) = tokio::join!(read(output, MOST), read(errors, EXCUSE));
+    let octets = octets.map_err(said)?;
+    if octets.len() >= MOST {
+        return Err(format!("networkctl prints more than {MOST} octets"));
+    }
     let status = child.wait().await.map_err(said)?;
     if status.success() {
         return Ok(octets);
     }
-    let excuse = String::from_utf8_lossy(&excuse).into_owned();
+    let excuse = String::from_utf8_lossy(&excuse.unwrap_or_default()).into_owned();
     let line = excuse.lines().find(|line| !line.trim().is_empty()).unwrap_or("it printed nothing");
     Err(format!("networkctl ended with {status}: {}", line.trim().trim_end_matches('.')))
+}
+
+async fn read(output: impl AsyncRead + Unpin, most: usize) -> io::Result<Vec<u8>> {
+    let mut octets = Vec::new();
+    output.take(most as u64).read_to_end(&mut octets).await?;
+    Ok(octets)
 }
 
 /// Watches for states that are written anew: each is renamed to its place.
@@ -207,3 +213,6 @@ async fn changed(watch: Option<&AsyncFd<OwnedFd>>) {
     while rustix::io::read(watch.get_ref(), &mut buffer).is_ok_and(|length| length > 0) {}
     ready.clear_ready();
 }
+
+#[cfg(test)]
+mod tests;

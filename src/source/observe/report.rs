@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::observer::{Observer, Watched};
 use crate::source::dhcpv6::wire::ClientMessage;
 use crate::source::dhcpv6::{Lease, Memory};
-use crate::source::{SourceId, SourceKind, SourceReport, SourceState};
+use crate::source::{SourceId, SourceKind, SourceReport, SourceState, hindrance};
+use crate::time::Deadline;
 
 /// How many prefixes of the link itself are named.
 const MOST_SHOWN: usize = 4;
@@ -42,12 +43,8 @@ impl Observer {
     }
 
     fn state(&self) -> SourceState {
-        if let Some(failure) = self.failure.as_ref().filter(|_| self.link.is_some()) {
-            return SourceState::Failed(failure.clone());
-        }
-        let Some(link) = &self.link else { return SourceState::InterfaceAbsent };
-        if !link.up {
-            return SourceState::LinkDown;
+        if let Some(hindrance) = hindrance(self.link.as_ref(), self.failure.as_ref()) {
+            return hindrance;
         }
         let asks = self.exchanges.latest().map(|exchange| exchange.kind);
         match asks {
@@ -85,6 +82,8 @@ impl Observer {
         }
         notes.extend(self.own_prefixes().filter(|_| !self.is_held()));
         if self.is_held() && self.memory().is_none() {
+            let mut usable = self.offers().into_iter().filter(|offer| offer.cut.is_none()).peekable();
+            let is_dated = usable.peek().is_some() && usable.all(|offer| offer.valid_until != Deadline::Never);
             notes.push(if self.evidence.is_from_file() && self.evidence.is_described() {
                 format!(
                     "The prefix is what systemd-networkd says that its DHCPv6 client on {interface} holds: no message of it \
@@ -93,6 +92,11 @@ impl Observer {
             } else if self.evidence.is_from_file() {
                 format!(
                     "The prefix is what the DHCPv6 client on {interface} has in its lease file: no message of it was seen yet"
+                )
+            } else if is_dated {
+                format!(
+                    "What the DHCPv6 client on {interface} was delegated is known by what this host shows and by reports: no \
+                     message of it was seen yet"
                 )
             } else {
                 format!(

@@ -59,6 +59,8 @@ impl Evidence {
             self.reserved.remove(&prefix);
             return self.hints.iter_mut().filter(|hint| is_it(hint)).for_each(|hint| hint.cut(Cut::Withdrawn, now));
         }
+        // Whatever is told counts from when it was said, be it the end of another one.
+        let now = now - told.ago;
         let is_known = |hint: &Hint| hint.origin == Origin::FormerRun && is_it(hint) && hint.offer.cut.is_none();
         let is_new = !self.tellings.contains(name, prefix) && !self.hints.iter().any(is_known);
         self.hints.iter_mut().filter(|hint| is_it(hint)).for_each(|hint| hint.doubted_until = None);

@@ -12,6 +12,7 @@ use super::table::{Settings, Table};
 use crate::clock::{self, Alarm};
 use crate::log::{self, record};
 use crate::record::{Decider, Recorder, Tape};
+use crate::source::head::{self, Head};
 use crate::source::link::{LinkState, Links};
 use crate::source::{Offer, SourceReport, Tally};
 use crate::time::Instant;
@@ -104,25 +105,24 @@ impl Driver {
             let wake = self.table.poll_timeout().map(|(at, _)| at).into_iter().chain(self.reopen_at).min();
             tokio::select! {
                 biased;
-                permit = reports.reserve(), if self.table.has_news() => match (permit, self.table.poll_report()) {
-                    (Ok(permit), Some(report)) => {
-                        self.tape.report(clock::now());
-                        permit.send(report);
+                head = head::next(reports, self.table.has_news(), Some(&mut self.links), &mut self.settings) => match head {
+                    Head::Place(place) => self.report(place),
+                    Head::Links => self.take_links(),
+                    Head::Settings => {
+                        self.table.reconfigure(self.settings.borrow_and_update().clone(), clock::now());
                     }
-                    (Ok(_), None) => {}
-                    (Err(_closed), _) => return,
-                },
-                changed = self.links.changed() => match changed {
-                    Ok(()) => self.take_links(),
-                    Err(_closed) => return,
-                },
-                changed = self.settings.changed() => match changed {
-                    Ok(()) => self.table.reconfigure(self.settings.borrow_and_update().clone(), clock::now()),
-                    Err(_closed) => return,
+                    Head::Gone => return,
                 },
                 ready = readable(self.socket.as_ref()) => self.receive(ready),
                 () = self.alarm.wait(wake) => self.handle_timeout(),
             }
+        }
+    }
+
+    fn report(&mut self, place: mpsc::Permit<'_, SourceReport>) {
+        if let Some(report) = self.table.poll_report() {
+            self.tape.report(clock::now());
+            place.send(report);
         }
     }
 

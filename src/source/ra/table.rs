@@ -12,7 +12,7 @@ use super::solicit::{HOLD_OFF, PATIENCE, Solicitor};
 use crate::config::{Acquisition, DynamicPrefix};
 use crate::prefix::PrefixFilter;
 use crate::source::link::LinkState;
-use crate::source::{Advertised, Offer, SourceId, SourceKind, SourceReport, SourceState};
+use crate::source::{Advertised, Offer, SourceId, SourceKind, SourceReport, SourceState, hindrance};
 use crate::time::Instant;
 
 /// How many routers are kept.
@@ -364,12 +364,8 @@ impl Table {
     }
 
     fn state(&self) -> SourceState {
-        let Some(link) = &self.link else { return SourceState::InterfaceAbsent };
-        if let Some(failure) = &self.failure {
-            return SourceState::Failed(failure.clone());
-        }
-        if !link.up {
-            return SourceState::LinkDown;
+        if let Some(hindrance) = hindrance(self.link.as_ref(), self.failure.as_ref()) {
+            return hindrance;
         }
         match self.hearing {
             Hearing::Nothing { .. } => SourceState::Soliciting,

@@ -149,7 +149,9 @@ fn a_hook_that_fails_is_degraded_told_and_run_again() {
     let lines =
         ["; failing: hook follow\n", "hooks\n  follow for home  Failed: /bin/sh ended with status 4: it is broken"];
     lines.iter().for_each(|line| assert!(shown.stdout.contains(line), "{line}: {}", shown.stdout));
-    daemon.until_logged("The hook follow did not run well for home (start): /bin/sh ended with status 4: it is broken");
+    daemon.until_logged(
+        "The hook follow did not run well for home (start): /bin/sh ended with status 4: it is broken. It is run again",
+    );
     daemon.until_noted("STATUS=home 2001:db8:1::/56; 0 of 0 targets in sync; failing: hook follow");
     fs::remove_file(home.path().join("broken")).unwrap();
     daemon.until_logged("The hook follow runs well again: it ran for home (start) in ");

@@ -82,6 +82,8 @@ pub(super) fn quiet() {
     let _client = Holder::pretend(&pair.host, &directory.path().join("odhcp6c"), &[WAN]);
     let text = initialised(&mut pair.host.command(PROGRAM));
     assert!(text.contains("odhcp6c (process") && !text.contains("\nacquisition.dhcpv6"), "{text}");
+    assert!(text.contains("\nacquisition.observe = { interface = \"wan\" }"), "{text}");
+    assert!(!text.contains("in place of"), "what is written already is not to be written: {text}");
 }
 
 /// Ends with the value.

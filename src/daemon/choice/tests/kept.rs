@@ -1,5 +1,7 @@
 //! Reports that nobody could take yet.
 
+use std::time::Duration;
+
 use super::*;
 use crate::daemon::choice::kept::Kept;
 use crate::daemon::choice::round::share_reports;
@@ -7,7 +9,7 @@ use crate::source::observe::Told;
 
 fn told(name: &str, prefix: &str, valid: Option<u32>) -> Told {
     let (dynamic_prefix, prefix) = (name.to_owned(), prefix.parse().unwrap());
-    Told { dynamic_prefix, prefix, preferred: valid, valid, excluded: Vec::new(), gone: false }
+    Told { dynamic_prefix, prefix, preferred: valid, valid, excluded: Vec::new(), gone: false, ago: Duration::ZERO }
 }
 
 #[test]
@@ -22,11 +24,23 @@ fn what_was_told_is_handed_out_as_of_now() {
     assert_eq!(kept.names(now()), BTreeSet::from(["home".to_owned(), "work".to_owned()]));
     let later = kept.take("home", Instant::from_secs(1020));
     let lifetimes: Vec<_> = later.iter().map(|told| (told.valid, told.preferred, told.gone)).collect();
-    let (told_last, ended) = ((Some(3580), Some(3580), false), (Some(0), Some(0), true));
+    let (told_last, ended) = ((Some(3600), Some(3600), false), (Some(20), Some(20), true));
     assert_eq!(lifetimes, [told_last, (None, None, false), (Some(u32::MAX), Some(u32::MAX), false), ended]);
+    assert!(later.iter().all(|told| told.ago == Duration::from_secs(20)), "{later:?}");
     assert_eq!(kept.names(now()), BTreeSet::from(["work".to_owned()]));
     kept.retain(|name| name == "home");
     assert_eq!(kept.take("work", now()), Vec::new());
+}
+
+/// It waited for the daemon before it waited for an observer.
+#[test]
+fn what_waited_before_is_as_old_as_it_is() {
+    let mut kept = Kept::default();
+    kept.keep(Told { ago: Duration::from_secs(70), ..told("home", P, Some(100)) }, now());
+    assert_eq!(kept.names(Instant::from_secs(1029)).len(), 1);
+    assert!(kept.names(Instant::from_secs(1030)).is_empty());
+    let later = kept.take("home", Instant::from_secs(1029));
+    assert_eq!((later[0].ago, later[0].gone), (Duration::from_secs(99), false));
 }
 
 /// What is over by now proves nothing any more.

@@ -1,7 +1,7 @@
 //! From the first report to the end of a drain, and what of it is worth a save.
 
 use super::world::*;
-use crate::source::SourceState;
+use crate::source::{SourceId, SourceKind, SourceReport, SourceState};
 
 #[test]
 fn nothing_is_wanted_before_the_first_opinion() {
@@ -165,4 +165,31 @@ fn static_prefixes_are_each_their_own() {
     world.reload(&text.replace("2001:db8:b", "2001:db8:c"));
     assert_eq!(world.wanted("a"), format!("{A} Current"));
     assert!(world.wanted("b").starts_with("2001:db8:c::/64 Current"), "{}", world.wanted("b"));
+}
+
+/// A cable that is pulled is told once, whatever listens there.
+#[test]
+fn that_a_link_is_down_is_told_once_for_all_its_sources() {
+    let both = "acquisition.observe = { interface = \"eth0\" }\nacquisition.routerAdvertisement";
+    let mut world = World::new(&HOME.replacen("acquisition.routerAdvertisement", both, 1));
+    let mut say = |kind, interface: &str, state| {
+        let report = SourceReport::new(SourceId::on(kind, interface), state);
+        world.coordinator.handle_report(report, world.now);
+        world.journal()
+    };
+    let (ra, other) = (SourceKind::RouterAdvertisement, SourceKind::Observed);
+    for (state, line) in [
+        (SourceState::LinkDown, "The link of eth0 is down; waiting for it."),
+        (SourceState::InterfaceAbsent, "The interface eth0 does not exist; waiting for it to appear."),
+    ] {
+        assert_eq!(say(other, "eth0", state.clone()), [line]);
+        assert_eq!(say(ra, "eth0", state.clone()), [""; 0]);
+        assert_eq!(say(ra, "eth0", SourceState::Soliciting).len(), 1);
+        assert_eq!(say(other, "eth0", SourceState::Soliciting).len(), 1);
+        // And again when it happens again.
+        assert_eq!(say(ra, "eth0", state.clone()), [line]);
+        assert_eq!(say(other, "eth0", state), [""; 0]);
+    }
+    assert_eq!(say(ra, "eth0", SourceState::Silent).len(), 1, "what one source says is its own");
+    assert_eq!(say(other, "eth0", SourceState::Silent).len(), 1);
 }

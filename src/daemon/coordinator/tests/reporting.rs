@@ -1,5 +1,7 @@
 //! What is said of a delegation by `dyn-prefix report`, and what the store keeps of it.
 
+use std::time::Duration;
+
 use super::world::*;
 use crate::control::Report;
 use crate::daemon::reporting::Taker;
@@ -48,6 +50,7 @@ fn a_report_goes_to_the_observer_of_its_interface() {
         valid: Some(u32::MAX),
         excluded: Vec::new(),
         gone: false,
+        ago: Duration::ZERO,
     };
     let full = Report { preferred: Some(1800), valid: Some(u32::MAX), ..report(P) };
     assert_eq!(told(full), Ok((Taker::Observer("eth0".to_owned()), expected)));

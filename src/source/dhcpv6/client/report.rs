@@ -7,7 +7,8 @@ use super::lease::Ia;
 use super::state::State;
 use crate::source::dhcpv6::Memory;
 use crate::source::dhcpv6::wire::{Status, StatusCode};
-use crate::source::{SourceId, SourceKind, SourceReport, SourceState};
+use crate::source::link::LinkState;
+use crate::source::{SourceId, SourceKind, SourceReport, SourceState, hindrance};
 
 impl Client {
     /// What is known now.
@@ -44,14 +45,10 @@ impl Client {
     }
 
     fn source_state(&self) -> SourceState {
-        let Some(link) = &self.link else { return SourceState::InterfaceAbsent };
-        if let Some(failure) = &self.failure {
-            return SourceState::Failed(failure.clone());
+        if let Some(hindrance) = hindrance(self.link.as_ref(), self.failure.as_ref()) {
+            return hindrance;
         }
-        if !link.up {
-            return SourceState::LinkDown;
-        }
-        if !link.can_send() {
+        if !self.link.as_ref().is_some_and(LinkState::can_send) {
             return SourceState::NoLinkLocal;
         }
         let in_vain = self.ias.iter().filter(|ia| ia.is_missing()).all(|ia| ia.patience.is_over());

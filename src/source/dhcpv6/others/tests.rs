@@ -11,7 +11,7 @@ fn facts() -> Facts {
 /// The text about a client that was seen.
 fn taken(facts: &Facts) -> String {
     match judge(facts) {
-        Verdict::Taken(text) => text,
+        Verdict::Taken(client) => client.refusal(&facts.interface),
         other @ (Verdict::Free | Verdict::Undecided(_)) => panic!("{other:?} for {facts:#?}"),
     }
 }
@@ -162,7 +162,7 @@ fn dhcpcd_leaves_alone_what_its_configuration_names() {
     for conf in
         ["", "denyinterfaces lan\n", "allowinterfaces lan w*\n", "interface lan\nnodhcp6\n", "#denyinterfaces wan"]
     {
-        assert!(matches!(with(conf), Verdict::Taken(text) if text.contains("denyinterfaces wan")), "{conf}");
+        assert!(matches!(with(conf), Verdict::Taken(client) if client.advice.contains("denyinterfaces wan")), "{conf}");
     }
 }
 

@@ -12,7 +12,7 @@ use ipnet::Ipv6Net;
 
 use super::{Evidence, GRACE, judges};
 use crate::source::observe::filed::Filed;
-use crate::source::observe::hint::{Hint, Origin, unknown};
+use crate::source::observe::hint::{Hint, Origin, Use, unknown};
 use crate::source::{Cut, Offer};
 use crate::time::{Deadline, Instant};
 
@@ -99,6 +99,13 @@ impl Evidence {
         self.hints.iter().any(|hint| is_it(hint) && hint.offer.cut.is_none() && hint.is_offered())
     }
 
+    /// Whether a hint was cut, and what the client says is known of its prefix instead.
+    pub(super) fn is_outlived(&self, hint: &Hint) -> bool {
+        let is_said = |said: &Hint| said.origin == Origin::File && said.offer.cut.is_none() && said.is_offered();
+        hint.offer.cut.is_some()
+            && self.hints.iter().any(|said| is_said(said) && said.offer.prefix == hint.offer.prefix)
+    }
+
     /// Puts together what the file says and what else is known. `has_lease`: the packets tell what is held.
     pub(super) fn follow_file(&mut self, has_lease: bool, now: Instant) {
         if self.on_file.offers.is_empty() {
@@ -158,7 +165,14 @@ impl Evidence {
         for hint in &mut self.hints {
             let prefix = hint.offer.prefix;
             match hint.origin {
-                Origin::Route if described.has(prefix) || hint.offer.first_seen > described_at => {}
+                Origin::Route if described.has(prefix) => {
+                    // It is held again, and the route was never away.
+                    if hint.missing_since.is_none() && hint.in_use != Use::Replaced && !self.ended.contains_key(&prefix)
+                    {
+                        hint.restore(false);
+                    }
+                }
+                Origin::Route if hint.offer.first_seen > described_at => {}
                 Origin::Route if former.contains(&prefix) => hint.cut(Cut::Unlisted, now),
                 Origin::Route => hint.is_aside = true,
                 Origin::FormerRun if described.has(prefix) && !self.ended.contains_key(&prefix) => {

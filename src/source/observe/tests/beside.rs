@@ -1,5 +1,7 @@
 //! Routes and addresses beside leases: whose they are, and who outlives whom.
 
+use std::time::Duration;
+
 use super::netlink::{ends, gone, networkd, new, numbered, seed, unnumbered};
 use super::world::*;
 use crate::source::dhcpv6::wire::{ClientMessage, IaPd, StatusCode};
@@ -184,6 +186,7 @@ fn a_told_end_counts_for_a_route_that_stands_also_when_it_is_long_ago() {
             valid: lifetimes.1,
             excluded: Vec::new(),
             gone: false,
+            ago: Duration::ZERO,
         },
         at(100),
     );

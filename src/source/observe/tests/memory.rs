@@ -1,5 +1,7 @@
 //! What a former run knew, beside what others say.
 
+use std::time::Duration;
+
 use super::netlink::{ends, gone, networkd, new, numbered, seed, unnumbered};
 use super::world::*;
 use crate::source::dhcpv6::wire::ClientMessage;
@@ -149,6 +151,7 @@ fn a_renew_takes_the_lifetimes_that_somebody_told_and_not_those_of_a_bare_route(
         valid,
         excluded: Vec::new(),
         gone: false,
+        ago: Duration::ZERO,
     };
     for is_told in [true, false] {
         let mut observer = observer();

@@ -2,6 +2,7 @@
 
 mod beside;
 mod beside_others;
+mod described;
 mod endless;
 mod filed;
 mod lapsed;

@@ -1,6 +1,7 @@
 //! What routes and addresses tell.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
 use ipnet::Ipv6Net;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo};
@@ -81,7 +82,14 @@ fn t178_the_routes_of_clients_tell_the_delegation_and_addresses_its_lifetimes() 
         assert_eq!(observer.usable(), [A], "{theirs:?}");
         assert_eq!(ends(&observer, A), (Deadline::At(at(610)), Deadline::At(at(910))));
         assert_eq!(observer.report().state, SourceState::Bound);
-        assert!(observer.report().notes[0].contains("no message of it was seen yet"));
+        // That it lives until then is known.
+        let note = &observer.report().notes[0];
+        assert!(note.starts_with("What the DHCPv6 client on ppp0 was delegated is known by what this host"), "{note}");
+        assert!(note.ends_with("no message of it was seen yet"), "{note}");
+        let mut observer = super::world::observer();
+        observer.handle_dump(&[new(theirs)], at(10));
+        let note = &observer.report().notes[0];
+        assert!(note.starts_with("How long the prefix lives is known once"), "{note}");
     }
 }
 
@@ -306,6 +314,7 @@ fn what_is_told_of_lifetimes_counts_for_a_route_that_stands() {
         valid: Some(valid),
         excluded: Vec::new(),
         gone: false,
+        ago: Duration::ZERO,
     };
     observer.handle_told(&told(200, 400), at(10));
     let ends = |observer: &Observer| -> Vec<(Deadline, Deadline)> {

@@ -1,5 +1,7 @@
 //! What people and hook scripts say.
 
+use std::time::Duration;
+
 use netlink_packet_route::RouteNetlinkMessage;
 
 use super::netlink::networkd;
@@ -17,6 +19,7 @@ fn told(prefix: &str, preferred: Option<u32>, valid: Option<u32>) -> Told {
         valid,
         excluded: Vec::new(),
         gone: false,
+        ago: Duration::ZERO,
     }
 }
 
@@ -35,6 +38,32 @@ fn what_is_told_is_offered_to_whom_it_is_for() {
     observer.handle_told(&told(A, Some(Deadline::INFINITY), Some(Deadline::INFINITY)), at(200));
     assert_eq!(observer.offer(A).unwrap().valid_until, Deadline::Never);
     assert_eq!(observer.report().offers.len(), 1);
+}
+
+/// A report that waited for the daemon counts from when it was said.
+#[test]
+fn what_was_told_before_there_was_anybody_has_its_age() {
+    let long_ago = |seconds, told| Told { ago: Duration::from_secs(seconds), ..told };
+    let mut observer = observer();
+    observer.handle_told(&long_ago(200, told(A, Some(600), Some(900))), at(1000));
+    let offer = observer.offer(A).unwrap();
+    assert_eq!((offer.preferred_until, offer.valid_until), (Deadline::At(at(1400)), Deadline::At(at(1700))));
+    assert_eq!(offer.first_seen, at(800));
+    // The end of it is now: a loss that is as old as this would be forgotten before anybody heard of it.
+    observer.handle_told(&long_ago(3600, Told { gone: true, ..told(A, None, None) }), at(1001));
+    let offer = observer.offer(A).unwrap();
+    assert_eq!((offer.cut, offer.valid_until), (Some(Cut::Withdrawn), Deadline::At(at(1001))));
+    // Five minutes lay between these two, although they are heard at once: they are not of one event.
+    let mut observer = super::world::observer();
+    observer.handle_told(&long_ago(600, told(A, None, None)), at(1000));
+    observer.handle_told(&long_ago(300, told(B, None, None)), at(1000));
+    observer.handle_timeout(at(1000));
+    assert_eq!(observer.usable(), [B]);
+    let mut observer = super::world::observer();
+    observer.handle_told(&long_ago(301, told(A, None, None)), at(1000));
+    observer.handle_told(&long_ago(300, told(B, None, None)), at(1000));
+    observer.handle_timeout(at(1000));
+    assert_eq!(observer.usable(), [A, B], "a client that holds both");
 }
 
 #[test]
