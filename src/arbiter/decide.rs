@@ -30,6 +30,8 @@ pub struct Arbiter {
     damping: Damping,
     /// What is being given back to the DHCPv6 server, for as long as it is still offered.
     released: BTreeSet<Ipv6Net>,
+    /// The prefix that was usable when a former run ended, until its source has spoken of it.
+    unwatched: Option<Ipv6Net>,
     /// What the user has been told of.
     refused: BTreeSet<(SourceId, Ipv6Net)>,
     transitions: VecDeque<Transition>,
@@ -47,7 +49,9 @@ impl Arbiter {
         }
         let known = snapshot.current.iter().map(|current| current.generation);
         let known = known.chain(snapshot.history.iter().map(|previous| previous.generation));
+        let usable = snapshot.current.as_ref().filter(|current| current.lost.is_none());
         let mut arbiter = Self {
+            unwatched: usable.map(|current| current.prefix),
             last_generation: known.fold(last_generation, Generation::max),
             has_opinion: snapshot.current.is_some() || !snapshot.history.is_empty(),
             config,
@@ -90,6 +94,7 @@ impl Arbiter {
                 };
                 self.released.retain(offered);
             }
+            self.unwatched.take_if(|prefix| report.offers.iter().any(|offer| offer.prefix == *prefix));
             self.reports.insert(report.id.clone(), report);
             self.evaluate(now);
         }
@@ -145,6 +150,16 @@ impl Arbiter {
     /// What is true now; `None`: no opinion yet.
     pub fn snapshot(&self) -> Option<&Snapshot> {
         self.has_opinion.then_some(&self.snapshot)
+    }
+
+    /// The name of the DynamicPrefix.
+    pub(super) fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// Whether a former run knew this prefix as usable, and its source has not spoken of it yet.
+    pub(super) fn is_unwatched(&self, prefix: Ipv6Net) -> bool {
+        self.unwatched == Some(prefix)
     }
 
     /// The highest generation that was ever given.

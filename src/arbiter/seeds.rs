@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 
-use super::{Current, Previous, Snapshot};
+use super::{Arbiter, Current, Loss, Previous, Snapshot};
 use crate::source::{Cut, Offer, SourceId, SourceKind};
 use crate::time::{Deadline, Instant};
 
@@ -26,21 +26,41 @@ pub fn seeds<'a>(snapshots: impl Iterator<Item = &'a Snapshot> + Clone, interfac
     current.iter().flat_map(|current| of_current(current)).chain(former.into_iter().flat_map(of_former)).collect()
 }
 
-/// What a former run has seen another DHCPv6 client hold on `interface`, for the DynamicPrefix `name`: what is in use, as
-/// long as it was not lost.
-pub fn observed(name: &str, snapshot: &Snapshot, interface: &str) -> Option<Offer> {
-    let current = snapshot.current.as_ref().filter(|current| current.lost.is_none())?;
-    let is_seen = current.source == SourceId::on(SourceKind::Observed, interface);
-    is_seen.then(|| Offer {
-        prefix: current.prefix,
-        recipient: Some(name.to_owned()),
+/// What a former run has seen another DHCPv6 client hold on `interface`: what is in use, as long as it was not lost, and,
+/// cut, what has ended since the machine booted. Of that a route may stand yet, which says nothing.
+pub fn observed(arbiter: &Arbiter, interface: &str, now: Instant) -> Vec<Offer> {
+    let source = SourceId::on(SourceKind::Observed, interface);
+    let Some(snapshot) = arbiter.snapshot() else { return Vec::new() };
+    let current = snapshot.current.as_ref().filter(|current| current.source == source);
+    let seen = |prefix: Ipv6Net, valid_until: Deadline, first_seen: Instant| Offer {
+        prefix,
+        recipient: Some(arbiter.name().to_owned()),
         router: None,
-        preferred_until: current.preferred_until,
-        valid_until: current.valid_until,
-        excluded: current.excluded.clone(),
-        first_seen: current.acquired_at,
+        preferred_until: valid_until,
+        valid_until,
+        excluded: Vec::new(),
+        first_seen,
         cut: None,
-    })
+    };
+    let held = current.filter(|current| current.lost.is_none()).map(|current| Offer {
+        preferred_until: current.preferred_until,
+        excluded: current.excluded.clone(),
+        ..seen(current.prefix, current.valid_until, current.acquired_at)
+    });
+    // What ended while nobody watched may have been renewed.
+    let lost = current.filter(|current| current.lost == Some(Loss::Dead) && !arbiter.is_unwatched(current.prefix));
+    let lost = lost
+        .and_then(|lost| Some((seen(lost.prefix, lost.valid_until, lost.acquired_at), lost.valid_until.instant()?)));
+    let former = snapshot.history.iter().filter(|previous| previous.source == source);
+    let former = former.filter_map(|previous| {
+        let ended_at = previous.valid_until.instant().filter(|end| *end <= now);
+        // The same client has another one in its place.
+        let ended_at = ended_at.or_else(|| current.map(|_| previous.deprecated_at))?;
+        Some((seen(previous.prefix, previous.valid_until, previous.acquired_at), ended_at))
+    });
+    let ended = lost.into_iter().chain(former).filter(|(_, at)| *at >= Instant::BOOT);
+    let ended = ended.map(|(offer, at)| Offer { preferred_until: Deadline::At(at), cut: Some(Cut::Unlisted), ..offer });
+    held.into_iter().chain(ended).collect()
 }
 
 fn of_current(current: &Current) -> impl Iterator<Item = Offer> + '_ {

@@ -118,7 +118,7 @@ impl Heard {
             let (tally, _) = watch::channel(Tally::default());
             let (reports, reported) = mpsc::channel(16);
             let (held, told) = mpsc::channel(1);
-            let (seed, links) = (self.coordinator.observed_seeds(interface), links.clone());
+            let (seed, links) = (self.coordinator.observed_seeds(interface, clock::now()), links.clone());
             let recorder = Recorder::default();
             let root = PathBuf::from("/");
             let setup =

@@ -4,6 +4,7 @@ use super::coordinator::Coordinator;
 use crate::arbiter;
 use crate::config::DynamicPrefix;
 use crate::source::{Offer, SourceId, SourceKind};
+use crate::time::Instant;
 
 impl Coordinator {
     /// What the RA table of `interface` should know from before: the prefixes that came from there, so that their
@@ -28,12 +29,10 @@ impl Coordinator {
         self.sources().into_iter().filter(|id| id.kind == SourceKind::Observed).filter_map(|id| id.interface)
     }
 
-    /// What the observer on `interface` should know from before: the prefix of each DynamicPrefix that it gave.
-    pub fn observed_seeds(&self, interface: &str) -> Vec<Offer> {
-        let seed = |(name, arbiter): (&String, &arbiter::Arbiter)| {
-            arbiter::seeds_observed(name, arbiter.snapshot()?, interface)
-        };
-        self.arbiters.iter().filter_map(seed).collect()
+    /// What the observer on `interface` should know from before: the prefix of each DynamicPrefix that it gave, and, cut,
+    /// those that have ended.
+    pub fn observed_seeds(&self, interface: &str, now: Instant) -> Vec<Offer> {
+        self.arbiters.values().flat_map(|arbiter| arbiter::seeds_observed(arbiter, interface, now)).collect()
     }
 
     /// What was in use of the addresses of `interface`, so that another prefix there does not take its place before it

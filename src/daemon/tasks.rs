@@ -237,7 +237,7 @@ impl Tasks {
         let (counted, tally) = watch::channel(Tally::default());
         let setup = observe::driver::Setup {
             settings: followed,
-            seed: coordinator.observed_seeds(&interface),
+            seed: coordinator.observed_seeds(&interface, clock::now()),
             links: self.links(),
             told: heard,
             reports: self.reports.clone(),

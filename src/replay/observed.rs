@@ -69,7 +69,7 @@ pub(super) fn follow(
             continue;
         }
         let mut observer = Observer::new(settings);
-        observer.seed(&coordinator.observed_seeds(&name), now);
+        observer.seed(&coordinator.observed_seeds(&name, now), now);
         let mut slot = Slot::new(observer);
         if let Some(link) = links.and_then(|links| links.get(&name)) {
             slot.hear().handle_link(Some(link.clone()), now);

@@ -1,8 +1,11 @@
 //! What another DHCPv6 client holds, and Router Advertisements beside it.
 
+use ipnet::Ipv6Net;
+
 use super::world::*;
-use crate::arbiter::{Snapshot, seeds_observed};
+use crate::arbiter::seeds_observed;
 use crate::config::OnLoss;
+use crate::source::Cut;
 use crate::source::SourceState::{Bound, Silent, Soliciting};
 
 const FOREVER: u32 = u32::MAX;
@@ -59,11 +62,49 @@ fn an_observed_end_by_the_server_is_final_while_the_client_asks() {
 fn an_observer_starts_from_the_prefix_that_it_gave() {
     let mut world = World::new(by_observation());
     world.observed(Bound, true, &[pio("A", 1800, 3600)]);
-    let snapshot: Snapshot = world.arbiter.snapshot().expect("an opinion").clone();
-    let seed = seeds_observed("home", &snapshot, "eth0").expect("it came from there");
+    let known = seeds_observed(&world.arbiter, "eth0", world.now);
+    let [seed] = known.as_slice() else { panic!("{known:?}") };
     assert_eq!((seed.prefix, seed.recipient.as_deref(), seed.router), (net("A"), Some("home"), None));
-    assert_eq!(seeds_observed("home", &snapshot, "eth1"), None);
+    assert_eq!(seed.cut, None);
+    assert_eq!(seeds_observed(&world.arbiter, "eth1", world.now), []);
     world.observed(Bound, true, &[withdrawn("A")]);
-    let snapshot = world.arbiter.snapshot().expect("an opinion").clone();
-    assert_eq!(seeds_observed("home", &snapshot, "eth0"), None, "what is lost is not held");
+    assert_eq!(seeds(&world), [(net("A"), Some(Cut::Unlisted))], "what is lost is not held");
+}
+
+fn seeds(world: &World) -> Vec<(Ipv6Net, Option<Cut>)> {
+    let seeds = seeds_observed(&world.arbiter, "eth0", world.now);
+    seeds.into_iter().map(|seed| (seed.prefix, seed.cut)).collect()
+}
+
+/// A route of it may stand, of which nobody else would know that it is dead.
+#[test]
+fn an_observer_starts_from_what_has_ended_too() {
+    let mut world = World::new(by_observation());
+    world.observed(Bound, true, &[pio("A", 1800, 3600)]);
+    world.observed(Silent, true, &[pio("A", 1800, 3600)]);
+    world.pass(3601);
+    assert_eq!(seeds(&world), [(net("A"), Some(Cut::Unlisted))], "it ran out");
+    world.observed(Silent, false, &[]);
+    world.ra(&[pio("B", FOREVER, FOREVER)]);
+    assert_eq!(world.state(), "B#2 | A Dead");
+    assert_eq!(seeds(&world), [(net("A"), Some(Cut::Unlisted))]);
+    world.restart(by_observation(), 60);
+    assert_eq!(seeds(&world), [(net("A"), Some(Cut::Unlisted))]);
+    // Another one in its place, which the same client holds.
+    let mut world = World::new(by_observation());
+    world.observed(Bound, true, &[pio("A", 1800, 3600)]);
+    world.observed(Bound, true, &[unlisted("A", 3600), pio("B", 1800, 3600)]);
+    assert_eq!(seeds(&world), [(net("B"), None), (net("A"), Some(Cut::Unlisted))]);
+}
+
+/// The client may have renewed it.
+#[test]
+fn what_ran_out_while_nobody_watched_may_go_on() {
+    let mut world = World::new(by_observation());
+    world.observed(Bound, true, &[pio("A", 1800, 3600)]);
+    world.restart(by_observation(), 5000);
+    assert_eq!((world.state().as_str(), seeds(&world)), ("A#1 lost Dead", vec![]));
+    world.observed(Bound, true, &[pio("A", 1800, 3600)]);
+    world.pass(3601);
+    assert_eq!(seeds(&world), [(net("A"), Some(Cut::Unlisted))], "now it was seen to end");
 }

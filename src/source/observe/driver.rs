@@ -226,11 +226,11 @@ impl Driver {
             return;
         }
         tracing::debug!(interface = %self.interface, ?link, "The interface changed.");
-        self.link.clone_from(&link);
+        self.link = link;
         self.open_socket();
         let now = clock::now();
-        self.tape.link(link.as_ref(), now);
-        self.observer.handle_link(link, now);
+        self.tape.link(self.link.as_ref(), now);
+        self.observer.handle_link(self.link.clone(), now);
     }
 
     /// Opens a socket if there is an interface and none on it yet.
@@ -246,6 +246,11 @@ impl Driver {
         match Socket::open(link.ifindex) {
             Ok(socket) => {
                 self.socket = Some(socket);
+                self.handle_failure(None);
+            }
+            // It is gone, which will be told in a moment.
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENODEV) => {
+                (self.socket, self.link) = (None, None);
                 self.handle_failure(None);
             }
             Err(error) => self.fail(open_failure(&self.interface, &error)),

@@ -52,6 +52,14 @@ pub(super) struct Evidence {
     lapsed: BTreeSet<Ipv6Net>,
     /// Those of the leases that ran out of which no packet could be seen then.
     unseen: BTreeSet<Ipv6Net>,
+    /// The leases that have had a route until now.
+    without_route: BTreeSet<Ipv6Net>,
+    /// What people have said is not to be used of the leases.
+    pub(super) reserved: BTreeMap<Ipv6Net, Vec<Ipv6Net>>,
+    /// When a former run's knowledge of a prefix ends, and since when it should have been renewed.
+    due: BTreeMap<Ipv6Net, (Deadline, Instant)>,
+    /// Since when packets are seen.
+    seeing_since: Option<Instant>,
     /// The leases of which another delegation took the place while no packet could be seen, and since when.
     displaced: BTreeMap<Ipv6Net, Instant>,
     /// When the packets told last how long a prefix lives, and how long.
@@ -82,7 +90,13 @@ impl Packets {
 impl Evidence {
     /// Takes what a former run knew.
     pub(super) fn seed(&mut self, offers: &[Offer]) {
-        self.hints.extend(offers.iter().take(MOST).map(|offer| Hint::new(offer.clone(), Origin::FormerRun)));
+        let (held, ended): (Vec<&Offer>, Vec<&Offer>) = offers.iter().partition(|offer| offer.cut.is_none());
+        let is_held = |prefix| held.iter().any(|offer| offer.prefix == prefix);
+        // Several DynamicPrefixes may have used it.
+        let ended = ended.into_iter().filter(|offer| !is_held(offer.prefix));
+        let ended: BTreeMap<Ipv6Net, &Offer> = ended.take(MOST / 2).map(|offer| (offer.prefix, offer)).collect();
+        self.hints.extend(ended.into_values().map(Hint::of_ended));
+        self.hints.extend(held.iter().take(MOST / 2).map(|offer| Hint::new((*offer).clone(), Origin::FormerRun)));
     }
 
     /// The interface that is observed has this index.
@@ -124,6 +138,7 @@ impl Evidence {
     /// Puts together what there is now. `leased`: what the packets tell, as far as they can be seen (`sees_packets`).
     pub(super) fn settle(&mut self, leased: &[Offer], sees_packets: bool, now: Instant) {
         self.settled_at = Some(now);
+        self.reserved.retain(|prefix, _| leased.iter().any(|offer| offer.prefix == *prefix));
         let routes: BTreeSet<Ipv6Net> = self.routes.iter().map(|route| route.prefix).collect();
         // Who told that it ended knows more than the route that stands yet.
         let is_said = |hint: &Hint| hint.origin == Origin::Told && hint.offer.cut.is_none();
@@ -142,6 +157,7 @@ impl Evidence {
         self.end_doubted(leased, now);
         self.follow_leases(leased, now);
         self.follow_lapses(leased, sees_packets, now);
+        self.follow_memory(leased, sees_packets, now);
     }
 
     /// What the packets tell of a prefix is so for all who know of it.
@@ -195,6 +211,9 @@ impl Evidence {
             let (prefix, first_seen) = (hint.offer.prefix, hint.offer.first_seen);
             match hint.origin {
                 Origin::Route if present.contains(&prefix) => {
+                    if !packets.are_seen {
+                        hint.outlive(&self.addresses, self.uplink, now);
+                    }
                     hint.stand(&self.addresses, self.uplink, packets.disown(prefix));
                 }
                 Origin::Route => {
@@ -214,15 +233,17 @@ impl Evidence {
                     // All of it may go to load balancers, while another uplink's numbers interfaces.
                     let ends_by_itself = hint.offer.valid_until.instant().is_some_and(|end| now < end);
                     let is_remembered = ends_by_itself && unused.contains(&prefix);
-                    if is_replaced && !is_remembered && !hint.is_numbered(&self.addresses, self.uplink, now) {
-                        hint.cut(Cut::Unlisted, now);
+                    if is_replaced && !is_remembered {
+                        hint.contradict(&self.addresses, self.uplink, now);
                     }
                 }
                 Origin::File | Origin::Told => {}
             }
         }
-        let is_over = |since: Instant| packets.has_lease && since + GRACE <= now;
-        self.hints.retain(|hint| hint.offer.cut.is_some() || !hint.missing_since.is_some_and(is_over));
+        let is_over = |hint: &&Hint| hint.offer.cut.is_none() && hint.missing_since.is_some_and(|at| at + GRACE <= now);
+        let without_route = self.hints.iter().filter(is_over).filter(|_| packets.has_lease);
+        self.without_route = without_route.map(|hint| hint.offer.prefix).collect();
+        self.hints.retain(|hint| !packets.has_lease || !is_over(&hint));
     }
 
     /// Not every client takes its route away: systemd-networkd (seen with 252) leaves that of a delegation which was
@@ -230,20 +251,33 @@ impl Evidence {
     fn follow_addresses(&mut self, present: &BTreeSet<Ipv6Net>, packets: &Packets, now: Instant) {
         for hint in self.hints.iter_mut().filter(|hint| hint.origin == Origin::Route) {
             let is_numbered = hint.is_numbered(&self.addresses, self.uplink, now);
-            if is_numbered && present.contains(&hint.offer.prefix) {
+            let is_over = hint.in_use == Use::Replaced;
+            // Addresses that have stood all the time, and would for ever, tell nothing new.
+            let is_new = !is_over || hint.unused_since.is_some() || hint.is_kept(&self.addresses, self.uplink, now);
+            if is_numbered && is_new && present.contains(&hint.offer.prefix) {
                 hint.use_now(packets.disown(hint.offer.prefix), now);
             } else if hint.in_use == Use::Now {
                 (hint.in_use, hint.unused_since) = (Use::Before, Some(now));
+            } else if is_over && !is_numbered {
+                hint.unused_since.get_or_insert(now);
             }
         }
         let used = self.hints.iter().filter(|hint| hint.in_use == Use::Now && !hint.is_aside);
         let used: Vec<_> = used.map(|hint| (hint.offer.prefix, hint.used_since)).collect();
+        // An interface that goes down and up again loses its addresses for a moment.
+        let is_away = |hint: &&Hint| {
+            let is_empty = || longest(hint.offer.prefix, &self.addresses, self.uplink).is_none();
+            let is_new = hint.unused_since.is_some_and(|since| now < since + GRACE);
+            hint.in_use == Use::Before && !hint.is_aside && is_new && is_empty()
+        };
+        let away: Vec<Ipv6Net> = self.hints.iter().filter(is_away).map(|hint| hint.offer.prefix).collect();
         for hint in self.hints.iter_mut().filter(|hint| hint.origin == Origin::Route) {
             let comparable = used.iter().filter(|(other, _)| judges(*other, hint.offer.prefix));
             let newest = comparable.filter_map(|(_, since)| *since).max();
-            // An interface that goes down and up again loses its addresses for a moment.
             let is_given_up = hint.unused_since.is_some_and(|since| since + GRACE <= now);
+            let may_return = || away.iter().any(|other| judges(*other, hint.offer.prefix));
             match hint.in_use {
+                Use::Outdone if newest.is_none() && may_return() => {}
                 Use::Never | Use::Outdone => hint.in_use = if newest.is_some() { Use::Outdone } else { Use::Never },
                 Use::Before if !packets.has_lease && is_given_up && newest > hint.used_since => {
                     hint.in_use = Use::Replaced;
@@ -254,10 +288,18 @@ impl Evidence {
         }
     }
 
-    /// What is known of a prefix that a client says it holds.
-    pub(super) fn leased(&self, prefix: Ipv6Net) -> Option<LeasedPrefix> {
-        let hints = || self.hints.iter().filter(|hint| hint.offer.prefix == prefix).map(|hint| self.with_told(hint));
-        let offer = hints().filter(|offer| offer.cut.is_none()).max_by_key(|offer| offer.valid_until)?;
+    /// What is known of a prefix that a client says it holds. A route alone says nothing of its end where somebody knows.
+    pub(super) fn leased(&self, prefix: Ipv6Net, now: Instant) -> Option<LeasedPrefix> {
+        let told = |hint: &Hint| {
+            let offer = self.with_told(hint);
+            let own_ends = hint.own_ends.filter(|_| offer.valid_until == Deadline::Never);
+            let (preferred_until, valid_until) = own_ends.unwrap_or((offer.preferred_until, offer.valid_until));
+            Offer { preferred_until, valid_until, ..offer }
+        };
+        let hints = || self.hints.iter().filter(|hint| hint.offer.prefix == prefix).map(told);
+        let alive = || hints().filter(|offer| is_alive(offer, now) && offer.cut.is_none());
+        let ending = alive().filter(|offer| offer.valid_until != Deadline::Never);
+        let offer = ending.max_by_key(|offer| offer.valid_until).or_else(|| alive().next())?;
         Some(LeasedPrefix {
             prefix,
             preferred_until: offer.preferred_until,
@@ -282,6 +324,12 @@ impl Evidence {
         hints.map(|hint| self.with_told(hint))
     }
 
+    /// Whether the route of a lease has just been given up, and nothing else shows that the lease goes on.
+    pub(super) fn lost_route(&self, prefix: Ipv6Net) -> bool {
+        let is_numbered = || longest(prefix, &self.addresses, self.uplink).is_some();
+        self.without_route.contains(&prefix) && !is_numbered()
+    }
+
     /// When [`Self::settle`] has something to do by itself.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let uncut = || self.hints.iter().filter(|hint| hint.offer.cut.is_none());
@@ -293,6 +341,7 @@ impl Evidence {
         let ends = deadlines.chain(numbered.map(|(preferred_until, _)| preferred_until)).filter_map(Deadline::instant);
         let ends = ends.chain(self.hints.iter().filter_map(Hint::forget_at));
         let ends = ends.chain(uncut().filter_map(|hint| hint.unused_since).map(|since| since + GRACE));
+        let ends = ends.chain(self.due.values().map(|(_, at)| *at));
         // Those that are over were seen to.
         let ends = ends.filter(|end| self.settled_at.is_none_or(|settled_at| settled_at < *end));
         missing.chain(doubted).chain(ends).min()

@@ -145,6 +145,8 @@ fn newest(interface: &str, all: &mut [Known], refused: &mut Vec<Refused>) -> Opt
             Ok(octets) => octets,
             Err(error) => {
                 refused.extend(known.refuse(error));
+                // Its mode may be another one the next time.
+                known.version = None;
                 continue;
             }
         };
@@ -231,6 +233,16 @@ mod tests {
             std::fs::write(&path, &text[cut..]).unwrap();
             assert_eq!(look(&mut files), Some(vec!["2001:db8:a::/56".to_owned()]), "{cut}");
         }
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_read_the_next_time() {
+        let files = Files::new(Path::new("/nowhere"), "wan");
+        let mut all = files.all;
+        // Whoever runs the tests may read everything that is there.
+        all.iter_mut().for_each(|known| known.version = Some((1, 1, 1, 1)));
+        assert_eq!(newest("wan", &mut all, &mut Vec::new()), None);
+        assert!(all.iter().all(|known| known.version.is_none()), "{all:?}");
     }
 
     /// What cannot be read is told when that begins, and again when it could be read in between.

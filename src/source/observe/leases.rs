@@ -45,14 +45,27 @@ impl Observer {
 
     /// Who solicits does not hold it: what no Reply has given a lifetime would not end otherwise.
     fn begin_anew(&mut self, exchange: &Exchange, now: Instant) {
-        let presumed = self.watched.iter().filter(|watched| {
-            watched.client == exchange.client
-                && exchange.delegations.contains_key(&watched.iaid)
-                && watched.ia.lease().received_at.is_none()
-        });
-        let presumed = presumed.flat_map(|watched| watched.ia.active());
-        let endless = presumed.filter(|held| held.valid_until == Deadline::Never).map(|held| (held.prefix, now));
-        self.given_back.extend(endless);
+        let is_asked =
+            |watched: &Watched| watched.client == exchange.client && exchange.delegations.contains_key(&watched.iaid);
+        let endless: Vec<Ipv6Net> = self.presumed(is_asked).collect();
+        self.given_back.extend(endless.into_iter().map(|prefix| (prefix, now)));
+    }
+
+    /// Nor does a client that has taken its route away. Whether there is one.
+    pub(super) fn follow_routes(&mut self, now: Instant) -> bool {
+        let endless = self.presumed(|_| true).filter(|prefix| self.evidence.lost_route(*prefix));
+        let given_back: Vec<Ipv6Net> = endless.filter(|prefix| !self.given_back.contains_key(prefix)).collect();
+        let is_any = !given_back.is_empty();
+        self.given_back.extend(given_back.into_iter().map(|prefix| (prefix, now)));
+        is_any
+    }
+
+    /// What a client said that it holds, and nobody for how long.
+    fn presumed(&self, is_meant: impl Fn(&Watched) -> bool) -> impl Iterator<Item = Ipv6Net> {
+        let presumed = self.watched.iter().filter(move |watched| is_meant(watched));
+        let presumed = presumed.filter(|watched| watched.ia.lease().received_at.is_none());
+        let endless = presumed.flat_map(|watched| watched.ia.active());
+        endless.filter(|held| held.valid_until == Deadline::Never).map(|held| held.prefix)
     }
 
     /// Who wants a lease renewed holds it. Who asks every server may merely hope so: then it must be known otherwise.
@@ -60,7 +73,7 @@ impl Observer {
         for (iaid, prefixes) in &exchange.delegations {
             for prefix in prefixes.iter().filter(|prefix| is_unicast(**prefix)) {
                 let is_known = self.watched.iter().any(|watched| watched.ia.active().any(|it| it.prefix == *prefix));
-                let told = self.evidence.leased(*prefix).filter(|leased| !leased.valid_until.is_over(now));
+                let told = self.evidence.leased(*prefix, now);
                 let renews = exchange.kind == ClientMessage::Renew;
                 if renews {
                     self.evidence.confirm(*prefix);

@@ -245,8 +245,12 @@ impl Observer {
     /// What follows from any input.
     fn settle(&mut self, now: Instant) {
         self.expire(now);
-        let leased = self.leased();
+        let mut leased = self.leased();
         self.evidence.settle(&leased, self.failure.is_none(), now);
+        if self.follow_routes(now) {
+            leased = self.leased();
+            self.evidence.settle(&leased, self.failure.is_none(), now);
+        }
         self.is_leased = leased.iter().any(|offer| is_alive(offer, now));
         let held_for = self.usable_for(now);
         let names = &self.settings.names;
@@ -277,6 +281,9 @@ impl Observer {
     /// new; it may yet be given again. Nor is what has probably been replaced unseen.
     fn anybodys(&self, mut offer: Offer) -> Offer {
         offer.recipient = None;
+        let reserved = self.evidence.reserved.get(&offer.prefix).into_iter().flatten();
+        let unknown: Vec<_> = reserved.filter(|part| !offer.excluded.contains(part)).copied().collect();
+        offer.excluded.extend(unknown);
         let given_back = self.given_back.get(&offer.prefix).copied();
         let since = given_back.or_else(|| self.evidence.displaced_at(offer.prefix));
         if let Some(at) = since.filter(|_| offer.cut != Some(Cut::Withdrawn)) {

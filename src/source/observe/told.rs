@@ -56,6 +56,7 @@ impl Evidence {
         let (name, prefix) = (told.dynamic_prefix.as_str(), told.prefix.trunc());
         let is_it = |hint: &Hint| hint.offer.prefix == prefix && hint.is_for(name);
         if told.gone {
+            self.reserved.remove(&prefix);
             return self.hints.iter_mut().filter(|hint| is_it(hint)).for_each(|hint| hint.cut(Cut::Withdrawn, now));
         }
         // Whatever is told counts from when it was said, be it the end of another one.
@@ -113,13 +114,14 @@ impl Evidence {
             if hint.doubted_until.take_if(|until| *until <= now).is_none() {
                 continue;
             }
-            let is_numbered = || hint.is_numbered(&self.addresses, self.uplink, now);
             let has_other = || {
                 let by_others = |(prefix, by): &(_, _)| *prefix == hint.offer.prefix && *by != Some(hint.origin);
                 evident.iter().any(by_others)
             };
-            if hint.origin == Origin::Told || !(has_other() || is_numbered()) {
+            if hint.origin == Origin::Told {
                 hint.cut(Cut::Unlisted, now);
+            } else if !has_other() {
+                hint.contradict(&self.addresses, self.uplink, now);
             }
         }
     }
@@ -128,7 +130,12 @@ impl Evidence {
     /// it does not hold is not delegated any more, as far as anybody knows.
     pub(super) fn supersede(&mut self, mentioned: &[Ipv6Net], begins: bool, now: Instant) {
         // What was said before the packets spoke of it is old.
-        self.hints.retain(|hint| hint.origin != Origin::Told || !mentioned.contains(&hint.offer.prefix));
+        let is_old = |hint: &Hint| hint.origin == Origin::Told && mentioned.contains(&hint.offer.prefix);
+        // But not what part of it is somebody else's, of which packets may say nothing.
+        for told in self.hints.iter().filter(|hint| is_old(hint) && !hint.offer.excluded.is_empty()) {
+            self.reserved.insert(told.offer.prefix, told.offer.excluded.clone());
+        }
+        self.hints.retain(|hint| !is_old(hint));
         let session = self.session;
         let other = |hint: &&mut Hint| !hint.is_foreign && !mentioned.contains(&hint.offer.prefix);
         for hint in self.hints.iter_mut().filter(other) {

@@ -62,9 +62,10 @@ pub(super) fn delegation(message: &RouteMessage) -> Option<Route> {
     (is_theirs && is_unicast(prefix)).then(|| Route { prefix, table, metric, kind: header.kind.into() })
 }
 
-/// Which address it is, and until when. Temporary addresses (RFC 8981) end before the prefix they are made in.
+/// Which address it is, and until when. Temporary addresses (RFC 8981) end before the prefix they are made in. An address
+/// alone, without its link, numbers none: it may be the virtual one of a load balancer, out of what we have handed out.
 pub(super) fn lifetimes(message: &AddressMessage, now: Instant) -> Option<((u32, Ipv6Addr), (Deadline, Deadline))> {
-    if message.header.family != AddressFamily::Inet6 {
+    if message.header.family != AddressFamily::Inet6 || message.header.prefix_len == 128 {
         return None;
     }
     let (mut found, mut ends) = (None, (Deadline::Never, Deadline::Never));

@@ -134,9 +134,7 @@ impl Evidence {
                     hint.cut(Cut::Unlisted, now);
                 }
                 Origin::FormerRun if is_former && !has_lease && !is_others(hint.offer.prefix) => {
-                    if !hint.is_numbered(&self.addresses, self.uplink, now) {
-                        hint.cut(Cut::Unlisted, now);
-                    }
+                    hint.contradict(&self.addresses, self.uplink, now);
                 }
                 Origin::FormerRun | Origin::Route | Origin::Told => {}
             }

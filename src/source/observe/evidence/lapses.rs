@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
-use super::{Evidence, Packets, judges};
-use crate::source::observe::hint::{Hint, Origin, Use, is_alive, longest};
+use super::{Evidence, GRACE, Packets, judges};
+use crate::source::observe::hint::{Hint, Origin, is_alive, longest};
 use crate::source::{Cut, Offer};
-use crate::time::Instant;
+use crate::time::{Deadline, Instant};
 
 /// By how much the time that a file says may be off: it counts whole seconds, and the clock may be set.
 const ROUNDING: Duration = Duration::from_secs(2);
@@ -35,7 +35,8 @@ impl Evidence {
         for hint in &mut self.hints {
             let prefix = hint.offer.prefix;
             if lapsed.contains(&prefix) && matches!(hint.origin, Origin::Route | Origin::FormerRun) {
-                hint.cut(Cut::Unlisted, now);
+                let ends = leased.iter().filter(|offer| offer.prefix == prefix).map(|offer| offer.valid_until);
+                hint.lapse(ends.max().unwrap_or(Deadline::Never), now);
             } else if lapsed.contains(&prefix) && hint.origin == Origin::File && hint.offer.cut.is_none() {
                 hint.cut(Cut::Unlisted, now);
                 // What was written after the lease was granted counts, also when it is read after the end.
@@ -48,19 +49,43 @@ impl Evidence {
         (self.outliving, self.lapsed) = (outliving, lapsed);
     }
 
+    /// A client that holds what a former run knew renews it before its end, or, if it did so last while nobody watched,
+    /// before as much time has passed again. Where it was not seen to, neither a route tells that it goes on, nor do
+    /// addresses without end: both would stand for ever.
+    pub(super) fn follow_memory(&mut self, leased: &[Offer], sees_packets: bool, now: Instant) {
+        self.seeing_since = self.seeing_since.filter(|_| sees_packets).or_else(|| sees_packets.then_some(now));
+        let Some(since) = self.seeing_since else { return self.due.clear() };
+        let known = self.hints.iter().filter(|hint| hint.origin == Origin::FormerRun && hint.offer.cut.is_none());
+        let known = known.filter_map(|hint| Some((hint.offer.prefix, hint.own_end().instant()?)));
+        let due = known.filter(|(_, end)| since < *end).map(|(prefix, end)| {
+            let again = end.saturating_since(since).max(GRACE);
+            (prefix, (Deadline::At(end), end + again))
+        });
+        self.due.extend(due.collect::<Vec<_>>());
+        self.due.retain(|prefix, _| leased.iter().all(|offer| offer.prefix != *prefix));
+        let is_told = |hint: &&Hint| matches!(hint.origin, Origin::Told | Origin::File) && is_alive(&hint.offer, now);
+        let told: BTreeSet<Ipv6Net> = self.hints.iter().filter(is_told).map(|hint| hint.offer.prefix).collect();
+        for hint in self.hints.iter_mut().filter(|hint| hint.offer.cut.is_none() && !told.contains(&hint.offer.prefix))
+        {
+            let Some((end, _)) = self.due.get(&hint.offer.prefix).filter(|(_, at)| *at <= now) else { continue };
+            match hint.origin {
+                Origin::FormerRun => hint.contradict(&self.addresses, self.uplink, now),
+                Origin::Route if hint.offer.valid_until == Deadline::Never => hint.lapse(*end, now),
+                Origin::Route | Origin::File | Origin::Told => {}
+            }
+        }
+        self.due.retain(|_, (_, at)| now < *at);
+    }
+
     /// Whether netlink or the client's file shows that a delegation goes on, although its lease would be over: a Reply may
     /// have been missed.
     pub(in crate::source::observe) fn lives_on(&self, prefix: Ipv6Net, now: Instant) -> bool {
         let of_it = |origin| self.hints.iter().find(move |hint| hint.origin == origin && hint.offer.prefix == prefix);
-        let is_whole = |hint: &&Hint| {
-            // What was cut because the lease ran out may prove to be alive.
-            let is_held = hint.offer.cut.is_none() || self.lapsed.contains(&prefix) && hint.in_use != Use::Replaced;
-            is_held && hint.missing_since.is_none() && !hint.is_foreign
-        };
+        let is_whole = |hint: &&Hint| hint.offer.cut.is_none() && hint.missing_since.is_none() && !hint.is_foreign;
         let stands = of_it(Origin::Route).filter(is_whole).is_some();
         let is_numbered = || {
             let ends = longest(prefix, &self.addresses, self.uplink);
-            ends.is_some_and(|(_, valid_until)| !valid_until.is_over(now))
+            ends.is_some_and(|(_, valid_until)| valid_until != Deadline::Never && !valid_until.is_over(now))
         };
         let is_filed = of_it(Origin::File).is_some_and(|hint| hint.offer.cut.is_none());
         let told_at = self.granted.get(&prefix).map(|(_, since)| *since + ROUNDING);
@@ -99,6 +124,8 @@ impl Evidence {
     /// A packet says that this prefix is held.
     pub(in crate::source::observe) fn confirm(&mut self, prefix: Ipv6Net) {
         self.displaced.remove(&prefix);
-        self.hints.iter_mut().filter(|hint| hint.offer.prefix == prefix).for_each(|hint| hint.doubted_until = None);
+        for hint in self.hints.iter_mut().filter(|hint| hint.offer.prefix == prefix) {
+            (hint.doubted_until, hint.is_contradicted) = (None, false);
+        }
     }
 }

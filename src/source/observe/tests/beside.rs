@@ -31,7 +31,8 @@ fn a_lease_that_ran_out_alone_ends_no_route_with_living_addresses() {
             let report = observer.wait_until(at(time));
             assert!(report.offers.iter().all(|offer| offer.cut.is_none()), "{time}: {:?}", report.offers);
             assert_eq!(report.offers.iter().map(|offer| offer.valid_until).max(), Some(Deadline::At(at(900))));
-            assert_eq!(report.state, if is_asking { report.state.clone() } else { SourceState::Bound });
+            let state = if is_asking { SourceState::Rebinding } else { SourceState::Bound };
+            assert_eq!(report.state, state, "{time}");
             assert!(report.pending.contains("home"));
         }
         // Nor does it last for ever.

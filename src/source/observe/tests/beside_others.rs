@@ -117,6 +117,33 @@ fn a_lease_that_gave_way_unseen_is_back_with_its_route_or_its_renewal() {
     }
 }
 
+/// The switch behind the host is off for longer than the addresses would have lived; the client renews all the time.
+#[test]
+fn an_interface_that_is_down_for_long_ends_no_delegation_whose_packets_are_unseen() {
+    for is_stale_there in [false, true] {
+        let mut observer = observer();
+        observer.handle_failure(Some(UNSEEN.to_owned()), at(0));
+        let stale = Some(new(networkd(A))).filter(|_| is_stale_there);
+        let living = [new(networkd(B)), numbered(8, "2001:db8:b:1::1", 600, 900)];
+        observer.handle_dump(&stale.into_iter().chain(living).collect::<Vec<_>>(), at(0));
+        observer.handle_events(&[unnumbered(8, "2001:db8:b:1::1")], at(10));
+        observer.wait_until(at(19));
+        assert_eq!(observer.usable(), [B], "the interface may be back in a moment");
+        for time in [600, 900, 5000] {
+            observer.wait_until(at(time));
+            let offer = observer.offer(B).unwrap();
+            assert_eq!((offer.cut, offer.preferred_until, offer.valid_until), (None, Deadline::Never, Deadline::Never));
+        }
+        observer.handle_events(&[numbered(8, "2001:db8:b:1::1", 600, 900)], at(5000));
+        assert_eq!(observer.usable(), [B]);
+        assert_eq!(observer.offer(B).unwrap().valid_until, Deadline::At(at(5900)));
+        // Those that end by themselves were not prolonged.
+        observer.handle_events(&[unnumbered(8, "2001:db8:b:1::1")], at(5899));
+        observer.wait_until(at(6000));
+        assert_eq!(observer.offer(B).unwrap().valid_until, Deadline::At(at(5900)));
+    }
+}
+
 /// After a boot the client has not asked yet, and something else has made the route of a unique local prefix already.
 #[test]
 fn what_nobody_may_use_does_not_end_the_patience() {

@@ -2,9 +2,10 @@
 
 use super::netlink::{gone, networkd, new, numbered, seed};
 use super::world::*;
-use crate::source::Offer;
+use crate::prefix::PrefixFilter;
 use crate::source::dhcpv6::wire::ClientMessage;
 use crate::source::observe::{Filed, Observer};
+use crate::source::{Cut, Offer};
 use crate::time::Deadline;
 
 /// A lease of A from 20 to 420, and the route of the client, which has numbered no interface from it.
@@ -76,8 +77,10 @@ fn a_lease_that_ran_out_goes_on_by_a_file_that_is_newer() {
             let ends = report.offers.iter().map(|offer| offer.valid_until).max();
             assert_eq!(ends, Some(Deadline::At(at(3900))), "{time}");
         }
-        observer.wait_until(at(3901));
-        assert!(routes.len() == 1 || !observer.is_held());
+        for time in [3901, 4499, 4501, 5000] {
+            observer.wait_until(at(time));
+            assert!(!observer.is_held(), "{time}");
+        }
     }
     // One that is as old as the lease tells nothing new, although it was longer then.
     let mut observer = observer();
@@ -97,6 +100,80 @@ fn a_lease_that_ran_out_goes_on_by_a_file_that_is_newer() {
         at(3000),
     );
     assert_eq!(observer.usable(), [A]);
+}
+
+/// systemd-networkd at a first start, and a file of another client that told the same prefix.
+#[test]
+fn a_prefix_on_file_does_not_come_back_by_its_route_when_it_is_over() {
+    let mut observer = observer();
+    observer.handle_dump(&[new(networkd(A))], at(0));
+    observer.handle_filed(
+        &[Filed { prefix: A.parse().unwrap(), age: 0, preferred: 1800, valid: 3600, excluded: None }],
+        at(10),
+    );
+    observer.wait_until(at(3609));
+    assert!(observer.is_held());
+    for time in [3610, 4209, 4211, 9000] {
+        observer.wait_until(at(time));
+        assert!(!observer.is_held(), "{time}");
+    }
+}
+
+/// What a former run saw the end of at 420, when we are started again at 2000. Its route stands.
+fn started_again() -> Observer {
+    let ended = (Deadline::At(at(420)), Some(Cut::Unlisted));
+    let mut observer = Observer::new(settings(&[("home", PrefixFilter::default())]));
+    observer.seed(&[Offer { preferred_until: ended.0, valid_until: ended.0, cut: ended.1, ..seed(A) }], at(2000));
+    observer.handle_link(Some(link(3)), at(2000));
+    observer.handle_dump(&[new(networkd(A))], at(2000));
+    observer
+}
+
+#[test]
+fn what_a_former_run_saw_the_end_of_does_not_come_back_by_its_route() {
+    let mut observer = started_again();
+    for time in [2000, 2001, 2060, 3000, 100_000] {
+        let report = observer.wait_until(at(time));
+        assert!(!observer.is_held(), "{time}: {:?}", report.offers);
+        assert_eq!(report.pending.is_empty(), time >= 2060, "as when nothing is known: {time}");
+    }
+}
+
+#[test]
+fn what_a_former_run_saw_the_end_of_comes_back_by_what_is_new() {
+    let is_back = |by: &str, observer: &mut Observer| {
+        observer.wait_until(at(3000));
+        assert_eq!(observer.usable(), [A], "{by}");
+    };
+    let mut observer = started_again();
+    observer.sends(&asked(ClientMessage::Renew, 1, &[(IAID, &[A])]), at(2900));
+    observer.gets(&reply(1, vec![granted(&[A])]), at(2900));
+    is_back("a packet", &mut observer);
+    let mut observer = started_again();
+    observer.handle_events(&[gone(networkd(A))], at(2100));
+    observer.handle_events(&[new(networkd(A))], at(2101));
+    is_back("a new route", &mut observer);
+    for lifetimes in [(6000, 9000), (u32::MAX, u32::MAX)] {
+        let mut observer = started_again();
+        observer.handle_events(&[numbered(8, "2001:db8:a:1::1", lifetimes.0, lifetimes.1)], at(2100));
+        is_back("new addresses", &mut observer);
+    }
+    let mut observer = started_again();
+    observer.handle_filed(
+        &[Filed { prefix: A.parse().unwrap(), age: 1000, preferred: 6000, valid: 9000, excluded: None }],
+        at(2100),
+    );
+    is_back("a file that was written since", &mut observer);
+}
+
+/// Several DynamicPrefixes used it, one of which had another one later.
+#[test]
+fn what_one_has_in_use_has_not_ended_for_another() {
+    let former = Offer { recipient: Some("inside".to_owned()), cut: Some(Cut::Unlisted), ..seed(A) };
+    let mut observer = observer();
+    observer.seed(&[former.clone(), seed(A), former], at(0));
+    observer.handle_dump(&[new(networkd(A))], at(1));
+    assert!(!observer.usable().is_empty() && observer.report().offers.iter().all(|offer| offer.cut.is_none()));
 }
 
 /// Nobody could have seen the Renew.

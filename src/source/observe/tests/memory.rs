@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::netlink::{ends, networkd, new, numbered, seed, unnumbered};
+use super::netlink::{ends, gone, networkd, new, numbered, seed, unnumbered};
 use super::world::*;
 use crate::source::dhcpv6::wire::ClientMessage;
 use crate::source::observe::{Filed, Told};
@@ -87,6 +87,57 @@ fn the_renewal_of_one_delegation_does_not_end_at_once_what_a_former_run_knew_of_
     observer.gets(&reply(1, vec![ia(1, &[(B, 2000, 4000)])]), at(10));
     observer.wait_until(at(100));
     assert!(observer.usable().contains(&A.to_owned()));
+}
+
+/// Without a Reply, and when the client dies then, nobody else would say when it ends.
+#[test]
+fn a_renew_takes_the_lifetimes_that_a_former_run_knew_and_not_those_of_a_bare_route() {
+    let mut observer = observer();
+    observer.seed(&[seed(A)], at(0));
+    observer.handle_dump(&[new(networkd(A))], at(1));
+    observer.sends(&asked(ClientMessage::Renew, 1, &[(IAID, &[A])]), at(1000));
+    assert_eq!(ends(&observer, A), (Deadline::At(at(2000)), Deadline::At(at(4000))));
+    observer.handle_events(&[gone(networkd(A))], at(2000));
+    observer.wait_until(at(3999));
+    assert_eq!(observer.offer(A).unwrap().valid_until, Deadline::At(at(4000)));
+    for time in [4000, 5000, 100_000] {
+        observer.wait_until(at(time));
+        assert!(!observer.is_held(), "{time}");
+    }
+    // It was over, and the client goes on: nobody knows for how long.
+    let mut observer = super::world::observer();
+    observer.seed(&[Offer { valid_until: Deadline::At(at(500)), ..seed(A) }], at(0));
+    observer.handle_dump(&[new(networkd(A))], at(1));
+    observer.sends(&asked(ClientMessage::Renew, 1, &[(IAID, &[A])]), at(600));
+    observer.wait_until(at(100_000));
+    assert_eq!(observer.usable(), [A]);
+}
+
+/// At a first start nothing is known of its lifetimes; then the client dies.
+#[test]
+fn a_renew_that_nobody_answered_is_held_as_long_as_its_route() {
+    for is_answered in [false, true] {
+        let mut observer = observer();
+        observer.handle_dump(&[new(networkd(A))], at(1));
+        observer.sends(&asked(ClientMessage::Renew, 1, &[(IAID, &[A])]), at(100));
+        if is_answered {
+            observer.gets(&reply(1, vec![ia(IAID, &[(A, u32::MAX, u32::MAX)])]), at(100));
+        }
+        observer.handle_events(&[gone(networkd(A))], at(200));
+        observer.wait_until(at(209));
+        assert_eq!(observer.usable(), [A], "it may be back in a moment");
+        for time in [210, 270, 1000, 100_000] {
+            let report = observer.wait_until(at(time));
+            assert_eq!(observer.is_held(), is_answered, "{time}");
+            observer.handle_timeout(at(time));
+            assert_eq!(observer.report(), report, "{time}");
+        }
+    }
+    // It never had one (dhclient).
+    let mut observer = observer();
+    observer.sends(&asked(ClientMessage::Renew, 1, &[(IAID, &[A])]), at(100));
+    observer.wait_until(at(100_000));
+    assert_eq!(observer.usable(), [A]);
 }
 
 /// A route says nothing of lifetimes; whoever reports, and the file of the client, do.

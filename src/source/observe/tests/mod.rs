@@ -3,6 +3,7 @@
 mod beside;
 mod beside_others;
 mod described;
+mod endless;
 mod filed;
 mod lapsed;
 mod leases;

@@ -237,8 +237,15 @@ fn what_a_former_run_knew_is_held_until_there_is_evidence_that_it_is_not() {
         let mut observer = observer();
         observer.seed(&[seed(A)], at(0));
         observer.handle_dump(&after, at(1));
-        observer.wait_until(at(1000));
-        assert!(observer.usable().iter().all(|prefix| prefix == A) && !observer.usable().is_empty());
+        for time in [1000, 3999] {
+            observer.wait_until(at(time));
+            assert!(observer.usable().iter().all(|prefix| prefix == A) && !observer.usable().is_empty(), "{time}");
+        }
+        // The client would have renewed it by then, at the latest.
+        for time in [8000, 9000, 100_000] {
+            observer.wait_until(at(time));
+            assert!(!observer.is_held(), "{time}");
+        }
     }
     let mut observer = observer();
     observer.seed(&[seed(A)], at(0));

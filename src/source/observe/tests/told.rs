@@ -239,6 +239,25 @@ fn what_is_told_after_an_end_is_believed() {
     }
 }
 
+/// The packets may say nothing of it, and ranges must not cover it.
+#[test]
+fn what_is_reserved_by_a_report_stays_so_when_the_packets_tell_the_prefix() {
+    let excluded = vec!["2001:db8:a:ff::/64".parse().unwrap()];
+    let mut observer = observer();
+    observer.handle_told(&Told { excluded: excluded.clone(), ..told(A, None, None) }, at(10));
+    for (xid, time) in [(1, 100), (2, 200)] {
+        observer.sends(&asked(ClientMessage::Renew, xid, &[(IAID, &[A])]), at(time));
+        observer.gets(&reply(xid, vec![granted(&[A])]), at(time));
+        let offer = observer.offer(A).unwrap();
+        assert_eq!((offer.excluded, offer.valid_until), (excluded.clone(), Deadline::At(at(time + 400))), "{time}");
+        assert_eq!(observer.report().offers.len(), 1);
+    }
+    // Until it is said to be gone.
+    observer.handle_told(&Told { gone: true, ..told(A, None, None) }, at(300));
+    observer.is_delegated(A, 3, at(310));
+    assert!(observer.offer(A).unwrap().excluded.is_empty());
+}
+
 /// The server has the last word also on what it deprecated before it was told.
 #[test]
 fn what_is_told_between_a_deprecation_and_the_end_ends_with_it() {
