@@ -302,7 +302,7 @@ impl Daemon {
             let now = clock::now();
             let former = self.coordinator.reports.get(&report.id);
             if choice::calls_for_another(self.coordinator.config(), former, &report) {
-                self.choosing.pace.call();
+                self.choosing.pace.handle_news(clock::now());
             }
             self.coordinator.handle_report(report, now);
             // Also when it changes nothing that is published: a lease that is being renewed is shown, too.

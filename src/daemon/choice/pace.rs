@@ -14,7 +14,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// The longest pause between questions that nobody answers: SOL_MAX_RT (RFC 9915 §7.6).
 const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
-/// How many looks are made at once when interfaces change: one that comes up does that in a few steps.
+/// How many looks are made at once when interfaces or routers change: one that comes up does that in a few steps.
 const FREE: u32 = 3;
 
 /// What has happened that a choice by silence is made again for, although it gives a prefix.
@@ -33,11 +33,12 @@ pub enum News {
 #[derive(Debug, Default)]
 pub struct Pace {
     is_called: bool,
+    news_at: Option<Instant>,
     links_at: Option<Instant>,
     again_at: Option<Instant>,
     /// How long was waited for that.
     pause: Option<Duration>,
-    /// How many looks in a row there were because of interfaces, and when the last one was.
+    /// How many looks in a row there were because of interfaces and routers, and when the last one was.
     hurry: Option<(u32, Instant)>,
     /// By interface, the questions that nobody answered.
     silence: BTreeMap<String, Silence>,
@@ -57,20 +58,32 @@ impl Pace {
         self.call();
     }
 
-    /// There is news of a router or of another client.
+    /// Somebody reports what another client was delegated.
     pub fn call(&mut self) {
         self.is_called = true;
         self.pause = None;
     }
 
+    /// There is news of a router or of another client. Anybody on the link can make some as often as he likes.
+    pub fn handle_news(&mut self, now: Instant) {
+        let at = self.hurried(now);
+        self.news_at = Some(self.news_at.map_or(at, |before| before.min(at)));
+        self.pause = None;
+    }
+
     /// These interfaces have come, gone or changed.
     pub fn handle_links(&mut self, changed: &BTreeSet<String>, now: Instant) {
-        self.hurry = self.hurry.filter(|(_, last)| now < *last + LONGEST_PAUSE * 2);
-        let at = self.hurry.map_or(now, |(times, last)| now.max(last + hurried_pause(times)));
+        let at = self.hurried(now);
         self.links_at = Some(self.links_at.map_or(at, |before| before.min(at)));
         // Who is there now need not be who was silent.
         let silent = self.silence.iter_mut().filter(|(name, _)| changed.contains(*name));
         silent.for_each(|(_, silence)| silence.pause = silence.pause.min(LONGEST_PAUSE));
+    }
+
+    /// When to look because of something that may go on happening.
+    fn hurried(&mut self, now: Instant) -> Instant {
+        self.hurry = self.hurry.filter(|(_, last)| now < *last + LONGEST_PAUSE * 2);
+        self.hurry.map_or(now, |(times, last)| now.max(last + hurried_pause(times)))
     }
 
     /// Something is lacking: it is looked again some time, if nothing happens before.
@@ -105,15 +118,16 @@ impl Pace {
     pub fn poll_look(&mut self, now: Instant) -> Option<News> {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let is_called = std::mem::take(&mut self.is_called);
-        let of_links = is_due(self.links_at);
-        if of_links {
+        let (of_news, of_links) = (is_due(self.news_at), is_due(self.links_at));
+        if of_news || of_links {
             let times = self.hurry.map_or(0, |(times, _)| times);
             self.hurry = Some((times.saturating_add(1), now));
         } else if !is_called && !is_due(self.again_at) {
             return None;
         }
-        (self.links_at, self.again_at) = (self.links_at.filter(|at| *at > now), None);
-        Some(match (is_called, of_links) {
+        let later = |at: Option<Instant>| at.filter(|at| *at > now);
+        (self.news_at, self.links_at, self.again_at) = (later(self.news_at), later(self.links_at), None);
+        Some(match (is_called || of_news, of_links) {
             (true, _) => News::Called,
             (false, true) => News::Links,
             (false, false) => News::Nothing,
@@ -122,11 +136,11 @@ impl Pace {
 
     /// When to look although nothing happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.links_at.into_iter().chain(self.again_at).min()
+        [self.news_at, self.links_at, self.again_at].into_iter().flatten().min()
     }
 }
 
-/// The pause after so many looks in a row because of interfaces.
+/// The pause after so many looks in a row.
 fn hurried_pause(times: u32) -> Duration {
     match times.checked_sub(FREE) {
         None => Duration::ZERO,

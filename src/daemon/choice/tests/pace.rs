@@ -66,6 +66,22 @@ fn interfaces_that_change_all_the_time_are_not_looked_at_all_the_time() {
     );
 }
 
+/// A router on the link says M = 1 and M = 0 in turns.
+#[test]
+fn routers_that_change_their_mind_all_the_time_are_not_looked_at_all_the_time() {
+    let mut pace = Pace::default();
+    let looked = looks(&mut pace, 0..3600, Pace::handle_news);
+    assert_eq!(looked[..8], [0, 1, 2, 7, 17, 37, 77, 137]);
+    assert!(looked.len() < 70, "{looked:?}");
+    pace.handle_news(at(3599));
+    let due = pace.poll_timeout().expect("it is looked some time");
+    assert!(due > at(3599) && due <= at(3660), "{due:?}");
+    assert_eq!(pace.poll_look(due), Some(News::Called));
+    pace.handle_news(due);
+    pace.call();
+    assert_eq!(pace.poll_look(due), Some(News::Called), "a report does not wait for that");
+}
+
 /// RFC 9915 §7.6: SOL_MAX_RT is an hour.
 #[test]
 fn servers_that_are_silent_are_asked_ever_less() {
