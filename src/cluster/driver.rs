@@ -333,12 +333,18 @@ impl<L: FnMut(&str, Event)> Driver<L> {
                 let result = result.map_err(Failure::into_write_error);
                 self.island.handle_written(&object, result, clock::now());
             }
+            if let Some(mirroring) = self.mirroring.take() {
+                let (request, answer) = mirroring.await;
+                self.mirrors.handle_answer(&request, answer, clock::now());
+            }
         };
         let _late = tokio::time::timeout(self.setup.timeouts.stop, finish).await;
         while let Some(event) = self.island.poll_event() {
             (self.log)(&self.cluster.name, event);
         }
-        if let Some(update) = self.island.poll_update() {
+        let mut update = self.island.poll_update().unwrap_or_default();
+        update.published = self.mirrors.take_ours();
+        if update != Update::default() {
             let _nobody_listens = self.setup.updates.try_send((self.cluster.name.clone(), update));
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dyn_prefix::cluster::driver::{self, Setup};
+use dyn_prefix::cluster::mirror::Publication;
 use dyn_prefix::cluster::timeouts::Timeouts;
 use dyn_prefix::cluster::{ConnectionState, Health, TargetReport, Update, Wanted};
 use dyn_prefix::config::{
@@ -59,6 +60,7 @@ pub(super) struct Start {
     pub(super) discovery: Discovery,
     pub(super) timeouts: Timeouts,
     pub(super) wanted: Option<Wanted>,
+    pub(super) publication: Publication,
 }
 
 impl Start {
@@ -70,6 +72,7 @@ impl Start {
             discovery: Discovery::Off,
             timeouts: timeouts(),
             wanted: Some(wanted(FIRST)),
+            publication: Publication::default(),
         }
     }
 
@@ -85,7 +88,7 @@ impl Start {
             cluster: cluster_rx,
             managed: Vec::new(),
             wanted: wanted_rx,
-            publication: watch::channel(Default::default()).1,
+            publication: watch::channel(self.publication).1,
             published: Default::default(),
             updates: updates_tx,
             timeouts: self.timeouts,
@@ -251,6 +254,13 @@ impl Rig {
     /// The reason word of a connection that is not well.
     pub(super) async fn reason(&mut self, reason: &str) -> Health {
         self.health(|health| health.reason.as_ref().is_some_and(|(word, _)| word == reason)).await
+    }
+
+    /// The objects of kind DynamicPrefix that are ours by what was told last, of what was not read yet.
+    pub(super) fn published(&mut self) -> Vec<String> {
+        let updates = std::iter::from_fn(|| self.updates.try_recv().ok());
+        let published = updates.filter_map(|(_, update)| update.published).last();
+        published.unwrap_or_default().into_keys().collect()
     }
 
     /// Waits until a target is reported as wished.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dyn_prefix::cluster::ConnectionState;
+use dyn_prefix::cluster::mirror::{Mirror, Publication};
 use dyn_prefix::config::{Cluster, Kind, ObjectRef};
 use serde_json::{Value, json};
 
@@ -148,6 +149,26 @@ async fn writes_under_way_may_finish_at_the_end() {
     rig.cancel.cancel();
     (&mut rig.driver).await.unwrap();
     assert_eq!(blocks(&rig.api, "pool"), [SECOND]);
+}
+
+/// Whoever does not know that an object is his will never delete it.
+#[tokio::test]
+async fn what_is_published_when_the_end_comes_is_known_to_be_ours() {
+    let api = cilium().await;
+    api.define("DynamicPrefix", &["v1alpha1"]);
+    api.put(json!({
+        "apiVersion": "dyn-prefix.io/v1alpha1", "kind": "DynamicPrefix",
+        "metadata": {"name": "ipv6", "annotations": {"dynamic-prefix.io/managed-by": "test"}},
+    }));
+    api.fault(Fault::new("get", "/dynamicprefixes/", Action::Delay(Duration::from_millis(100))));
+    let mut start = Start::new(&api);
+    let mirror = Mirror { name: "ipv6".to_owned(), spec: json!({}), status: json!({}) };
+    start.publication = Publication { daemon_id: "test".to_owned(), mirrors: vec![mirror], undecided: Vec::new() };
+    let mut rig = start.run(api, tempfile::tempdir().unwrap());
+    rig.until(|api| api.count("get", "/dynamicprefixes/") == 1).await;
+    rig.cancel.cancel();
+    (&mut rig.driver).await.unwrap();
+    assert_eq!(rig.published(), ["ipv6"]);
 }
 
 #[tokio::test]

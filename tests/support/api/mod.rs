@@ -141,6 +141,7 @@ impl Api {
             "CiliumLoadBalancerIPPool" => ("cilium.io", "ciliumloadbalancerippools", "Cluster"),
             "CiliumCIDRGroup" => ("cilium.io", "ciliumcidrgroups", "Cluster"),
             "IPAddressPool" => ("metallb.io", "ipaddresspools", "Namespaced"),
+            "DynamicPrefix" => ("dyn-prefix.io", "dynamicprefixes", "Cluster"),
             other => panic!("no kind of ours: {other}"),
         };
         let served: Vec<Value> = versions.iter().map(|name| json!({"name": name, "served": true})).collect();

@@ -35,7 +35,8 @@ impl Key {
 
     fn of(object: &Value) -> Self {
         let group = object["apiVersion"].as_str().and_then(|version| version.split_once('/'));
-        let plural = format!("{}s", object["kind"].as_str().unwrap_or_default().to_lowercase());
+        let kind = object["kind"].as_str().unwrap_or_default().to_lowercase();
+        let plural = format!("{kind}{}", if kind.ends_with('x') { "es" } else { "s" });
         let resource = group.map_or_else(|| plural.clone(), |(group, _)| format!("{plural}.{group}"));
         let namespace = object["metadata"]["namespace"].as_str();
         Self::new(&resource, namespace, object["metadata"]["name"].as_str().unwrap_or_default())
