@@ -11,6 +11,7 @@ use crate::cluster::mirror::{Mirror, Publication};
 use crate::config::{
     Acquisition, Binding, Cluster, DynamicPrefix, Kind, Mode, OnLoss, Place, ServiceScope, Transition,
 };
+use crate::source::SourceId;
 use crate::status::{Condition, DynamicPrefixStatus};
 use crate::time::Epoch;
 
@@ -145,7 +146,7 @@ fn own(condition: &Condition) -> Value {
 }
 
 /// The keys of the file, with what they mean where they are absent.
-fn spec(config: &DynamicPrefix) -> Value {
+pub(super) fn spec(config: &DynamicPrefix) -> Value {
     let ranges = config
         .address_ranges
         .iter()
@@ -171,11 +172,37 @@ fn spec(config: &DynamicPrefix) -> Value {
 
 fn acquisition(config: &Acquisition) -> Value {
     let mut shown = json!({});
+    if let Some(auto) = &config.auto {
+        // What was chosen is not of the file.
+        shown["auto"] = auto.interface.as_ref().map_or(json!({}), |interface| json!({"interface": interface}));
+    } else {
+        on_links(config, &mut shown);
+    }
+    if let Some(addresses) = &config.interface {
+        shown["interface"] = json!({"name": addresses.name});
+        if let Some(length) = addresses.delegated_prefix_length {
+            shown["interface"]["delegatedPrefixLength"] = json!(length);
+        }
+    }
+    if let Some(http) = &config.http {
+        let (url, seconds) = (SourceId::at(&http.url).shown_url(), http.interval.as_secs());
+        shown["http"] = json!({"url": url, "prefixLength": http.prefix_length, "intervalSeconds": seconds});
+    }
+    if let Some(prefix) = &config.fixed {
+        shown["static"] = json!({"prefix": prefix.to_string()});
+    }
+    shown
+}
+
+fn on_links(config: &Acquisition, shown: &mut Value) {
     if let Some(client) = &config.dhcpv6 {
         shown["dhcpv6"] = json!({"interface": client.interface});
         if let Some(length) = client.requested_prefix_length {
             shown["dhcpv6"]["requestedPrefixLength"] = json!(length);
         }
+    }
+    if let Some(observe) = &config.observe {
+        shown["observe"] = json!({"interface": observe.interface});
     }
     if let Some(ra) = &config.router_advertisement {
         shown["routerAdvertisement"] = json!({"interface": ra.interface});
@@ -186,10 +213,6 @@ fn acquisition(config: &Acquisition) -> Value {
             shown["routerAdvertisement"]["routers"] = json!(ra.routers);
         }
     }
-    if let Some(prefix) = &config.fixed {
-        shown["static"] = json!({"prefix": prefix.to_string()});
-    }
-    shown
 }
 
 fn transition(config: &Transition) -> Value {

@@ -1,7 +1,12 @@
 //! What clusters show of a DynamicPrefix (`publishStatus`).
 
+use serde_json::json;
+
 use super::world::*;
 use crate::cluster::{ConnectionState, TargetReport};
+use crate::config::Chosen;
+use crate::daemon::mirror;
+use crate::source::SourceKind;
 
 const OURS: &str = "range=2001:db8:a:0:f000::-2001:db8:a:0:f000::ffff";
 
@@ -41,4 +46,29 @@ fn nothing_is_said_of_pools_that_were_not_read_yet() {
     assert_eq!(told(&world), None, "one that carries our annotation, as the store knows");
     world.targets("one", vec![found]);
     assert_eq!(told(&world), Some(said));
+}
+
+/// Whoever may read the objects may not know what a service for addresses wants to know of its users.
+#[test]
+fn each_source_of_the_file_is_shown_and_what_auto_chose_is_not() {
+    let shown = |acquisition: &str| {
+        let mut world = World::new(&format!("[[dynamicPrefix]]\nname = \"home\"\n{acquisition}\n"));
+        world.coordinator.take_choices(&[("home".to_owned(), Ok(chosen()))], world.now);
+        mirror::spec(&world.coordinator.config().dynamic_prefixes[0])["acquisition"].clone()
+    };
+    assert_eq!(shown("acquisition = \"auto\""), json!({"auto": {}}));
+    assert_eq!(shown("acquisition.auto = { interface = \"ppp0\" }"), json!({"auto": {"interface": "ppp0"}}));
+    let all = "acquisition.observe = { interface = \"ppp0\" }
+        acquisition.interface = { name = \"br-lan\", delegatedPrefixLength = 60 }
+        acquisition.http = { url = \"https://ip.example/v6?key=secret\", prefixLength = 56, intervalSeconds = 90 }";
+    let expected = json!({
+        "observe": {"interface": "ppp0"},
+        "interface": {"name": "br-lan", "delegatedPrefixLength": 60},
+        "http": {"url": "https://ip.example/v6?…", "prefixLength": 56, "intervalSeconds": 90},
+    });
+    assert_eq!(shown(all), expected);
+}
+
+fn chosen() -> Chosen {
+    Chosen { kind: SourceKind::Observed, interface: "ppp0".to_owned(), reason: String::new() }
 }
