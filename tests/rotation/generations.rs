@@ -61,6 +61,11 @@ impl Generations {
         self.families.iter().any(|family| family.current.is_some_and(|net| net.contains(&address)))
     }
 
+    /// Whether its prefix was the current one at this moment: what comes right before a change is judged after it.
+    pub(crate) fn was_current(&self, address: Ipv6Addr, at: Instant) -> bool {
+        self.families.iter().any(|family| family.current_at(at).is_some_and(|net| net.contains(&address)))
+    }
+
     pub(crate) fn is_dead(&self, address: Ipv6Addr) -> bool {
         self.families.iter().any(|family| family.is_dead(address))
     }
@@ -116,6 +121,11 @@ impl Family {
         }
         self.dead.extend(dead);
         self.current = Some(current);
+    }
+
+    fn current_at(&self, at: Instant) -> Option<Ipv6Net> {
+        let later = self.former.iter().filter(|former| former.since > at);
+        later.min_by_key(|former| former.since).map(|former| former.net).or(self.current)
     }
 
     fn net(&self, address: Ipv6Addr) -> Option<Ipv6Net> {

@@ -330,7 +330,7 @@ impl Judge {
 
     /// One that can have one address has to have the new one when the old one goes.
     fn must_switch(&self, at: Instant, now: &Version) -> Option<String> {
-        if now.held().iter().any(|address| self.generations.is_current(*address)) {
+        if now.held().iter().any(|address| self.generations.was_current(*address, at)) {
             return None;
         }
         // What was asked for before the change may come a moment after it.

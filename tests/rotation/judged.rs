@@ -225,5 +225,10 @@ fn switch() -> Result<()> {
     history.version(&[A1], A1).announce('b', &[]).version(&[B1], A1).after(Duration::from_secs(5));
     history.version(&[B1], A1).blamed("which it does not have")?;
     let mut history = metallb();
-    history.version(&[A1], A1).announce('b', &[]).version(&[], A1).blamed("without an IPv6 address")
+    history.version(&[A1], A1).announce('b', &[]).version(&[], A1).blamed("without an IPv6 address")?;
+    // Right before the next change, and judged after it.
+    let mut history = metallb();
+    history.version(&[A1], A1).announce('b', &[]).version(&[A1, B1], B1).announce('a', &[]);
+    history.now -= Duration::from_millis(50);
+    history.version(&[B1], B1).fine()
 }
