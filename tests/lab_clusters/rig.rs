@@ -75,6 +75,15 @@ pub(crate) fn writes_to(server: &ApiServer, user: &str, name: &str) -> Result<us
     Ok(writes(server, user)?.iter().filter(is_to).count())
 }
 
+/// How often a user who is not there any more has written the object of this name.
+pub(crate) fn all_writes_to(server: &ApiServer, user: &str, name: &str) -> Result<usize> {
+    // The audit log has a write only after the answer to it was sent; so it is waited for a later request of ours.
+    let later = format!("/api/v1/namespaces/default/configmaps/later-than-{}", server.audit()?.len());
+    server.find(&later)?;
+    wait_for("the audit log", PATIENCE, || Ok(server.audit()?.iter().any(|event| event.uri == later).then_some(())))?;
+    writes_to(server, user, name)
+}
+
 /// Waits until a user has written the object of this name so often; more often is an error.
 pub(crate) fn expect_writes(server: &ApiServer, user: &str, name: &str, count: usize) -> Result<()> {
     let mut written = 0;
