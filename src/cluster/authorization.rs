@@ -99,20 +99,38 @@ impl Authorization {
 
 impl Renewed {
     async fn header(self: &Arc<Self>) -> Result<HeaderValue, Unauthenticated> {
+        let this = Arc::clone(self);
+        // By itself: whoever waits for it may give up before the plugin ends, and the next one wants what it gives.
+        let renewing = tokio::spawn(async move { this.current_header().await });
+        let ran = renewing.await;
+        ran.unwrap_or_else(|error| Err(Unauthenticated(format!("its exec plugin cannot be run: {error}"))))
+    }
+
+    async fn current_header(self: Arc<Self>) -> Result<HeaderValue, Unauthenticated> {
         let mut current = self.current.lock().await; // who comes next waits for the same token
         let epoch = clock::epoch();
-        if epoch.now() + EARLY >= epoch.instant(current.1) {
-            let this = Arc::clone(self);
-            let ran = tokio::task::spawn_blocking(move || exec::run(&this.plugin)).await;
-            let given = ran.map_err(|error| Unauthenticated(format!("its exec plugin cannot be run: {error}")))?;
-            let Given { token, until, .. } = given.map_err(Unauthenticated)?;
-            let (Some(token), Some(until)) = (token, until) else {
-                let text = "its exec plugin gave a token with an expirationTimestamp before, and none now";
-                return Err(Unauthenticated(text.to_owned()));
-            };
-            *current = (bearer(token.expose_secret())?, until);
+        let end = epoch.instant(current.1);
+        if epoch.now() + EARLY >= end {
+            match self.renewed().await {
+                Ok(renewed) => *current = renewed,
+                // The former one is good for a while yet.
+                Err(_) if clock::now() < end => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(current.0.clone())
+    }
+
+    async fn renewed(self: &Arc<Self>) -> Result<(HeaderValue, Timestamp), Unauthenticated> {
+        let this = Arc::clone(self);
+        let ran = tokio::task::spawn_blocking(move || exec::run(&this.plugin)).await;
+        let given = ran.map_err(|error| Unauthenticated(format!("its exec plugin cannot be run: {error}")))?;
+        let Given { token, until, .. } = given.map_err(Unauthenticated)?;
+        let (Some(token), Some(until)) = (token, until) else {
+            let text = "its exec plugin gave a token with an expirationTimestamp before, and none now";
+            return Err(Unauthenticated(text.to_owned()));
+        };
+        Ok((bearer(token.expose_secret())?, until))
     }
 }
 

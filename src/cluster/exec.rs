@@ -1,12 +1,21 @@
 //! The exec plugin of a kubeconfig: a command that makes credentials, as kubectl runs it
 //! (`client.authentication.k8s.io`).
 
-use std::process::{Command, Output, Stdio};
+use std::io::{self, IsTerminal as _};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::config::{ExecConfig, ExecInteractiveMode};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use secrecy::SecretString;
 use serde_json::{Value, json};
+
+use super::failure::shorten;
+
+/// How long one may take that talks to nobody at a terminal.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// What a command gave.
 pub(super) struct Given {
@@ -18,19 +27,27 @@ pub(super) struct Given {
     pub(super) until: Option<Timestamp>,
 }
 
-/// Runs it. Blocks until it ends.
+/// Runs it. Blocks until it ends, or is ended after a minute; a person at a terminal may take his time.
 ///
 /// # Errors
 /// Why there are no credentials: a sentence.
 pub(super) fn run(plugin: &ExecConfig) -> Result<Given, String> {
+    run_within(plugin, LIMIT)
+}
+
+fn run_within(plugin: &ExecConfig, limit: Duration) -> Result<Given, String> {
     let Some(name) = plugin.command.as_deref().filter(|name| !name.is_empty()) else {
         return Err("its exec plugin has no `command`".to_owned());
     };
-    let output = command(name, plugin)?.output().map_err(|error| {
+    let is_interactive = plugin.interactive_mode != Some(ExecInteractiveMode::Never) && io::stdin().is_terminal();
+    let mut command = command(name, plugin, is_interactive)?;
+    let child = command.stdout(Stdio::piped()).spawn().map_err(|error| {
         let hint = plugin.install_hint.as_deref().map(str::trim).filter(|hint| !hint.is_empty());
-        let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        let hint = hint.map(|hint| format!("; {}", shorten(hint))).unwrap_or_default();
         format!("its exec plugin {name} cannot be started: {error}{hint}")
     })?;
+    let ended = if is_interactive { child.wait_with_output() } else { output(child, limit) };
+    let output = ended.map_err(|error| format!("its exec plugin {name} gives no answer: {error}"))?;
     if !output.status.success() {
         return Err(format!("its exec plugin {name} failed with {}{}", output.status, last_words(&output)));
     }
@@ -39,7 +56,19 @@ pub(super) fn run(plugin: &ExecConfig) -> Result<Given, String> {
     answer.and_then(|answer| given(&answer)).map_err(|why| format!("the answer of its exec plugin {name} {why}"))
 }
 
-fn command(name: &str, plugin: &ExecConfig) -> Result<Command, String> {
+/// Waits for its end.
+fn output(child: Child, limit: Duration) -> io::Result<Output> {
+    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    receiver.recv_timeout(limit).unwrap_or_else(|_| {
+        pidfd_send_signal(&process, Signal::KILL)?;
+        let text = format!("it had not ended after {} s, and was killed", limit.as_secs());
+        Err(io::Error::new(io::ErrorKind::TimedOut, text))
+    })
+}
+
+fn command(name: &str, plugin: &ExecConfig, is_interactive: bool) -> Result<Command, String> {
     let mut command = Command::new(name);
     command.args(plugin.args.iter().flatten());
     for variable in plugin.env.iter().flatten() {
@@ -47,11 +76,10 @@ fn command(name: &str, plugin: &ExecConfig) -> Result<Command, String> {
             command.env(name, value);
         }
     }
-    let is_interactive = plugin.interactive_mode != Some(ExecInteractiveMode::Never);
     if is_interactive {
         command.stdin(Stdio::inherit()).stderr(Stdio::inherit());
     } else {
-        command.stdin(Stdio::null());
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
     }
     let mut spec = json!({ "interactive": is_interactive });
     if plugin.provide_cluster_info {
@@ -64,11 +92,11 @@ fn command(name: &str, plugin: &ExecConfig) -> Result<Command, String> {
     Ok(command)
 }
 
-/// What it wrote to standard error, unless that went where our own does.
+/// The last line that it wrote to standard error, unless that went where our own does. The rest may be a whole page.
 fn last_words(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
-    let text = text.trim();
-    if text.is_empty() { String::new() } else { format!(": {text}") }
+    let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
+    last.map(|line| format!(": {}", shorten(line))).unwrap_or_default()
 }
 
 fn given(answer: &Value) -> Result<Given, String> {

@@ -230,7 +230,7 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
     shorten(&texts.join(": "))
 }
 
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     let text = text.trim();
     match text.char_indices().nth(LONGEST_MESSAGE) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),

@@ -17,9 +17,11 @@ pub(super) fn through(proxy: &Uri, tcp: HttpConnector, https: HttpsConnector<Htt
     match proxy.scheme_str() {
         Some("http") => Ok(dial::boxed(tunnel(proxy, dial::direct(tcp)))),
         Some("https") => Ok(dial::boxed(tunnel(proxy, dial::boxed(https)))),
-        Some("socks5") => Ok(dial::boxed(SocksV5::new(proxy.clone(), dial::direct(tcp)))),
+        Some("socks5") => Ok(dial::boxed(socks(proxy, dial::direct(tcp)))),
         _ => Err(format!(
-            "its proxy-url \"{proxy}\" is of no kind that is known: write http, https or socks5 before ://"
+            "its proxy-url, which names {}, is of no kind that is known: write http, https or socks5 before ://",
+            // Who we are to it may be in the URL.
+            proxy.authority().map_or("nothing", |authority| authority.as_str().rsplit('@').next().unwrap_or_default())
         )),
     }
 }
@@ -32,9 +34,21 @@ fn tunnel(proxy: &Uri, to_proxy: Dialer) -> Tunnel<Dialer> {
     }
 }
 
+fn socks(proxy: &Uri, to_proxy: Dialer) -> SocksV5<Dialer> {
+    let socks = SocksV5::new(proxy.clone(), to_proxy);
+    let Some(user) = user(proxy) else { return socks };
+    let (name, password) = user.split_once(':').unwrap_or((user, ""));
+    let text = |part: &str| String::from_utf8_lossy(&decoded(part)).into_owned();
+    socks.with_auth(text(name), text(password))
+}
+
+fn user(proxy: &Uri) -> Option<&str> {
+    proxy.authority()?.as_str().rsplit_once('@').map(|(user, _)| user)
+}
+
 /// Who we are to the proxy, if its URL says so.
 fn authorization(proxy: &Uri) -> Option<HeaderValue> {
-    let (user, _) = proxy.authority()?.as_str().rsplit_once('@')?;
+    let user = user(proxy)?;
     HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(decoded(user)))).ok()
 }
 
@@ -91,5 +105,8 @@ mod tests {
             let through = through(&url.parse().unwrap(), HttpConnector::new(), https());
             assert_eq!(through.is_ok(), is_known, "{url}");
         }
+        let forgotten = "user:s3cret@proxy.example:3128".parse().unwrap();
+        let why = through(&forgotten, HttpConnector::new(), https()).err().expect("it has no scheme");
+        assert!(why.contains("which names proxy.example:3128, is of no kind") && !why.contains("s3cret"), "{why}");
     }
 }

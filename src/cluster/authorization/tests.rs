@@ -64,6 +64,23 @@ async fn a_token_is_made_anew_when_it_ends_and_not_before() {
 }
 
 #[tokio::test]
+async fn a_token_that_cannot_be_made_anew_is_shown_until_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let once = |seconds: i64| {
+        let end = clock::epoch().wall_now() + jiff::SignedDuration::from_secs(seconds);
+        let answer = json!({"status": {"token": "t", "expirationTimestamp": end.to_string()}});
+        let mark = directory.path().join(seconds.to_string());
+        let args = ["-c", r#"mkdir "$0" && printf %s "$1""#, mark.to_str().unwrap()];
+        let args = args.map(str::to_owned).into_iter().chain([answer.to_string()]).collect::<Vec<_>>();
+        Credentials::of(&user(json!({"exec": {"command": "sh", "args": args, "interactiveMode": "Never"}}))).unwrap()
+    };
+    // Both end so soon that new ones are asked for, and the plugin fails the second time.
+    assert_eq!(once(30).authorization.header().await.unwrap().unwrap(), "Bearer t");
+    let error = once(-1).authorization.header().await.err().expect("it has ended").to_string();
+    assert!(error.contains("failed with exit status: 1"), "{error}");
+}
+
+#[tokio::test]
 async fn with_a_certificate_the_whole_client_ends() {
     let answer = json!({"status": {
         "token": "t", "clientCertificateData": "c", "clientKeyData": "k", "expirationTimestamp": "2001-01-01T00:00:00Z"

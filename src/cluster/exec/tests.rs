@@ -35,17 +35,17 @@ fn what_a_plugin_answers_is_read() {
 
 #[test]
 fn a_plugin_learns_what_it_is_asked_for() {
-    let asked = |of: &Value| -> Value {
-        let command = command("sh", &plugin(of)).unwrap();
+    let asked = |of: &Value, is_interactive| -> Value {
+        let command = command("sh", &plugin(of), is_interactive).unwrap();
         let (_, info) = command.get_envs().find(|(name, _)| *name == "KUBERNETES_EXEC_INFO").expect("it is set");
         serde_json::from_str(info.unwrap().to_str().unwrap()).unwrap()
     };
     let version = "client.authentication.k8s.io/v1";
     assert_eq!(
-        asked(&json!({"apiVersion": version, "command": "sh", "interactiveMode": "Never"})),
+        asked(&json!({"apiVersion": version, "command": "sh"}), false),
         json!({"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": false}})
     );
-    assert_eq!(asked(&json!({"apiVersion": version, "command": "sh"}))["spec"], json!({"interactive": true}));
+    assert_eq!(asked(&json!({"apiVersion": version, "command": "sh"}), true)["spec"], json!({"interactive": true}));
     // Its own variables reach it, too.
     let greeting = r#"printf '{"status":{"token":"%s"}}' "$GREETING""#;
     let given = run(&plugin(&json!({
@@ -57,10 +57,10 @@ fn a_plugin_learns_what_it_is_asked_for() {
 #[test]
 fn the_cluster_is_told_to_a_plugin_that_wants_to_know() {
     let mut plugin = plugin(&json!({"command": "sh", "provideClusterInfo": true}));
-    assert!(command("sh", &plugin).is_err());
+    assert!(command("sh", &plugin, false).is_err());
     plugin.cluster =
         Some(serde_json::from_value(json!({"server": "https://k8s.example:6443", "tls-server-name": "k8s"})).unwrap());
-    let command = command("sh", &plugin).unwrap();
+    let command = command("sh", &plugin, false).unwrap();
     let (_, info) = command.get_envs().find(|(name, _)| *name == "KUBERNETES_EXEC_INFO").expect("it is set");
     let info: Value = serde_json::from_str(info.unwrap().to_str().unwrap()).unwrap();
     assert_eq!(info["spec"]["cluster"]["server"], "https://k8s.example:6443");
@@ -89,4 +89,30 @@ fn why_there_are_no_credentials_is_said() {
 fn what_cannot_be_read_is_not_repeated() {
     let why = fails(&shell("printf 'status:\\n  token: s3cret\\n : [\\n'"));
     assert!(why.starts_with("the answer of its exec plugin sh ") && !why.contains("s3cret"), "{why}");
+}
+
+/// It may wait for a connection that has died with the former prefix.
+#[test]
+fn a_plugin_that_hangs_is_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let pid = directory.path().join("pid");
+    let plugin = shell(&format!("echo $$ >{}; exec sleep 3600", pid.display()));
+    let why = run_within(&plugin, Duration::from_secs(1)).err().expect("it gives nothing");
+    assert!(why.ends_with("it had not ended after 1 s, and was killed"), "{why}");
+    let process: u32 = std::fs::read_to_string(pid).unwrap().trim().parse().unwrap();
+    let name = || std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+    // Whoever waits for it reads its end a moment later.
+    while name() == "sleep\n"
+        && !std::fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|stat| stat.contains(") Z"))
+    {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn only_the_last_line_of_what_a_plugin_complains_is_repeated() {
+    let why = fails(&shell("printf 'token=s3cret\n\ndenied\n\n' >&2; exit 1"));
+    assert_eq!(why, "its exec plugin sh failed with exit status: 1: denied");
+    let why = fails(&shell("head -c 100000 /dev/zero | tr '\\0' x >&2; exit 1"));
+    assert!(why.len() < 700, "{} octets", why.len());
 }
