@@ -252,6 +252,9 @@ impl Driver {
             Err(error) if error.raw_os_error() == Some(nix::libc::ENODEV) => {
                 (self.socket, self.link) = (None, None);
                 self.handle_failure(None);
+                let now = clock::now();
+                self.tape.link(None, now);
+                self.observer.handle_link(None, now);
             }
             Err(error) => self.fail(open_failure(&self.interface, &error)),
         }
