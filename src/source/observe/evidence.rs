@@ -107,6 +107,11 @@ impl Evidence {
         self.uplink = ifindex;
     }
 
+    /// The interface is up again. Who is told of one prefix from now on may hear no more of another.
+    pub(super) fn begin_session(&mut self) {
+        self.session = self.session.saturating_add(1);
+    }
+
     /// Takes a whole dump of addresses and routes: what is not in it does not exist.
     pub(super) fn replace<'a>(&mut self, dump: impl IntoIterator<Item = &'a RouteNetlinkMessage>, now: Instant) {
         self.is_loaded = true;

@@ -136,6 +136,7 @@ impl Observer {
         let came_up = self.is_up() && !before.as_ref().is_some_and(|before| before.up);
         if came_up {
             self.patience = Some(now + PATIENCE);
+            self.evidence.begin_session();
         }
         self.evidence.handle_uplink(ifindex(&self.link));
         self.settle(now);
@@ -203,7 +204,9 @@ impl Observer {
         if datagram.source_port != CLIENT_PORT {
             return Err(Unfollowed::SourcePort);
         }
-        if !self.has_address(datagram.source) {
+        // Clients send from link-local addresses, and those are not forwarded: what a host behind this one sends from another
+        // address of this one leaves here, too.
+        if !(datagram.source.is_unicast_link_local() && self.has_address(datagram.source)) {
             return Err(Unfollowed::SourceAddress);
         }
         self.take_asked(decode_asked(datagram.payload)?, datagram.source, now)

@@ -14,7 +14,8 @@ pub use driver::another_client;
 fn asked(captured: &Captured<'_>, link: &LinkState, own: &Duid) -> Option<ClientMessage> {
     let datagram = packet::parse(captured).ok()?;
     let is_client = datagram.source_port == CLIENT_PORT && datagram.destination_port == SERVER_PORT;
-    if !is_client || !link.has_address(datagram.source) {
+    // Link-local addresses are not forwarded: what a host behind this one sends from an address of this one leaves here, too.
+    if !is_client || !datagram.source.is_unicast_link_local() || !link.has_address(datagram.source) {
         return None;
     }
     let asked = decode_asked(datagram.payload).ok()?;

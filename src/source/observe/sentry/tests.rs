@@ -1,5 +1,6 @@
 use super::*;
 use crate::source::dhcpv6::wire::{Outgoing, encode};
+use crate::source::link::LinkAddress;
 use crate::source::observe::tests::world::packet as packet_of;
 use crate::source::observe::tests::world::{
     A, ALL_SERVERS, CLIENT, IAID, SERVER, asked as message, captured, duid, link,
@@ -32,5 +33,11 @@ fn nothing_is_concluded_from_other_messages() {
     for from in [(SERVER, 546), (CLIENT, 40_000)] {
         assert_eq!(heard(from, &solicit), None, "{from:?}");
     }
-    assert_eq!(asked(&captured(&[0x60; 60]), &link(3), &duid(9)), None);
+    // Whoever is behind this host may write what he likes as the source, but only what is not of one link is forwarded.
+    let global: std::net::Ipv6Addr = "2001:db8:ffff::1".parse().unwrap();
+    let mut link = link(3);
+    link.addresses.push(LinkAddress { address: global, tentative: false });
+    let packet = packet_of((global, 546), (ALL_SERVERS, 547), &encode(&solicit).unwrap());
+    assert_eq!(asked(&captured(&packet), &link, &duid(9)), None);
+    assert_eq!(asked(&captured(&[0x60; 60]), &link, &duid(9)), None);
 }

@@ -7,6 +7,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use super::netlink::networkd;
 use super::world::*;
 use crate::source::dhcpv6::wire::ClientMessage;
+use crate::source::link::LinkState;
 use crate::source::observe::Told;
 use crate::source::{Cut, SourceState};
 use crate::time::Deadline;
@@ -328,5 +329,21 @@ fn what_a_former_run_knew_ends_when_another_is_told_and_nothing_speaks_for_it() 
         found.sort();
         found.dedup();
         assert_eq!(found, usable);
+    }
+}
+
+/// dhcpcd says nothing of a lease that it loses with the carrier, and nothing of the former one when it has another.
+#[test]
+fn what_is_not_told_again_after_a_link_was_down_ends_when_another_is_told() {
+    for (again, left) in [(A, vec![A]), (B, vec![B])] {
+        let mut observer = observer();
+        observer.handle_told(&told(A, Some(86_400), Some(90_000)), at(10));
+        observer.handle_link(Some(LinkState { up: false, ..link(7) }), at(100));
+        observer.handle_link(Some(link(7)), at(130));
+        observer.handle_timeout(at(200));
+        assert_eq!(observer.usable(), [A], "nothing was told");
+        observer.handle_told(&told(again, Some(86_400), Some(90_000)), at(210));
+        observer.handle_timeout(at(220));
+        assert_eq!(observer.usable(), left);
     }
 }
