@@ -199,7 +199,7 @@ impl Daemon {
     }
 
     /// Tells observers what was reported before there were any.
-    fn tell_kept(&mut self, now: Instant) {
+    pub(super) fn tell_kept(&mut self, now: Instant) {
         let Choosing { kept, .. } = &mut self.choosing;
         for prefix in &self.coordinator.config().dynamic_prefixes {
             let Some(observe) = &prefix.acquisition.observe else { continue };

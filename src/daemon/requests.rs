@@ -125,6 +125,7 @@ impl Daemon {
                 self.errands.reconfigure(&self.coordinator, &config);
                 self.coordinator.reconfigure(Arc::new(config), now);
                 self.tasks.follow(&mut self.coordinator);
+                self.tell_kept(now);
                 self.host.follow(&self.coordinator, now);
                 let coordinator = &self.coordinator;
                 let is_there = |name: &str| coordinator.clusters_to_run().any(|cluster| cluster.name == name);

@@ -232,7 +232,7 @@ impl Tasks {
 
     fn start_observer(&mut self, interface: String, settings: observe::Settings, coordinator: &Coordinator) {
         let cancel = self.stop.child_token();
-        let (told, heard) = mpsc::channel(16);
+        let (told, heard) = mpsc::channel(super::choice::kept::MOST);
         let (settings, followed) = watch::channel(settings);
         let (counted, tally) = watch::channel(Tally::default());
         let setup = observe::driver::Setup {

@@ -10,7 +10,7 @@ use crate::time::{Deadline, Instant};
 use super::round::Made;
 
 /// How many reports are kept.
-const MOST: usize = 32;
+pub const MOST: usize = 32;
 
 /// Reports for DynamicPrefixes whose source is not chosen yet. That there are any speaks for observing.
 #[derive(Debug, Default)]

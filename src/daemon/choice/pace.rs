@@ -68,7 +68,6 @@ impl Pace {
     pub fn handle_news(&mut self, now: Instant) {
         let at = self.hurried(now);
         self.news_at = Some(self.news_at.map_or(at, |before| before.min(at)));
-        self.pause = None;
     }
 
     /// These interfaces have come, gone or changed.

@@ -70,7 +70,10 @@ fn interfaces_that_change_all_the_time_are_not_looked_at_all_the_time() {
 #[test]
 fn routers_that_change_their_mind_all_the_time_are_not_looked_at_all_the_time() {
     let mut pace = Pace::default();
-    let looked = looks(&mut pace, 0..3600, Pace::handle_news);
+    let looked = looks(&mut pace, 0..3600, |pace, now| {
+        pace.handle_news(now);
+        pace.handle_rest();
+    });
     assert_eq!(looked[..8], [0, 1, 2, 7, 17, 37, 77, 137]);
     assert!(looked.len() < 70, "{looked:?}");
     pace.handle_news(at(3599));
@@ -80,6 +83,17 @@ fn routers_that_change_their_mind_all_the_time_are_not_looked_at_all_the_time() 
     pace.handle_news(due);
     pace.call();
     assert_eq!(pace.poll_look(due), Some(News::Called), "a report does not wait for that");
+}
+
+/// Also where there is no prefix, so that it is looked now and then anyhow.
+#[test]
+fn news_that_goes_on_does_not_make_it_look_more_often_where_something_is_lacking() {
+    let mut pace = Pace::default();
+    let looked = looks(&mut pace, 0..3600, |pace, now| {
+        pace.handle_news(now);
+        pace.handle_lack(now);
+    });
+    assert!(looked.len() < 140, "{} looks: {looked:?}", looked.len());
 }
 
 /// RFC 9915 §7.6: SOL_MAX_RT is an hour.
