@@ -75,7 +75,7 @@ fn runs(account: Option<&Account>, command: &Command) -> Vec<Finding> {
                 ("has no line that names its interpreter".to_owned(), "Let it begin with #!/bin/sh.")
             }
             Flaw::Interpreter(name) => (
-                format!("is a script for {}, which is not there", name.display()),
+                format!("is a script for {}, which is not there", name.to_string_lossy().escape_debug()),
                 "Install that, or correct the first line of the script.",
             ),
         };

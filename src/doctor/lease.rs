@@ -47,8 +47,8 @@ fn one(interface: &str, account: &Account, program: Program, file: &File) -> Fin
     );
     // Its owner writes it anew now and then: what one gave it would not last.
     let mut advice = format!(
-        "Let {name} tell it: copy examples/hooks/{name} (below /usr/share/doc/dyn-prefix) to {}, and write the name of the \
-         dynamicPrefix into it.",
+        "Let {name} tell it: copy examples/hooks/{name} (below /usr/share/doc/dyn-prefix) to {}, or append it to what is \
+         there, and write the name of the dynamicPrefix into it.",
         program.hook()
     );
     if let Some(group) = group(account, file) {
@@ -62,7 +62,8 @@ fn one(interface: &str, account: &Account, program: Program, file: &File) -> Fin
 
 /// The group whose members may read it.
 fn group<'a>(account: &Account, file: &'a File) -> Option<&'a str> {
-    let target = file.steps.last()?;
+    // What only the group root may read is not meant for anybody else.
+    let target = file.steps.last().filter(|target| target.group.0 != 0)?;
     let mut member = account.clone();
     member.gids.insert(target.group.0);
     let may = reading::check(Check::LeaseFile, &member, std::slice::from_ref(file)).is_empty();

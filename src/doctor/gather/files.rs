@@ -215,7 +215,8 @@ fn flaw(start: &[u8]) -> Option<Flaw> {
         return is_text.then_some(Flaw::NoInterpreter);
     };
     let line = String::from_utf8_lossy(line.split(|byte| *byte == b'\n').next().unwrap_or_default()).into_owned();
-    let interpreter = PathBuf::from(line.split_whitespace().next()?);
+    // As the kernel sees it: of a file with the line ends of DOS, the carriage return is of the name.
+    let interpreter = PathBuf::from(line.trim_start_matches([' ', '\t']).split([' ', '\t']).next()?);
     (!interpreter.try_exists().unwrap_or(true)).then_some(Flaw::Interpreter(interpreter))
 }
 

@@ -228,15 +228,20 @@ fn leases_that_root_alone_may_read() {
         "{text}"
     );
     assert!(
-        text.contains("copy examples/hooks/dhcpcd (below") && text.contains("/etc/dhcpcd.exit-hook, and"),
+        text.contains("copy examples/hooks/dhcpcd (below") && text.contains("/etc/dhcpcd.exit-hook, or append it"),
         "{text}"
     );
     assert!(!text.contains("chmod"), "dhcpcd writes it anew: {text}");
-    assert!(text.contains("`SupplementaryGroups=root`"), "{text}");
+    assert!(!text.contains("SupplementaryGroups"), "the group root may read what nobody else should: {text}");
+    let mut of_alice = file(path, 0o640, false);
+    of_alice.steps.last_mut().expect("it has steps").group = (1000, "alice".to_owned());
+    let found = of(Some(daemon()), Program::Dhcpcd, of_alice);
+    let text = provoked(&found, Check::LeaseFile, Level::Note, "belongs to root:alice");
+    assert!(text.contains("`SupplementaryGroups=alice`"), "{text}");
     let leases = "/var/lib/dhcp/dhclient6.wan.leases";
     let found = of(Some(daemon()), Program::Dhclient, file(leases, 0o600, false));
     let text = provoked(&found, Check::LeaseFile, Level::Note, "Until dhclient next speaks");
-    assert!(text.contains("/etc/dhcp/dhclient-exit-hooks.d/dyn-prefix, and"), "{text}");
+    assert!(text.contains("/etc/dhcp/dhclient-exit-hooks.d/dyn-prefix, or append it"), "{text}");
     assert!(!text.contains("Or run"), "no group may read it: {text}");
     let found = of(Some(daemon()), Program::Dhclient, file(leases, 0o644, false));
     provoked(
