@@ -216,10 +216,13 @@ impl Table {
     /// When it counts as ended that a prefix is gone.
     fn ends_at(&self, prefix: Ipv6Net, entry: &Entry) -> Option<Instant> {
         let gone = entry.gone?;
-        let networks = self.entries.iter().filter(|(other, entry)| !entry.is_alone(**other));
-        let others = networks.filter(|(other, _)| self.settings.replaces(**other, prefix));
-        let successor = others.filter_map(|(_, other)| other.usable_since).min();
-        let replaced = successor.map(|since| since.max(gone.since) + SETTLE);
+        let others = self.entries.iter().filter(|(other, _)| self.settings.replaces(**other, prefix));
+        // A single address may well be there before the network that it is of.
+        let replaced = others.filter_map(|(other, entry)| {
+            let settles = if entry.is_alone(*other) { PATIENCE } else { SETTLE };
+            entry.usable_since.map(|since| since.max(gone.since) + settles)
+        });
+        let replaced = replaced.min();
         let removed = (gone.how == How::Removed).then(|| gone.since + PATIENCE);
         replaced.into_iter().chain(removed).min()
     }
@@ -268,8 +271,11 @@ impl Table {
     /// Whether a network is there that would do for `interest`, or is waited for.
     fn is_numbered(&self, interest: &Interest) -> bool {
         let is_network = |prefix: Ipv6Net, entry: &Entry| !entry.is_alone(prefix) && interest.accepts(prefix);
-        let is_awaited = |entry: &Entry| entry.is_present || entry.is_duplicate || entry.gone.is_some();
-        self.entries.iter().any(|(prefix, entry)| is_awaited(entry) && is_network(*prefix, entry))
+        // What is still not there when the waiting is over was in use once, and that is all.
+        let may_return = |gone: &Gone| gone.how == How::Removed || self.awaiting.is_some();
+        let is_there =
+            |entry: &Entry| entry.is_present || entry.is_duplicate || entry.gone.as_ref().is_some_and(may_return);
+        self.entries.iter().any(|(prefix, entry)| is_there(entry) && is_network(*prefix, entry))
     }
 
     fn state(&self) -> SourceState {

@@ -114,6 +114,23 @@ fn a_single_address_without_end_is_offered_where_there_is_no_network() {
     assert!(lab.offer(STATIC).is_some(), "again");
 }
 
+/// The network was numbered otherwise while nobody ran.
+#[test]
+fn a_single_address_without_end_takes_the_place_of_a_network_that_does_not_come_back() {
+    const STATIC: &str = "2001:db8:a::9/128";
+    let mut former = Lab::new(vec![interest(Some(56))]);
+    former.add(1, B1, None);
+    let mut table = Table::new(former.table.settings.clone());
+    table.seed(&former.table.report().offers);
+    let mut lab = Lab { table, now: at(0), addresses: Vec::new() };
+    lab.link(10, link(2, true));
+    lab.add(11, STATIC, None);
+    lab.advance_to(24);
+    assert_eq!((lab.offer(STATIC), lab.cut(B)), (None, None));
+    lab.advance_to(26);
+    assert_eq!((lab.offer(STATIC).is_some(), lab.cut(B)), (true, Some(Cut::Unlisted)));
+}
+
 /// k6u keeps the first address of the list whatever its flags are, which after a return to the former prefix is that of
 /// the one in between.
 #[test]
