@@ -154,7 +154,7 @@ impl Evidence {
             self.give_way(&routes, &packets, now);
             self.follow_file(has_lease, now);
         }
-        self.end_doubted(leased, now);
+        self.end_doubted(leased, sees_packets, now);
         self.follow_leases(leased, now);
         self.follow_lapses(leased, sees_packets, now);
         self.follow_memory(leased, sees_packets, now);

@@ -135,11 +135,16 @@ impl Hint {
         }
     }
 
+    /// Nobody holds it, although its route stands.
+    pub(super) fn give_up(&mut self, now: Instant) {
+        self.cut(Cut::Unlisted, now);
+        (self.in_use, self.unused_since) = (Use::Replaced, None);
+    }
+
     /// It ran out at this time, and nobody has renewed it: that its route stands says nothing.
     pub(super) fn lapse(&mut self, end: Deadline, now: Instant) {
-        self.cut(Cut::Unlisted, now);
+        self.give_up(now);
         self.offer.valid_until = self.offer.valid_until.min(end);
-        (self.in_use, self.unused_since) = (Use::Replaced, None);
     }
 
     /// Interfaces have addresses out of it.
