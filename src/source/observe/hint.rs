@@ -22,7 +22,8 @@ pub(super) struct Hint {
     pub(super) missing_since: Option<Instant>,
     /// When it was cut.
     pub(super) cut_at: Option<Instant>,
-    /// It appeared while the packets told another delegation: it is somebody else's, until they name it.
+    /// It appeared while the packets told another delegation, or the client did not describe it with what it holds: it is
+    /// somebody else's, until they name it.
     pub(super) is_foreign: bool,
     /// It is not taken for a delegation of this interface: it is foreign, and the packets would tell.
     pub(super) is_aside: bool,
