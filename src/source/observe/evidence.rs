@@ -226,7 +226,7 @@ impl Evidence {
                     }
                 }
                 Origin::FormerRun => {
-                    hint.prolong(&self.addresses, self.uplink);
+                    hint.prolong(&self.addresses, self.uplink, now);
                     // The client has another one now, unless links are numbered from this one, too.
                     let is_outdone = standing.keys().any(|other| judges(*other, prefix));
                     let is_replaced = !packets.has_lease && is_outdone && !standing.contains_key(&prefix);

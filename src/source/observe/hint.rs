@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
+use super::evidence::GRACE;
 use super::traces::Addresses;
 use crate::source::{Cut, Offer};
 use crate::time::{Deadline, Instant};
@@ -177,10 +178,21 @@ impl Hint {
     }
 
     /// The addresses inside it may live longer than anybody knew; that they end says nothing. Those without end do so only
-    /// while nothing speaks against it: a client numbers interfaces so (wide-dhcpv6), or somebody has typed them.
-    pub(super) fn prolong(&mut self, addresses: &Addresses, uplink: Option<u32>) {
-        let longest = longest(self.offer.prefix, addresses, uplink).filter(|_| self.offer.cut.is_none());
-        let Some((preferred_until, valid_until)) = longest else { return };
+    /// while nothing speaks against it: a client numbers interfaces so (wide-dhcpv6), or somebody has typed them; and while
+    /// they are there, but for the moment in which their interface is down.
+    pub(super) fn prolong(&mut self, addresses: &Addresses, uplink: Option<u32>, now: Instant) {
+        if self.offer.cut.is_some() {
+            return;
+        }
+        let Some((preferred_until, valid_until)) = longest(self.offer.prefix, addresses, uplink) else {
+            let is_over = self.own_ends.is_some() && *self.unused_since.get_or_insert(now) + GRACE <= now;
+            if let Some(own_ends) = self.own_ends.take_if(|_| is_over) {
+                (self.offer.preferred_until, self.offer.valid_until) = own_ends;
+                self.unused_since = None;
+            }
+            return;
+        };
+        self.unused_since = None;
         if valid_until == Deadline::Never {
             if self.is_contradicted || self.offer.valid_until == Deadline::Never {
                 return;
