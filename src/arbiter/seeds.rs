@@ -53,7 +53,8 @@ pub fn observed(arbiter: &Arbiter, interface: &str, now: Instant) -> Vec<Offer> 
         .and_then(|lost| Some((seen(lost.prefix, lost.valid_until, lost.acquired_at), lost.valid_until.instant()?)));
     let former = snapshot.history.iter().filter(|previous| previous.source == source);
     let former = former.filter_map(|previous| {
-        let ended_at = previous.valid_until.instant().filter(|end| *end <= now);
+        // What ended after something else had taken its place may have been renewed: nobody may have watched since.
+        let ended_at = previous.valid_until.instant().filter(|end| *end <= previous.deprecated_at.min(now));
         // The same client has another one in its place.
         let ended_at = ended_at.or_else(|| current.map(|_| previous.deprecated_at))?;
         Some((seen(previous.prefix, previous.valid_until, previous.acquired_at), ended_at))

@@ -108,3 +108,15 @@ fn what_ran_out_while_nobody_watched_may_go_on() {
     world.pass(3601);
     assert_eq!(seeds(&world), [(net("A"), Some(Cut::Unlisted))], "now it was seen to end");
 }
+
+/// Another source was configured in the meantime, and nobody heard of the renewals.
+#[test]
+fn what_ran_out_after_something_else_took_its_place_may_go_on() {
+    let mut world = World::new(by_observation());
+    world.observed(Bound, true, &[pio("A", 1800, 3600)]);
+    world.ra(&[pio("B", FOREVER, FOREVER)]);
+    world.observed(Silent, false, &[unlisted("A", 3600)]);
+    assert!(world.state().starts_with("B#2 | A"), "{}", world.state());
+    world.restart(by_observation(), 5000);
+    assert_eq!(seeds(&world), []);
+}

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
+use super::evidence::GRACE;
 use super::traces::Addresses;
 use crate::source::{Cut, Offer};
 use crate::time::{Deadline, Instant};
@@ -22,7 +23,8 @@ pub(super) struct Hint {
     pub(super) missing_since: Option<Instant>,
     /// When it was cut.
     pub(super) cut_at: Option<Instant>,
-    /// It appeared while the packets told another delegation: it is somebody else's, until they name it.
+    /// It appeared while the packets told another delegation, or the client did not describe it with what it holds: it is
+    /// somebody else's, until they name it.
     pub(super) is_foreign: bool,
     /// It is not taken for a delegation of this interface: it is foreign, and the packets would tell.
     pub(super) is_aside: bool,
@@ -135,11 +137,16 @@ impl Hint {
         }
     }
 
+    /// Nobody holds it, although its route stands.
+    pub(super) fn give_up(&mut self, now: Instant) {
+        self.cut(Cut::Unlisted, now);
+        (self.in_use, self.unused_since) = (Use::Replaced, None);
+    }
+
     /// It ran out at this time, and nobody has renewed it: that its route stands says nothing.
     pub(super) fn lapse(&mut self, end: Deadline, now: Instant) {
-        self.cut(Cut::Unlisted, now);
+        self.give_up(now);
         self.offer.valid_until = self.offer.valid_until.min(end);
-        (self.in_use, self.unused_since) = (Use::Replaced, None);
     }
 
     /// Interfaces have addresses out of it.
@@ -171,10 +178,21 @@ impl Hint {
     }
 
     /// The addresses inside it may live longer than anybody knew; that they end says nothing. Those without end do so only
-    /// while nothing speaks against it: a client numbers interfaces so (wide-dhcpv6), or somebody has typed them.
-    pub(super) fn prolong(&mut self, addresses: &Addresses, uplink: Option<u32>) {
-        let longest = longest(self.offer.prefix, addresses, uplink).filter(|_| self.offer.cut.is_none());
-        let Some((preferred_until, valid_until)) = longest else { return };
+    /// while nothing speaks against it: a client numbers interfaces so (wide-dhcpv6), or somebody has typed them; and while
+    /// they are there, but for the moment in which their interface is down.
+    pub(super) fn prolong(&mut self, addresses: &Addresses, uplink: Option<u32>, now: Instant) {
+        if self.offer.cut.is_some() {
+            return;
+        }
+        let Some((preferred_until, valid_until)) = longest(self.offer.prefix, addresses, uplink) else {
+            let is_over = self.own_ends.is_some() && *self.unused_since.get_or_insert(now) + GRACE <= now;
+            if let Some(own_ends) = self.own_ends.take_if(|_| is_over) {
+                (self.offer.preferred_until, self.offer.valid_until) = own_ends;
+                self.unused_since = None;
+            }
+            return;
+        };
+        self.unused_since = None;
         if valid_until == Deadline::Never {
             if self.is_contradicted || self.offer.valid_until == Deadline::Never {
                 return;

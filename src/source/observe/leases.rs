@@ -174,7 +174,10 @@ impl Observer {
         let given_back: Vec<Ipv6Net> = self.given_back.keys().copied().collect();
         given_back.into_iter().for_each(|prefix| self.end(prefix, now));
         let known = self.watched.iter().flat_map(|watched| watched.ia.offers()).map(|offer| offer.prefix);
-        self.evidence.supersede(&known.collect::<Vec<_>>(), begins, now);
+        // T1 of all that it holds lies before that (RFC 9915 §21.21), if it was given for as long.
+        let preferred = mentioned().map(|prefix| prefix.preferred).filter(|preferred| *preferred > 0).max();
+        let renewed_by = preferred.map_or(Deadline::Never, |seconds| Deadline::after(now, seconds));
+        self.evidence.supersede(&known.collect::<Vec<_>>(), begins, renewed_by, now);
     }
 
     /// What was given back is not given again.

@@ -98,37 +98,50 @@ impl Evidence {
         }
     }
 
-    /// Ends what was in doubt and not told again in time. What a former run or the client's file knew may have other
-    /// evidence.
-    pub(super) fn end_doubted(&mut self, leased: &[Offer], now: Instant) {
+    /// Ends what was in doubt and not told again in time. What a former run, the client's file or a route tells may have
+    /// other evidence. A route that the packets would have to name says no more than they do: while they cannot be seen
+    /// (`sees_packets`), it is not in doubt, and it takes with it what a former run knew on its word.
+    pub(super) fn end_doubted(&mut self, leased: &[Offer], sees_packets: bool, now: Instant) {
+        for hint in self.hints.iter_mut().filter(|hint| hint.origin == Origin::Route && !sees_packets) {
+            hint.doubted_until = None;
+        }
         let speaks = |hint: &Hint| match hint.origin {
             Origin::Told | Origin::File => true,
-            Origin::Route => hint.missing_since.is_none(),
+            Origin::Route => hint.missing_since.is_none() && hint.is_offered(),
             Origin::FormerRun => false,
         };
         let speaking = self.hints.iter().filter(|hint| speaks(hint) && hint.offer.cut.is_none());
         let mut evident: Vec<(Ipv6Net, Option<Origin>)> =
             speaking.map(|hint| (hint.offer.prefix, Some(hint.origin))).collect();
         evident.extend(leased.iter().filter(|offer| is_alive(offer, now)).map(|offer| (offer.prefix, None)));
+        let mut given_up = Vec::new();
         for hint in &mut self.hints {
             if hint.doubted_until.take_if(|until| *until <= now).is_none() {
                 continue;
             }
-            let has_other = || {
-                let by_others = |(prefix, by): &(_, _)| *prefix == hint.offer.prefix && *by != Some(hint.origin);
-                evident.iter().any(by_others)
-            };
-            if hint.origin == Origin::Told {
-                hint.cut(Cut::Unlisted, now);
-            } else if !has_other() {
-                hint.contradict(&self.addresses, self.uplink, now);
+            let prefix = hint.offer.prefix;
+            let has_other = evident.iter().any(|(other, by)| *other == prefix && *by != Some(hint.origin));
+            match hint.origin {
+                Origin::Told => hint.cut(Cut::Unlisted, now),
+                _ if has_other => {}
+                Origin::Route if hint.is_numbered(&self.addresses, self.uplink, now) => {}
+                Origin::Route => {
+                    hint.give_up(now);
+                    given_up.push(prefix);
+                }
+                Origin::FormerRun | Origin::File => hint.contradict(&self.addresses, self.uplink, now),
             }
+        }
+        let is_of_it = |hint: &&mut Hint| hint.origin == Origin::FormerRun && given_up.contains(&hint.offer.prefix);
+        for hint in self.hints.iter_mut().filter(is_of_it) {
+            hint.contradict(&self.addresses, self.uplink, now);
         }
     }
 
     /// A client was delegated something, of which the packets tell. If it began anew (`begins`), or the interface did, what
-    /// it does not hold is not delegated any more, as far as anybody knows.
-    pub(super) fn supersede(&mut self, mentioned: &[Ipv6Net], begins: bool, now: Instant) {
+    /// it does not hold is not delegated any more, as far as anybody knows. `renewed_by`: until when it has to renew what it
+    /// got, and whatever else it holds for as long.
+    pub(super) fn supersede(&mut self, mentioned: &[Ipv6Net], begins: bool, renewed_by: Deadline, now: Instant) {
         // What was said before the packets spoke of it is old.
         let is_old = |hint: &Hint| hint.origin == Origin::Told && mentioned.contains(&hint.offer.prefix);
         // But not what part of it is somebody else's, of which packets may say nothing.
@@ -146,7 +159,10 @@ impl Evidence {
                 Origin::FormerRun | Origin::File if hint.offer.cut.is_none() => {
                     hint.doubted_until.get_or_insert(now + GRACE);
                 }
-                // It lives as long as its route.
+                // It may be another IA_PD, which is renewed in its own time; or it is left over, and stands for ever.
+                Origin::Route if hint.offer.cut.is_none() && hint.doubted_until.is_none() => {
+                    hint.doubted_until = renewed_by.instant().map(|until| until.max(now + GRACE));
+                }
                 Origin::Route | Origin::FormerRun | Origin::File | Origin::Told => {}
             }
         }

@@ -166,6 +166,7 @@ impl Evidence {
             let prefix = hint.offer.prefix;
             match hint.origin {
                 Origin::Route if described.has(prefix) => {
+                    (hint.is_foreign, hint.is_aside) = (false, false);
                     // It is held again, and the route was never away.
                     if hint.missing_since.is_none() && hint.in_use != Use::Replaced && !self.ended.contains_key(&prefix)
                     {
@@ -174,7 +175,8 @@ impl Evidence {
                 }
                 Origin::Route if hint.offer.first_seen > described_at => {}
                 Origin::Route if former.contains(&prefix) => hint.cut(Cut::Unlisted, now),
-                Origin::Route => hint.is_aside = true,
+                // Also later, when the packets tell what is held, and do not name it.
+                Origin::Route => (hint.is_foreign, hint.is_aside) = (true, true),
                 Origin::FormerRun if described.has(prefix) && !self.ended.contains_key(&prefix) => {
                     (hint.offer.cut, hint.cut_at) = (None, None);
                 }

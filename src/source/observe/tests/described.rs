@@ -215,6 +215,37 @@ fn of_its_description_and_the_file_of_another_client_the_newer_counts() {
     assert_eq!(observer.usable(), [A]);
 }
 
+/// What the client has said of routes counts also when the packets tell of its lease.
+#[test]
+fn the_route_of_another_uplink_is_not_taken_when_packets_tell_what_becomes_of_the_own_one() {
+    let answers = [ia(IAID, &[(A, 0, 4000)]), ia(IAID, &[(A, 0, 0), (NARROW, 2000, 4000)]), ia(IAID, &[(A, 0, 0)])];
+    for answer in answers {
+        let mut observer = observer();
+        observer.handle_dump(&[stands(A), stands(B)], at(1));
+        observer.handle_described(&[filed(A, 0)], at(2));
+        observer.sends(&asked(ClientMessage::Renew, 1, &[(IAID, &[A])]), at(100));
+        observer.gets(&reply(1, vec![granted(&[A])]), at(100));
+        assert_eq!(observer.usable(), [A]);
+        observer.sends(&asked(ClientMessage::Renew, 2, &[(IAID, &[A])]), at(200));
+        observer.gets(&reply(2, vec![answer.clone()]), at(200));
+        for time in [201, 300, 1000, 3000] {
+            observer.wait_until(at(time));
+            assert!(observer.offer(B).is_none(), "{time}: {:?}", observer.report().offers);
+        }
+        // The client of this interface may have it one day.
+        observer.sends(&asked(ClientMessage::Renew, 3, &[(IAID, &[B])]), at(3100));
+        observer.gets(&reply(3, vec![granted(&[B])]), at(3100));
+        assert!(observer.usable().contains(&B.to_owned()));
+    }
+    let mut observer = observer();
+    observer.handle_dump(&[stands(A), stands(B)], at(1));
+    observer.handle_described(&[filed(A, 0)], at(2));
+    observer.handle_described(&[filed(A, 0), filed(B, 0)], at(10));
+    let mut usable = observer.usable();
+    usable.sort();
+    assert_eq!(usable, [A, B], "as it says later");
+}
+
 proptest! {
     #[test]
     fn no_change_of_a_description_is_too_much(at in 0..WAN.len(), octet in any::<u8>(), cut in 0..WAN.len(), now in any::<i64>()) {

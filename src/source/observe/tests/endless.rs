@@ -122,3 +122,27 @@ fn an_address_without_end_says_nothing_beside_one_that_ends() {
     observer.wait_until(at(29));
     assert_eq!(observer.usable(), [B], "the interface may be back in a moment");
 }
+
+/// Beside wide-dhcpv6, which makes no route, where no packet can be seen.
+#[test]
+fn addresses_without_end_that_are_gone_leave_it_what_a_former_run_knew() {
+    let mut observer = observer();
+    observer.handle_failure(Some("Cannot open a packet socket.".to_owned()), at(0));
+    observer.seed(&[seed(A)], at(0));
+    observer.handle_dump(&[numbered(8, "2001:db8:a:1::1", u32::MAX, u32::MAX)], at(1));
+    assert_eq!(ends(&observer, A).1, Deadline::Never);
+    // The interface is down for a moment.
+    observer.handle_events(&[unnumbered(8, "2001:db8:a:1::1")], at(100));
+    observer.wait_until(at(105));
+    assert_eq!(ends(&observer, A).1, Deadline::Never);
+    observer.handle_events(&[numbered(8, "2001:db8:a:1::1", u32::MAX, u32::MAX)], at(106));
+    observer.wait_until(at(200));
+    assert_eq!(ends(&observer, A).1, Deadline::Never);
+    // The client numbers it from another one.
+    let other = numbered(8, "2001:db8:b:1::1", u32::MAX, u32::MAX);
+    observer.handle_events(&[unnumbered(8, "2001:db8:a:1::1"), other], at(1000));
+    observer.wait_until(at(1010));
+    assert_eq!(ends(&observer, A), (Deadline::At(at(2000)), Deadline::At(at(4000))));
+    observer.wait_until(at(4000));
+    assert!(!observer.is_held());
+}

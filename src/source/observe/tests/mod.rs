@@ -13,4 +13,5 @@ mod onlink;
 mod packets;
 mod speaking;
 mod told;
+mod unnamed;
 pub(super) mod world;
