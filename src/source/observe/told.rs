@@ -110,7 +110,9 @@ impl Evidence {
             Origin::Route => hint.missing_since.is_none() && hint.is_offered(),
             Origin::FormerRun => false,
         };
-        let speaking = self.hints.iter().filter(|hint| speaks(hint) && hint.offer.cut.is_none());
+        // What is given up itself is no evidence.
+        let is_over = |hint: &Hint| hint.doubted_until.is_some_and(|until| until <= now);
+        let speaking = self.hints.iter().filter(|hint| speaks(hint) && hint.offer.cut.is_none() && !is_over(hint));
         let mut evident: Vec<(Ipv6Net, Option<Origin>)> =
             speaking.map(|hint| (hint.offer.prefix, Some(hint.origin))).collect();
         evident.extend(leased.iter().filter(|offer| is_alive(offer, now)).map(|offer| (offer.prefix, None)));

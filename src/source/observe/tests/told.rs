@@ -347,3 +347,16 @@ fn what_is_not_told_again_after_a_link_was_down_ends_when_another_is_told() {
         assert_eq!(observer.usable(), left);
     }
 }
+
+/// A hook told of A before a restart and after it, and of B then.
+#[test]
+fn what_a_former_run_knew_and_was_told_again_ends_when_another_is_told() {
+    let mut before = observer();
+    before.handle_told(&told(A, None, None), at(10));
+    let mut observer = observer();
+    observer.seed(&before.report().offers, at(20));
+    observer.handle_told(&told(A, None, None), at(30));
+    observer.handle_told(&told(B, None, None), at(100));
+    observer.handle_timeout(at(110));
+    assert_eq!(observer.usable(), [B]);
+}
