@@ -347,10 +347,12 @@ impl Evidence {
         missing.chain(doubted).chain(ends).min()
     }
 
-    /// What was lost goes before its time when there is no place for what is new.
+    /// What was lost goes before its time when there is no place for what is new. But a route that stands would be taken for
+    /// a new one: that it was lost is forgotten last.
     pub(super) fn make_room(&mut self) {
         if self.hints.len() >= MOST {
-            let dispensable = |hint: &Hint| (hint.cut_at.is_none(), hint.cut_at, hint.offer.first_seen);
+            let is_kept = |hint: &Hint| hint.cut_at.is_some() && hint.forget_at().is_none();
+            let dispensable = |hint: &Hint| (is_kept(hint), hint.cut_at.is_none(), hint.cut_at, hint.offer.first_seen);
             let first = self.hints.iter().enumerate().min_by_key(|(_, hint)| dispensable(hint)).map(|(at, _)| at);
             first.into_iter().for_each(|at| drop(self.hints.remove(at)));
         }
