@@ -197,12 +197,13 @@ fn a_lease_that_runs_out_while_packets_are_unseen_goes_on_by_its_route() {
 #[test]
 fn that_it_is_over_is_not_forgotten_for_want_of_room_while_its_route_stands() {
     let mut observer = with_a_bare_route();
-    observer.wait_until(at(430));
+    // The lease itself is forgotten.
+    observer.wait_until(at(1100));
     let others: Vec<String> = (0..80).map(|n| format!("2001:db8:{n:x}00::/56")).collect();
     for other in &others {
-        observer.handle_events(&[new(networkd(other))], at(440));
-        observer.handle_events(&[gone(networkd(other))], at(441));
+        observer.handle_events(&[new(networkd(other))], at(1110));
+        observer.handle_events(&[gone(networkd(other))], at(1111));
     }
-    observer.wait_until(at(1100));
+    observer.wait_until(at(2000));
     assert!(!observer.usable().contains(&A.to_owned()), "{:?}", observer.usable());
 }
