@@ -106,7 +106,7 @@ mod tests {
             assert_eq!(through.is_ok(), is_known, "{url}");
         }
         let forgotten = "user:s3cret@proxy.example:3128".parse().unwrap();
-        let why = through(&forgotten, HttpConnector::new(), https()).err().expect("it has no scheme");
+        let Err(why) = through(&forgotten, HttpConnector::new(), https()) else { panic!("it has no scheme") };
         assert!(why.contains("which names proxy.example:3128, is of no kind") && !why.contains("s3cret"), "{why}");
     }
 }

@@ -76,7 +76,7 @@ async fn a_token_that_cannot_be_made_anew_is_shown_until_its_end() {
     };
     // Both end so soon that new ones are asked for, and the plugin fails the second time.
     assert_eq!(once(30).authorization.header().await.unwrap().unwrap(), "Bearer t");
-    let error = once(-1).authorization.header().await.err().expect("it has ended").to_string();
+    let error = once(-1).authorization.header().await.expect_err("it has ended").to_string();
     assert!(error.contains("failed with exit status: 1"), "{error}");
 }
 
