@@ -253,7 +253,7 @@ mod tests {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         // Whoever runs the tests may read everything that has permissions: so it is a link to itself.
         let refuse = || std::os::unix::fs::symlink(&path, &path).unwrap();
-        let allow = |text: &str| {
+        let permit = |text: &str| {
             drop(std::fs::remove_file(&path));
             std::fs::write(&path, text).unwrap();
         };
@@ -269,7 +269,7 @@ mod tests {
         refuse();
         assert_eq!(told(), expected);
         assert_eq!(told(), []);
-        allow("x");
+        permit("x");
         assert_eq!(told(), []);
         std::fs::remove_file(&path).unwrap();
         refuse();
