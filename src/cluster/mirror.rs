@@ -245,13 +245,13 @@ impl Mirrors {
             // What was accepted is there, however the schema has rounded it.
             (Request::Apply(_, sent), Ok(mut object)) => {
                 object["spec"] = sent["spec"].clone();
-                self.seen(name, &object);
+                self.seen(name, &object, true);
             }
             (Request::ApplyStatus(_, sent), Ok(mut object)) => {
                 object["status"] = sent["status"].clone();
-                self.seen(name, &object);
+                self.seen(name, &object, true);
             }
-            (_, Ok(object)) => self.seen(name, &object),
+            (_, Ok(object)) => self.seen(name, &object, false),
             (_, Err(failure)) => self.refused(&name, &failure, now),
         }
         self.forget_unwanted();
@@ -275,7 +275,8 @@ impl Mirrors {
         self.items.insert(name, Item { retry_at: again, vanished_at, ..Item::default() });
     }
 
-    fn seen(&mut self, name: String, object: &Value) {
+    /// `is_made`: by the request that was answered, be it wanted still or not.
+    fn seen(&mut self, name: String, object: &Value, is_made: bool) {
         let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
         let remote = match object["metadata"]["annotations"][MANAGED_BY].as_str() {
             Some(id) if id == self.wanted.daemon_id => {
@@ -292,8 +293,7 @@ impl Mirrors {
         };
         // Listed in the store, but another object by now: it is not ours to delete.
         let is_ours = matches!(remote, Remote::Ours { .. });
-        let is_wanted = self.wanted.names(&name);
-        if is_ours && is_wanted {
+        if is_ours && (is_made || self.wanted.names(&name)) {
             self.has_changed |= self.ours.insert(name.clone(), uid.to_owned()).as_deref() != Some(uid);
         } else if self.ours.get(&name).is_some_and(|ours| !is_ours || ours != uid) {
             self.ours.remove(&name);

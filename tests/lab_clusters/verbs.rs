@@ -218,6 +218,7 @@ fn without(server: &ApiServer, id: &str, option: &str, right: &Right) -> Result<
 /// Our own object is not wanted any more; or the bindings are removed and come back, so that the same is told once more.
 fn use_late(server: &ApiServer, id: &str, daemon: &mut Daemon, template: &str, right: &Right) -> Result<()> {
     if right.resource != "events" {
+        server.wait_object(&format!("/apis/dyn-prefix.io/v1alpha1/dynamicprefixes/{id}"), PATIENCE, |_| true)?;
         return daemon.edit(&template.replace(PUBLISHES, ""));
     }
     daemon.edit(template.split("[[binding]]").next().unwrap_or_default())?;

@@ -130,6 +130,23 @@ fn what_left_the_configuration_is_deleted_only_if_the_store_lists_it() {
     assert!(server.objects.contains_key("lab"), "it was not listed");
 }
 
+/// Nobody else would.
+#[test]
+fn what_was_made_while_it_left_the_configuration_is_deleted() {
+    let (mut server, mut mirrors) = (Server::default(), Mirrors::new(BTreeMap::new()));
+    mirrors.handle_wanted(publication(&[("home", status("2001:db8:a::/56", true))]));
+    let get = mirrors.poll_request(NOW, wall()).expect("it is read first");
+    let absent = server.answer(&get);
+    mirrors.handle_answer(&get, absent, NOW);
+    let apply = mirrors.poll_request(NOW, wall()).expect("it is made");
+    mirrors.handle_wanted(publication(&[]));
+    let made = server.answer(&apply);
+    mirrors.handle_answer(&apply, made, NOW);
+    server.settle(&mut mirrors);
+    assert_eq!(server.objects, BTreeMap::new());
+    assert_eq!(mirrors.take_ours().unwrap_or_default(), BTreeMap::new());
+}
+
 #[test]
 fn what_is_not_ours_is_not_written() {
     for annotations in [json!({MANAGED_BY: "other"}), Value::Null] {
